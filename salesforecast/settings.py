@@ -4,10 +4,13 @@
 
 # %% auto #0
 __all__ = ['ROOT_MARKERS', 'RootedPath', 'Progress', 'UserError', 'find_root', 'Settings', 'read_settings', 'settings',
-           'no_progress', 'part_of']
+           'no_progress', 'part_of', 'replacing']
 
 # %% ../nbs/lib/00_settings.ipynb #0ed27fc2
-from collections.abc import Callable
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -100,3 +103,17 @@ def part_of(
 ) -> Progress:
     "A `Progress` for one part of a longer task."
     return lambda done, label: progress(start + (end - start) * done, label)
+
+# %% ../nbs/lib/00_settings.ipynb #d7f0aa40
+@contextmanager
+def replacing(
+    path: Path,  # where the file is to appear
+) -> Iterator[Path]:
+    "A path beside `path` to write to; it takes its place when the block ends without an error."
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.stem}-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
