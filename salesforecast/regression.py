@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import joblib
 import numpy as np
@@ -157,7 +157,8 @@ def _fit_random_forest(
         with warnings.catch_warnings():  # a forest grown in steps warns of what we want: trees are kept
             warnings.filterwarnings("ignore", message="Warm-start fitting without increasing n_estimators")
             forest.fit(inputs, share, sample_weight=weight)
-    return forest.set_params(warm_start=False)
+    # trees are summed by one thread: several would add them in an order, and to a last bit, that differs by run
+    return forest.set_params(warm_start=False, n_jobs=1)
 
 # %% ../nbs/lib/08_regression.ipynb #b43fe20b
 def _fit_xgboost(
@@ -222,17 +223,27 @@ def save_model(model: RevenueModel, path: Path) -> None:
         import sklearn
 
         stored, version = model.estimator, sklearn.__version__
-    ranges = model.ranges and {"edges": model.ranges.edges, "lower": model.ranges.lower, "upper": model.ranges.upper}
-    parts = {"kind": model.kind, "params": model.params, "cap": model.cap, "ranges": ranges, "sklearn": version}
+    ranges = model.ranges and {
+        "edges": model.ranges.edges,
+        "lower": model.ranges.lower,
+        "upper": model.ranges.upper,
+    }
+    parts = {
+        "kind": model.kind,
+        "params": model.params,
+        "cap": model.cap,
+        "ranges": ranges,
+        "sklearn": version,
+    }
     with replacing(path) as beside:
         joblib.dump(parts | {"estimator": stored}, beside, compress=3)
 
 # %% ../nbs/lib/08_regression.ipynb #e5ae8bd7
-def load_model(path: Path) -> RevenueModel:
+def load_model(file: Path | BinaryIO) -> RevenueModel:
     "Read what `save_model` wrote; raises `UserError` for a forest of another scikit-learn."
     with warnings.catch_warnings():  # told below, in words that help
         warnings.filterwarnings("ignore", message="Trying to unpickle estimator")
-        parts = joblib.load(path)
+        parts = joblib.load(file)
     if parts["kind"] == "xgboost":
         import xgboost as xgb
 
@@ -244,7 +255,7 @@ def load_model(path: Path) -> RevenueModel:
         estimator = parts["estimator"]
         if parts["sklearn"] != sklearn.__version__:
             raise UserError(
-                f"{path.name} was trained with scikit-learn {parts['sklearn']}; installed is {sklearn.__version__}. "
+                f"The forest was trained with scikit-learn {parts['sklearn']}; installed is {sklearn.__version__}. "
                 "Install that version, or train again."
             )
     ranges = parts["ranges"] and Ranges(**parts["ranges"])
