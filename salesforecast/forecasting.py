@@ -8,7 +8,7 @@ __all__ = ['RECENT_WEEKS', 'DAYS_PER_YEAR', 'OWN_EFFECT', 'LEVELS', 'NORMAL', 'D
            'yearly_closures', 'Calendar', 'holiday_groups', 'SarimaState', 'ahead', 'to_revenue', 'forecast_days',
            'forecast', 'update', 'model_scale', 'search_order', 'Fit', 'estimate', 'robust_estimate', 'make_state',
            'standardised_errors', 'calibrated_factors', 'SarimaModel', 'Series', 'make_series', 'choose_fourier',
-           'fit_series', 'fit_sarima', 'backtest']
+           'constant_model', 'fit_series', 'fit_sarima', 'backtest']
 
 # %% ../nbs/lib/09_forecasting.ipynb #b22ecb53
 import warnings
@@ -279,7 +279,7 @@ def model_scale(
 # %% ../nbs/lib/09_forecasting.ipynb #67ae5d02
 Order = tuple[int, int, int, int, int, int, int]  # p, d, q, P, D, Q, s
 RIDGE = 0.5  # observations' worth of belief that a regressor does nothing
-FALLBACKS: tuple[Order, ...] = ((0, 1, 1, 0, 1, 1, 7), (1, 0, 0, 1, 0, 0, 7), (1, 0, 0, 0, 0, 0, 0))
+FALLBACKS: tuple[Order, ...] = ((0, 1, 1, 0, 1, 1, 7), (0, 1, 1, 0, 0, 0, 0), (1, 0, 0, 0, 0, 0, 0))
 
 
 def _filled(values: np.ndarray) -> np.ndarray:
@@ -303,24 +303,26 @@ def search_order(
 ) -> Order:
     "The order that AutoARIMA finds."
     models = require("statsforecast.models", "train")
-    seasonal = season > 1 and len(values) >= 3 * season
-    found = models.AutoARIMA(
+    seasonal = season > 1 and len(values) >= 6 * season
+    limits = {"max_p": 2, "max_q": 2, "max_P": 1, "max_Q": 1, "max_order": 4, "start_p": 0, "start_q": 1}
+    search = models.AutoARIMA(
         season_length=season if seasonal else 1,
         seasonal=seasonal,
         approximation=True,
-        max_p=3,
-        max_q=2,
-        max_P=1,
-        max_Q=1,
         max_d=1,
-        max_D=1,
-        max_order=5,
-    ).fit(values)
+        start_P=0,
+        start_Q=1,
+        **({"d": 1, "D": 1} if seasonal else {}),
+        **limits,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of candidates that did not converge, and are not chosen
+        found = search.fit(values)
     p, q, sp, sq, s, d, sd = found.model_["arma"]
     return (p, d, q, sp, sd, sq, s) if s > 1 and (sp or sd or sq) else (p, d, q, 0, 0, 0, 0)
 
 
-def _sarimax(values: np.ndarray, regressors: np.ndarray | None, order: Order) -> Any:
+def _sarimax(values: np.ndarray, regressors: np.ndarray | None, order: Order, **options: Any) -> Any:
     "A statsmodels SARIMAX model; a constant where nothing is differenced."
     sarimax = require("statsmodels.tsa.statespace.sarimax", "train")
     p, d, q, sp, sd, sq, s = order
@@ -330,6 +332,7 @@ def _sarimax(values: np.ndarray, regressors: np.ndarray | None, order: Order) ->
         order=(p, d, q),
         seasonal_order=(sp, sd, sq, s),
         trend="c" if d + sd == 0 else None,
+        **options,
     )
 
 # %% ../nbs/lib/09_forecasting.ipynb #6e90e732
@@ -345,7 +348,10 @@ class Fit:
 
 def _estimate(values: np.ndarray, order: Order, start: np.ndarray | None) -> np.ndarray:
     "Maximum likelihood parameters of a SARIMA model without regressors."
-    model = _sarimax(values, None, order)
+    whole = bool(np.isfinite(values).all())
+    model = _sarimax(
+        values, None, order, simple_differencing=whole
+    )  # half the states, where nothing is missing
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the search walks through odd places; what it ends with is checked
         result = model.fit(start, disp=False, maxiter=60, method="lbfgs", cov_type="none", low_memory=True)
@@ -383,7 +389,7 @@ def estimate(
     season: int,
     order: Order | None = None,  # searched for when None
     start: Fit | None = None,  # estimates of an earlier fit, to begin with
-    rounds: int = 2,
+    rounds: int = 1,
 ) -> Fit:
     "Order, coefficients and parameters of the regression with SARIMA errors."
     ones = np.ones((len(values), 1))
@@ -433,7 +439,7 @@ def make_state(
     params = np.r_[fit.params[: fit.trend], fit.coefficients, fit.params[fit.trend :]]
     model = _sarimax(values, regressors, fit.order)
     result = model.filter(params, cov_type="none")
-    ssm, f = result.model.ssm, result.filter_results
+    f = result.filter_results
     selection = f.selection[:, :, -1]
     sd = np.sqrt(np.maximum(f.forecasts_error_cov[0, 0], 0.0))
     state = SarimaState(
@@ -453,7 +459,6 @@ def make_state(
         past_mean=f.forecasts[0].copy(),
         past_sd=np.minimum(sd, 10 * np.nanmedian(sd)),
     )
-    del ssm
     return state, (model, params)
 
 # %% ../nbs/lib/09_forecasting.ipynb #4c641043
@@ -551,6 +556,7 @@ def make_series(
     series: pd.Series,  # revenue per day or week, DatetimeIndex without gaps
     holidays: Mapping[date, str],
     events: Mapping[str, Iterable[date]],
+    closed: Sequence[int] = (),  # weekdays known to be closed, 0 is Monday; found in the series by default
 ) -> Series:
     "Find the closed days, the scale and the calendar of a series; raises `UserError` where it cannot be used."
     days, revenue = series.index.to_numpy().astype("datetime64[D]"), series.to_numpy(float)
@@ -566,7 +572,7 @@ def make_series(
     step = int(gaps[0])
     calendar = Calendar()
     if step == 1:
-        weekdays = closed_weekdays(revenue, (days.astype("int64") + 3) % 7)
+        weekdays = list(closed) or closed_weekdays(revenue, (days.astype("int64") + 3) % 7)
         shut = (revenue <= 0) | Calendar(tuple(weekdays)).closed(days)
         calendar = Calendar(tuple(weekdays), tuple(sorted(yearly_closures(days, shut, holidays))))
     open_ = ~calendar.closed(days)
@@ -602,7 +608,7 @@ def choose_fourier(series: Series, order: Order | None) -> tuple[Series, Order |
     return replace(series, calendar=replace(series.calendar, fourier=best[1])), fit.order
 
 
-def _constant(series: Series) -> SarimaModel:
+def constant_model(series: Series) -> SarimaModel:
     "A model for a series that never changes: the last value, for sure."
     known = series.values[np.isfinite(series.values)]
     level = float(known[-1]) if len(known) else 0.0
@@ -639,7 +645,7 @@ def fit_series(
     "Fit, and calibrate the ranges on the last part of the series with parameters from before it."
     known = series.values[np.isfinite(series.values)]
     if len(known) < LEAST_PERIODS // 2 or np.ptp(known) < 1e-9:
-        return _constant(series)
+        return constant_model(series)
     regressors = series.calendar.regressors(series.days)
     progress(0.0, "SARIMA: fitting")
     fit, notes = robust_estimate(series.values, regressors, series.season, order, start)
@@ -665,11 +671,12 @@ def fit_sarima(
     *,
     holidays: Mapping[date, str] | None = None,  # past and future ones, by date
     events: Mapping[str, Iterable[date]] | None = None,  # configured events, past and future dates by name
+    closed: Sequence[int] = (),  # weekdays known to be closed, 0 is Monday; found in the series by default
     horizon: int = 28,  # periods for which the ranges are calibrated
     progress: Progress = no_progress,
 ) -> SarimaModel:
     "Search, fit and calibrate the SARIMA model of a series of revenue."
-    ready, order = make_series(series, holidays or {}, events or {}), None
+    ready, order = make_series(series, holidays or {}, events or {}, closed), None
     progress(0.0, "SARIMA: searching the order")
     known = ready.values[np.isfinite(ready.values)]
     if len(known) >= LEAST_PERIODS and np.ptp(known) > 1e-9:
@@ -687,6 +694,7 @@ def backtest(
     windows: int = 6,  # rolling origins at the end of the series
     holidays: Mapping[date, str] | None = None,
     events: Mapping[str, Iterable[date]] | None = None,
+    closed: Sequence[int] = (),  # weekdays known to be closed, 0 is Monday; found in the series by default
     unique_id: str = "total",
     progress: Progress = no_progress,
 ) -> pd.DataFrame:
@@ -697,7 +705,7 @@ def backtest(
     order, fit = None, None
     for i, cutoff in enumerate(cutoffs):
         progress(0.3 + 0.7 * i / len(cutoffs), f"backtest: SARIMA, window {i + 1} of {len(cutoffs)}")
-        past = make_series(series.iloc[:cutoff], holidays or {}, events or {})
+        past = make_series(series.iloc[:cutoff], holidays or {}, events or {}, closed)
         if order is None:
             past, order = choose_fourier(past, None)
             terms = past.calendar.fourier
