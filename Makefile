@@ -46,4 +46,52 @@ lock: $(UV) ## Resolve the dependencies anew into requirements.lock
 	$(UV) pip compile setup.py --all-extras --universal --python-version 3.11 --fork-strategy fewest --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet -o requirements.lock
 
-.PHONY: help install dev lock
+# --- the product -------------------------------------------------------------------------
+
+data/synthetic/synthetic_ecommerce_data.csv: | $(VENV)/.run
+	salesforecast generate --rows $(ROWS) --out $@
+
+run: train ## Install, make up sales if there are none, train, and print the report and the forecast
+
+train: $(VENV)/.run $(SOURCE) ## Train and publish: make train [SOURCE=sales.csv] [ARGS="--mapping export.yaml"]
+	salesforecast train '$(SOURCE)' $(ARGS)
+
+mlflow: $(VENV)/.run ## Open the record of all trainings on http://localhost:5000
+	mlflow ui --port 5000 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+bench: $(VENV)/.run ## Measure speed and size; writes benchmarks/results.json
+	python -m benchmarks
+
+# --- the gate ----------------------------------------------------------------------------
+
+SUMS = find nbs salesforecast -type f \( -name '*.ipynb' -o -name '*.py' \) -not -path '*/.*' | sort | xargs sha256sum
+
+test: $(VENV)/.dev ## Notebooks clean and exported, format, lint, types, tests, coverage of at least 90%
+	before=$$($(SUMS))
+	nbdev_clean && nbdev_export
+	diff <(echo "$$before") <($(SUMS)) || { echo "Notebooks were not clean, or not exported: look at the files above and commit what nbdev_clean and nbdev_export made of them."; exit 1; }
+	ruff format --check . && ruff check .
+	mypy
+	coverage erase
+	coverage run $(BIN)/nbdev_test --n_workers 2
+	coverage run -m pytest -m "not slow"
+	coverage combine --quiet && coverage report
+
+test-slow: $(VENV)/.dev ## The slow proofs
+	pytest -m slow
+
+test-all: test test-slow ## Everything that CI runs
+
+format: $(VENV)/.dev ## Format notebooks and tests, export the library
+	ruff format . && ruff check --fix . && nbdev_clean && nbdev_export
+
+lab: $(VENV)/.dev ## Open JupyterLab with the environment
+	jupyter lab nbs
+
+readme: $(VENV)/.dev ## Make README.md from nbs/index.ipynb
+	jupyter nbconvert --log-level ERROR --to markdown --stdout nbs/index.ipynb > README.md
+
+clean: ## Remove what can be made again (not data, not models)
+	rm -rf _proc _docs build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache
+
+.PHONY: help install dev lock run train mlflow bench test test-slow test-all format lab readme clean

@@ -1,0 +1,76 @@
+"""Fixtures: a small published model, made once a session, and the folder of real data."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from salesforecast.settings import settings
+from salesforecast.synthetic import generate_sales, write_sales
+from salesforecast.train import ForecastParams, Params, Training, train_models
+
+ROOT = Path(__file__).parents[1]
+
+SMALL = Params(
+    random_forest=[{"n_estimators": 8, "min_samples_leaf": 20}],
+    xgboost=[{"n_estimators": 60, "max_depth": 4}],
+    forecast=ForecastParams(windows=2),
+)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A small training and where it lies."""
+
+    source: Path
+    models: Path
+    training: Training
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_store(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test writes to the project's models, settings or MLflow store."""
+    folder = tmp_path_factory.mktemp("store")
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
+    os.environ["MODEL_DIR"] = str(folder / "models")
+    os.environ["SALESFORECAST_DATA_DIR"] = str(folder / "data")
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Models of 8,000 made-up sales."""
+    folder = tmp_path_factory.mktemp("trained")
+    source = write_sales(generate_sales(rows=8_000, seed=3), folder / "sales.csv")
+    training = train_models(source, models_dir=folder / "models", params=SMALL, track=False)
+    return Trained(source, folder / "models", training)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with real exports; tests that need it skip without it."""
+    folder = Path(os.environ.get("SALESFORECAST_REAL_DATA", ROOT / ".." / "shared" / "data")).resolve()
+    if not (folder / "online_retail.csv.gz").exists():
+        pytest.skip(f"no real data in {folder}: set SALESFORECAST_REAL_DATA to the folder that holds it")
+    return folder
+
+
+@pytest.fixture
+def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `salesforecast WORDS…` in a process of its own, in the project's root."""
+
+    def run(*words: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", "from salesforecast.cli import main; main()", *map(str, words)],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | (env or {}) | {"COLUMNS": "200"},
+            timeout=600,
+        )
+
+    return run
