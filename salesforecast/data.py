@@ -127,21 +127,22 @@ def parse_rows(
         values[name], found.bad[name] = _parse(name, constant, columns, mapping)
         found.used[name] = []
     if not lenient:
-        _drop_empty(values, found.notes)
+        _drop_empty(values, found)
         _require(values, columns.names, mapping)
     if "Revenue" not in values and {"Units_Sold", "Unit_Price"} <= values.keys():
-        values["Revenue"] = values["Units_Sold"] * values["Unit_Price"]
+        with np.errstate(invalid="ignore"):  # an infinite price is refused later
+            values["Revenue"] = values["Units_Sold"] * values["Unit_Price"]
         found.used["Revenue"] = [*found.used["Units_Sold"], *found.used["Unit_Price"]]
     found.frame = _with_returns(values, columns, mapping, lenient)
     return found
 
 # %% ../nbs/lib/03_data.ipynb #6b0fbca3
-def _drop_empty(values: dict[str, Any], notes: list[str]) -> None:
+def _drop_empty(values: dict[str, Any], found: ParsedRows) -> None:
     "Remove columns that hold nothing."
     for name in [
-        name for name, column in values.items() if pd.isna(column).all() and name != "Transaction_Date"
+        name for name, column in values.items() if pd.isna(column).all() and not found.bad[name].any()
     ]:
-        notes.append(f"{name} is empty in every row; it counts as absent")
+        found.notes.append(f"{name} is empty in every row; it counts as absent")
         del values[name]
 
 
@@ -257,7 +258,10 @@ def repeated_rows(cells: pd.DataFrame) -> np.ndarray:
     "Where all cells of a row equal those of an earlier row."
     mixed = np.zeros(len(cells), np.uint64)
     for name in cells:
-        codes = distinct(cells[name])[0].astype(np.int64).astype(np.uint64)
+        codes, values = distinct(cells[name])
+        if len(values) == len(cells):
+            return np.zeros(len(cells), bool)
+        codes = codes.astype(np.int64).astype(np.uint64)
         mixed = (mixed ^ (mixed >> np.uint64(29)) ^ codes) * np.uint64(0x9E3779B97F4A7C15)
     alike = np.flatnonzero(pd.Series(mixed).duplicated(keep=False))
     repeated = np.zeros(len(cells), bool)
