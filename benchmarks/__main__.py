@@ -63,7 +63,9 @@ def training(rows: int, folder: Path) -> dict[str, Any]:
     with clock(times, "fit"):
         model = fit_model("xgboost", params, train.inputs, train.revenue, train.scale)
     with clock(times, "evaluate"):
-        metrics = regression_metrics(test.revenue, model.predict(test.inputs, test.scale)["predicted_revenue"])
+        metrics = regression_metrics(
+            test.revenue, model.predict(test.inputs, test.scale)["predicted_revenue"]
+        )
     weight = train.scale / train.scale.mean()
     bare = best(
         lambda: xgb.XGBRegressor(tree_method="hist", random_state=0, **params).fit(
@@ -71,7 +73,9 @@ def training(rows: int, folder: Path) -> dict[str, Any]:
         ),
         tries=1,
     )
-    forest = fit_model("random_forest", load_params().random_forest[0], train.inputs, train.revenue, train.scale)
+    forest = fit_model(
+        "random_forest", load_params().random_forest[0], train.inputs, train.revenue, train.scale
+    )
     save_model(forest, folder / "forest.pkl")
     return {
         "rows": rows,
@@ -107,7 +111,9 @@ def predicting(rows: int, folder: Path) -> dict[str, Any]:
         "bare booster seconds": round(bare, 3),
         "frame to predictions seconds": round(ours, 3),
         "frame to predictions / bare booster": round(ours / bare, 3),
-        "one row from a frame, ms": round(1000 * best(lambda: [predictor.predict(one) for _ in range(50)]) / 50, 2),
+        "one row from a frame, ms": round(
+            1000 * best(lambda: [predictor.predict(one) for _ in range(50)]) / 50, 2
+        ),
         "columns": list(COLUMNS),
     } | forecasting(folder / "models")
 
@@ -137,7 +143,11 @@ def main() -> None:
     options = parser.parse_args()
     found: dict[str, Any] = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()},
+        "machine": {
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "system": platform.system(),
+        },
         "libraries": library_versions("numpy", "pandas", "xgboost", "scikit-learn"),
     }
     for name, benchmark in {"training": training, "predicting": predicting}.items():

@@ -63,10 +63,8 @@ def _mapping(path: Path | None) -> Any:
     return load_mapping(path) if path else None
 
 
-def _day(text: str | None, option: str) -> date | None:
+def _day(text: str, option: str) -> date:
     "A date as given on the command line."
-    if text is None:
-        return None
     try:
         return date.fromisoformat(text)
     except ValueError:
@@ -171,7 +169,7 @@ def train(
             source,
             _mapping(mapping),
             models_dir=models_dir,
-            test_start=_day(test_start, "--test-start"),
+            test_start=_day(test_start, "--test-start") if test_start else None,
             params=load_params(params),
             processed_dir=processed_dir or settings().data_dir / "processed",
             plots_dir=reports_dir or find_root() / "reports",

@@ -22,6 +22,7 @@ import pandas as pd
 
 from .data import SalesData, read_sales
 from salesforecast.feature_engineering import (
+    SEGMENT,
     TIME_FEATURES,
     TOTAL,
     History,
@@ -35,6 +36,7 @@ from salesforecast.feature_engineering import (
     save_history,
     time_features,
     unfinished_last_day,
+    with_segment,
 )
 from .schema import Mapping as ColumnMapping
 from .settings import UserError, replacing
@@ -104,10 +106,10 @@ def frame_columns(
     dates = (
         frame["Transaction_Date"].fillna(day) if "Transaction_Date" in frame else pd.Series(day, frame.index)
     )
-    return columns | {"Transaction_Date": dates.to_numpy().astype("datetime64[D]")}
+    return with_segment(columns | {"Transaction_Date": dates.to_numpy().astype("datetime64[D]")})
 
 
-def take(columns: Mapping[str, Any], where: np.ndarray) -> dict[str, Any]:
+def take(columns: Mapping[str, Any], where: np.ndarray | slice) -> dict[str, Any]:
     "The rows that a mask or slice names, of each column."
     return {
         name: values.iloc[where] if isinstance(values, pd.Series) else np.asarray(values)[where]
@@ -131,7 +133,7 @@ def fit_preprocessor(
     days = columns["Transaction_Date"]
     until = days.max().item() + timedelta(days=366 * HOLIDAY_YEARS_AHEAD)
     levels = list(text)
-    distinct = {name: _distinct(columns[name]) for name in levels}
+    distinct = {name: _distinct(columns[name]) for name in levels if name != SEGMENT}
     parts: dict[str, Any] = {
         "format": FORMAT,
         "scale": scale_kind(columns),
@@ -184,7 +186,7 @@ def scaled_columns(parts: Mapping[str, Any], columns: Mapping[str, Any]) -> dict
 
 def one_hot_columns(parts: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
     "`Category_*`, `Region_*`, …: 1.0 where the row has the value."
-    out = {}
+    out: dict[str, np.ndarray] = {}
     for name, keys in parts["encoder"].items():
         codes = encode(columns[name], {key: code for code, key in enumerate(keys.tolist())})
         out |= {f"{name}_{key}": (codes == code).astype(float) for code, key in enumerate(keys.tolist())}
@@ -248,7 +250,8 @@ def model_columns(sales: SalesData) -> tuple[list[str], list[str]]:
     text = [name for name in MODEL_TEXT if name in sales.frame]
     extra = [name for name in sales.mapping.features if name in sales.frame and name not in text]
     numbers = [name for name in extra if pd.api.types.is_numeric_dtype(sales.frame[name])]
-    return [*text, *(name for name in extra if name not in numbers)], numbers
+    segment = [SEGMENT] if {"Category", "Region"} <= set(text) else []
+    return [*text, *segment, *(name for name in extra if name not in numbers)], numbers
 
 
 def prepare(

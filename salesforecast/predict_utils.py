@@ -41,9 +41,7 @@ def completed(parts: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str,
     needed = parts["scaler"]["columns"]
     if missing := [name for name in needed if name not in columns]:
         raise UserError(f"The model needs {needed}; {missing} is not there. Given: {sorted(columns)}.")
-    blank = {
-        name: pd.Series(pd.Categorical.from_codes(np.full(n, -1), [])) for name in parts["history_levels"]
-    }
+    blank = {name: pd.Series(pd.Categorical([None] * n)) for name in parts["history_levels"]}
     unknown = {name: np.full(n, np.nan) for name in parts["numeric_features"]}
     return blank | unknown | dict(columns)
 
@@ -90,8 +88,7 @@ def predict_sarima(
     end_date: date | str,  # last day, inclusive
 ) -> pd.Series:
     "Forecast daily revenue from `start_date` to `end_date`, indexed by date."
-    frame = sarima_model.forecast(start_date, end_date)
-    return frame.set_index("date")["predicted_revenue"]
+    return sarima_model.forecast(start_date, end_date).set_index("date")["predicted_revenue"]
 
 # %% ../nbs/lib/16_predict_utils.ipynb #2b993a3b
 COLUMNS = ("predicted_revenue", "lower_80", "upper_80", "lower_95", "upper_95")

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import IO, Any, Literal
 
 import joblib
 import numpy as np
@@ -239,7 +239,7 @@ def save_model(model: RevenueModel, path: Path) -> None:
         joblib.dump(parts | {"estimator": stored}, beside, compress=3)
 
 # %% ../nbs/lib/08_regression.ipynb #e5ae8bd7
-def load_model(file: Path | BinaryIO) -> RevenueModel:
+def load_model(file: Path | IO[bytes]) -> RevenueModel:
     "Read what `save_model` wrote; raises `UserError` for a forest of another scikit-learn."
     with warnings.catch_warnings():  # told below, in words that help
         warnings.filterwarnings("ignore", message="Trying to unpickle estimator")

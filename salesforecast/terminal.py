@@ -53,7 +53,7 @@ def progress_bar(
 
         yield report
 
-# %% ../nbs/lib/45_terminal.ipynb #40f27dfe
+# %% ../nbs/lib/45_terminal.ipynb #34abbb84
 def number(value: float | None, digits: int = 2) -> str:
     "A number as people read it: 1,234.50; a dash where there is none."
     return "–" if value is None or pd.isna(value) else f"{value:,.{digits}f}"
@@ -63,9 +63,6 @@ def percent(value: float | None) -> str:
     "A share as a percentage; a dash where there is none."
     return "–" if value is None or pd.isna(value) else f"{100 * value:.1f}%"
 
-
-test_eq((number(1234.5), number(None), percent(0.1234)), ("1,234.50", "–", "12.3%"))
-
 # %% ../nbs/lib/45_terminal.ipynb #22edac2b
 FORMATS = {
     "wape": percent,
@@ -74,7 +71,7 @@ FORMATS = {
     "mase": lambda value: number(value, 3),
 }
 HEADINGS = {"wape": "WAPE", "bias": "bias", "mae": "MAE", "rmse": "RMSE", "r2": "R²", "mase": "MASE"} | {
-    f"coverage_{c}": f"in {c}% range" for c in (80, 95)
+    f"coverage_{c}": f"in {c}%" for c in (80, 95)
 }
 
 
@@ -96,7 +93,7 @@ def metrics_table(
             (percent if name.startswith("coverage") else FORMATS.get(name, number))(row.get(name))
             for name in columns
         ]
-        mark = "  ← served" if model == chosen else ""
+        mark = " ←" if model == chosen else ""
         table.add_row(model + mark, *cells, style="bold" if mark else "")
     return table
 
@@ -156,7 +153,7 @@ def version_report(
     about.add_row(f"{manifest['model_type']} goes by", goes_by)
     if problem := manifest.get("mlflow", {}).get("problem"):
         about.add_row("MLflow", Text(problem, style="yellow"))
-    parts = [
+    parts: list[Any] = [
         about,
         metrics_table(
             "A transaction's revenue, in the test period",
@@ -167,7 +164,7 @@ def version_report(
         metrics_table(
             "Daily revenue, backtest over the test period", metrics["daily"], DAILY_COLUMNS, "sarima"
         ),
-        Text(split["note"], style="dim"),
+        Text(f"← served. {split['note']}", style="dim"),
     ]
     return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts))
 

@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,7 +36,6 @@ from salesforecast.data_preprocessing import (
     model_inputs,
     prepare,
     save_processed,
-    take,
 )
 from .evaluate import coverage, leaderboard, regression_metrics
 from .feature_engineering import encode, holiday_dates, save_history
@@ -66,8 +66,8 @@ class ForecastParams(BaseModel):
     "The backtest of the daily forecast."
 
     model_config = ConfigDict(extra="forbid")
-    horizon: int = Field(28, ge=1)  # days per window
-    windows: int = Field(6, ge=1)
+    horizon: int = Field(default=28, ge=1)  # days per window
+    windows: int = Field(default=6, ge=1)
 
 
 class Params(BaseModel):
@@ -355,7 +355,8 @@ def backtest_metrics(
 ) -> dict[str, dict[str, float]]:
     "The leaderboard by model."
     season = 7 if mapping.frequency == "daily" else 52
-    return leaderboard(found, series, season).set_index("model").to_dict("index")
+    rows = leaderboard(found, series, season).to_dict("records")
+    return {str(row.pop("model")): {str(name): float(value) for name, value in row.items()} for row in rows}
 
 
 def backtest_daily(
@@ -450,7 +451,7 @@ def segments(prepared: Prepared) -> pd.DataFrame:
         {"ds": frame["Transaction_Date"].dt.normalize(), **{name: frame[name] for name in by}}
     )
     rows["revenue"] = frame["Revenue"]
-    rows["units"] = frame["Units_Sold"] if "Units_Sold" in frame else 1.0
+    rows["units"] = frame.get("Units_Sold", 1.0)
     rows["transactions"] = (~frame["is_return"]).astype("int64")
     return rows.groupby(["ds", *by], observed=True, dropna=False).sum().reset_index()
 
@@ -519,7 +520,7 @@ def training_runs(
             kind,
             {**found.candidate.params, **facts},
             found.metrics,
-            {"version": version, "predicts": facts["target"]},
+            {"version": version, "predicts": str(facts["target"])},
             tuple(plots[f"{what}_{kind}"] for what in ("importance", "residuals")),
             {**texts, "features.txt": names},
             _model_logger(kind, transactional.models[kind].estimator),
@@ -545,16 +546,15 @@ def _model_logger(kind: str, model: Any) -> Any:
     "A call that logs the model in its flavour."
 
     def log_model() -> Any:
-        import mlflow
-
         flavour, library = {
             "random_forest": ("sklearn", "scikit-learn"),
             "xgboost": ("xgboost", "xgboost"),
             "sarima": ("statsmodels", "statsmodels"),
         }[kind]
         requirements = [f"{name}=={version}" for name, version in library_versions(library).items()]
-        flavours: Any = __import__(f"mlflow.{flavour}", fromlist=["log_model"])
-        return flavours.log_model(model, name="model", pip_requirements=requirements)
+        flavours: Any = import_module(f"mlflow.{flavour}")
+        options = {"skops_trusted_types": ["sklearn.tree._tree.Tree"]} if kind == "random_forest" else {}
+        return flavours.log_model(model, name="model", pip_requirements=requirements, **options)
 
     return log_model
 

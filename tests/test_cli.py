@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
 from conftest import Trained
+
 from salesforecast.data import read_rows
 from salesforecast.predict_utils import Predictor
 
@@ -21,7 +21,9 @@ forecast: {windows: 2}
 """
 
 
-def test_train_prints_a_report_and_shows_it_again(trained: Trained, run_command: Callable, tmp_path: Path) -> None:
+def test_train_prints_a_report_and_shows_it_again(
+    trained: Trained, run_command: Callable, tmp_path: Path
+) -> None:
     (tmp_path / "params.yaml").write_text(SMALL_PARAMS)
     models = tmp_path / "models"
     words = ["train", trained.source, "--models-dir", models, "--params", tmp_path / "params.yaml"]
@@ -35,13 +37,18 @@ def test_train_prints_a_report_and_shows_it_again(trained: Trained, run_command:
     manifest = json.loads(shown.stdout)
     assert manifest["split"]["test_start"] == "2026-05-01"
     for model in ("random_forest", "xgboost", "list_revenue", "group_mean_discount"):
-        assert {"mae", "mse", "rmse", "r2", "wape", "bias"} <= manifest["metrics"]["transactional"][model].keys()
+        assert {"mae", "mse", "rmse", "r2", "wape", "bias"} <= manifest["metrics"]["transactional"][
+            model
+        ].keys()
     for row in manifest["metrics"]["daily"].values():
         assert {"mae", "rmse", "wape", "mase", "bias", "coverage_80", "coverage_95"} <= row.keys()
     assert set(manifest["mlflow"]["runs"]) == {"parent", "random_forest", "xgboost", "sarima"}
     processed = pd.read_csv(tmp_path / "processed" / "PreparedSalesData.csv", index_col="Transaction_Date")
     assert {"Units_Sold_scaled", "Unit_Price_scaled", "Revenue_log", "Revenue"} <= set(processed)
-    assert list(pd.read_csv(tmp_path / "processed" / "daily_aggregated_revenue.csv")) == ["Transaction_Date", "Revenue"]
+    assert list(pd.read_csv(tmp_path / "processed" / "daily_aggregated_revenue.csv")) == [
+        "Transaction_Date",
+        "Revenue",
+    ]
     for plot in (tmp_path / "reports").glob("*/*.png"):
         assert plot.stat().st_size > 5_000
     listed = run_command("models", "list", "--models-dir", models)
@@ -77,7 +84,9 @@ def test_predict_keeps_rows_and_order(trained: Trained, run_command: Callable, t
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".xlsx"])
-def test_predict_writes_other_formats(trained: Trained, run_command: Callable, tmp_path: Path, suffix: str) -> None:
+def test_predict_writes_other_formats(
+    trained: Trained, run_command: Callable, tmp_path: Path, suffix: str
+) -> None:
     few = tmp_path / "few.csv"
     few.write_text("\n".join(trained.source.read_text().splitlines()[:50]) + "\n")
     out = tmp_path / f"out{suffix}"
@@ -101,7 +110,18 @@ def test_backtest_writes_windows(trained: Trained, run_command: Callable, tmp_pa
     done = run_command("backtest", trained.source, "--horizon", 14, "--windows", 2, "--out", out)
     assert done.returncode == 0, done.stderr
     found = pd.read_csv(out)
-    assert list(found) == ["unique_id", "ds", "cutoff", "model", "y", "yhat", "lo-80", "hi-80", "lo-95", "hi-95"]
+    assert list(found) == [
+        "unique_id",
+        "ds",
+        "cutoff",
+        "model",
+        "y",
+        "yhat",
+        "lo-80",
+        "hi-80",
+        "lo-95",
+        "hi-95",
+    ]
     assert found.groupby("model").size().unique().tolist() == [28]
     assert "seasonal_naive" in done.stdout
 
@@ -130,7 +150,9 @@ def test_validate_names_bad_rows(run_command: Callable, tmp_path: Path) -> None:
         (["backtest", "postgresql://user:secret@127.0.0.1:9/db"], "127.0.0.1"),
     ],
 )
-def test_faults_of_the_user_get_one_message(words: list, says: str, trained: Trained, run_command: Callable) -> None:
+def test_faults_of_the_user_get_one_message(
+    words: list, says: str, trained: Trained, run_command: Callable
+) -> None:
     done = run_command(*words, env={"MODEL_DIR": str(trained.models)})
     assert done.returncode == 2, done.stderr
     assert says in done.stderr and "Traceback" not in done.stderr and "secret" not in done.stderr
@@ -141,7 +163,9 @@ def test_an_unknown_option_is_refused(run_command: Callable) -> None:
     assert done.returncode == 2 and "--models-dir" in done.stderr
 
 
-def test_predicting_needs_no_training_library(trained: Trained, run_command: Callable, tmp_path: Path) -> None:
+def test_predicting_needs_no_training_library(
+    trained: Trained, run_command: Callable, tmp_path: Path
+) -> None:
     """The base install predicts: a process that predicts and forecasts imports nothing of training."""
     import subprocess
     import sys

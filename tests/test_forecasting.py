@@ -43,7 +43,9 @@ def model() -> SarimaModel:
 def test_the_stored_state_forecasts_what_statsmodels_does(model: SarimaModel) -> None:
     days = model.state.last + np.arange(1, 91)
     sarimax, params = model.rebuild
-    exact = sarimax.filter(params, cov_type="none").get_forecast(90, exog=model.state.calendar.regressors(days))
+    exact = sarimax.filter(params, cov_type="none").get_forecast(
+        90, exog=model.state.calendar.regressors(days)
+    )
     mean, sd = ahead(model.state, 90)
     np.testing.assert_allclose(mean, exact.predicted_mean, rtol=1e-9)
     np.testing.assert_allclose(sd, exact.se_mean, rtol=1e-9)
@@ -56,7 +58,8 @@ def test_update_is_the_kalman_filter(model: SarimaModel) -> None:
     sarimax, params = model.rebuild
     scaled = np.where(new > 0, np.log1p(new), np.nan)
     longer = sarimax.clone(
-        np.r_[sarimax.endog[:, 0], scaled], exog=np.vstack([sarimax.exog, model.state.calendar.regressors(days)])
+        np.r_[sarimax.endog[:, 0], scaled],
+        exog=np.vstack([sarimax.exog, model.state.calendar.regressors(days)]),
     ).filter(params, cov_type="none")
     moved = update(model.state, new)
     np.testing.assert_allclose(moved.mean, longer.predicted_state[:, -1], rtol=1e-6)
@@ -101,6 +104,57 @@ def test_a_holiday_that_closed_the_shop_closes_it_again() -> None:
     found = state.forecast("2025-12-24", "2025-12-27").set_index("date")["predicted_revenue"]
     assert found["2025-12-25"] == 0 == found["2025-12-26"]
     assert found["2025-12-24"] > 500 and found["2025-12-27"] > 500
+
+
+def test_a_holiday_on_a_closed_weekday_closes_no_other_day() -> None:
+    """4 July was a Sunday in 2021, and the shop sold on the Monday that it was in 2022."""
+    index = pd.date_range("2021-01-01", "2022-12-31", freq="D")
+    noise = np.exp(np.random.default_rng(0).normal(0, 0.1, len(index)))
+    series = pd.Series(np.where(index.dayofweek == 6, 0.0, 1000 * noise), index)
+    state = fit_sarima(series, holidays=holiday_dates("US", date(2021, 1, 1), date(2024, 1, 1))).state
+    found = state.forecast("2023-01-01", "2023-12-31")
+    empty = found["date"][found["predicted_revenue"] == 0]
+    assert (empty.dt.dayofweek == 6).all() and len(empty) == 53
+
+
+def test_a_closure_moves_with_its_holiday() -> None:
+    """Closed from Good Friday to Easter Monday: 29 March to 1 April 2024, 18 to 21 April 2025."""
+    series = daily(450)
+    series["2024-03-29":"2024-04-01"] = 0.0
+    series = series[:"2024-12-31"]
+    state = fit_sarima(series, holidays=holiday_dates("GB", date(2024, 1, 1), date(2026, 1, 1))).state
+    found = state.forecast("2025-03-25", "2025-04-25").set_index("date")["predicted_revenue"]
+    assert (found["2025-04-18":"2025-04-21"] == 0).all()
+    assert (found["2025-03-25":"2025-04-17"] > 300).all() and (found["2025-04-22":] > 300).all()
+
+
+def test_a_closed_day_speaks_for_its_nearest_holiday_alone() -> None:
+    """24 December 2010, closed, is three days before a substitute holiday, as the open 23rd is in 2011."""
+    index = pd.date_range("2010-11-01", "2011-11-30", freq="D")
+    series = pd.Series(daily(len(index)).to_numpy(), index)
+    series["2010-12-24":"2011-01-03"] = 0.0
+    state = fit_sarima(series, holidays=holiday_dates("GB", date(2010, 11, 1), date(2012, 12, 31))).state
+    found = state.forecast("2011-12-20", "2011-12-31").set_index("date")["predicted_revenue"]
+    assert (found[:"2011-12-23"] > 300).all() and (found["2011-12-24":"2011-12-26"] == 0).all()
+
+
+def test_the_first_days_have_no_prediction(model: SarimaModel) -> None:
+    """Before a whole season has been seen, the filter knows nothing; later predictions are near the sales."""
+    found = model.state.forecast(str(model.state.first), "2024-12-31")
+    assert found.loc[:7, BOUNDS].isna().all().all()
+    late = found.loc[8:, "predicted_revenue"] / daily(800).iloc[8:366].to_numpy()
+    assert late.between(0.2, 5).all()
+
+
+def test_ranges_asked_for_wrongly_are_refused(model: SarimaModel) -> None:
+    for start, end, says in [
+        ("2026-05-01", "2026-04-01", "2026-05-01 and ends on 2026-04-01"),
+        ("2023-12-31", "2026-04-01", "2023-12-31 is before"),
+        ("2026-04-01", "2030-01-01", "2030-01-01 is beyond"),
+        ("2026-02-30", "2026-04-01", "'2026-02-30' is no date"),
+    ]:
+        with pytest.raises(UserError, match=says):
+            model.state.forecast(start, end)
 
 
 def test_an_event_is_learnt_and_repeated() -> None:
@@ -204,7 +258,9 @@ def test_standardised_errors_of_a_true_model_are_normal() -> None:
 
 def test_m4_weekly_figures(real_data: Path) -> None:
     """Seasonal naive (m = 1) on M4 Weekly has published scores: sMAPE 9.161, MASE 2.777."""
-    train, test = (pd.read_csv(real_data / f"m4_weekly_{part}.csv.gz", index_col=0) for part in ("train", "test"))
+    train, test = (
+        pd.read_csv(real_data / f"m4_weekly_{part}.csv.gz", index_col=0) for part in ("train", "test")
+    )
     scores = []
     for name, row in train.iterrows():
         history, actual = row.dropna().to_numpy(float), test.loc[name].dropna().to_numpy(float)

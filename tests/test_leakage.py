@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import SMALL, Trained
 from numpy.testing import assert_array_equal
 
-from conftest import SMALL, Trained
 from salesforecast.data import SalesData, read_sales
 from salesforecast.data_preprocessing import Prepared, frame_columns, model_inputs, prepare, take
 from salesforecast.predict_utils import Predictor

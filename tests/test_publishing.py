@@ -1,7 +1,6 @@
 """The served version survives a kill at any moment, a full disk, and files that are not what was published."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -11,8 +10,8 @@ from pathlib import Path
 
 import joblib
 import pytest
-
 from conftest import ROOT, Trained
+
 from salesforecast.bundle import current_version, load_bundle, publish, versions
 from salesforecast.predict_utils import Predictor
 from salesforecast.settings import UserError, settings
@@ -46,7 +45,9 @@ def whole(models: Path) -> str:
 def kill_while_publishing(models: Path, rounds: int) -> None:
     seeded = random.Random(rounds)
     for _ in range(rounds):
-        process = subprocess.Popen([sys.executable, "-c", PUBLISH_FOREVER, str(models)], stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, "-c", PUBLISH_FOREVER, str(models)], stdout=subprocess.PIPE
+        )
         assert process.stdout is not None
         process.stdout.readline()  # it has published once
         time.sleep(seeded.uniform(0, 0.1))
@@ -101,7 +102,10 @@ def test_a_failing_write_leaves_the_served_version(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match="No space left"):
         publish(tmp_path, "20260102-000000-0000", {"served": "xgboost"}, fail)
-    assert (current_version(tmp_path), versions(tmp_path)) == ("20260101-000000-0000", ["20260101-000000-0000"])
+    assert (current_version(tmp_path), versions(tmp_path)) == (
+        "20260101-000000-0000",
+        ["20260101-000000-0000"],
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["20260101-000000-0000", "current"]
 
 
@@ -170,4 +174,4 @@ def test_a_served_version_is_never_pruned(tmp_path: Path) -> None:
 def test_nothing_published_says_how_to_train(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="salesforecast train SOURCE"):
         load_bundle(tmp_path)
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
 from conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -17,7 +16,16 @@ def train(run_command: Callable, source: Path, mapping: str, folder: Path, *word
     """Train on an export; the manifest."""
     mapping_file = ROOT / "data" / "mappings" / mapping
     done = run_command(
-        *("train", source, "--mapping", mapping_file, "--models-dir", folder / "models", "--no-track", *words),
+        *(
+            "train",
+            source,
+            "--mapping",
+            mapping_file,
+            "--models-dir",
+            folder / "models",
+            "--no-track",
+            *words,
+        ),
         *("--processed-dir", folder / "processed", "--reports-dir", folder / "reports"),
     )
     assert done.returncode == 0, done.stderr
@@ -31,7 +39,10 @@ def test_complete_journey(real_data: Path, run_command: Callable, tmp_path: Path
     print({name: round(row["wape"], 4) for name, row in metrics.items()})
     assert metrics[manifest["served"]]["wape"] <= 0.113
     assert abs(metrics[manifest["served"]]["bias"]) <= 0.02
-    assert manifest["metrics"]["daily"]["sarima"]["wape"] <= manifest["metrics"]["daily"]["seasonal_naive"]["wape"]
+    assert (
+        manifest["metrics"]["daily"]["sarima"]["wape"]
+        <= manifest["metrics"]["daily"]["seasonal_naive"]["wape"]
+    )
 
 
 def test_online_retail(real_data: Path, run_command: Callable, tmp_path: Path) -> None:
@@ -40,7 +51,10 @@ def test_online_retail(real_data: Path, run_command: Callable, tmp_path: Path) -
     metrics = manifest["metrics"]["transactional"]
     print({name: round(row["wape"], 4) for name, row in manifest["metrics"]["daily"].items()})
     assert metrics[manifest["served"]]["wape"] <= 0.01
-    assert manifest["metrics"]["daily"]["sarima"]["wape"] <= manifest["metrics"]["daily"]["seasonal_naive"]["wape"]
+    assert (
+        manifest["metrics"]["daily"]["sarima"]["wape"]
+        <= manifest["metrics"]["daily"]["seasonal_naive"]["wape"]
+    )
     out = tmp_path / "far.csv"
     far = tmp_path / "asked.csv"
     far.write_text("Transaction_Date,Units_Sold,Unit_Price,Region\n2011-12-12,809950,2.08,United Kingdom\n")
