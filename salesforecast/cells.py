@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MISSING', 'MISSING_NUMBER', 'PLAIN_NUMBER', 'ISO_DATE', 'NUMERIC_DATE', 'TYPOS', 'MONTH', 'NAMED_DATE', 'ZONE',
-           'TRUE', 'FALSE', 'BACKTICKS', 'ALLOWED_NODES', 'GRAMMAR', 'Parsed', 'is_arrow_text', 'distinct', 'look_up',
+           'BACKTICKS', 'TRUE', 'FALSE', 'ALLOWED_NODES', 'GRAMMAR', 'Parsed', 'is_arrow_text', 'distinct', 'look_up',
            'as_text', 'as_texts', 'is_word', 'parse_text', 'parse_numbers', 'parse_dates', 'Columns', 'Text', 'Result',
            'UnknownColumn', 'evaluate', 'MissingColumn', 'unknown_column', 'condition']
 
@@ -299,9 +299,32 @@ class Result:
     used: list[str]  # source columns that took part
 
 # %% ../nbs/lib/02a_cells.ipynb #37e22af8
+BACKTICKS = re.compile(r"^_tick_((?:[0-9a-f]{2})+)$")  # a name with blanks, made an identifier
 TRUE, FALSE = ("true", "yes", "y", "t", "1", "x"), ("false", "no", "n", "f", "0", "")
 
 
+@dataclass
+class UnknownColumn(Exception):
+    "A name that the source does not have."
+
+    name: str
+
+
+def _truth(value: Any) -> np.ndarray:
+    "A condition, or a column of yes and no, as bool."
+    if isinstance(value, np.ndarray):
+        return value if value.dtype == bool else np.nan_to_num(value) != 0
+    if not isinstance(value, Text):
+        raise UserError(f"{value!r} stands where a condition is needed; put each condition in parentheses")
+    words = parse_text(value.cells)
+    lower = words.categories.str.lower()
+    if len(unclear := words.categories[~lower.isin([*TRUE, *FALSE])]):
+        raise UserError(
+            f"{unclear[0]!r} is neither yes nor no; compare the column with a value, as in status == 'X'"
+        )
+    return look_up(lower.isin(TRUE), words.codes, False)
+
+# %% ../nbs/lib/02a_cells.ipynb #c0a2ede5
 class _Evaluation:
     "One evaluation: operators and functions over `columns`, noting what took part."
 
@@ -339,37 +362,11 @@ class _Evaluation:
             raise UserError(f"{value!r} is text where a number is needed")
         return value.astype(float) if isinstance(value, np.ndarray) else value
 
-    def truth(self, value: Any) -> np.ndarray:
-        "A condition, or a column of yes and no, as bool."
-        if isinstance(value, np.ndarray):
-            return value if value.dtype == bool else np.nan_to_num(value) != 0
-        if not isinstance(value, Text):
-            raise UserError(
-                f"{value!r} stands where a condition is needed; put each condition in parentheses"
-            )
-        words = parse_text(value.cells)
-        lower = words.categories.str.lower()
-        if len(unclear := words.categories[~lower.isin([*TRUE, *FALSE])]):
-            raise UserError(
-                f"{unclear[0]!r} is neither yes nor no; compare the column with a value, as in status == 'X'"
-            )
-        return look_up(lower.isin(TRUE), words.codes, False)
-
     def text(self, value: Any) -> pd.Categorical:
         "A value as text."
         if isinstance(value, Text):
             return parse_text(value.cells)
         return parse_text(pd.Series(value if isinstance(value, np.ndarray) else [value] * self.size))
-
-
-@dataclass
-class UnknownColumn(Exception):
-    "A name that the source does not have."
-
-    name: str
-
-
-BACKTICKS = re.compile(r"^_tick_((?:[0-9a-f]{2})+)$")
 
 # %% ../nbs/lib/02a_cells.ipynb #106a9ff5
 def _arithmetic(evaluation: _Evaluation, op: Callable) -> Callable:
@@ -406,13 +403,12 @@ def _operators(evaluation: _Evaluation) -> dict[type, Callable]:
     sums = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
     tests = {ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le}
     tests |= {ast.Gt: operator.gt, ast.GtE: operator.ge}
-    truth = evaluation.truth
     return {
         **{node: _arithmetic(evaluation, op) for node, op in sums.items()},
         **{node: _comparison(evaluation, op) for node, op in tests.items()},
-        ast.BitAnd: lambda a, b: truth(a) & truth(b),
-        ast.BitOr: lambda a, b: truth(a) | truth(b),
-        ast.Invert: lambda a: ~truth(a),
+        ast.BitAnd: lambda a, b: _truth(a) & _truth(b),
+        ast.BitOr: lambda a, b: _truth(a) | _truth(b),
+        ast.Invert: lambda a: ~_truth(a),
         ast.USub: lambda a: -evaluation.number(a),
         ast.UAdd: evaluation.number,
     }
@@ -431,9 +427,9 @@ def _functions(evaluation: _Evaluation) -> dict[str, Callable]:
 
     def where(condition: Any, a: Any, b: Any) -> Any:
         if any(isinstance(side, int | float | np.ndarray) for side in (a, b)):
-            return np.where(evaluation.truth(condition), number(a), number(b))
+            return np.where(_truth(condition), number(a), number(b))
         one, other = (np.asarray(text(side).astype(object)) for side in (a, b))
-        return Text(pd.Series(np.where(evaluation.truth(condition), one, other)))
+        return Text(pd.Series(np.where(_truth(condition), one, other)))
 
     return {
         "abs": lambda a: np.abs(number(a)),
@@ -508,6 +504,6 @@ def condition(
     "Where the condition holds, as bool per row."
     value = evaluate(expression, columns, place).value
     try:
-        return np.broadcast_to(_Evaluation(columns).truth(value), len(columns.cells))
+        return np.broadcast_to(_truth(value), len(columns.cells))
     except UserError as error:
         raise UserError(f"{place}: {error}") from None

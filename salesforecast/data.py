@@ -104,7 +104,7 @@ def _parse(name: str, value: Any, columns: Columns, mapping: Mapping) -> tuple[A
         return parsed.data, parsed.bad
     return parse_text(cells), np.zeros(size, bool)
 
-
+# %% ../nbs/lib/03_data.ipynb #9894f481
 def parse_rows(
     cells: pd.DataFrame,  # of the source
     mapping: Mapping,

@@ -152,7 +152,7 @@ class Mapping(BaseModel):
             raise ValueError(problem)
         return self
 
-
+# %% ../nbs/lib/02_schema.ipynb #8ccc3132
 def _contradictions(mapping: Mapping) -> Iterable[str]:
     "What cannot be meant, a sentence each."
     for name in mapping.constants.keys() & mapping.columns.keys():

@@ -98,7 +98,7 @@ def _guessed_encoding(data: bytes) -> str:
         return next((name for name in LATIN_ENCODINGS if name in alike), LATIN_ENCODINGS[0])
     return found[0].encoding
 
-
+# %% ../nbs/lib/02b_sources.ipynb #4211647c
 def decode(
     data: bytes,
     encoding: str | None,  # found by looking when None
@@ -168,7 +168,7 @@ def _arrow_csv(
             break
     return table, [(row.number, row.text) for row in ragged]
 
-
+# %% ../nbs/lib/02b_sources.ipynb #9fc9ba86
 def _by_lines(
     text: str,  # with the header as its first line
     delimiter: str,
@@ -198,7 +198,7 @@ def _by_lines(
         cells, rows = cells.iloc[order], rows[order]
     return cells, rows, problems
 
-
+# %% ../nbs/lib/02b_sources.ipynb #06160c5e
 def _split(line: str, delimiter: str) -> list[str]:
     "The cells of one line."
     try:
@@ -562,7 +562,7 @@ def _write_excel(frame: pd.DataFrame, path: Path) -> None:
         sheet.append([_excel_cell(sheet, value) for value in row])
     book.save(path)
 
-
+# %% ../nbs/lib/02b_sources.ipynb #fed38606
 def _excel_cell(sheet: Any, value: Any, font: Any = None) -> Any:
     "A value for openpyxl; text is text, even where it looks like a formula."
     from openpyxl.cell import WriteOnlyCell
