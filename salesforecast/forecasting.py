@@ -60,6 +60,8 @@ def holiday_closures(
 ) -> np.ndarray:
     "Past and future days that are closed around holidays, datetime64[D], ascending."
     run = np.cumsum(np.r_[True, np.diff(empty | weekly)])  # number of the run of closed, or of open, days
+    shut = empty & ~weekly
+    tells = ~weekly | (np.r_[False, shut[:-1]] & np.r_[shut[1:], False])
     found = [np.empty(0, "datetime64[D]")]
     every = np.array(list(holidays), "datetime64[D]")
     nearest = np.abs(days[:, None] - every).min(1, initial=np.timedelta64(10**6, "D")).astype(int)
@@ -68,7 +70,7 @@ def holiday_closures(
         at = at[(at >= 0) & (at < len(days))]
         near = at[:, None] + AROUND
         inside = np.clip(near, 0, len(days) - 1)
-        says = (near == inside) & ~weekly[inside] & (np.abs(AROUND) == nearest[inside])
+        says = (near == inside) & tells[inside] & (np.abs(AROUND) == nearest[inside])
         closed = empty[inside] & (run[inside] == run[at][:, None])
         found.append((dates[:, None] + AROUND[says.any(0) & (closed | ~says).all(0)]).ravel())
     return np.unique(np.concatenate(found))

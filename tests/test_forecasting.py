@@ -138,6 +138,16 @@ def test_a_closed_day_speaks_for_its_nearest_holiday_alone() -> None:
     assert (found[:"2011-12-23"] > 300).all() and (found["2011-12-24":"2011-12-26"] == 0).all()
 
 
+def test_a_holiday_on_a_closed_weekday_within_a_closure_is_closed() -> None:
+    """Christmas was a Saturday in 2010, closed anyway, between two closed days; in 2011 it is a Sunday."""
+    index = pd.date_range("2010-11-01", "2011-11-30", freq="D")
+    series = pd.Series(np.where(index.dayofweek == 5, 0.0, daily(len(index)).to_numpy()), index)
+    series["2010-12-24":"2011-01-03"] = 0.0
+    state = fit_sarima(series, holidays=holiday_dates("GB", date(2010, 11, 1), date(2012, 12, 31))).state
+    found = state.forecast("2011-12-18", "2011-12-26").set_index("date")["predicted_revenue"]
+    assert found["2011-12-18"] > 300 and found["2011-12-25"] == 0
+
+
 def test_the_first_days_have_no_prediction(model: SarimaModel) -> None:
     """Before a whole season has been seen, the filter knows nothing; later predictions are near the sales."""
     found = model.state.forecast(str(model.state.first), "2024-12-31")
