@@ -66,6 +66,10 @@ bench: $(VENV)/.run ## Measure speed and size; writes benchmarks/results.json
 
 SUMS = find nbs salesforecast -type f \( -name '*.ipynb' -o -name '*.py' \) -not -path '*/.*' | sort | xargs sha256sum
 
+# several test processes share the cores: one thread each
+test test-slow: export OMP_NUM_THREADS := 1
+test test-slow: export SALESFORECAST_THREADS := 1
+
 test: $(VENV)/.dev ## Notebooks clean and exported, format, lint, types, tests, coverage of at least 90%
 	before=$$($(SUMS))
 	nbdev_clean && nbdev_export

@@ -7,6 +7,7 @@ __all__ = ['app', 'models_app', 'Source', 'MappingOption', 'ModelsDir', 'TableOp
            'validate', 'train', 'backtest', 'forecast', 'predict', 'models_list', 'models_show', 'main']
 
 # %% ../nbs/lib/50_cli.ipynb #5d6c02be
+import os
 import sys
 from datetime import date
 from pathlib import Path
@@ -301,6 +302,8 @@ def main(arguments: list[str] | None = None) -> None:
     "Run the command and exit; a fault of the user gets one message and exit code 2."
     from rich.markup import escape
 
+    # threads that wait give way, instead of spinning against whatever else the machine does
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(arguments)
     except UserError as error:
