@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 
 from .evaluate import BACKTEST_COLUMNS, rolling_cutoffs
-from .feature_engineering import holiday_dates
 from .optional import require
 from .settings import Progress, UserError, no_progress, part_of, settings
 

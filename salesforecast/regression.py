@@ -9,7 +9,7 @@ __all__ = ['CONFIDENCES', 'ROWS_PER_GROUP', 'MAX_GROUPS', 'Kind', 'MODEL_TYPES',
 # %% ../nbs/lib/08_regression.ipynb #130a46ca
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
