@@ -118,18 +118,20 @@ def publish(
     "Write a version, make it the served one, remove versions beyond `keep`; returns its directory."
     models_dir.mkdir(parents=True, exist_ok=True)
     building, lock = models_dir / f"{BUILDING}{version}", building_lock(models_dir, version)
-    with lock:
-        building.mkdir()
-        try:
-            write(building)
-            _seal(building, manifest | {"version": version})
-            building.rename(models_dir / version)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
-        _flush(models_dir)
-        if serve:
-            set_current(models_dir, version)
-    Path(lock.lock_file).unlink(missing_ok=True)
+    try:
+        with lock:
+            building.mkdir()
+            try:
+                write(building)
+                _seal(building, manifest | {"version": version})
+                building.rename(models_dir / version)
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
+            _flush(models_dir)
+            if serve:
+                set_current(models_dir, version)
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
     prune(models_dir, keep)
     return models_dir / version
 

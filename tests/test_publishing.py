@@ -89,7 +89,7 @@ def test_a_kill_in_training_leaves_the_served_version(trained: Trained, tmp_path
         if after == served:
             continue
         served = after  # it was quicker this time and published: whole as well
-    assert killed >= 5
+    assert killed >= 3
     assert Predictor.load(models).model is not None
 
 
