@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RECENT_WEEKS', 'AROUND', 'DAYS_PER_YEAR', 'OWN_EFFECT', 'LEVELS', 'NORMAL', 'DEFAULT_HORIZON', 'Order', 'RIDGE',
-           'FALLBACKS', 'TOLERANCE', 'UNSETTLED', 'CALIBRATION_SHARE', 'BELIEF', 'YEARS_FOR_FOURIER', 'FOURIER',
+           'FALLBACKS', 'TOLERANCE', 'UNSETTLED', 'CALIBRATION_SHARE', 'FEW', 'BELIEF', 'YEARS_FOR_FOURIER', 'FOURIER',
            'LEAST_PERIODS', 'PEERS', 'closed_weekdays', 'by_holiday', 'holiday_closures', 'Calendar', 'holiday_groups',
            'SarimaState', 'ahead', 'to_revenue', 'forecast_days', 'forecast', 'update', 'model_scale', 'search_order',
            'Fit', 'estimate', 'robust_estimate', 'make_state', 'standardised_errors', 'calibrated_factors',
@@ -496,7 +496,8 @@ def make_state(
 
 # %% ../nbs/lib/09_forecasting.ipynb #4c641043
 CALIBRATION_SHARE = 0.35  # of the history, at its end
-BELIEF = 6  # windows' worth of trust in the normal distribution
+FEW = {80: 1.3721836411103356, 95: 2.2281388519862744}  # quantiles of Student's t, 10 degrees of freedom
+BELIEF = 6  # windows' worth of trust in it
 
 
 def standardised_errors(
@@ -520,13 +521,13 @@ def standardised_errors(
 def calibrated_factors(errors: Sequence[np.ndarray], overlap: float) -> dict[int, float]:
     "Half-widths by level; `overlap` is how many origins share a forecast period."
     if not errors:
-        return dict(NORMAL)
+        return dict(FEW)
     pooled = np.sort(np.abs(np.concatenate(errors)))
     trust = len(errors) / overlap
     factors = {}
     for level in LEVELS:
         rank = min(int(np.ceil((len(pooled) + 1) * level / 100)), len(pooled))
-        factors[level] = float((trust * pooled[rank - 1] + BELIEF * NORMAL[level]) / (trust + BELIEF))
+        factors[level] = float((trust * pooled[rank - 1] + BELIEF * FEW[level]) / (trust + BELIEF))
     return factors
 
 # %% ../nbs/lib/09_forecasting.ipynb #6e7848c6
