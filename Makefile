@@ -62,6 +62,12 @@ mlflow: $(VENV)/.run ## Open the record of all trainings on http://localhost:500
 bench: $(VENV)/.run ## Measure speed and size; writes benchmarks/results.json
 	python -m benchmarks
 
+REAL_DATA ?= $(SALESFORECAST_REAL_DATA)
+
+bench-real: $(VENV)/.run ## Accuracy on public exports in REAL_DATA=folder; writes benchmarks/real_data.json
+	@test -d '$(REAL_DATA)' || { echo "Name the folder that holds online_retail.csv.gz and complete_journey.csv.gz: make bench-real REAL_DATA=folder"; exit 1; }
+	python -m benchmarks.real '$(REAL_DATA)'
+
 # --- the gate ----------------------------------------------------------------------------
 
 SUMS = find nbs salesforecast -type f \( -name '*.ipynb' -o -name '*.py' \) -not -path '*/.*' | sort | xargs sha256sum
@@ -98,4 +104,4 @@ readme: $(VENV)/.dev ## Make README.md from nbs/index.ipynb
 clean: ## Remove what can be made again (not data, not models)
 	rm -rf _proc _docs build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help install dev lock run train mlflow bench test test-slow test-all format lab readme clean
+.PHONY: help install dev lock run train mlflow bench bench-real test test-slow test-all format lab readme clean
