@@ -41,8 +41,10 @@ def completed(parts: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str,
     needed = parts["scaler"]["columns"]
     if missing := [name for name in needed if name not in columns]:
         raise UserError(f"The model needs {needed}; {missing} is not there. Given: {sorted(columns)}.")
-    blank = {name: pd.Series(pd.Categorical([None] * n)) for name in parts["history_levels"]}
-    unknown = {name: np.full(n, np.nan) for name in parts["numeric_features"]}
+    blank = {
+        name: pd.Series([None] * n, dtype=object) for name in parts["history_levels"] if name not in columns
+    }
+    unknown = {name: np.full(n, np.nan) for name in parts["numeric_features"] if name not in columns}
     return blank | unknown | dict(columns)
 
 # %% ../nbs/lib/16_predict_utils.ipynb #1f2b9b6f
