@@ -6,7 +6,7 @@
 __all__ = ['LIKELY', 'DUPLICATE', 'HINTS', 'ParsedRows', 'column_expressions', 'parse_rows', 'line_problems', 'row_problems',
            'repeated_rows', 'DataReport', 'reason_summary', 'guess_frequency', 'describe', 'report_view',
            'personal_columns', 'pseudonymise', 'SalesData', 'read_sales', 'find_problems', 'PredictionRows',
-           'read_rows', 'write_quarantine', 'read_table', 'write_table']
+           'read_rows', 'prediction_rows', 'fitting_mapping', 'write_quarantine', 'read_table', 'write_table']
 
 # %% ../nbs/lib/03_data.ipynb #5c397956
 import hashlib
@@ -633,6 +633,11 @@ def read_rows(
     else:
         mapping = mapping or Mapping()
         loaded = load_table(source, chosen_read(mapping, table, query))
+    return prediction_rows(loaded, mapping)
+
+
+def prediction_rows(loaded: Table, mapping: Mapping) -> PredictionRows:
+    "The rows of a table to predict."
     parsed = parse_rows(loaded.cells, mapping, lenient=True)
     frame = parsed.frame
     if "Transaction_Date" not in frame:
@@ -656,18 +661,26 @@ def _columns_found(cells: pd.DataFrame, mapping: Mapping) -> int:
 def _load_as(
     source: str | Path, fallback: Mapping, table: str | None, query: str | None
 ) -> tuple[Table, Mapping]:
-    "The table, and the mapping that fits it better: the fallback, or none but its choice of features."
+    "The table, and the mapping that fits it better."
+    loaded = load_table(source, chosen_read(fallback, table, query))
+    chosen = fitting_mapping(loaded.cells, fallback)
+    if chosen.read != fallback.read:
+        loaded = load_table(source, chosen_read(chosen, table, query))
+    return loaded, chosen
+
+
+def fitting_mapping(
+    cells: pd.DataFrame,  # of a source; their names count
+    fallback: Mapping,  # that of the training
+) -> Mapping:
+    "The mapping that gives more columns: the fallback, or none but its choice of features."
     plain = Mapping(
         **fallback.model_dump(
             include={"constants", "features", "numeric_features", "personal", "pseudonymise"}
         )
     )
-    loaded = load_table(source, chosen_read(fallback, table, query))
-    if _columns_found(loaded.cells, fallback) >= max(_columns_found(loaded.cells, plain), 1):
-        return loaded, fallback
-    return (
-        loaded if fallback.read == Read() else load_table(source, chosen_read(plain, table, query))
-    ), plain
+    fits = _columns_found(cells, fallback) >= max(_columns_found(cells, plain), 1)
+    return fallback if fits else plain
 
 
 def _prediction_problems(loaded: Table, parsed: ParsedRows) -> pd.Series:

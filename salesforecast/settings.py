@@ -67,6 +67,30 @@ class Settings(BaseSettings):
     forecast_horizon: int = Field(365, ge=1, description="days past the history that may be forecast")
     threads: int = Field(0, ge=0, description="threads for training; 0 takes all cores")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_file: RootedPath | None = Field(None, description="the API's log goes there as well, and is rotated")
+
+    api_host: str = Field("127.0.0.1", validation_alias=_named("API_HOST"))
+    api_port: int = Field(5001, ge=0, le=65535, validation_alias=_named("API_PORT"))
+    api_url_: str = Field("", validation_alias=_named("API_URL"))
+    preprocessor_path: RootedPath | None = Field(None, validation_alias=_named("PREPROCESSOR_PATH"))
+    api_workers: int = Field(0, ge=0, description="processes that serve; 0 takes one per core, at most 4")
+    api_threads: int = Field(4, ge=1, description="requests that one process serves at a time")
+    api_auth: Literal["auto", "on", "off"] = Field("auto", description="auto: no key on a loopback address")
+    api_keys: str = Field("", description="lines NAME:SCOPES:SHA256, as `salesforecast key` makes them")
+    api_keys_file: RootedPath | None = Field(None, description="a file of such lines")
+    rate_limit: str = Field("", description='requests per key or address, such as "600 per minute"')
+    rate_limit_storage: str = Field(
+        "memory://", description="where they are counted; redis://… for all workers"
+    )
+    cors_origins: str = Field("", description="origins whose pages may call the API, with blanks between")
+    max_upload_mb: int = Field(1024, ge=1, description="size of an uploaded file, unpacked")
+    max_json_mb: int = Field(16, ge=1, description="size of a JSON body")
+    request_timeout: float = Field(120, gt=0, description="seconds that a request may take")
+
+    @property
+    def api_url(self) -> str:
+        "Where the API is reached: `API_URL`, else this machine."
+        return (self.api_url_ or f"http://localhost:{self.api_port}").rstrip("/")
 
     @property
     def tracking_uri(self) -> str:

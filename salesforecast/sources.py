@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TEXT', 'MAX_CELL', 'LONG_CELL', 'ENCODING_MARKS', 'LATIN_ENCODINGS', 'OTHER_ENCODINGS', 'DELIMITERS', 'SAMPLE',
            'GZIP_MARK', 'EXCEL', 'KINDS', 'MAX_EXCEL_ROWS', 'Table', 'find_encoding', 'decode', 'find_delimiter',
-           'read_text', 'read_parquet', 'read_excel', 'is_url', 'shown', 'open_database', 'read_sql', 'load_table',
-           'read_table', 'chosen_read', 'write_table']
+           'read_text', 'read_parquet', 'frame_table', 'read_excel', 'is_url', 'shown', 'open_database', 'read_sql',
+           'load_table', 'read_table', 'chosen_read', 'write_table']
 
 # %% ../nbs/lib/02b_sources.ipynb #1f7a5eb2
 import csv
@@ -311,10 +311,18 @@ def read_parquet(path: Path) -> Table:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} is no Parquet file: {error}") from None
+    return frame_table(table)
+
+
+def frame_table(
+    rows: pa.Table | pa.RecordBatch,
+    first: int = 2,  # number of the first row
+) -> Table:
+    "Arrow's rows as a table."
     text = {pa.string(): TEXT, pa.large_string(): TEXT}
-    cells = table.to_pandas(types_mapper=text.get, ignore_metadata=True)
+    cells = rows.to_pandas(types_mapper=text.get, ignore_metadata=True)
     notes: list[str] = []
-    return Table(_named(cells, np.arange(2, 2 + len(cells)), notes), notes=notes)
+    return Table(_named(cells, np.arange(first, first + len(cells)), notes), notes=notes)
 
 
 def read_excel(path: Path, read: Read) -> Table:
