@@ -191,13 +191,14 @@ class Unpacked(io.RawIOBase):
 
 # %% ../nbs/lib/02c_blocks.ipynb #5260c272
 def file_tables(
-    file: IO[bytes],  # seekable, at its beginning
+    file: IO[bytes],  # seekable
     name: str,  # its suffix tells the kind
     read: Read,
     limit: int,  # bytes that a packed file may unpack to
 ) -> Iterator[Table]:
     "The rows of a .csv, .csv.gz or .parquet file as tables; raises `UserError` for other kinds, and for what is no table."
     kind = name.lower()
+    file.seek(0)
     if kind.endswith((".parquet", ".pq")):
         return parquet_tables(file)
     packed = file.read(2) == GZIP_MARK

@@ -37,7 +37,6 @@ from salesforecast.schema import (
     CANONICAL,
     NUMBER_COLUMNS,
     Mapping,
-    Read,
     Returns,
     contract_failures,
     find_column,

@@ -9,7 +9,7 @@ __all__ = ['SHARE_WORDS', 'Shares', 'BLOCK_ENTRIES', 'TOLERANCE', 'WORDS', 'Sour
 
 # %% ../nbs/lib/12_explain.ipynb #04efc556
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -302,15 +302,6 @@ def _check_rows(inputs: np.ndarray, names: tuple[str, ...], **others: Any) -> No
         raise UserError(f"Infinite values in {[names[i] for i in np.flatnonzero(infinite)]}.")
 
 # %% ../nbs/lib/12_explain.ipynb #76020d2b
-def _one_threaded(model: RevenueModel) -> RevenueModel:
-    "The same model, asked with one thread; a forest always is."
-    if model.kind == "random_forest":
-        return model
-    booster = model.estimator.copy()
-    booster.set_param({"nthread": 1})
-    return replace(model, estimator=booster)
-
-# %% ../nbs/lib/12_explain.ipynb #4a90367a
 class Explainer:
     "Explains a model's predictions; made once per model, and then used by any number of threads."
 
@@ -319,10 +310,11 @@ class Explainer:
         model: RevenueModel,
         preprocessor: Mapping[str, Any],  # the fitted one that the model was trained with
     ):
-        self.model = _one_threaded(model)
+        self.model = model
         self.names = tuple(preprocessor["feature_names"])
         self.sources = input_sources(preprocessor)
-        fitted, is_forest = self.model.estimator, model.kind == "random_forest"
+        is_forest = model.kind == "random_forest"
+        fitted = model.estimator if is_forest else model.one_thread
         wanted = fitted.n_features_in_ if is_forest else fitted.num_features()
         if wanted != len(self.names):
             raise UserError(

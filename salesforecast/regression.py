@@ -106,14 +106,14 @@ class RevenueModel:
     def _raw_share(self, inputs: np.ndarray) -> np.ndarray:
         "What the estimator says, shape (n,)."
         if self.kind == "xgboost":
-            booster = self._one_thread if len(inputs) <= FEW else self.estimator
+            booster = self.one_thread if len(inputs) <= FEW else self.estimator
             return booster.inplace_predict(inputs)
         # as the forest's own `predict`, without its checks, which take longer than the trees for a single row
         trees = self.estimator.estimators_
         return sum((tree.tree_.predict(inputs)[:, 0] for tree in trees), np.zeros(len(inputs))) / len(trees)
 
     @cached_property
-    def _one_thread(self) -> Any:
+    def one_thread(self) -> Any:
         "A copy of the booster that uses one thread: waking others takes longer than a few rows."
         import xgboost as xgb
 
