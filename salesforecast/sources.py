@@ -6,7 +6,7 @@
 __all__ = ['TEXT', 'MAX_CELL', 'LONG_CELL', 'ENCODING_MARKS', 'LATIN_ENCODINGS', 'OTHER_ENCODINGS', 'DELIMITERS', 'SAMPLE',
            'GZIP_MARK', 'EXCEL', 'KINDS', 'MAX_EXCEL_ROWS', 'Table', 'find_encoding', 'decode', 'find_delimiter',
            'read_text', 'read_parquet', 'frame_table', 'read_excel', 'is_url', 'shown', 'open_database', 'read_sql',
-           'load_table', 'read_table', 'chosen_read', 'write_table']
+           'load_table', 'read_table', 'chosen_read', 'write_table', 'write_csv_rows']
 
 # %% ../nbs/lib/02b_sources.ipynb #1f7a5eb2
 import csv
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -534,14 +534,23 @@ def _as_csv_cells(values: pd.Series) -> pd.Series:
 
 def _write_csv(frame: pd.DataFrame, path: Path) -> None:
     "CSV in UTF-8."
-    plain = _plain_columns(frame).apply(_as_csv_cells).replace({"": None}) if len(frame.columns) else frame
-    table = pa.Table.from_pandas(plain, preserve_index=False)
-    options = pa.csv.WriteOptions(include_header=False, quoting_style="needed")
-    header = io.StringIO()
-    csv.writer(header, lineterminator="\n").writerow(frame.columns)
     with gzip.open(path, "wb", compresslevel=6) if path.suffix.lower() == ".gz" else path.open("wb") as file:
-        file.write(header.getvalue().encode())
-        pa.csv.write_csv(table, file, options)
+        write_csv_rows(frame, file)
+
+
+def write_csv_rows(
+    frame: pd.DataFrame,  # its index is not written
+    file: IO[bytes],
+    header: bool = True,  # a header line first
+) -> None:
+    "Rows as CSV in UTF-8, to a file that is open."
+    plain = _plain_columns(frame).apply(_as_csv_cells).replace({"": None}) if len(frame.columns) else frame
+    if header:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow(frame.columns)
+        file.write(line.getvalue().encode())
+    options = pa.csv.WriteOptions(include_header=False, quoting_style="needed")
+    pa.csv.write_csv(pa.Table.from_pandas(plain, preserve_index=False), file, options)
 
 
 def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
