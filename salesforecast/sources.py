@@ -279,8 +279,6 @@ def read_text(
     read: Read,
 ) -> Table:
     "A CSV file's bytes as a table of text."
-    if not data.strip():
-        raise UserError("The file is empty. It needs a header line and rows below it")
     if data.startswith(b"PK\x03\x04"):
         raise UserError(
             "This is an Excel or zip file by its content, not text. Give it its true suffix, such as .xlsx"
@@ -291,6 +289,9 @@ def read_text(
     blank = text[: len(text) - len(text.lstrip("\r\n"))]
     if skipped := read.skip_rows or len(_lines(blank)):
         text = "".join(_lines(text)[skipped:])
+    if not text.strip():
+        above = f" below the {read.skip_rows} lines that read.skip_rows leaves out" if read.skip_rows else ""
+        raise UserError(f"The file is empty{above}. It needs a header line and rows below it")
     delimiter = read.delimiter or find_delimiter(text)
     cells, rows, problems = _by_lines(text, delimiter) or _by_records(text, delimiter)
     rows = rows + skipped

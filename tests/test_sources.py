@@ -303,3 +303,16 @@ def test_an_empty_quarantine_is_written_too(tmp_path: Path, name: str) -> None:
     (tmp_path / "sales.csv").write_text(SALES.to_csv(index=False))
     write_quarantine(read_sales(tmp_path / "sales.csv"), tmp_path / name)
     assert (tmp_path / name).stat().st_size > 10
+
+
+@pytest.mark.parametrize("data", [b"", b"\n \n", b"\xef\xbb\xbf", b"\xff\xfe", b"\xef\xbb\xbf\r\n"])
+def test_a_file_of_nothing_but_marks_is_empty(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "sales.csv").write_bytes(data)
+    with pytest.raises(UserError, match=r"The file is empty\. It needs a header line"):
+        load_table(tmp_path / "sales.csv", Read())
+
+
+def test_skipping_every_line_is_told(tmp_path: Path) -> None:
+    (tmp_path / "sales.csv").write_text("Date,Amount\n2024-01-01,5\n")
+    with pytest.raises(UserError, match=r"empty below the 9 lines that read\.skip_rows"):
+        load_table(tmp_path / "sales.csv", Read(skip_rows=9))
