@@ -63,7 +63,7 @@ def versions(models_dir: Path) -> list[str]:
 def current_version(models_dir: Path) -> str | None:
     "The served version, or None before the first one."
     try:
-        return (models_dir / CURRENT).read_text(encoding="utf-8").strip()
+        return (models_dir / CURRENT).read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
         return None
 
@@ -229,12 +229,18 @@ def load_bundle(
     version: str | None = None,  # the served one by default
 ) -> ModelBundle:
     "A published version; raises `UserError` where there is none, or its manifest is not to be trusted."
-    version = version or current_version(models_dir)
-    if version is None:
+    served, known = current_version(models_dir), versions(models_dir)
+    if version is None and served is None:
         raise UserError(f"No model has been published in {models_dir}. Train one: salesforecast train SOURCE")
+    if version is None and served not in known:
+        raise UserError(
+            f"{models_dir / CURRENT} names {served[:80]!r}, which is no published version. "
+            f"Write one of {known} into it, or train again."
+        )
+    version = version or served
     folder = models_dir / version
-    if version not in versions(models_dir):
-        raise UserError(f"There is no version {version!r} in {models_dir}; there are {versions(models_dir)}.")
+    if version not in known:
+        raise UserError(f"There is no version {version!r} in {models_dir}; there are {known}.")
     data = (folder / MANIFEST).read_bytes()
     _check_signature(folder, data)
     try:

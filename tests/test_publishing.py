@@ -12,7 +12,7 @@ import joblib
 import pytest
 from conftest import ROOT, Trained
 
-from salesforecast.bundle import current_version, load_bundle, publish, versions
+from salesforecast.bundle import current_version, load_bundle, prune, publish, versions
 from salesforecast.predict_utils import Predictor
 from salesforecast.settings import UserError, settings
 
@@ -175,3 +175,14 @@ def test_nothing_published_says_how_to_train(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="salesforecast train SOURCE"):
         load_bundle(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\xbd\x00\xff", b"../elsewhere\n", b"20200101-000000-abcd\n"])
+def test_a_broken_current_is_named_with_the_fix(tmp_path: Path, content: bytes) -> None:
+    version = "20260101-000000-0000"
+    publish(tmp_path, version, {}, lambda at: (at / "model.pkl").write_bytes(b"model"))
+    (tmp_path / "current").write_bytes(content)
+    with pytest.raises(UserError, match=rf"current names .*, which is no published version\. .*{version}"):
+        load_bundle(tmp_path)
+    assert load_bundle(tmp_path, version).version == version
+    assert prune(tmp_path, keep=5) == []
