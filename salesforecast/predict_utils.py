@@ -175,9 +175,10 @@ def predict_source(
     progress: Progress = no_progress,
     **read_options: Any,  # table, query
 ) -> tuple[pd.DataFrame, pd.Series]:
-    "The source's rows in order with `COLUMNS` added, and for each the problem that left it without a prediction."
+    "The source's rows in order with `COLUMNS`, in place of any it had; and why a row has no prediction, or an empty text."
     trained_with = ColumnMapping(**predictor.bundle.manifest["mapping"])
     rows = read_rows(source, mapping, fallback=trained_with, **read_options)
     found = predictor.predict(rows.frame, progress)
     found[(rows.problems != "").to_numpy()] = np.nan
-    return pd.concat([rows.raw.reset_index(drop=True), found.reset_index(drop=True)], axis=1), rows.problems
+    raw = rows.raw.drop(columns=[name for name in COLUMNS if name in rows.raw])
+    return pd.concat([raw.reset_index(drop=True), found.reset_index(drop=True)], axis=1), rows.problems

@@ -182,3 +182,13 @@ print(sorted({{"mlflow", "statsmodels", "statsforecast", "matplotlib", "IPython"
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
     assert done.stdout.strip() == "[]", done.stderr + done.stdout
+
+
+def test_predicting_a_prediction_replaces_its_columns(
+    trained: Trained, run_command: Callable, tmp_path: Path
+) -> None:
+    once, twice = tmp_path / "once.csv", tmp_path / "twice.csv"
+    for source, out in ((trained.source, once), (once, twice)):
+        found = run_command("predict", source, "--out", out, "--models-dir", trained.models)
+        assert found.returncode == 0, found.stderr
+    assert twice.read_bytes() == once.read_bytes()
