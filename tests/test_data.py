@@ -595,3 +595,10 @@ def test_complete_journey_reads(real_data: Path) -> None:
     assert {"product_category", "product_type", "brand", "Region"} <= set(sales.frame)
     raw = read_rows(real_data / "complete_journey.csv.gz", mapping)
     assert len(raw.frame) == 75_000 and (raw.problems != "").mean() < 0.01
+
+
+def test_a_report_of_nothing_but_returns_is_json(tmp_path: Path) -> None:
+    report = read(tmp_path, lines=[line(i, units=-2, revenue="-9.00") for i in range(30)]).report
+    assert report.returns == 30
+    assert report.share_quantiles == {}
+    json.dumps(report.to_dict(), allow_nan=False)
