@@ -186,9 +186,10 @@ def _with_returns(values: dict[str, Any], columns: Columns, mapping: Mapping, le
         except MissingColumn:
             if not lenient:
                 raise
-    for name in ("Units_Sold", "Revenue"):
+    # a credit note may come with a negative total and positive units, and so may a price computed from them
+    for name, sign in (("Units_Sold", -1), ("Unit_Price", 1), ("Revenue", -1)):
         if name in frame and is_return.any():
-            frame[name] = np.where(is_return, -frame[name].abs(), frame[name])
+            frame[name] = np.where(is_return, sign * frame[name].abs(), frame[name])
     names = [name for name in (*CANONICAL, *mapping.features) if name in frame]
     return frame[list(dict.fromkeys(names))].assign(is_return=is_return)
 

@@ -602,3 +602,13 @@ def test_a_report_of_nothing_but_returns_is_json(tmp_path: Path) -> None:
     assert report.returns == 30
     assert report.share_quantiles == {}
     json.dumps(report.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize(("units", "total"), [(2, "-9.00"), (-2, "9.00"), (-2, "-9.00"), (2, "9.00")])
+def test_a_price_computed_from_a_credit_note_is_positive(tmp_path: Path, units: int, total: str) -> None:
+    mapping = Mapping(
+        columns={"Unit_Price": "Revenue / Units_Sold"}, returns=Returns(when="Transaction_ID == 'CN'")
+    )
+    sales = read(tmp_path, line(900, id="CN", units=units, revenue=total), mapping=mapping)
+    assert sales.report.reasons == {}
+    assert sales.frame.loc[202, ["Units_Sold", "Unit_Price", "Revenue"]].tolist() == [-2, 4.5, -9]
