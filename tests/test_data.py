@@ -612,3 +612,16 @@ def test_a_price_computed_from_a_credit_note_is_positive(tmp_path: Path, units: 
     sales = read(tmp_path, line(900, id="CN", units=units, revenue=total), mapping=mapping)
     assert sales.report.reasons == {}
     assert sales.frame.loc[202, ["Units_Sold", "Unit_Price", "Revenue"]].tolist() == [-2, 4.5, -9]
+
+
+def test_an_empty_discount_and_a_refund_are_told_the_fix(tmp_path: Path) -> None:
+    header = "Transaction_Date,total,discount"
+    lines = [f"2024-01-{i % 28 + 1:02d},9.00,{'10%' if i % 2 else ''}" for i in range(60)]
+    naive = Mapping(columns={"Revenue": "total * (1 - discount)"})
+    with pytest.raises(UserError, match=r"Revenue is missing(.|\n)*coalesce\(discount, 0\)"):
+        read(tmp_path, header=header, lines=lines, mapping=naive)
+    right = Mapping(columns={"Revenue": "total * (1 - coalesce(discount, 0))"})
+    assert read(tmp_path, header=header, lines=lines, mapping=right).frame["Revenue"].iloc[0] == 9
+    refunds = [f"2024-01-{i % 28 + 1:02d},{-9 if i % 4 else 9}.00," for i in range(60)]
+    with pytest.raises(UserError, match=r"returns: \{when: Revenue < 0\}"):
+        read(tmp_path, header=header, lines=refunds, mapping=Mapping(columns={"Revenue": "total"}))
