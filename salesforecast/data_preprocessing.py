@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['TEST_MONTHS', 'FULL_HISTORY_MONTHS', 'SHORT_HISTORY_SHARE', 'FORMAT', 'MAX_ONE_HOT', 'NUMBERS', 'HOLIDAY_YEARS_AHEAD',
-           'CHUNK', 'MODEL_TEXT', 'HISTORY_FILE', 'test_start_day', 'scale_kind', 'row_scale', 'frame_columns', 'take',
-           'fit_preprocessor', 'scaled_columns', 'one_hot_columns', 'model_inputs', 'Prepared', 'model_columns',
-           'prepare', 'daily_revenue', 'preprocess_data', 'prepared_frame', 'save_processed', 'save_preprocessor',
-           'load_preprocessor']
+           'CHUNK', 'LARGEST', 'MODEL_TEXT', 'HISTORY_FILE', 'test_start_day', 'scale_kind', 'row_scale',
+           'frame_columns', 'take', 'fit_preprocessor', 'scaled_columns', 'one_hot_columns', 'model_inputs', 'Prepared',
+           'model_columns', 'prepare', 'daily_revenue', 'preprocess_data', 'prepared_frame', 'save_processed',
+           'save_preprocessor', 'load_preprocessor']
 
 # %% ../nbs/lib/06_data_preprocessing.ipynb #ca262347
 from collections.abc import Iterable, Mapping
@@ -194,6 +194,7 @@ def one_hot_columns(parts: Mapping[str, Any], columns: Mapping[str, Any]) -> dic
 
 # %% ../nbs/lib/06_data_preprocessing.ipynb #5c92f2c9
 CHUNK = 100_000  # rows per block: bounds the memory for intermediate columns
+LARGEST = float(np.finfo("float32").max)  # a model refuses infinity, which anything larger would become
 
 
 def model_inputs(
@@ -211,7 +212,7 @@ def model_inputs(
 
 
 def _fill(out: np.ndarray, parts: Mapping[str, Any], history: History, columns: Mapping[str, Any]) -> None:
-    "Write the inputs of some rows."
+    "Write the inputs of some rows, each within what float32 holds."
     values = scaled_columns(parts, columns) | one_hot_columns(parts, columns)
     if parts["scale"] == "list_revenue":
         values["List_Revenue_log"] = np.log1p(np.maximum(row_scale("list_revenue", columns), 0.0))
@@ -219,7 +220,7 @@ def _fill(out: np.ndarray, parts: Mapping[str, Any], history: History, columns: 
     values |= time_features(columns["Transaction_Date"], parts["holidays"])
     values |= history_features(history, columns)
     for i, name in enumerate(parts["feature_names"]):
-        out[:, i] = values[name]
+        out[:, i] = np.clip(values[name], -LARGEST, LARGEST)
 
 # %% ../nbs/lib/06_data_preprocessing.ipynb #e25ee820
 MODEL_TEXT = ("Category", "Region", "Product_ID")

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from salesforecast.cells import Columns, evaluate, parse_dates, parse_numbers
 from salesforecast.data import SalesData, read_rows, read_sales, write_quarantine
+from salesforecast.data_preprocessing import model_inputs, prepare
 from salesforecast.schema import Mapping, Read, Returns, load_mapping
 from salesforecast.settings import UserError, settings
 
@@ -625,3 +626,17 @@ def test_an_empty_discount_and_a_refund_are_told_the_fix(tmp_path: Path) -> None
     refunds = [f"2024-01-{i % 28 + 1:02d},{-9 if i % 4 else 9}.00," for i in range(60)]
     with pytest.raises(UserError, match=r"returns: \{when: Revenue < 0\}"):
         read(tmp_path, header=header, lines=refunds, mapping=Mapping(columns={"Revenue": "total"}))
+
+
+def test_an_infinite_feature_is_refused(tmp_path: Path) -> None:
+    lines = [f"{good},{i % 30}" for i, good in enumerate(GOOD)]
+    mapping = Mapping(features=("warmth",), numeric_features=("warmth",))
+    sales = read(tmp_path, line(900) + ",-inf", header=HEADER + ",warmth", lines=lines, mapping=mapping)
+    assert sales.quarantine[["row", "reason"]].values.tolist() == [[202, "warmth is infinite"]]
+
+
+def test_inputs_are_within_float32(tmp_path: Path) -> None:
+    prepared = prepare(read(tmp_path))
+    columns = {name: values[:3] for name, values in prepared.columns.items()}
+    columns["Units_Sold"] = np.array([1e300, 1e39, 2.0])
+    assert np.isfinite(model_inputs(prepared.preprocessor, prepared.history, columns)[:, :2]).all()
