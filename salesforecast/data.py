@@ -249,7 +249,9 @@ def row_problems(
     others = [name for name in parsed.frame if name in parsed.bad and name not in names]
     more = [_reasons(np.flatnonzero(parsed.bad[name]), f"{name} is not a number") for name in others]
     numbers = [name for name in others if pd.api.types.is_float_dtype(parsed.frame[name])]
-    more += [_reasons(np.flatnonzero(np.isinf(parsed.frame[name])), f"{name} is infinite") for name in numbers]
+    more += [
+        _reasons(np.flatnonzero(np.isinf(parsed.frame[name])), f"{name} is infinite") for name in numbers
+    ]
     return pd.concat([failures, *more], ignore_index=True)
 
 # %% ../nbs/lib/03_data.ipynb #9c634a6a

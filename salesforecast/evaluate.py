@@ -93,9 +93,10 @@ def smape(actual: Any, predicted: Any) -> float:
 
 
 def coverage(actual: Any, lower: Any, upper: Any) -> float:
-    "Share of the values within their bounds."
+    "Share of the values within their bounds, but for rounding."
     y = np.asarray(actual, float)
-    return float(((np.asarray(lower) <= y) & (y <= np.asarray(upper))).mean())
+    rounding = 1e-9 * np.abs(y)
+    return float(((np.asarray(lower) <= y + rounding) & (y - rounding <= np.asarray(upper))).mean())
 
 # %% ../nbs/lib/07_evaluate.ipynb #9434c9a6
 BACKTEST_COLUMNS = ("unique_id", "ds", "cutoff", "model", "y", "yhat", "lo-80", "hi-80", "lo-95", "hi-95")

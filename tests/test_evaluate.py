@@ -102,3 +102,11 @@ def test_the_leaderboard_scales_each_window_by_the_history_before_it() -> None:
     assert board.index.tolist() == ["early", "late"]
     assert board["mase"].tolist() == [1.0, 2.0]
     assert board["n"].tolist() == [10, 10] and board["coverage_80"].tolist() == [1.0, 1.0]
+
+
+def test_an_exact_forecast_is_within_its_range() -> None:
+    actual = np.full(5, 10.0)
+    exact = np.expm1(np.log1p(actual))
+    assert exact[0] != 10
+    assert coverage(actual, exact, exact) == 1
+    assert coverage(actual, exact + 0.01, exact + 0.01) == 0
