@@ -91,7 +91,7 @@ def generate(
         sales = generate_sales(rows=rows, seed=seed)
         report(0.6, "writing the file")
         write_sales(sales, path)
-    output.print(f"{len(sales.frame):,} rows written to {path}")
+    output.print(f"{len(sales.frame):,} rows written to {path}", markup=False)
 
 # %% ../nbs/lib/50_cli.ipynb #77ff43ac
 @app.command()
@@ -124,10 +124,10 @@ def validate(
         output.print(sales.report)
     if out:
         write_table(sales.frame, out, table="sales")
-        messages.print(f"{len(sales.frame):,} valid rows written to {_shown(out)}")
+        messages.print(f"{len(sales.frame):,} valid rows written to {_shown(out)}", markup=False)
     if quarantine:
         write_quarantine(sales, quarantine)
-        messages.print(f"{len(sales.quarantine):,} bad rows written to {quarantine}")
+        messages.print(f"{len(sales.quarantine):,} bad rows written to {quarantine}", markup=False)
 
 
 def _shown(out: str) -> str:
@@ -214,7 +214,7 @@ def backtest(
     output.print(metrics_table(title, metrics, DAILY_COLUMNS))
     if out:
         write_table(found, out, table="backtest")
-        messages.print(f"{len(found):,} forecasts written to {_shown(out)}")
+        messages.print(f"{len(found):,} forecasts written to {_shown(out)}", markup=False)
 
 # %% ../nbs/lib/50_cli.ipynb #54390bf6
 @app.command()
@@ -236,7 +236,7 @@ def forecast(
     found = load_bundle(models_dir or settings().model_dir).sarima.forecast(first, last)[["date", *COLUMNS]]
     if out:
         write_table(found, out, table="forecast")
-        messages.print(f"{len(found):,} days written to {_shown(out)}")
+        messages.print(f"{len(found):,} days written to {_shown(out)}", markup=False)
     else:
         output.print(forecast_table(found))
 
@@ -264,7 +264,7 @@ def predict(
         predictor = Predictor.load(models_dir or settings().model_dir)
         rows, problems = predict_source(predictor, file, _mapping(mapping), report, table=table, query=query)
         write_table(rows, out, table="predictions")
-    messages.print(f"{len(rows):,} rows written to {_shown(out)}")
+    messages.print(f"{len(rows):,} rows written to {_shown(out)}", markup=False)
     for problem, count in problems[problems != ""].value_counts().head(10).items():
         messages.print(f"{count:,} rows have no prediction: {problem}")
 

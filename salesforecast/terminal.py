@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.padding import Padding
 from rich.progress import (
     BarColumn,
@@ -140,7 +141,7 @@ def version_report(
     about.add_column(style="dim", min_width=22)
     about.add_column(overflow="fold")
     about.add_row("version", f"[bold]{manifest['version']}[/]  created {manifest['created']}")
-    about.add_row("data", f"{data['rows']:,} rows, {data['first']} to {data['last']}, from {data['source']}")
+    about.add_row("data", f"{data['rows']:,} rows, {data['first']} to {data['last']}, from {escape(data['source'])}")
     about.add_row(
         "test period",
         f"from {split['test_start']}: {split['train_rows']:,} rows train, {split['test_rows']:,} test",
@@ -150,7 +151,7 @@ def version_report(
     about.add_row("daily model", str(manifest["sarima"].get("order", "")))
     metrics, importance = manifest["metrics"], manifest["feature_importance"][manifest["served"]]
     goes_by = ", ".join(f"{name} {percent(share)}" for name, share in list(importance.items())[:6])
-    about.add_row(f"{manifest['model_type']} goes by", goes_by)
+    about.add_row(f"{manifest['model_type']} goes by", Text(goes_by))
     if problem := manifest.get("mlflow", {}).get("problem"):
         about.add_row("MLflow", Text(problem, style="yellow"))
     parts: list[Any] = [
@@ -175,5 +176,5 @@ def paths_table(paths: Mapping[str, Path]) -> Table:
     table.add_column(style="dim", min_width=22)
     table.add_column(overflow="fold")
     for name, path in paths.items():
-        table.add_row(name, str(path))
+        table.add_row(name, Text(str(path)))
     return table

@@ -1,5 +1,6 @@
 """The command as scripts and people use it: real processes, exit codes, files."""
 
+import io
 import json
 import os
 from collections.abc import Callable
@@ -9,9 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import Trained
+from rich.console import Console
 
 from salesforecast.data import read_rows
 from salesforecast.predict_utils import Predictor
+from salesforecast.terminal import paths_table, version_report
 
 COLUMNS = ["predicted_revenue", "lower_80", "upper_80", "lower_95", "upper_95"]
 SMALL_PARAMS = """
@@ -192,3 +195,13 @@ def test_predicting_a_prediction_replaces_its_columns(
         found = run_command("predict", source, "--out", out, "--models-dir", trained.models)
         assert found.returncode == 0, found.stderr
     assert twice.read_bytes() == once.read_bytes()
+
+
+def test_names_in_brackets_are_shown_as_they_are(trained: Trained) -> None:
+    manifest = json.loads(json.dumps(trained.training.manifest))
+    manifest["data"]["source"] = "sales[final].csv"
+    manifest["feature_importance"][manifest["served"]] = {"Category_[/Sale]": 0.6, "Category_[new]": 0.4}
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(version_report(manifest), paths_table({"plot": Path("out[draft].png")}))
+    for name in ("sales[final].csv", "Category_[/Sale] 60.0%", "Category_[new]", "out[draft].png"):
+        assert name in console.export_text(clear=False)
