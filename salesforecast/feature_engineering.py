@@ -226,6 +226,7 @@ def build_history(
     units = np.asarray(columns["Units_Sold"], float) if "Units_Sold" in columns else np.ones(len(days))
     sale = ~np.asarray(columns["is_return"], bool) if "is_return" in columns else np.ones(len(days), bool)
     measures = np.stack([revenue, units, revenue * sale, list_revenue * sale, sale])
+    _fit_integers(measures)
     measures = np.rint(measures * UNIT).astype("int64")
     first = days.min()
     history = History(first, max(days.max(), last or days.max()), {})
@@ -235,6 +236,18 @@ def build_history(
     return history
 
 # %% ../nbs/lib/05_feature_engineering.ipynb #035562d5
+def _fit_integers(measures: np.ndarray) -> None:
+    "Raise `UserError` where sums are too large to be kept."
+    most = np.iinfo("int64").max / UNIT
+    for name, values in zip(MEASURES, measures, strict=True):
+        if not (total := np.abs(values).sum()) < most:
+            raise UserError(
+                f"The {name} of all rows adds up to {total:.3g}, the largest being {np.abs(values).max():.3g}; "
+                f"sums are kept up to {most:.3g}. Is a column mapped wrongly? Else count in thousands, as in "
+                "columns: {Revenue: amount / 1000}"
+            )
+
+
 def _level(
     values: Any,  # text of the rows, or None for the level of all sales together
     offset: np.ndarray,  # day of each row, counted from the first

@@ -141,7 +141,9 @@ def version_report(
     about.add_column(style="dim", min_width=22)
     about.add_column(overflow="fold")
     about.add_row("version", f"[bold]{manifest['version']}[/]  created {manifest['created']}")
-    about.add_row("data", f"{data['rows']:,} rows, {data['first']} to {data['last']}, from {escape(data['source'])}")
+    about.add_row(
+        "data", f"{data['rows']:,} rows, {data['first']} to {data['last']}, from {escape(data['source'])}"
+    )
     about.add_row(
         "test period",
         f"from {split['test_start']}: {split['train_rows']:,} rows train, {split['test_rows']:,} test",

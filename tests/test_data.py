@@ -640,3 +640,11 @@ def test_inputs_are_within_float32(tmp_path: Path) -> None:
     columns = {name: values[:3] for name, values in prepared.columns.items()}
     columns["Units_Sold"] = np.array([1e300, 1e39, 2.0])
     assert np.isfinite(model_inputs(prepared.preprocessor, prepared.history, columns)[:, :2]).all()
+
+
+@pytest.mark.parametrize("amount", ["1e17", "1e300"])
+def test_a_sum_beyond_integers_is_refused_and_not_wrapped(tmp_path: Path, amount: str) -> None:
+    lines = [f"{pd.Timestamp('2024-01-01') + pd.Timedelta(days=i):%Y-%m-%d},9" for i in range(90)]
+    sales = read(tmp_path, f"2024-02-01,{amount}", header="Transaction_Date,Revenue", lines=lines)
+    with pytest.raises(UserError, match=r"revenue of all rows adds up to 1e\+.*mapped wrongly"):
+        prepare(sales)
