@@ -648,3 +648,21 @@ def test_a_sum_beyond_integers_is_refused_and_not_wrapped(tmp_path: Path, amount
     sales = read(tmp_path, f"2024-02-01,{amount}", header="Transaction_Date,Revenue", lines=lines)
     with pytest.raises(UserError, match=r"revenue of all rows adds up to 1e\+.*mapped wrongly"):
         prepare(sales)
+
+
+@pytest.mark.parametrize("cells", [["45292", "45292.75", "x", ""], [45292.0, 45292.75, "x", None]])
+def test_days_that_excel_counts(cells: list) -> None:
+    found = parse_dates(pd.Series(cells, dtype=object), "excel")
+    assert [str(day) for day in found.data[:2]] == [
+        "2024-01-01T00:00:00.000000000",
+        "2024-01-01T18:00:00.000000000",
+    ]
+    assert np.isnat(found.data[2:]).all()
+    assert found.bad.tolist() == [False, False, True, False]
+
+
+def test_days_that_excel_counts_are_told_the_fix(tmp_path: Path) -> None:
+    lines = [line(i, date=45292 + i) for i in range(30)]
+    with pytest.raises(UserError, match="date_format: excel"):
+        read(tmp_path, lines=lines)
+    assert len(read(tmp_path, lines=lines, mapping=Mapping(date_format="excel")).frame) == 30
