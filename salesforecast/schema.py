@@ -124,7 +124,9 @@ class Mapping(BaseModel):
         default={}, description="canonical name: the same value in every row"
     )
     read: Read = Read()
-    date_format: str | None = Field(default=None, description="as strptime has it, e.g. %m/%d/%Y %H:%M; or excel")
+    date_format: str | None = Field(
+        default=None, description="as strptime has it, e.g. %m/%d/%Y %H:%M; or excel"
+    )
     frequency: Literal["daily", "weekly"] = "daily"
     returns: Returns = Returns()
     duplicates: Literal["auto", "quarantine", "keep"] = "auto"
