@@ -230,14 +230,14 @@ def load_bundle(
 ) -> ModelBundle:
     "A published version; raises `UserError` where there is none, or its manifest is not to be trusted."
     served, known = current_version(models_dir), versions(models_dir)
-    if version is None and served is None:
+    if not version and served is None:
         raise UserError(f"No model has been published in {models_dir}. Train one: salesforecast train SOURCE")
-    if version is None and served not in known:
+    if not version and served is not None and served not in known:
         raise UserError(
             f"{models_dir / CURRENT} names {served[:80]!r}, which is no published version. "
             f"Write one of {known} into it, or train again."
         )
-    version = version or served
+    version = version or served or ""
     folder = models_dir / version
     if version not in known:
         raise UserError(f"There is no version {version!r} in {models_dir}; there are {known}.")
