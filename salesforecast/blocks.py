@@ -15,7 +15,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from itertools import chain
-from typing import IO
+from typing import IO, cast
 
 import pyarrow as pa
 
@@ -205,4 +205,4 @@ def file_tables(
     file.seek(0)
     if not kind.removesuffix(".gz").endswith((".csv", ".txt", ".tsv")):
         raise UserError(f"{name!r}: files of this kind are not known. Send .csv, .csv.gz or .parquet")
-    return text_tables(Unpacked(file, limit) if packed else file, read)
+    return text_tables(cast(IO[bytes], Unpacked(file, limit)) if packed else file, read)

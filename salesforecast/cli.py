@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'models_app', 'Source', 'MappingOption', 'ModelsDir', 'TableOption', 'QueryOption', 'Limit', 'root', 'generate',
-           'validate', 'train', 'backtest', 'forecast', 'predict', 'models_list', 'models_show', 'main']
+           'validate', 'train', 'backtest', 'forecast', 'predict', 'models_list', 'models_show', 'serve', 'key', 'main']
 
 # %% ../nbs/lib/50_cli.ipynb #5d6c02be
 import os
@@ -296,6 +296,55 @@ def models_show(
         output.print_json(data=manifest)
     else:
         output.print(version_report(manifest))
+
+# %% ../nbs/lib/50_cli.ipynb #a572f7ed
+@app.command()
+def serve(
+    host: Annotated[
+        str | None, typer.Option("--host", help="address to listen on [API_HOST, else 127.0.0.1]")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help="port [API_PORT, else 5001]")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="processes [one per core, at most 4]")
+    ] = None,
+    models_dir: ModelsDir = None,
+) -> None:
+    "Serve the published version over HTTP, until interrupted."
+    asked = {
+        "API_HOST": host,
+        "API_PORT": port,
+        "SALESFORECAST_API_WORKERS": workers,
+        "MODEL_DIR": models_dir,
+    }
+    os.environ |= {name: str(value) for name, value in asked.items() if value is not None}
+    settings.cache_clear()  # the environment is how the server's processes know
+    from salesforecast.optional import require
+    from salesforecast.terminal import messages
+
+    server, how = require("salesforecast.api.server", "serve"), settings()
+    server.check_address(how)
+    messages.print(
+        f"Serving on http://{how.api_host}:{how.api_port}, with a page of docs at /docs. Ctrl-C ends it."
+    )
+    server.serve(how)
+
+
+@app.command()
+def key(
+    name: Annotated[str, typer.Argument(help="whom the key is for; appears in the log")],
+    scopes: Annotated[str, typer.Option("--scopes", help="predict, admin, or predict+admin")] = "predict",
+) -> None:
+    "Make an API key: print it once, and the line to keep in SALESFORECAST_API_KEYS or a file of such lines."
+    from salesforecast.api.security import new_key
+    from salesforecast.terminal import messages, output
+
+    secret, line = new_key(name, scopes.split("+"))
+    messages.print("The key, for its owner; it is not kept anywhere:")
+    output.print(secret, markup=False, soft_wrap=True)
+    messages.print("The line for SALESFORECAST_API_KEYS, or the file that SALESFORECAST_API_KEYS_FILE names:")
+    output.print(line, markup=False, soft_wrap=True)
 
 # %% ../nbs/lib/50_cli.ipynb #47b4c370
 def main(arguments: list[str] | None = None) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -535,7 +535,8 @@ def _as_csv_cells(values: pd.Series) -> pd.Series:
 
 def _write_csv(frame: pd.DataFrame, path: Path) -> None:
     "CSV in UTF-8."
-    with gzip.open(path, "wb", compresslevel=6) if path.suffix.lower() == ".gz" else path.open("wb") as file:
+    packed = path.suffix.lower() == ".gz"
+    with cast(IO[bytes], gzip.open(path, "wb", compresslevel=6) if packed else path.open("wb")) as file:
         write_csv_rows(frame, file)
 
 

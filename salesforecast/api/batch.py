@@ -56,7 +56,7 @@ def json_rows(
     texts = pc.binary_join_element_wise(*parts, "},", "")
     failed = np.flatnonzero((rows.problems != "").to_numpy())
     if len(failed):
-        written = [orjson.dumps(failed_row(rows, i)).decode() + "," for i in failed]
+        written = [orjson.dumps(failed_row(rows, i)).decode() + "," for i in failed.tolist()]
         mask = np.zeros(len(found), bool)
         mask[failed] = True
         texts = pc.replace_with_mask(texts, mask, pa.array(written))

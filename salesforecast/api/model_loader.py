@@ -8,9 +8,9 @@ __all__ = ['log', 'TRY_AGAIN', 'Served', 'check_preprocessor', 'try_out', 'load_
 
 # %% ../../nbs/api/31_model_loader.ipynb #38512333
 import logging
-import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import filter as matching
@@ -31,6 +31,7 @@ from salesforecast.bundle import (
     versions,
 )
 from ..explain import Explainer
+from ..feature_engineering import SEGMENT, TOTAL
 from ..forecasting import SarimaState
 from ..predict_utils import Predictor
 from ..regression import RevenueModel
@@ -61,6 +62,17 @@ class Served:
     def created(self) -> datetime:
         "When it was trained."
         return datetime.fromisoformat(self.bundle.manifest["created"])
+
+    @cached_property
+    def columns(self) -> list[str]:
+        "Text columns of a transaction that the model uses."
+        return [name for name in self.predictor.history.levels if name not in (TOTAL, SEGMENT)]
+
+    @cached_property
+    def choices(self) -> dict[str, list[str]]:
+        "Known values of the columns that a form offers."
+        levels = self.predictor.history.levels
+        return {name: levels[name].keys.tolist() for name in ("Category", "Region") if name in levels}
 
     @cached_property
     def explainer(self) -> Explainer:
@@ -136,7 +148,7 @@ class ModelStore:
         self.models_dir, self.preprocessor_path = models_dir, preprocessor_path
         self.problem = ""  # why the newest version is not served
         self.served: Served | None = None
-        self.reloads = {"success": 0, "failure": 0}
+        self.on_load: Callable[[str], None] = lambda result: None  # told "success" or "failure"
         self._seen: tuple[int, ...] | None = None
         self._again = 0.0
         self._lock = threading.Lock()
@@ -144,7 +156,7 @@ class ModelStore:
     def _status(self) -> tuple[int, ...]:
         "What tells one `models/current` from another."
         try:
-            found = os.stat(self.models_dir / CURRENT)
+            found = (self.models_dir / CURRENT).stat()
         except OSError:
             return ()
         return found.st_mtime_ns, found.st_ino, found.st_size
@@ -180,13 +192,13 @@ class ModelStore:
                 or current_version(self.models_dir) != self.served.bundle.version
             ):
                 self.served = load_served(self.models_dir, self.preprocessor_path)
-                self.reloads["success"] += 1
+                self.on_load("success")
                 log.info("serving a version", extra={"version": self.served.bundle.version})
             self.problem = ""
         except Exception as error:  # whatever is wrong with the new version, the old one goes on
             told = isinstance(error, UserError)
             self.problem = str(error) if told else f"The version cannot be loaded: {type(error).__name__}."
-            self.reloads["failure"] += 1
+            self.on_load("failure")
             log.error("a version is not served: %s", self.problem, exc_info=None if told else error)
         self._seen, self._again = status, time.monotonic() + TRY_AGAIN
 
@@ -220,16 +232,21 @@ def load_latest_model(
     folder = Path(model_dir)
     for version in reversed(versions(folder)):
         bundle = load_bundle(folder, version)
-        kinds = {
-            MODEL_FILES[kind]: kind
-            for kind in sorted(MODEL_FILES, key=lambda k: k != bundle.manifest["served"])
-        }
-        loaders = {name: lambda kind=kind: bundle.load(kind) for name, kind in kinds.items()} | {
-            "sarima_model.pkl": lambda: bundle.sarima,
-            "preprocessor.pkl": lambda: bundle.preprocessor,
-        }
-        for name in matching(loaders, model_name_pattern):
-            return loaders[name]()
+        served = MODEL_FILES[bundle.manifest["served"]]
+        for name in sorted(
+            matching(bundle.manifest["files"], model_name_pattern), key=lambda file: file != served
+        ):
+            if found := _model_of(bundle, name):
+                return found
     raise UserError(
         f"No version in {folder} has a model file {model_name_pattern!r}; there are {versions(folder)}."
     )
+
+
+def _model_of(bundle: ModelBundle, name: str) -> Any:
+    "What a file of the bundle holds; None where that is no model."
+    if name == "sarima_model.pkl":
+        return bundle.sarima
+    if name == "preprocessor.pkl":
+        return bundle.preprocessor
+    return next((bundle.load(kind) for kind, file in MODEL_FILES.items() if file == name), None)

@@ -40,7 +40,10 @@ def history_rows(
     found["date"] = found["date"].dt.strftime("%Y-%m-%d")
     for name in by:
         found[name] = found[name].astype(object).where(found[name].notna(), None)
-    return found.to_dict("records")
+    return [
+        dict(zip(found.columns.tolist(), row, strict=True))
+        for row in found.itertuples(index=False, name=None)
+    ]
 
 # %% ../../nbs/api/34_reports.ipynb #89e2c44f
 def backtest_rows(
@@ -48,10 +51,8 @@ def backtest_rows(
 ) -> list[dict[str, Any]]:
     "mae, wape, bias and coverage by model and days ahead."
     lead = (backtest["ds"] - backtest["cutoff"]).dt.days
-    return [
-        {"model": str(model), "lead_days": int(days), **_missed(rows)}
-        for (model, days), rows in backtest.groupby(["model", lead], sort=True)
-    ]
+    found: Any = backtest.assign(lead=lead).groupby(["model", "lead"], sort=True)
+    return [{"model": model, "lead_days": int(days), **_missed(rows)} for (model, days), rows in found]
 
 
 def _missed(rows: pd.DataFrame) -> dict[str, Any]:
