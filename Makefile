@@ -31,12 +31,12 @@ INSTALL = $(UV) pip install --quiet --python $(BIN)/python --constraint requirem
 
 $(VENV)/.run: $(UV) requirements.lock settings.ini setup.py
 	@echo "Installing the locked dependencies into $(VENV) …"
-	$(INSTALL) '.[train]'
+	$(INSTALL) '.[train,serve]'
 	touch $@
 
 $(VENV)/.dev: $(UV) requirements.lock settings.ini setup.py
 	@echo "Installing the locked dependencies, with those of the tests, into $(VENV) …"
-	$(INSTALL) '.[train,dev]'
+	$(INSTALL) '.[train,serve,dev]'
 	touch $@ $(VENV)/.run
 
 install: $(VENV)/.run ## Install what training and predicting need
@@ -51,7 +51,11 @@ lock: $(UV) ## Resolve the dependencies anew into requirements.lock
 data/synthetic/synthetic_ecommerce_data.csv: | $(VENV)/.run
 	salesforecast generate --rows $(ROWS) --out $@
 
-run: train ## Install, make up sales if there are none, train, and print the report and the forecast
+run: train ## Install, make up sales if there are none, train, print the report and the forecast, and serve the API
+	@$(MAKE) --no-print-directory serve
+
+serve: $(VENV)/.run ## Serve the published version on http://localhost:5001 (API_PORT)
+	salesforecast serve
 
 train: $(VENV)/.run $(SOURCE) ## Train and publish: make train [SOURCE=sales.csv] [ARGS="--mapping export.yaml"]
 	salesforecast train '$(SOURCE)' $(ARGS)
@@ -104,4 +108,4 @@ readme: $(VENV)/.dev ## Make README.md from nbs/index.ipynb
 clean: ## Remove what can be made again (not data, not models)
 	rm -rf _proc _docs build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help install dev lock run train mlflow bench bench-real test test-slow test-all format lab readme clean
+.PHONY: help install dev lock run serve train mlflow bench bench-real test test-slow test-all format lab readme clean

@@ -323,12 +323,14 @@ def serve(
     from salesforecast.optional import require
     from salesforecast.terminal import messages
 
-    server, how = require("salesforecast.api.server", "serve"), settings()
-    server.check_address(how)
+    require("flask_openapi3", "serve")
+    from salesforecast.api.server import serve as serve_until_interrupted
+
+    how = settings()
     messages.print(
         f"Serving on http://{how.api_host}:{how.api_port}, with a page of docs at /docs. Ctrl-C ends it."
     )
-    server.serve(how)
+    serve_until_interrupted(how)
 
 
 @app.command()
