@@ -8,9 +8,6 @@ import json
 import os
 import platform
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,8 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 
+from benchmarks import best, clock
+from benchmarks.api import api
 from salesforecast.data import read_sales
 from salesforecast.data_preprocessing import frame_columns, model_inputs, prepare, row_scale
 from salesforecast.evaluate import regression_metrics
@@ -29,25 +28,6 @@ from salesforecast.tracking import library_versions
 from salesforecast.train import ForecastParams, Params, load_params, make_table, train_models
 
 RESULTS = Path(__file__).with_name("results.json")
-TRIES = 3  # the best of these is kept: what else the machine does only ever adds time
-
-
-@contextmanager
-def clock(times: dict[str, float], name: str) -> Iterator[None]:
-    """Add the seconds that the block takes."""
-    began = time.perf_counter()
-    yield
-    times[name] = times.get(name, 0.0) + time.perf_counter() - began
-
-
-def best(call: Callable[[], Any], tries: int = TRIES) -> float:
-    """Seconds of the quickest of some calls."""
-    taken = []
-    for _ in range(tries):
-        began = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - began)
-    return min(taken)
 
 
 def training(rows: int, folder: Path) -> dict[str, Any]:
@@ -150,7 +130,7 @@ def main() -> None:
         },
         "libraries": library_versions("numpy", "pandas", "xgboost", "scikit-learn"),
     }
-    for name, benchmark in {"training": training, "predicting": predicting}.items():
+    for name, benchmark in {"training": training, "predicting": predicting, "api": api}.items():
         with tempfile.TemporaryDirectory() as folder:
             found[name] = benchmark(options.rows, Path(folder))
         print(json.dumps({name: found[name]}, indent=1), flush=True)
