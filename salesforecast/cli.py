@@ -148,7 +148,8 @@ def train(
         str | None, typer.Option("--test-start", help="first day of the test period, YYYY-MM-DD")
     ] = None,
     params: Annotated[
-        Path | None, typer.Option("--params", help="models' configurations [params.yaml]")
+        Path | None,
+        typer.Option("--params", help="models' configurations [params.yaml, else the same defaults]"),
     ] = None,
     table: TableOption = None,
     query: QueryOption = None,

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Trained
+from conftest import ROOT, Trained
 from rich.console import Console
 
 from salesforecast.data import read_rows
 from salesforecast.predict_utils import Predictor
+from salesforecast.settings import UserError, settings
 from salesforecast.terminal import paths_table, version_report
+from salesforecast.train import Params, load_params
 
 COLUMNS = ["predicted_revenue", "lower_80", "upper_80", "lower_95", "upper_95"]
 SMALL_PARAMS = """
@@ -66,6 +68,21 @@ def test_training_goes_on_without_mlflow(trained: Trained, run_command: Callable
     assert done.returncode == 0, done.stderr
     assert "MLflow did not record this training" in done.stdout
     assert Predictor.load(tmp_path).model is not None
+
+
+def test_without_a_params_file_the_defaults_are_those_of_the_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Params() == load_params(ROOT / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    settings.cache_clear()
+    assert load_params() == Params()
+    monkeypatch.setenv("SALESFORECAST_PARAMS_PATH", str(tmp_path / "mine.yaml"))
+    settings.cache_clear()
+    with pytest.raises(UserError, match=r"no parameters at .*mine\.yaml"):
+        load_params()
+    monkeypatch.undo()
+    settings.cache_clear()
 
 
 def test_predict_keeps_rows_and_order(trained: Trained, run_command: Callable, tmp_path: Path) -> None:
@@ -150,6 +167,7 @@ def test_validate_names_bad_rows(run_command: Callable, tmp_path: Path) -> None:
         (["models", "show", "19990101-000000-0000"], "19990101"),
         (["train", "x.csv", "--mapping", "no-such.yaml"], "no-such.yaml"),
         (["train", "x.csv", "--test-start", "soon"], "soon"),
+        (["train", "x.csv", "--params", "no-such.yaml"], "no parameters at no-such.yaml"),
         (["backtest", "postgresql://user:secret@127.0.0.1:9/db"], "127.0.0.1"),
     ],
 )
