@@ -267,7 +267,10 @@ def _share_checks(columns: Sequence[str], min_realised_share: float) -> list[Any
     relative, absolute = ROUNDING
     return [
         pa.Check(
-            lambda rows: ~(rows["Revenue"].abs() > listed(rows) * (1 + relative) + absolute),
+            lambda rows: (
+                (listed(rows) <= 0)  # a price or a number of units that is refused itself
+                | ~(rows["Revenue"].abs() > listed(rows) * (1 + relative) + absolute)
+            ),
             error="Revenue is above Units_Sold × Unit_Price",
         ),
         pa.Check(

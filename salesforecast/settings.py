@@ -134,6 +134,8 @@ def replacing(
     path: Path,  # where the file is to appear
 ) -> Iterator[Path]:
     "A path beside `path` to write to; it takes its place when the block ends without an error."
+    if blocked := next((folder for folder in path.parents if folder.is_file()), None):
+        raise UserError(f"{path} cannot be written: {blocked} is a file, not a folder. Name another place.")
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.stem}-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
     try:

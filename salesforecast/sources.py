@@ -443,6 +443,14 @@ def load_table(
     return found
 
 
+def _other_files(folder: Path) -> list[str]:
+    "Files of a folder that are not Parquet; those that begin with a dot or `_` are marks of other programs."
+    names = sorted(path.name for path in folder.rglob("*") if path.is_file())
+    return [
+        name for name in names if not name.startswith((".", "_")) and not name.endswith((".parquet", ".pq"))
+    ]
+
+
 def _load_file(path: Path, read: Read) -> Table:
     "The cells of a file."
     if not path.exists():
@@ -451,6 +459,10 @@ def _load_file(path: Path, read: Read) -> Table:
     if path.is_dir():
         if not any(path.rglob("*.parquet")):
             raise UserError(f"{path} is a folder without Parquet files. Name a file: {KINDS}")
+        if others := _other_files(path):
+            raise UserError(
+                f"{path} holds other files beside Parquet, such as {others[0]}. Name a file, or a folder of Parquet alone"
+            )
         return read_parquet(path)
     suffix = path.with_suffix("").suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
     if suffix in (".parquet", ".pq"):

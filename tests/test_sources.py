@@ -79,6 +79,11 @@ def test_parquet_file_and_folder(tmp_path: Path) -> None:
     for i in (0, 1):
         SALES[i * 20 : i * 20 + 20].to_parquet(tmp_path / "parts" / f"{i}.parquet", index=False)
     check(tmp_path / "parts")
+    (tmp_path / "parts" / "_SUCCESS").touch()
+    check(tmp_path / "parts")
+    (tmp_path / "parts" / "old.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match=r"other files beside Parquet, such as old\.csv"):
+        read_table(tmp_path / "parts")
     (tmp_path / "no.parquet").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match="no Parquet file"):
         read_table(tmp_path / "no.parquet")
@@ -292,6 +297,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 def test_targets_that_cannot_be_written(tmp_path: Path) -> None:
     for out in ("t.doc", "t.xlsx.gz", "t"):
         with pytest.raises(UserError, match="cannot write"):
+            write_table(SALES, tmp_path / out)
+    (tmp_path / "a.csv").touch()
+    for out in ("a.csv/t.csv", "a.csv/deep/t.csv"):
+        with pytest.raises(UserError, match=r"a\.csv is a file, not a folder"):
             write_table(SALES, tmp_path / out)
     (tmp_path / "t.csv").mkdir()
     with pytest.raises(UserError, match="is a folder"):
