@@ -130,6 +130,7 @@ class Mapping(BaseModel):
     frequency: Literal["daily", "weekly"] = "daily"
     returns: Returns = Returns()
     duplicates: Literal["auto", "quarantine", "keep"] = "auto"
+    far_dates: Literal["quarantine", "keep"] = "quarantine"
     min_realised_share: float = Field(
         default=0.0, ge=0, le=1, description="of units × price; rows below it are bad"
     )

@@ -143,8 +143,8 @@ def split_validation(
     before, after = table.rows(table.days < start), table.rows(table.days >= start)
     if len(before.days) < 20 or len(after.days) < 5:
         raise UserError(
-            f"{len(table.days)} sales on {len(np.unique(table.days))} days before the test period are too few to train "
-            "on. Give a longer history, or a later --test-start."
+            f"{len(table.days)} sales on {len(np.unique(table.days))} days, from {first} to {last}, before the test "
+            "period are too few to train on. Give a longer history, or a later --test-start."
         )
     return before, after
 

@@ -1,5 +1,6 @@
 """Every row is checked: what is accepted, what is refused and why, and how foreign exports become canonical."""
 
+import io
 import json
 from pathlib import Path
 
@@ -377,9 +378,35 @@ def test_closed_weekdays_are_no_days_without_sale(tmp_path: Path) -> None:
     assert any("12 days with sales fall on a weekday" in warning for warning in monday.report.warnings)
 
 
-def test_a_date_far_from_the_others_is_pointed_at(tmp_path: Path) -> None:
-    sales = read(tmp_path, line(900, date="1970-01-01"))
-    assert any("First 1970-01-01" in warning for warning in sales.report.warnings)
+FAR = "Transaction_Date is more than two years from all other sales"
+
+
+@pytest.mark.parametrize(
+    ("days", "quarantined"),
+    [
+        (["1900-01-01"], 1),
+        (["1900-01-01"] * 8, 8),  # a date that stands for none
+        (["1900-01-01", "1970-01-01", "2021-06-01"], 3),
+        (["2021-06-01", "2021-06-03"], 2),
+        (["2022-06-01"], 0),
+        ([f"2019-03-{d:02}" for d in range(1, 11)], 0),  # a company that paused
+        ([f"2019-03-{d:02}" for d in range(1, 11)] + ["1900-01-01"], 1),
+    ],
+)
+def test_dates_far_from_the_others_are_quarantined(tmp_path: Path, days: list[str], quarantined: int) -> None:
+    bad = [line(900 + i, date=day) for i, day in enumerate(days)]
+    sales = read(tmp_path, *bad)
+    assert sales.quarantine["reason"].tolist() == [FAR] * quarantined
+    assert sales.report.rows_accepted == 200 + len(days) - quarantined
+    kept = read(tmp_path, *bad, mapping=Mapping(far_dates="keep"))
+    assert kept.quarantine.empty
+    assert any(f"First {min(days)}" in warning for warning in kept.report.warnings)
+
+
+def test_a_far_date_does_not_stop_training(tmp_path: Path) -> None:
+    lines = [line(i, date=str(np.datetime64("2024-01-01") + i % 300)) for i in range(1000)]
+    prepared = prepare(read(tmp_path, line(9000, date="1900-01-01"), lines=lines))
+    assert (len(prepared.revenue), prepared.daily.index[0]) == (1000, pd.Timestamp("2024-01-01"))
 
 
 @pytest.mark.slow
@@ -627,6 +654,16 @@ def test_an_empty_discount_and_a_refund_are_told_the_fix(tmp_path: Path) -> None
     refunds = [f"2024-01-{i % 28 + 1:02d},{-9 if i % 4 else 9}.00," for i in range(60)]
     with pytest.raises(UserError, match=r"returns: \{when: Revenue < 0\}"):
         read(tmp_path, header=header, lines=refunds, mapping=Mapping(columns={"Revenue": "total"}))
+
+
+def test_the_report_hints_at_refunds_when_the_run_goes_on(tmp_path: Path) -> None:
+    refunds = [f"2024-01-{i % 28 + 1:02d},{-9 if i % 30 == 0 else 9}.00" for i in range(60)]
+    sales = read(tmp_path, header="Transaction_Date,Revenue", lines=refunds)
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(sales.report)
+    said = console.export_text()
+    assert sales.report.rows_quarantined == 2
+    assert "What may help: Say what marks a return" in said and "returns: {when: Revenue < 0}" in said
 
 
 def test_an_infinite_feature_is_refused(tmp_path: Path) -> None:
