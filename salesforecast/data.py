@@ -367,7 +367,9 @@ def reason_summary(
 
 # %% ../nbs/lib/03_data.ipynb #bec0091a
 HINTS = {
-    "not a number": "Numbers written as 1.234,50 need read: {decimal: ',', thousands: '.'}; 1,234.50 needs read: {thousands: ','}",
+    "not a number": "Numbers written as 1.234,50 need read: {decimal: ',', thousands: '.'}; 1,234.50 needs read: {thousands: ','}. "
+    "A word beside a number can be taken off, as in Units_Sold: replace(qty, 'pcs', ''). "
+    "Amounts in another currency than the rest of the column need converting",
     "not a date": "Say how dates are written with date_format, as in date_format: '%d/%m/%Y'; days that Excel counts, such as 45000, need date_format: excel",
     "Revenue is above": "Is Unit_Price a price per line, or after discount? Then map it, as in Unit_Price: line_total / quantity",
     "is missing": "Where an empty cell means 0, as a discount may, say it in the expression: coalesce(discount, 0)",

@@ -349,6 +349,59 @@ def test_numbers_as_people_write_them() -> None:
     assert parse_numbers(pd.Series(["0x10", "1_000", "1e", "one", "--1", "1.2.3"])).bad.all()
 
 
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("EUR 12.50", 12.5),
+        ("eur12.50", 12.5),
+        ("12.50EUR", 12.5),
+        ("12 kr", 12),
+        ("kr. 12", 12),
+        ("-12.5 USD", -12.5),
+        ("CHF -12.5", -12.5),
+        ("-CHF 12.5", -12.5),
+        ("(12.50 GBP)", -12.5),
+        ("12.50- EUR", -12.5),
+        ("US$ 12.50", 12.5),
+        ("R$12", 12),
+        ("Rs. 500", 500),
+        ("12 zł", 12),
+        ("12 pcs", np.nan),
+        ("12 doz", np.nan),
+        ("EURO-Pallet 12", np.nan),
+        ("EUR", np.nan),
+        ("12 EUR each", np.nan),
+    ],
+)
+def test_amounts_with_a_currency(text: str, number: float) -> None:
+    found = parse_numbers(pd.Series([text, "1"]))
+    np.testing.assert_array_equal(found.data, [number, 1])
+    assert found.bad.tolist() == [bool(np.isnan(number)), False]
+
+
+def test_a_german_amount_with_its_currency() -> None:
+    cells = pd.Series(["1.234,50 €", "EUR 1.234,50", "1.234,50 Euro"])
+    assert parse_numbers(cells, Read(decimal=",", thousands=".")).data.tolist() == [1234.5] * 3
+
+
+def test_amounts_in_two_currencies_do_not_add_up(tmp_path: Path) -> None:
+    found = parse_numbers(pd.Series(["EUR 5", "6 €", "USD 7", "$8", "9"]))
+    np.testing.assert_array_equal(found.data, [5, 6, np.nan, np.nan, 9])
+    lines = [line(i, price=f"{'USD' if i % 4 else 'EUR'} 5.00") for i in range(200)]
+    with pytest.raises(UserError, match=r"Unit_Price='EUR 5.00'(.|\n)*another currency"):
+        read(tmp_path, lines=lines)
+
+
+def test_pieces_are_taken_off_by_the_mapping(tmp_path: Path) -> None:
+    lines = [line(i, units="2 pcs") for i in range(200)]
+    with pytest.raises(UserError, match=r"replace\(qty, 'pcs', ''\)"):
+        read(tmp_path, lines=lines)
+    sales = read(
+        tmp_path, lines=lines, mapping=Mapping(columns={"Units_Sold": "replace(Units_Sold, 'pcs', '')"})
+    )
+    assert (sales.frame["Units_Sold"] == 2).all() and sales.quarantine.empty
+
+
 # --- small, weekly, large ----------------------------------------------------------------------
 
 
@@ -555,6 +608,7 @@ def test_expressions(expression: str, value: list) -> None:
 
 
 def test_text_expressions() -> None:
+    assert evaluate("replace(t, 'S', '')", TABLE, "x").value.cells.fillna("?").tolist() == ["", "r", "?", ""]
     assert evaluate("join(t, '-', a)", TABLE, "x").value.cells.tolist() == ["S-1", "r-2", "-x", "S-"]
     assert evaluate("where(t == 'S', t, 'other')", TABLE, "x").value.cells.tolist() == [
         "S",
