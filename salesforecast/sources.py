@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['TEXT', 'MAX_CELL', 'LONG_CELL', 'ENCODING_MARKS', 'LATIN_ENCODINGS', 'OTHER_ENCODINGS', 'DELIMITERS', 'SAMPLE',
-           'GZIP_MARK', 'EXCEL', 'KINDS', 'MAX_EXCEL_ROWS', 'Table', 'find_encoding', 'decode', 'find_delimiter',
+           'LINE', 'BLANK', 'EXCEL_LINE', 'OPEN', 'GZIP_MARK', 'EXCEL', 'KINDS', 'MAX_EXCEL_ROWS', 'Table',
+           'find_encoding', 'decode', 'find_delimiter', 'above_header', 'count_lines', 'quoting', 'records_end',
            'read_text', 'read_parquet', 'frame_table', 'read_excel', 'is_url', 'shown', 'open_database', 'read_sql',
            'load_table', 'read_table', 'chosen_read', 'write_table', 'write_csv_rows']
 
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -139,6 +140,36 @@ def find_delimiter(text: str) -> str:
         return dialect.delimiter
     return max(DELIMITERS, key=header.count)
 
+# %% ../nbs/lib/02b_sources.ipynb #a5240e18
+LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
+BLANK = re.compile(r"[\r\n]*")
+EXCEL_LINE = re.compile(r"""(?i)"?sep=([^\r\n"])(?:\1|[ \t"])*(?:\r\n|\r|\n|$)""")
+
+
+def above_header(
+    text: str,
+    skip_rows: int,
+) -> tuple[int, str | None]:
+    "Length of what stands above the header, and the delimiter that a line `sep=;` names there."
+    end, delimiter = 0, None
+    for _ in range(skip_rows):
+        end = _match_end(LINE, text, end)
+    end = _match_end(BLANK, text, end)
+    while found := EXCEL_LINE.match(text, end):
+        end, delimiter = _match_end(BLANK, text, found.end()), found[1]
+    return end, delimiter
+
+
+def _match_end(pattern: re.Pattern[str], text: str, start: int) -> int:
+    "Where a pattern that always matches ends."
+    found = pattern.match(text, start)
+    return found.end() if found else start
+
+
+def count_lines(data: bytes) -> int:
+    "Line ends: of Unix, Windows and old Macs."
+    return data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
+
 # %% ../nbs/lib/02b_sources.ipynb #5ee89df9
 def _lines(text: str) -> list[str]:
     "Lines with their ends, as the csv module counts them."
@@ -169,6 +200,30 @@ def _arrow_csv(
     return table, [(row.number, row.text) for row in ragged]
 
 # %% ../nbs/lib/02b_sources.ipynb #9fc9ba86
+def quoting(
+    data: bytes,  # begins with a row
+    delimiter: str,
+) -> Literal["none", "pairs", "other"]:
+    "Whether no quote opens a cell, or every quote opens a cell, closes it, or is doubled within."
+    if b'"' not in data:
+        return "none"
+    letters = np.frombuffer(data, np.uint8)
+    quotes = np.flatnonzero(letters == ord('"'))
+    border = np.isin(np.arange(256), list(b"\r\n" + delimiter.encode()))
+    after_border = border[letters[quotes - 1]] | (quotes == 0)
+    if not after_border.any():
+        return "none"
+    opens, closes = quotes[::2], quotes[1::2]
+    if len(opens) != len(closes):
+        return "other"
+    doubled = closes[:-1] + 1 == opens[1:]
+    begins, ends = after_border[::2], border[letters[np.minimum(closes + 1, len(letters) - 1)]]
+    begins[1:] |= doubled
+    ends[:-1] |= doubled
+    ends[-1] |= closes[-1] == len(letters) - 1
+    return "pairs" if begins.all() and ends.all() else "other"
+
+# %% ../nbs/lib/02b_sources.ipynb #aaa6e323
 def _by_lines(
     text: str,  # with the header as its first line
     delimiter: str,
@@ -179,6 +234,8 @@ def _by_lines(
         return None
     header = _split(first, delimiter)
     data = text.encode()
+    if data.count(b"\r") != data.count(b"\r\n") or quoting(data, delimiter) == "other":
+        return None
     try:
         table, ragged = _arrow_csv(data, delimiter, len(header))
     except pa.ArrowInvalid:
@@ -212,10 +269,14 @@ def _fitted(cells: list[str], width: int) -> list[str | None]:
     return [*(cell[: MAX_CELL + 1] for cell in cells[:width]), *[None] * (width - len(cells))]
 
 # %% ../nbs/lib/02b_sources.ipynb #4adb7191
+OPEN = "the record may go on"
+
+
 def _records(
     lines: list[str],
     delimiter: str,
     width: int,  # cells that a row should have
+    whole: bool = True,  # nothing follows; else a record that may go on is the last, with the problem `OPEN`
 ) -> Iterator[tuple[int, list[str], str]]:
     "Index of the first line, cells, and problem of each record; blank lines are none."
     start = 0
@@ -236,13 +297,28 @@ def _records(
                 begin = end
             else:
                 return
-        except csv.Error:  # a wrong quote, or a cell longer than csv.field_size_limit()
-            pass
+        except csv.Error as error:  # a wrong quote, or a cell longer than csv.field_size_limit()
+            if not whole and "end of data" in str(error):
+                yield begin, [], OPEN
+                return
         problem = LONG_CELL if len(lines[begin]) > csv.field_size_limit() else "a quote is not closed"
         yield begin, lines[begin].rstrip("\r\n").split(delimiter), problem
         start = begin + 1
 
 # %% ../nbs/lib/02b_sources.ipynb #5f7abd52
+def records_end(
+    data: bytes,  # begins with a row, ends with a line
+    delimiter: str,
+    width: int,  # cells that a row should have
+) -> int:
+    "Length of the records that stay what they are, whatever follows."
+    lines = _lines(data.decode("latin-1"))  # a character for each byte
+    for begin, _, problem in _records(lines, delimiter, width, whole=False):
+        if problem == OPEN:
+            return sum(map(len, lines[:begin]))
+    return len(data)
+
+
 def _by_records(text: str, delimiter: str) -> tuple[pd.DataFrame, np.ndarray, dict[int, str]]:
     "Cells, line numbers and problems of a file with line breaks in cells."
     lines = _lines(text)
@@ -286,13 +362,12 @@ def read_text(
     text, encoding = decode(data, read.encoding)
     notes = [] if read.encoding or encoding.startswith("utf") else [f"read as {encoding}, found by looking"]
     text = text if "\n" in text else text.replace("\r", "\n")
-    blank = text[: len(text) - len(text.lstrip("\r\n"))]
-    if skipped := read.skip_rows or len(_lines(blank)):
-        text = "".join(_lines(text)[skipped:])
+    above, told = above_header(text, read.skip_rows)
+    skipped, text = count_lines(text[:above].encode()), text[above:]
     if not text.strip():
-        above = f" below the {read.skip_rows} lines that read.skip_rows leaves out" if read.skip_rows else ""
-        raise UserError(f"The file is empty{above}. It needs a header line and rows below it")
-    delimiter = read.delimiter or find_delimiter(text)
+        below = f" below the {read.skip_rows} lines that read.skip_rows leaves out" if read.skip_rows else ""
+        raise UserError(f"The file is empty{below}. It needs a header line and rows below it")
+    delimiter = read.delimiter or told or find_delimiter(text)
     cells, rows, problems = _by_lines(text, delimiter) or _by_records(text, delimiter)
     rows = rows + skipped
     problems = {row + skipped: problem for row, problem in problems.items()}

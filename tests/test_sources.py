@@ -70,6 +70,19 @@ def test_lines_above_the_header(tmp_path: Path) -> None:
     assert read_table(tmp_path / "blank.csv").index[0] == 4
 
 
+@pytest.mark.parametrize("line", ["sep={}\n", "sep={}\r\n", '"sep={}"\n', "SEP={}\n\n"])
+@pytest.mark.parametrize("delimiter", [";", ",", "\t", "^"])
+def test_the_line_for_excel_names_the_delimiter(tmp_path: Path, line: str, delimiter: str) -> None:
+    above, text = line.format(delimiter), SALES.to_csv(index=False, sep=delimiter)
+    (tmp_path / "sales.csv").write_bytes((above + text).encode("utf-8-sig"))
+    found = read_table(tmp_path / "sales.csv")
+    assert list(found) == list(SALES) and len(found) == 40
+    assert found.index[0] == 2 + above.count("\n")
+    (tmp_path / "sales.csv").write_text(f"ACME\n{above}{text}")
+    asked = Mapping(read=Read(skip_rows=1, delimiter=delimiter))
+    assert list(read_table(tmp_path / "sales.csv", asked)) == list(SALES)
+
+
 def test_parquet_file_and_folder(tmp_path: Path) -> None:
     SALES.assign(Transaction_Date=pd.to_datetime(SALES["Transaction_Date"])).to_parquet(
         tmp_path / "sales.parquet"
