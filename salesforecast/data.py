@@ -109,11 +109,14 @@ def parse_rows(
     cells: pd.DataFrame,  # of the source
     mapping: Mapping,
     lenient: bool = False,  # columns that the source lacks are left out
+    only: Collection[str] | None = None,  # columns of interest; all by default
 ) -> ParsedRows:
     "Canonical columns of a source's rows; raises `UserError` for a mapping that does not fit."
     columns, values = Columns(cells, mapping.read), {}
     found = ParsedRows(pd.DataFrame(index=cells.index))
     for name, expression in column_expressions(mapping, columns.names).items():
+        if only is not None and name not in only:
+            continue
         try:
             result = evaluate(expression, columns, f"columns.{name}")
         except MissingColumn:
@@ -676,6 +679,7 @@ def read_rows(
     fallback: Mapping | None = None,  # tried where no mapping is given: that of the training
     table: str | None = None,  # of a database; wins over the mapping's
     query: str | None = None,  # SQL; wins over the mapping's
+    needed: Collection[str] | None = None,  # columns that the model takes; all by default
 ) -> PredictionRows:
     "Rows to predict; a date that the source does not have stays missing and is no problem."
     if mapping is None and fallback is not None:
@@ -683,12 +687,18 @@ def read_rows(
     else:
         mapping = mapping or Mapping()
         loaded = load_table(source, chosen_read(mapping, table, query))
-    return prediction_rows(loaded, mapping)
+    return prediction_rows(loaded, mapping, needed)
 
 
-def prediction_rows(loaded: Table, mapping: Mapping) -> PredictionRows:
+def prediction_rows(
+    loaded: Table,
+    mapping: Mapping,
+    needed: Collection[str] | None = None,  # columns that the model takes; all by default
+) -> PredictionRows:
     "The rows of a table to predict."
-    parsed = parse_rows(loaded.cells, mapping, lenient=True)
+    if mapping.returns != Returns():
+        needed = None  # what marks a return may be in any column
+    parsed = parse_rows(loaded.cells, mapping, lenient=True, only=needed)
     frame = parsed.frame
     if "Transaction_Date" not in frame:
         frame.insert(0, "Transaction_Date", pd.Series(pd.NaT, frame.index))
