@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     api_host: str = Field("127.0.0.1", validation_alias=_named("API_HOST"))
     api_port: int = Field(5001, ge=0, le=65535, validation_alias=_named("API_PORT"))
     api_url_: str = Field("", validation_alias=_named("API_URL"))
+    api_key: SecretStr | None = Field(None, description="that the client sends")
     preprocessor_path: RootedPath | None = Field(None, validation_alias=_named("PREPROCESSOR_PATH"))
     api_workers: int = Field(0, ge=0, description="processes that serve; 0 takes one per core, at most 4")
     api_threads: int = Field(4, ge=1, description="requests that one process serves at a time")
