@@ -33,6 +33,8 @@ def mapping_of(folder: Path, text: str) -> Mapping:
         ("read: {decimal: ',', thousands: ','}", "must differ"),
         ("read: {delimiter: ';;'}", "read.delimiter: found ';;'"),
         ("events: {fair: [soon]}", "found 'soon'"),
+        ("closures: {leave: [2026-08-16 to 2026-08-03]}", "has -12 days"),
+        ("closures: {leave: [August]}", "Write 2026-08-03, or 2026-08-03 to 2026-08-16"),
         ("holidays: XX", "no such country"),
         ("holidays: US-XX", "has no part 'XX'"),
         ("holidays: NO", "Put it in quotes"),
@@ -58,8 +60,11 @@ def test_an_empty_mapping_is_the_default(tmp_path: Path) -> None:
 
 def test_a_mapping_survives_json(tmp_path: Path) -> None:
     mapping = mapping_of(
-        tmp_path, "holidays: [2024-12-24]\nevents: {fair: [2024-05-01, 2025-05-01]}\nfeatures: [size]"
+        tmp_path,
+        "holidays: [2024-12-24]\nevents: {fair: [2024-05-01, 2025-05-01]}\nfeatures: [size]\n"
+        "closures: {leave: [2026-08-03 to 2026-08-16, 2026-01-05], stocktaking: 2026-02-02}",
     )
+    assert [len(days) for days in mapping.closures.values()] == [15, 1]
     assert Mapping.model_validate_json(mapping.model_dump_json()) == mapping
 
 
