@@ -359,6 +359,7 @@ def calendar_facts(series: pd.Series, mapping: ColumnMapping) -> dict[str, Any]:
     return {
         "holidays": holiday_dates(mapping.holidays, first.date(), (last + pd.DateOffset(years=3)).date()),
         "events": mapping.events,
+        "closures": [day for days in mapping.closures.values() for day in days],
         "closed": [WEEKDAYS.index(day) for day in mapping.closed_weekdays],
     }
 
