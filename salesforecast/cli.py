@@ -234,7 +234,14 @@ def forecast(
     from salesforecast.terminal import forecast_table, messages, output
 
     first, last = _day(start, "--start"), _day(end, "--end")
-    found = load_bundle(models_dir or settings().model_dir).sarima.forecast(first, last)[["date", *COLUMNS]]
+    sarima = load_bundle(models_dir or settings().model_dir).sarima
+    found = sarima.forecast(first, last)[["date", *COLUMNS]]
+    if unknown := int(found["predicted_revenue"].isna().sum()):
+        messages.print(
+            f"{unknown:,} of {len(found):,} days are left empty: before {sarima.first_predicted}, "
+            "the first day with a prediction, the model knows too little of the history. Start there or later.",
+            markup=False,
+        )
     if out:
         write_table(found, out, table="forecast")
         messages.print(f"{len(found):,} days written to {_shown(out)}", markup=False)

@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT, Trained
 from rich.console import Console
 
+from salesforecast.bundle import load_bundle
 from salesforecast.data import read_rows
 from salesforecast.predict_utils import Predictor
 from salesforecast.settings import UserError, settings
@@ -123,6 +124,20 @@ def test_forecast_writes_days(trained: Trained, run_command: Callable, tmp_path:
     found = pd.read_csv(out, parse_dates=["date"])
     assert list(found) == ["date", *COLUMNS] and len(found) == 90
     assert (found[COLUMNS] >= 0).all().all()
+
+
+def test_days_too_early_for_a_forecast_are_told(
+    trained: Trained, run_command: Callable, tmp_path: Path
+) -> None:
+    state = load_bundle(trained.models).sarima
+    begin = pd.Timestamp(state.first)
+    words = ["forecast", "--start", f"{begin:%Y-%m-%d}", "--end", f"{begin + pd.Timedelta(days=20):%Y-%m-%d}"]
+    out = tmp_path / "early.csv"
+    done = run_command(*words, "--out", out, "--models-dir", trained.models)
+    assert done.returncode == 0, done.stderr
+    first = pd.read_csv(out).dropna()["date"].iloc[0]
+    assert str(state.first_predicted) == first > f"{begin:%Y-%m-%d}"
+    assert f"before {first}" in " ".join(done.stderr.split())
 
 
 def test_backtest_writes_windows(trained: Trained, run_command: Callable, tmp_path: Path) -> None:
