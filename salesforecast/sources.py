@@ -278,7 +278,7 @@ def _records(
     width: int,  # cells that a row should have
     whole: bool = True,  # nothing follows; else a record that may go on is the last, with the problem `OPEN`
 ) -> Iterator[tuple[int, list[str], str]]:
-    "Index of the first line, cells, and problem of each record; blank lines are none."
+    "Index of the first line, cells, and problem of each record; a blank line has no cells."
     start = 0
     while start < len(lines):
         reader = csv.reader((lines[i] for i in range(start, len(lines))), delimiter=delimiter, strict=True)
@@ -288,12 +288,8 @@ def _records(
                 end = start + reader.line_num
                 if cells and len(cells) != width and end - begin > 1:
                     break
-                if cells:
-                    yield (
-                        begin,
-                        cells,
-                        "" if len(cells) == width else f"{len(cells)} cells instead of {width}",
-                    )
+                fits = len(cells) in (0, width)
+                yield begin, cells, "" if fits else f"{len(cells)} cells instead of {width}"
                 begin = end
             else:
                 return
@@ -332,7 +328,7 @@ def _by_records(text: str, delimiter: str) -> tuple[pd.DataFrame, np.ndarray, di
     while part := list(islice(records, 100_000)):  # in parts, to keep memory low
         numbers += [line + 1 for line, _, _ in part]
         problems |= {line + 1: problem for line, _, problem in part if problem}
-        rows = (_fitted(cells, len(header)) if problem else cells for _, cells, problem in part)
+        rows = (_fitted(cells, len(header)) if problem or not cells else cells for _, cells, problem in part)
         parts.append(pa.table([pa.array(column, pa.string()) for column in zip(*rows, strict=True)], names))
     table = pa.concat_tables(parts) if parts else pa.table([pa.array([], pa.string())] * len(names), names)
     cells = table.to_pandas(types_mapper={pa.string(): TEXT}.get).set_axis(header, axis=1)
