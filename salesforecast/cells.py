@@ -31,10 +31,11 @@ from .settings import UserError
 # %% ../nbs/lib/02a_cells.ipynb #b99132bc
 @dataclass(frozen=True)
 class Parsed:
-    "A column of numbers or dates."
+    "A column of numbers, dates or text."
 
-    data: np.ndarray  # float64 or datetime64[ns]; NaN or NaT where missing or bad
+    data: Any  # array of float64 or datetime64[ns], NaN or NaT where missing or bad; or categories of text
     bad: np.ndarray  # True where the cell holds something else
+    day_first: bool | None = None  # of dates such as 3/4/2024, where they told it
 
 
 def is_arrow_text(cells: pd.Series) -> bool:
@@ -214,6 +215,7 @@ ZONE = r"(:\d{2}(?:\.\d+)?) ?(?:Z|UTC|GMT|[+-]\d{2}:?\d{2})$"
 def parse_dates(
     cells: pd.Series,
     date_format: str | None = None,  # as strptime has it; found by looking when None
+    day_first: bool | None = None,  # in dates such as 3/4/2024; found by looking when None
 ) -> Parsed:
     "A column as datetime64[ns]; raises `UserError` where the order of day and month cannot be known."
     if isinstance(cells.dtype, pd.DatetimeTZDtype):
@@ -227,33 +229,36 @@ def parse_dates(
         )
     codes, values = distinct(cells)
     texts = pc.replace_substring_regex(as_texts(values), ZONE, r"\1")
-    found = _text_dates(texts, date_format)
+    found, told = _text_dates(texts, date_format, day_first)
     bad = np.isnat(found) & ~is_word(texts, MISSING_NUMBER)
-    return Parsed(look_up(found, codes, np.datetime64("NaT")), look_up(bad, codes, False))
+    return Parsed(look_up(found, codes, np.datetime64("NaT")), look_up(bad, codes, False), told)
 
 # %% ../nbs/lib/02a_cells.ipynb #e3f90136
-def _text_dates(texts: pa.Array, date_format: str | None) -> np.ndarray:
-    "Dates of trimmed texts without time zones; NaT where there is none."
+def _text_dates(
+    texts: pa.Array, date_format: str | None, day_first: bool | None
+) -> tuple[np.ndarray, bool | None]:
+    "Dates of trimmed texts without time zones, NaT where there is none; and whether they have the day first."
     if date_format is None and (plain := _plain_dates(texts)) is not None:
-        return plain
+        return plain, None
     series = pd.Series(texts.to_pylist(), dtype=object)
     if date_format == EXCEL_DAYS:
         days = pd.to_numeric(series, errors="coerce")
         dates = pd.to_datetime(days, unit="D", origin="1899-12-30", errors="coerce")
-        return dates.dt.round("s").to_numpy("datetime64[ns]")
+        return dates.dt.round("s").to_numpy("datetime64[ns]"), None
     if date_format:
         zoneless = date_format.replace("%z", "").strip()
-        return pd.to_datetime(series, format=zoneless, errors="coerce").to_numpy("datetime64[ns]")
+        return pd.to_datetime(series, format=zoneless, errors="coerce").to_numpy("datetime64[ns]"), None
     found = np.full(len(series), np.datetime64("NaT"), "datetime64[ns]")
-    for pattern, parse in (
-        (ISO_DATE, _iso_dates),
-        (NUMERIC_DATE, _numeric_dates),
-        (NAMED_DATE, _named_dates),
-    ):
+    for pattern, parse in ((ISO_DATE, _iso_dates), (NAMED_DATE, _named_dates)):
         chosen = pc.match_substring_regex(texts, pattern).to_numpy(zero_copy_only=False)
         if chosen.any():
             found[chosen] = parse(series[chosen]).to_numpy("datetime64[ns]")
-    return found
+    numeric = pc.match_substring_regex(texts, NUMERIC_DATE).to_numpy(zero_copy_only=False)
+    if not numeric.any():
+        return found, None
+    dates, told = _numeric_dates(series[numeric], day_first)
+    found[numeric] = dates.to_numpy("datetime64[ns]")
+    return found, told
 
 
 def _plain_dates(texts: pa.Array) -> np.ndarray | None:
@@ -276,11 +281,12 @@ def _named_dates(texts: pd.Series) -> pd.Series:
     return pd.to_datetime(texts, format="mixed", errors="coerce")
 
 # %% ../nbs/lib/02a_cells.ipynb #76ca486a
-def _numeric_dates(texts: pd.Series) -> pd.Series:
-    "31/1/2024, 1/31/2024 2:05 PM, 31.01.24."
+def _numeric_dates(texts: pd.Series, told: bool | None) -> tuple[pd.Series, bool | None]:
+    "31/1/2024, 1/31/2024 2:05 PM, 31.01.24; and whether the day is first, unless that is due to dots alone."
     parts = texts.str.extract(NUMERIC_DATE)
     a, b = parts["a"].astype(int), parts["b"].astype(int)
-    day_first = _day_first(texts, a, b, parts["mark"])
+    dots = bool((parts["mark"] == ".").all())
+    day_first = dots or _day_first(texts, a, b, told)
     hour = pd.to_numeric(parts["hour"]).fillna(0)
     half = parts["half"].str.lower()
     year = parts["year"].astype(int)
@@ -292,30 +298,36 @@ def _numeric_dates(texts: pd.Series) -> pd.Series:
         "minute": pd.to_numeric(parts["minute"]).fillna(0),
         "second": pd.to_numeric(parts["second"]).fillna(0),
     }
-    return pd.to_datetime(pd.DataFrame(fields), errors="coerce")
+    return pd.to_datetime(pd.DataFrame(fields), errors="coerce"), told if dots else day_first
 
 
 def _day_first(
     texts: pd.Series,  # for the message
     a: pd.Series,  # first number of each
     b: pd.Series,  # second
-    mark: pd.Series,  # between them
+    told: bool | None,  # what the mapping says, or what was found in training
 ) -> bool:
     "Whether the day is written before the month, decided over all dates."
     day_first, month_first = (a > 12) & (b <= 12), (b > 12) & (a <= 12)
-    if (mark == ".").all():
-        return True
     votes = int(day_first.sum()), int(month_first.sum())
+    if told is not None:
+        if votes[told] > TYPOS * votes[not told]:
+            other = texts[month_first if told else day_first].iloc[0]
+            raise UserError(
+                f"{other!r} does not fit day_first: {str(told).lower()}, which the mapping says or the training found. "
+                "Give a mapping with the day_first of these rows"
+            )
+        return told
     if min(votes) <= TYPOS * max(votes) and max(votes):
         return votes[0] > votes[1]
-    formats = "date_format: '%d/%m/%Y' or date_format: '%m/%d/%Y' (with %H:%M where there is a time)"
+    fix = "day_first: true or day_first: false, or date_format: '%d/%m/%Y' (with %H:%M where there is a time)"
     if not max(votes):
         raise UserError(
-            f"In {texts.iloc[0]!r} the day or the month may be first. Say it in the mapping: {formats}"
+            f"In {texts.iloc[0]!r} the day or the month may be first. Say it in the mapping: {fix}"
         )
     raise UserError(
         f"{texts[day_first].iloc[0]!r} has the day first, {texts[month_first].iloc[0]!r} the month. "
-        f"Say in the mapping which is meant: {formats}"
+        f"Say in the mapping which is meant: {fix}"
     )
 
 # %% ../nbs/lib/02a_cells.ipynb #035172fc

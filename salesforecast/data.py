@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 from salesforecast.cells import (
     Columns,
     MissingColumn,
+    Parsed,
     Text,
     condition,
     distinct,
@@ -70,6 +71,7 @@ class ParsedRows:
     bad: dict[str, np.ndarray] = field(default_factory=dict)  # column: where the cell holds something else
     used: dict[str, list[str]] = field(default_factory=dict)  # column: source columns it comes from
     notes: list[str] = field(default_factory=list)
+    day_first: bool | None = None  # what the dates told
 
 
 def column_expressions(
@@ -84,7 +86,7 @@ def column_expressions(
     return found
 
 # %% ../nbs/lib/03_data.ipynb #b45ee11b
-def _parse(name: str, value: Any, columns: Columns, mapping: Mapping) -> tuple[Any, np.ndarray]:
+def _parse(name: str, value: Any, columns: Columns, mapping: Mapping) -> Parsed:
     "The values of one column, and where the cells hold something else."
     size = len(columns.cells)
     cells = (
@@ -94,15 +96,13 @@ def _parse(name: str, value: Any, columns: Columns, mapping: Mapping) -> tuple[A
     )
     if name == "Transaction_Date":
         try:
-            parsed = parse_dates(cells, mapping.date_format)
+            return parse_dates(cells, mapping.date_format, mapping.day_first)
         except UserError as error:
             raise UserError(f"Transaction_Date: {error}") from None
-        return parsed.data, parsed.bad
     if name in (*NUMBER_COLUMNS, *mapping.numeric_features):
         known = isinstance(value, Text) and value.name
-        parsed = columns.number(value.name) if known else parse_numbers(cells, mapping.read)
-        return parsed.data, parsed.bad
-    return parse_text(cells), np.zeros(size, bool)
+        return columns.number(value.name) if known else parse_numbers(cells, mapping.read)
+    return Parsed(parse_text(cells), np.zeros(size, bool))
 
 # %% ../nbs/lib/03_data.ipynb #9894f481
 def parse_rows(
@@ -123,11 +123,14 @@ def parse_rows(
             if lenient:
                 continue
             raise
-        values[name], bad = _parse(name, result.value, columns, mapping)
+        parsed = _parse(name, result.value, columns, mapping)
+        values[name], bad = parsed.data, parsed.bad
+        found.day_first = parsed.day_first if name == "Transaction_Date" else found.day_first
         found.bad[name] = bad | (result.bad & np.isnan(values[name])) if name in NUMBER_COLUMNS else bad
         found.used[name] = result.used
     for name, constant in mapping.constants.items():
-        values[name], found.bad[name] = _parse(name, constant, columns, mapping)
+        parsed = _parse(name, constant, columns, mapping)
+        values[name], found.bad[name] = parsed.data, parsed.bad
         found.used[name] = []
     if not lenient:
         _drop_empty(values, found)
@@ -536,7 +539,7 @@ class SalesData:
     frame: pd.DataFrame  # valid rows in source order: canonical and feature columns, `is_return`; index `row`
     quarantine: pd.DataFrame  # the other rows' cells, with `row` and `reason`
     report: DataReport
-    mapping: Mapping
+    mapping: Mapping  # with the order of day and month that the dates told
 
 
 def read_sales(
@@ -660,6 +663,8 @@ def _sales(
         currency=mapping.currency,
         **about,
     )
+    if parsed.day_first is not None:
+        mapping = mapping.model_copy(update={"day_first": parsed.day_first})
     return SalesData(frame, quarantine.reset_index(drop=True), report, mapping)
 
 # %% ../nbs/lib/03_data.ipynb #41f277b0

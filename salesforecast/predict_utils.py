@@ -186,6 +186,8 @@ def predict_source(
 ) -> tuple[pd.DataFrame, pd.Series]:
     "The source's rows in order with `COLUMNS`, in place of any it had; and why a row has no prediction, or an empty text."
     trained_with = ColumnMapping(**predictor.bundle.manifest["mapping"])
+    if mapping and mapping.model_copy(update={"day_first": trained_with.day_first}) == trained_with:
+        mapping = trained_with  # the same file, which does not say what training found
     rows = read_rows(source, mapping, fallback=trained_with, needed=predictor.needed, **read_options)
     found = predict_rows(predictor, rows, progress)
     return with_predictions(rows, found), rows.problems

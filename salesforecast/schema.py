@@ -162,6 +162,9 @@ class Mapping(BaseModel):
     date_format: str | None = Field(
         default=None, description="as strptime has it, e.g. %m/%d/%Y %H:%M; or excel"
     )
+    day_first: bool | None = Field(
+        default=None, description="in dates such as 3/4/2024; found where a value above 12 tells"
+    )
     frequency: Literal["daily", "weekly"] = "daily"
     returns: Returns = Returns()
     duplicates: Literal["auto", "quarantine", "keep"] = "auto"

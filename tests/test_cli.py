@@ -14,7 +14,8 @@ from rich.console import Console
 
 from salesforecast.bundle import load_bundle
 from salesforecast.data import read_rows
-from salesforecast.predict_utils import Predictor
+from salesforecast.predict_utils import Predictor, predict_source
+from salesforecast.schema import Mapping
 from salesforecast.settings import UserError, settings
 from salesforecast.terminal import paths_table, version_report
 from salesforecast.train import Params, load_params
@@ -102,6 +103,24 @@ def test_predict_keeps_rows_and_order(trained: Trained, run_command: Callable, t
     predicted = Predictor.load(trained.models).predict(rows.frame)["predicted_revenue"].to_numpy()
     good = (rows.problems == "").to_numpy()
     np.testing.assert_allclose(numbers["predicted_revenue"].to_numpy()[good], predicted[good], rtol=1e-12)
+
+
+@pytest.mark.parametrize("mapping", [None, Mapping()])
+def test_predict_knows_the_order_of_day_and_month_from_training(
+    trained: Trained, tmp_path: Path, mapping: Mapping | None
+) -> None:
+    predictor = Predictor.load(trained.models)
+    few = tmp_path / "few.csv"
+    columns = pd.read_csv(trained.source, dtype=str).head(5)
+    columns.assign(Transaction_Date="3/4/2026").to_csv(few, index=False)
+    with pytest.raises(UserError, match="the day or the month may be first"):
+        predict_source(predictor, few, mapping)
+    predictor.bundle.manifest["mapping"]["day_first"] = True
+    found, problems = predict_source(predictor, few, mapping)
+    assert (problems == "").all()
+    columns.assign(Transaction_Date="2026-04-03").to_csv(few, index=False)
+    plain, _ = predict_source(predictor, few)
+    pd.testing.assert_frame_equal(found[COLUMNS], plain[COLUMNS])
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".xlsx"])
@@ -209,7 +228,8 @@ def test_predicting_needs_no_training_library(
     code = f"""
 import sys
 from pathlib import Path
-from salesforecast.predict_utils import Predictor
+from salesforecast.predict_utils import Predictor, predict_source
+from salesforecast.schema import Mapping
 import pandas as pd
 predictor = Predictor.load(Path({str(trained.models)!r}))
 predictor.predict(pd.DataFrame({{"Units_Sold": [2.0], "Unit_Price": [3.0]}}))

@@ -333,6 +333,30 @@ def test_day_and_month_are_never_guessed(tmp_path: Path) -> None:
     assert read(tmp_path, lines=one_typo).quarantine["row"].tolist() == [102]
 
 
+@pytest.mark.parametrize(("when", "day_first"), [("{d}/{m}/2024", True), ("{m}/{d}/2024", False)])
+def test_the_order_of_day_and_month_is_remembered(tmp_path: Path, when: str, day_first: bool) -> None:
+    lines = [line(i, date=when.format(m=1 + i // 28, d=1 + i % 28)) for i in range(112)]
+    trained = read(tmp_path, lines=lines).mapping
+    assert trained == Mapping(day_first=day_first)
+    few = written(tmp_path, line(1, date=when.format(m=4, d=3)), name="few.csv")
+    assert read_rows(few, fallback=trained).frame["Transaction_Date"].tolist() == [pd.Timestamp("2024-04-03")]
+    with pytest.raises(UserError, match="day_first: true or day_first: false"):
+        read_rows(few)
+    other = written(tmp_path, line(1, date="5/20/2024" if day_first else "20/5/2024"), name="other.csv")
+    with pytest.raises(UserError, match=rf"does not fit day_first: {str(day_first).lower()}"):
+        read_rows(other, fallback=trained)
+    dots = written(tmp_path, line(1, date="03.04.2024"), name="dots.csv")
+    assert read_rows(dots, fallback=trained).frame["Transaction_Date"].tolist() == [
+        pd.Timestamp("2024-04-03")
+    ]
+
+
+def test_dots_and_iso_dates_tell_nothing_of_slashes(tmp_path: Path) -> None:
+    assert read(tmp_path).mapping.day_first is None
+    dots = [line(i, date=f"{1 + i % 28:02}.03.2024") for i in range(100)]
+    assert read(tmp_path, lines=dots).mapping.day_first is None
+
+
 def test_day_names_and_month_names() -> None:
     found = parse_dates(pd.Series(["5 March 2024", "Mar 5, 2024", "05-Mar-24", "Tue, 5 Mar 2024 10:00:00"]))
     assert set(found.data.astype("datetime64[D]").astype(str)) == {"2024-03-05"}
