@@ -267,7 +267,8 @@ def prepare(
     is_sale = ~frame["is_return"].to_numpy(bool)
     if not is_sale.any():
         raise UserError(
-            "There is no sale among the rows: all of them are returns. See `returns` in the mapping."
+            f"There is no sale among the rows: all {len(frame):,} are returns, as {sales.mapping.returns.when!r} says. "
+            "Correct returns.when in the mapping."
         )
     history = build_history(columns, row_scale(kind, columns), text)
     rows = take(columns, is_sale)

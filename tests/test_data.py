@@ -705,7 +705,10 @@ def test_complete_journey_reads(real_data: Path) -> None:
 
 
 def test_a_report_of_nothing_but_returns_is_json(tmp_path: Path) -> None:
-    report = read(tmp_path, lines=[line(i, units=-2, revenue="-9.00") for i in range(30)]).report
+    sales = read(tmp_path, lines=[line(i, units=-2, revenue="-9.00") for i in range(30)])
+    report = sales.report
+    with pytest.raises(UserError, match=r"all 30 are returns, as 'Units_Sold < 0' says"):
+        prepare(sales)
     assert report.returns == 30
     assert report.share_quantiles == {}
     json.dumps(report.to_dict(), allow_nan=False)
