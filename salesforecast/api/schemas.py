@@ -92,6 +92,8 @@ class PredictionOutput(BaseModel):
 class BatchPredictionInput(BaseModel):
     "Many transactions."
 
+    model_config = ConfigDict(extra="forbid")
+
     data: list[PredictionInput] = Field(min_length=1, max_length=100_000)
 
 
@@ -340,11 +342,19 @@ SHORT = 100  # characters of a value that an error repeats
 MOST = 50  # faults that an error lists
 
 
+def _written(value: Any) -> str:
+    "A list or dict as text; what is nested so deeply that Python cannot write it is only named."
+    try:
+        return repr(value)
+    except RecursionError:
+        return f"a {type(value).__name__} nested very deeply"
+
+
 def shortened(value: Any) -> Any:
     "A value as an error repeats it."
     if value is None or isinstance(value, bool | int | float):
         return value if not isinstance(value, float) or abs(value) < float("inf") else str(value)
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) else _written(value)
     return text if len(text) <= SHORT else text[: SHORT - 1] + "…"
 
 
