@@ -46,6 +46,8 @@ class Served:
     "A version that has been loaded, verified and tried."
 
     predictor: Predictor
+    segments: pd.DataFrame  # daily sums by category and region
+    backtest: pd.DataFrame  # forecasts of the training's backtest beside what happened
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -79,16 +81,6 @@ class Served:
         "Explains predictions of the served model."
         return Explainer(self.predictor.model, self.predictor.preprocessor)
 
-    @cached_property
-    def segments(self) -> pd.DataFrame:
-        "Daily sums by category and region."
-        return pd.read_parquet(self.bundle.open("segments.parquet"))
-
-    @cached_property
-    def backtest(self) -> pd.DataFrame:
-        "Forecasts of the training's backtest beside what happened."
-        return pd.read_parquet(self.bundle.open("backtest.parquet"))
-
 # %% ../../nbs/api/31_model_loader.ipynb #651e4467
 def check_preprocessor(
     bundle: ModelBundle,
@@ -117,6 +109,11 @@ def try_out(served: Served) -> None:
         raise UserError(f"Version {served.bundle.version} predicts what is no number; it is not served.")
 
 
+def _table(bundle: ModelBundle, name: str) -> pd.DataFrame:
+    "A table of the bundle, read now: its files may be gone when it is asked for."
+    return pd.read_parquet(bundle.open(f"{name}.parquet"))
+
+
 def load_served(
     models_dir: Path,
     preprocessor_path: Path | None = None,
@@ -125,7 +122,11 @@ def load_served(
     bundle = load_bundle(models_dir)
     if preprocessor_path:
         check_preprocessor(bundle, preprocessor_path)
-    served = Served(Predictor(bundle))
+    for name in bundle.manifest["files"]:
+        bundle.open(name)
+    served = Served(
+        Predictor(bundle), segments=_table(bundle, "segments"), backtest=_table(bundle, "backtest")
+    )
     try_out(served)
     return served
 
@@ -179,9 +180,9 @@ class ModelStore:
         "Load `models/current` now; raises `UserError` with the reason where it is not good, and keeps the old version."
         with self._lock:
             self._load(self._status(), always=True)
-        if self.problem or self.served is None:
-            raise UserError(self.problem)
-        return self.served
+            if self.problem or self.served is None:  # looked at before another thread loads
+                raise UserError(self.problem)
+            return self.served
 
     def _load(self, status: tuple[int, ...], always: bool = False) -> None:
         "Load the version that `models/current` names, and serve it or note why not."
