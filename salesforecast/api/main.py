@@ -137,9 +137,12 @@ def read_json() -> None:
     if not data.strip():
         raise BadInput("The body is empty. Send a JSON object.")
     try:
-        request.parsed = orjson.loads(data)  # type: ignore[attr-defined]
+        found = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise BadInput(f"The body is no JSON: {error}.") from None
+    if isinstance(found, str):  # what follows would take it for JSON within JSON
+        raise BadInput("The body is a text. Send a JSON object.")
+    request.parsed = found  # type: ignore[attr-defined]
 
 # %% ../../nbs/api/36_main.ipynb #b02bfdc0
 def error_answer(
@@ -205,6 +208,8 @@ UPLOAD = {"api.predict_batch_csv"}
 def needs_key() -> bool:
     "Whether this request needs a key."
     endpoint, mode = request.endpoint, service().settings.api_auth
+    if request.method == "OPTIONS":  # a browser asks without a key and a body whether it may send them
+        return False
     if endpoint is None or not endpoint.startswith("api.") or endpoint in OPEN or mode == "off":
         return False
     return mode == "on" or not is_local(request.environ)
@@ -235,7 +240,7 @@ def admit() -> None:
     request.max_content_length = (
         bounds.max_upload_mb if request.endpoint in UPLOAD else bounds.max_json_mb
     ) * 2**20
-    if request.endpoint in JSON_BODY:
+    if request.endpoint in JSON_BODY and request.method == "POST":
         read_json()
 
 
@@ -672,7 +677,7 @@ def _limit(app: Flask, how: Settings) -> None:
         limiter = Limiter(
             _caller,
             app=app,
-            default_limits=[how.rate_limit],
+            application_limits=[how.rate_limit],  # over all endpoints together
             storage_uri=how.rate_limit_storage,
             headers_enabled=True,
         )
