@@ -1,6 +1,8 @@
 """Fixtures: a small published model, made once a session, and the folder of real data."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from salesforecast.bundle import MANIFEST, publish
 from salesforecast.settings import settings
 from salesforecast.synthetic import generate_sales, write_sales
 from salesforecast.train import ForecastParams, Params, Training, train_models
 
 ROOT = Path(__file__).parents[1]
+OLD, NEW = "20260101-000000-0000", "20260102-000000-0000"
 
 SMALL = Params(
     random_forest=[{"n_estimators": 8, "min_samples_leaf": 20}],
@@ -48,6 +52,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     source = write_sales(generate_sales(rows=8_000, seed=3), folder / "sales.csv")
     training = train_models(source, models_dir=folder / "models", params=SMALL, track=False)
     return Trained(source, folder / "models", training)
+
+
+@pytest.fixture(scope="session")
+def two_versions(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two versions that predict differently; the older one, a random forest, is served."""
+    models = tmp_path_factory.mktemp("two") / "models"
+    manifest = json.loads((trained.training.path / MANIFEST).read_text())
+
+    def copy(folder: Path) -> None:
+        for name in manifest["files"]:
+            shutil.copy(trained.training.path / name, folder)
+
+    for version, served in ((OLD, "random_forest"), (NEW, "xgboost")):
+        publish(models, version, manifest | {"served": served}, copy, serve=version == OLD)
+    return models
 
 
 @pytest.fixture(scope="session")
