@@ -134,6 +134,8 @@ def read_json() -> None:
     if not request.is_json:
         abort(415, "The body must be JSON. Send it with Content-Type: application/json.")
     data = request.get_data()
+    if len(data) >= (request.max_content_length or float("inf")):  # one sent in chunks is cut there
+        abort(413)
     if not data.strip():
         raise BadInput("The body is empty. Send a JSON object.")
     try:
