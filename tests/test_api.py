@@ -359,7 +359,7 @@ def test_a_path_as_a_file_name_is_only_a_name(client: FlaskClient, tmp_path: Pat
 
 def test_a_request_that_takes_too_long_says_so(trained: Trained) -> None:
     slow = client_of(trained.models, request_timeout=1e-9)
-    assert "too long" in refused(upload(slow, CSV), 503)["details"]
+    assert "too long" in refused(upload(slow, CSV), 408)["details"]
 
 
 @pytest.mark.parametrize("path", [*POSTS, "/predict_batch_csv"])

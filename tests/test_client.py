@@ -148,10 +148,10 @@ def test_faults_are_told_by_the_count_of_the_caller(url: str, monkeypatch: pytes
         Client(url).predict_batch(rows)
     assert [fault.index for fault in caught.value.errors] == [3]
     assert caught.value.code == 400 and caught.value.request_id
-    with pytest.raises(BadRequest, match="item 4") as caught:  # alone in its request, which counts no items
+    with pytest.raises(BadRequest, match="item 4") as caught:  # alone in its request
         Client(url).predict_batch([*rows[:3], SALE, SALE | {"Colour": "red"}])
     assert caught.value.errors[0].field == "Colour"
-    with pytest.raises(BadRequest, match="item 0 Units_Sold") as caught:
+    with pytest.raises(BadRequest, match="item 0, Units_Sold") as caught:
         Client(url).predict_batch([SALE | {"Units_Sold": float("inf")}])
     assert caught.value.errors[0].value == "Infinity"
     for nonsense in (SALE, [[1, 2]], [{"Units_Sold": object()}]):

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['log', 'HANDLERS', 'OPEN', 'ADMIN', 'JSON_BODY', 'UPLOAD', 'LEVELS', 'FAR', 'ERRORS', 'api', 'SECURED', 'PREDICT',
            'FORECAST', 'ABOUT', 'CSV_TOO', 'DESCRIPTION', 'app', 'Service', 'BadInput', 'service', 'served', 'OrJSON',
-           'answer', 'JSONRequest', 'read_json', 'error_answer', 'on_http_error', 'on_validation_error', 'on_failure',
-           'needs_key', 'check_key', 'admit', 'see_off', 'columns_of', 'check_rows', 'row_warnings', 'predicted',
-           'predict', 'predict_batch_json', 'FileForm', 'predict_batch_csv', 'uploaded_file', 'sent', 'forecast_sarima',
-           'shap_values', 'contributions', 'status', 'livez', 'readyz', 'model_info', 'reload_model', 'history',
-           'backtest', 'metrics', 'API', 'create_app']
+           'answer', 'JSONRequest', 'read_json', 'error_answer', 'said', 'on_http_error', 'on_validation_error',
+           'on_failure', 'needs_key', 'check_key', 'admit', 'see_off', 'columns_of', 'check_rows', 'row_warnings',
+           'predicted', 'predict', 'predict_batch_json', 'FileForm', 'predict_batch_csv', 'uploaded_file', 'sent',
+           'forecast_sarima', 'shap_values', 'contributions', 'status', 'livez', 'readyz', 'model_info', 'reload_model',
+           'history', 'backtest', 'metrics', 'API', 'create_app']
 
 # %% ../../nbs/api/36_main.ipynb #65c995fa
 import logging
@@ -53,10 +53,11 @@ from salesforecast.api.schemas import (
     SarimaForecastInput,
     SHAPInput,
     SHAPOutput,
-    StatusError,
     StatusOutput,
+    MOST,
     error_details,
     shortened,
+    told,
 )
 from .security import DOCS_POLICY, HEADERS, ApiKey, given_key, hashed, is_local, read_keys
 from ..explain import explanation_sentence
@@ -92,7 +93,8 @@ def service() -> Service:
 
 def served() -> Served:
     "The served version; raises `NotLoaded` where there is none."
-    return service().store.current()
+    g.version = service().store.current()
+    return g.version
 
 # %% ../../nbs/api/36_main.ipynb #0d94c095
 class OrJSON(JSONProvider):
@@ -164,11 +166,19 @@ def error_answer(
     return answer(body, code)
 
 
+def said(error: HTTPException) -> str:
+    "What an HTTP error says; for a body that is too large, the limit."
+    if error.code != 413:
+        return str(error.description)
+    limit, name = request.max_content_length, "UPLOAD" if request.endpoint in UPLOAD else "JSON"
+    return f"The body is larger than {(limit or 0) / 2**20:g} MB, the limit of SALESFORECAST_MAX_{name}_MB. Send it in parts."
+
+
 def on_http_error(error: HTTPException) -> Response:
     "404, 405, 413, 415, 429 and the like; the headers that belong to them stay."
     if error.response is not None:
         return error.response  # type: ignore[return-value]
-    found = error_answer(error.code or 500, str(error.description))
+    found = error_answer(error.code or 500, said(error))
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             found.headers[name] = value
@@ -178,11 +188,7 @@ def on_http_error(error: HTTPException) -> Response:
 def on_validation_error(error: ValidationError) -> Response:
     "400 with each field, value and reason."
     errors = error_details(error)
-    first = errors[0]
-    place = " ".join(
-        part for part in (f"item {first.index}" if first.index is not None else "", first.field or "") if part
-    )
-    return error_answer(400, f"{place or 'the body'}: {first.reason}", errors)
+    return error_answer(400, told(errors), errors)
 
 
 def on_failure(error: Exception) -> Response:
@@ -196,7 +202,7 @@ HANDLERS: dict[type[Exception], Callable[[Any], Response]] = {
     BadInput: lambda error: error_answer(400, str(error), error.errors),
     UserError: lambda error: error_answer(400, str(error)),
     NotLoaded: lambda error: error_answer(503, str(error)),
-    TimeoutError: lambda error: error_answer(503, "The request took too long. Send less at a time."),
+    TimeoutError: lambda error: error_answer(408, "The request took too long. Send less at a time."),
     Exception: on_failure,
 }
 
@@ -221,8 +227,11 @@ def check_key() -> None:
     "Abort with 401 without a known key, and 403 where its scope does not reach."
     if not needs_key():
         return
-    key = service().keys.get(hashed(given_key(request.environ)))
+    given = given_key(request.environ)
+    key = service().keys.get(hashed(given))
     if key is None:
+        if given:
+            abort(401, "The API key is not one of this server's.")
         hint = "" if service().keys else " No key is configured yet: make one with `salesforecast key NAME`."
         abort(401, f"Send an API key in the header X-API-Key.{hint}")
     g.key = key.name
@@ -254,6 +263,8 @@ def see_off(response: Response) -> Response:
     if route.startswith("/docs"):
         response.headers["Content-Security-Policy"] = DOCS_POLICY
     response.headers["X-Request-ID"] = g.get("request_id", "")
+    if "version" in g:
+        response.headers["X-Model-Version"] = g.version.bundle.version
     observe.REQUESTS.labels(request.method, route, response.status_code).inc()
     observe.SECONDS.labels(route).observe(seconds)
     log.info(
@@ -276,10 +287,11 @@ LEVELS = ("Category", "Region", "Product_ID")
 def columns_of(
     version: Served,
     rows: Sequence[PredictionInput],
+    listed: bool = True,  # they came as a list: a fault names its item
 ) -> dict[str, Any]:
     "Column arrays of the transactions; raises `BadInput` where one lacks what the model needs, or has what it does not know."
     parts, features = version.predictor.preprocessor, version.bundle.manifest["mapping"]["features"]
-    check_rows(rows, parts["scaler"]["columns"], features, parts["numeric_features"])
+    check_rows(rows, parts["scaler"]["columns"], features, parts["numeric_features"], listed)
     today = date.today()
     columns: dict[str, Any] = {
         "Transaction_Date": np.array([row.Transaction_Date or today for row in rows], "datetime64[D]")
@@ -301,11 +313,12 @@ def check_rows(
     needed: Sequence[str],  # columns that the model cannot do without
     features: Sequence[str],  # further columns that it knows
     numbers: Sequence[str],  # those of them that are numbers
+    listed: bool,
 ) -> None:
     "Raise `BadInput` that names every fault."
     faults = []
     for i, row in enumerate(rows):
-        extra, index = row.model_extra or {}, i if len(rows) > 1 else None
+        extra, index = row.model_extra or {}, i if listed else None
         for name in needed:
             if getattr(row, name) is None:
                 faults.append(ErrorDetail(field=name, index=index, reason="is missing; the model needs it"))
@@ -322,8 +335,7 @@ def check_rows(
                     ErrorDetail(field=name, index=index, value=shortened(value), reason="is no text")
                 )
     if faults:
-        where = f"item {faults[0].index}, " if faults[0].index is not None else ""
-        raise BadInput(f"{where}{faults[0].field}: {faults[0].reason}", faults[:50])
+        raise BadInput(told(faults), faults[:MOST])
 
 
 def _near(name: str, names: Iterable[str]) -> str:
@@ -367,9 +379,10 @@ def row_warnings(
 def predicted(
     version: Served,
     rows: Sequence[PredictionInput],
+    listed: bool = True,
 ) -> list[dict[str, Any]]:
     "A `PredictionOutput` for each transaction, as plain values."
-    found = version.predictor.predict_columns(columns_of(version, rows))
+    found = version.predictor.predict_columns(columns_of(version, rows, listed))
     names, values = list(found), zip(*(column.tolist() for column in found.values()), strict=True)
     observe.PREDICTIONS.labels(request.path).inc(len(rows))
     return [
@@ -378,7 +391,7 @@ def predicted(
     ]
 
 # %% ../../nbs/api/36_main.ipynb #aa24d5b3
-ERRORS = dict.fromkeys((400, 401, 403, 405, 413, 415, 429, 500, 503), ErrorOutput)
+ERRORS = dict.fromkeys((400, 401, 403, 405, 408, 413, 415, 429, 500, 503), ErrorOutput)
 api = APIBlueprint("api", __name__, abp_responses=ERRORS)  # type: ignore[arg-type]
 SECURED = [{"api_key": []}]  # type: ignore[var-annotated]
 PREDICT, FORECAST, ABOUT = Tag(name="predict"), Tag(name="forecast"), Tag(name="service")
@@ -387,7 +400,7 @@ PREDICT, FORECAST, ABOUT = Tag(name="predict"), Tag(name="forecast"), Tag(name="
 @api.post("/predict", tags=[PREDICT], security=SECURED, responses={200: PredictionOutput})
 def predict(body: PredictionInput) -> Response:
     "Predict the revenue of a transaction."
-    return answer(predicted(served(), [body])[0])
+    return answer(predicted(served(), [body], listed=False)[0])
 
 
 @api.post("/predict_batch_json", tags=[PREDICT], security=SECURED, responses={200: BatchPredictionOutput})
@@ -483,7 +496,8 @@ def shap_values(body: SHAPInput) -> Response:
     version, asked = served(), body.root
     rows = asked if isinstance(asked, list) else [asked]
     predictor = version.predictor
-    processed = process_columns(predictor.preprocessor, predictor.history, columns_of(version, rows))
+    columns = columns_of(version, rows, listed=isinstance(asked, list))
+    processed = process_columns(predictor.preprocessor, predictor.history, columns)
     found = contributions(version, rows, processed)
     return answer(found if isinstance(asked, list) else found[0])
 
@@ -509,13 +523,10 @@ def contributions(
     return out
 
 # %% ../../nbs/api/36_main.ipynb #77eb9dd4
-@api.get("/status", tags=[ABOUT], responses={200: StatusOutput, 503: StatusError})
+@api.get("/status", tags=[ABOUT], responses={200: StatusOutput, 503: ErrorOutput})
 def status() -> Response:
     "Whether everything that is needed for predictions is loaded."
-    try:
-        version = served()
-    except NotLoaded as error:
-        return answer({"status": "error", "details": str(error)}, 503)
+    version = served()
     return answer(
         StatusOutput(
             timestamp=datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds"),

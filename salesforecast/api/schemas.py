@@ -6,9 +6,9 @@
 __all__ = ['Units', 'Price', 'Text', 'FIRST_DAY', 'LAST_DAY', 'Day', 'One', 'Many', 'SHORT', 'MOST', 'PredictionInput',
            'PredictionOutput', 'BatchPredictionInput', 'BatchPredictionOutput', 'ErrorDetail', 'FilePrediction',
            'FilePredictionOutput', 'SarimaForecastInput', 'SarimaForecastOutput', 'BatchSarimaForecastOutput',
-           'SHAPInput', 'Contributions', 'SHAPOutput', 'StatusOutput', 'StatusError', 'LiveOutput', 'ModelInfoOutput',
-           'ReloadOutput', 'HistoryQuery', 'HistoryRow', 'HistoryOutput', 'BacktestRow', 'BacktestOutput',
-           'ErrorOutput', 'shortened', 'error_details']
+           'SHAPInput', 'Contributions', 'SHAPOutput', 'StatusOutput', 'LiveOutput', 'ModelInfoOutput', 'ReloadOutput',
+           'HistoryQuery', 'HistoryRow', 'HistoryOutput', 'BacktestRow', 'BacktestOutput', 'ErrorOutput', 'shortened',
+           'error_details', 'told']
 
 # %% ../../nbs/api/30_schemas.ipynb #5041312b
 from datetime import date, datetime
@@ -216,13 +216,6 @@ class StatusOutput(BaseModel):
     problem: str | None = Field(None, description="why a newer version is not served")
 
 
-class StatusError(BaseModel):
-    "Something is not loaded."
-
-    status: Literal["error"] = "error"
-    details: str
-
-
 class LiveOutput(BaseModel):
     "The process answers."
 
@@ -369,3 +362,10 @@ def error_details(error: ValidationError) -> list[ErrorDetail]:
         reason = fault["msg"].removeprefix("Value error, ")
         found.append(ErrorDetail(field=field, index=index, value=value, reason=reason))
     return found
+
+
+def told(errors: list[ErrorDetail]) -> str:
+    "The first fault in words, with its place."
+    first = errors[0]
+    item = f"item {first.index}" if first.index is not None else ""
+    return f"{', '.join(filter(None, (item, first.field))) or 'the body'}: {first.reason}"
