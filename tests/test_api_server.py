@@ -456,3 +456,25 @@ def test_numbers_over_http_are_those_of_python(server: Server, two_versions: Pat
     files = {"file": ("rows.csv", b"".join(lines))}
     found = server.ask("POST", "/predict_batch_csv", files=files).json()["predictions"]
     assert [{name: row[name] for name in COLUMNS} for row in found] == expected
+
+
+# --- the description -----------------------------------------------------------------------
+
+CHECKS = "not_a_server_error,status_code_conformance,response_schema_conformance"
+
+
+def test_answers_are_as_described(server: Server) -> None:
+    """Requests made up from the description; those that gunicorn itself refuses are no answers of the API."""
+    command = [
+        str(Path(sys.executable).with_name("schemathesis")),
+        "run",
+        "--seed",
+        "7",
+        "--max-examples",
+        "10",
+    ]
+    command += ["--phases", "examples,fuzzing", "--generation-database", "none", "--checks", CHECKS]
+    url = f"http://127.0.0.1:{server.port}/openapi.json"
+    done = subprocess.run([*command, url], capture_output=True, text=True, timeout=150)
+    assert "Tested: 13" in done.stdout
+    assert done.returncode == 0, done.stdout[-3000:]
