@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from salesforecast.bundle import (
     CURRENT,
@@ -111,7 +113,11 @@ def try_out(served: Served) -> None:
 
 def _table(bundle: ModelBundle, name: str) -> pd.DataFrame:
     "A table of the bundle, read now: its files may be gone when it is asked for."
-    return pd.read_parquet(bundle.open(f"{name}.parquet"))
+    # by this thread alone: a process that has others must not be forked, and serving forks once this is loaded
+    rows = pq.read_table(
+        pa.py_buffer(bundle.open(f"{name}.parquet").getvalue()), use_threads=False, pre_buffer=False
+    )
+    return rows.to_pandas(use_threads=False)
 
 
 def load_served(
