@@ -4,7 +4,9 @@ import gzip
 import io
 import json
 import logging
+import os
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -733,6 +735,23 @@ def test_keys_can_be_asked_for_everywhere_or_nowhere(trained: Trained) -> None:
     far = {"headers": {"Host": "evil.example", "X-Forwarded-For": "1.2.3.4"}}
     assert client_of(trained.models, api_auth="off").get("/model_info", **far).status_code == 200
     refused(client_of(trained.models, api_auth="on").get("/model_info", environ_base=LOOPBACK), 401)
+
+
+def test_configured_keys_are_required_on_loopback_too(trained: Trained, keys: tuple) -> None:
+    client = client_of(trained.models, api_auth="auto", api_keys=keys[2])
+    refused(client.get("/model_info", environ_base=LOOPBACK), 401)
+    known = {"X-API-Key": keys[0]}
+    assert client.get("/model_info", environ_base=LOOPBACK, headers=known).status_code == 200
+
+
+def test_metrics_wait_for_a_process_that_has_just_made_its_file(client: FlaskClient) -> None:
+    made = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"], "counter_1.db")
+    made.touch()
+    written = threading.Timer(0.05, made.write_bytes, [bytes(8)])
+    written.start()
+    assert client.get("/metrics").status_code == 200
+    written.join()
+    made.unlink()
 
 
 # --- limits, headers, logs, metrics --------------------------------------------------------

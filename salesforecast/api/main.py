@@ -179,6 +179,8 @@ def on_http_error(error: HTTPException) -> Response:
     if error.response is not None:
         return error.response  # type: ignore[return-value]
     found = error_answer(error.code or 500, said(error))
+    if error.code == 413:
+        found.headers["Connection"] = "close"  # what is left of the body is not read
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             found.headers[name] = value
@@ -220,7 +222,7 @@ def needs_key() -> bool:
         return False
     if endpoint is None or not endpoint.startswith("api.") or endpoint in OPEN or mode == "off":
         return False
-    return mode == "on" or not is_local(request.environ)
+    return mode == "on" or bool(service().keys) or not is_local(request.environ)
 
 
 def check_key() -> None:

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import filter as matching
@@ -188,6 +189,8 @@ class ModelStore:
             self._load(self._status(), always=True)
             if self.problem or self.served is None:  # looked at before another thread loads
                 raise UserError(self.problem)
+            with suppress(OSError):  # other processes look again, where the folder may be written to
+                (self.models_dir / CURRENT).touch()
             return self.served
 
     def _load(self, status: tuple[int, ...], always: bool = False) -> None:

@@ -110,7 +110,13 @@ def is_local(environ: Mapping[str, Any]) -> bool:
     "Whether a request can only have come from this machine."
     if not listens_on_loopback(environ) or any(name in environ for name in PROXIED):
         return False
-    return re.sub(r":\d+$", "", environ.get("HTTP_HOST", "")) in LOCAL_NAMES
+    page = environ.get("HTTP_ORIGIN")
+    return _is_own(environ.get("HTTP_HOST", "")) and (page is None or _is_own(page.partition("://")[2]))
+
+
+def _is_own(host: str) -> bool:
+    "Whether a name, with or without a port, is one of this machine."
+    return re.sub(r":\d+$", "", host) in LOCAL_NAMES
 
 
 def given_key(environ: Mapping[str, Any]) -> str:
