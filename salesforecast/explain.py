@@ -306,14 +306,16 @@ def table_shares(
         return None
     base = booster_shares(booster)(np.zeros((1, paths.features), "float32"))[0]
     tables = answer_tables(kept, paths.value).reshape(-1, k)
-    first, at = np.arange(leaves) * 2**k, feature.ravel()
-    above, upto = above.astype("float32"), upto.astype("float32")
+    first, at, bits = np.arange(leaves) * 2**k, feature.ravel(), 1 << np.arange(k, dtype="uint8")
+    # an input after the other, so that the answers of all leaves lie side by side
+    asks, more, less, gaps = (np.ascontiguousarray(part.T) for part in (feature, above, upto, missing))
+    more, less = more.astype("float32"), less.astype("float32")
 
     def one(row: np.ndarray) -> np.ndarray:
-        asked = row[feature]
-        within = (asked > above) & (asked <= upto) | np.isnan(asked) & missing
-        answers = np.packbits(within, axis=1, bitorder="little")[:, 0]
-        return np.bincount(at, tables[first + answers].ravel(), paths.features)
+        asked = row.take(asks)
+        within = (asked > more) & (asked <= less) | np.isnan(asked) & gaps
+        answers = np.einsum("i,il->l", bits, within.view("uint8"))
+        return np.bincount(at, tables.take(first + answers, axis=0).ravel(), paths.features)
 
     def shares(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.repeat(base, len(inputs)), np.stack([one(row) for row in inputs])
