@@ -177,7 +177,6 @@ def single(models: Path, frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
         "MODEL_DIR": str(models),
         "SALESFORECAST_API_KEYS": line,
         "SALESFORECAST_API_AUTH": "on",
-        "SALESFORECAST_LOG_FILE": str(folder / "api.log"),
     }
     with running(command, port, "/readyz", env):
         ours = load(port, [post("/predict", row, key) for row in rows])

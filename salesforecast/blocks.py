@@ -38,7 +38,7 @@ from salesforecast.sources import (
 )
 
 # %% ../nbs/lib/02c_blocks.ipynb #5248deb0
-BLOCK = 8 * 2**20  # bytes
+BLOCK = 4 * 2**20  # bytes
 LONGEST = 4 * BLOCK  # bytes in which a row must end
 
 

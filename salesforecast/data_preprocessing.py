@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['TEST_MONTHS', 'FULL_HISTORY_MONTHS', 'SHORT_HISTORY_SHARE', 'FORMAT', 'MAX_ONE_HOT', 'NUMBERS', 'HOLIDAY_YEARS_AHEAD',
-           'CHUNK', 'LARGEST', 'MODEL_TEXT', 'HISTORY_FILE', 'test_start_day', 'scale_kind', 'row_scale',
-           'frame_columns', 'take', 'fit_preprocessor', 'scaled_columns', 'one_hot_columns', 'model_inputs', 'Prepared',
-           'model_columns', 'prepare', 'daily_revenue', 'preprocess_data', 'prepared_frame', 'save_processed',
-           'save_preprocessor', 'load_preprocessor']
+           'CHUNK', 'LARGEST', 'Memory', 'MOST_REMEMBERED', 'MODEL_TEXT', 'HISTORY_FILE', 'test_start_day',
+           'scale_kind', 'row_scale', 'frame_columns', 'take', 'fit_preprocessor', 'scaled_columns', 'one_hot_columns',
+           'number_columns', 'context_columns', 'model_inputs', 'Prepared', 'model_columns', 'prepare', 'daily_revenue',
+           'preprocess_data', 'prepared_frame', 'save_processed', 'save_preprocessor', 'load_preprocessor']
 
 # %% ../nbs/lib/06_data_preprocessing.ipynb #ca262347
 from collections.abc import Iterable, Mapping
@@ -197,30 +197,69 @@ CHUNK = 100_000  # rows per block: bounds the memory for intermediate columns
 LARGEST = float(np.finfo("float32").max)  # a model refuses infinity, which anything larger would become
 
 
+def number_columns(parts: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    "Inputs made of the rows' own numbers."
+    values = scaled_columns(parts, columns)
+    if parts["scale"] == "list_revenue":
+        values["List_Revenue_log"] = np.log1p(np.maximum(row_scale("list_revenue", columns), 0.0))
+    return values | {name: np.asarray(columns[name], float) for name in parts["numeric_features"]}
+
+
+def context_columns(
+    parts: Mapping[str, Any], history: History, columns: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    "Inputs made of what the rows are about: their day, category, region and product, and the past of these."
+    values = one_hot_columns(parts, columns) | time_features(columns["Transaction_Date"], parts["holidays"])
+    return values | history_features(history, columns)
+
+
+def _write(out: np.ndarray, parts: Mapping[str, Any], values: Mapping[str, np.ndarray]) -> None:
+    "Write these inputs to their places, each within what float32 holds."
+    with np.errstate(over="ignore"):
+        for i, name in enumerate(parts["feature_names"]):
+            if name in values:
+                out[:, i] = values[name]
+    np.clip(out, -LARGEST, LARGEST, out=out)
+
+# %% ../nbs/lib/06_data_preprocessing.ipynb #b85494bd
+Memory = dict[tuple, np.ndarray]  # inputs by day and texts
+MOST_REMEMBERED = 10_000
+
+
 def model_inputs(
     parts: Mapping[str, Any],  # the fitted preprocessor
     history: History,  # what the lags are looked up in
     columns: Mapping[str, Any],  # rows as column arrays
+    memory: Memory | None = None,  # of this preprocessor and history; for a single row
 ) -> np.ndarray:
     "Inputs of shape (n, features), float32, columns in the order of `feature_names`; NaN is unknown."
     n = len(columns["Transaction_Date"])
-    out = np.empty((n, len(parts["feature_names"])), "float32")
+    out = np.zeros((n, len(parts["feature_names"])), "float32")
+    if n == 1 and memory is not None:
+        out[0] = _remembered(parts, history, columns, memory)
+        _write(out, parts, number_columns(parts, columns))
+        return out
     for start in range(0, n, CHUNK):
         rows = slice(start, min(start + CHUNK, n))
-        _fill(out[rows], parts, history, take(columns, rows) if n > CHUNK else columns)
+        some = take(columns, rows) if n > CHUNK else columns
+        _write(out[rows], parts, number_columns(parts, some) | context_columns(parts, history, some))
     return out
 
 
-def _fill(out: np.ndarray, parts: Mapping[str, Any], history: History, columns: Mapping[str, Any]) -> None:
-    "Write the inputs of some rows, each within what float32 holds."
-    values = scaled_columns(parts, columns) | one_hot_columns(parts, columns)
-    if parts["scale"] == "list_revenue":
-        values["List_Revenue_log"] = np.log1p(np.maximum(row_scale("list_revenue", columns), 0.0))
-    values |= {name: np.asarray(columns[name], float) for name in parts["numeric_features"]}
-    values |= time_features(columns["Transaction_Date"], parts["holidays"])
-    values |= history_features(history, columns)
-    for i, name in enumerate(parts["feature_names"]):
-        out[:, i] = np.clip(values[name], -LARGEST, LARGEST)
+def _remembered(
+    parts: Mapping[str, Any], history: History, columns: Mapping[str, Any], memory: Memory
+) -> np.ndarray:
+    "What a single row is about, as inputs; its numbers are left 0."
+    names = [*parts["encoder"], *(name for name in history.levels if name != TOTAL)]
+    key = (columns["Transaction_Date"][0], *(next(iter(columns[name])) for name in names))
+    if key not in memory:
+        if len(memory) >= MOST_REMEMBERED:
+            memory.clear()
+        row = np.zeros((1, len(parts["feature_names"])), "float32")
+        _write(row, parts, context_columns(parts, history, columns))
+        memory[key] = row[0]
+        return row[0]
+    return memory[key]
 
 # %% ../nbs/lib/06_data_preprocessing.ipynb #e25ee820
 MODEL_TEXT = ("Category", "Region", "Product_ID")

@@ -10,10 +10,10 @@ __all__ = ['Days', 'SEASONS', 'TIME_FEATURES', 'EARLY_END', 'TOTAL', 'UNIT', 'ME
            'add_lag_rolling_features', 'save_history', 'load_history']
 
 # %% ../nbs/lib/05_feature_engineering.ipynb #ecb5c0db
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -64,6 +64,13 @@ def iso_week(days: Days) -> np.ndarray:
     return (thursday - thursday.astype("datetime64[Y]").astype("datetime64[D]")).astype("int64") // 7 + 1
 
 
+def _among(days: Days, known: Days) -> np.ndarray:
+    "Mask of the days that are among the known ones, which are sorted."
+    if len(known) == 0:
+        return np.zeros(len(days), bool)
+    return known[np.minimum(np.searchsorted(known, days), len(known) - 1)] == days
+
+
 def time_features(
     days: Days,  # datetime64[D], shape (n,)
     holidays: Days,  # datetime64[D], sorted
@@ -79,7 +86,7 @@ def time_features(
         "quarter": (month - 1) // 3 + 1,
         "dayofmonth": (days - days.astype("datetime64[M]").astype("datetime64[D]")).astype("int64") + 1,
         "is_weekend": dayofweek >= 5,
-        "is_holiday": np.isin(days, holidays),
+        "is_holiday": _among(days, holidays),
     } | {f"season_{name}": season == i for i, name in enumerate(SEASONS)}
     return {name: values.astype("float64") for name, values in columns.items()}
 
@@ -157,17 +164,6 @@ class Level:
     def index(self) -> dict[str, int]:
         "Code of each series."
         return {key: code for code, key in enumerate(self.keys.tolist())}
-
-    @cached_property
-    def remembered(self) -> Callable[[int, int, int], np.ndarray]:
-        "`LEVEL_FEATURES` of one series on one day, shape (12,): serving asks for the same few again and again."
-
-        @lru_cache(maxsize=4096)
-        def look_up(span: int, code: int, day: int) -> np.ndarray:
-            found = level_features(self, span, np.array([code]), np.array([day]))
-            return np.concatenate([found[name] for name in LEVEL_FEATURES])
-
-        return look_up
 
 # %% ../nbs/lib/05_feature_engineering.ipynb #02f713d6
 FEW = 1000  # rows up to which a plain loop is quicker than pandas
@@ -282,7 +278,7 @@ def with_segment(
     if len(columns["Category"]) <= FEW:
         pairs = zip(columns["Category"], columns["Region"], strict=True)
         few = [None if pd.isna(c) or pd.isna(r) else f"{c} × {r}" for c, r in pairs]
-        return dict(columns) | {SEGMENT: pd.Series(few, dtype=object)}
+        return dict(columns) | {SEGMENT: few}
     parts = [pd.Categorical(columns[name]) for name in ("Category", "Region")]
     names = [f"{c} × {r}" for c in parts[0].categories for r in parts[1].categories]
     codes = parts[0].codes.astype("int64") * len(parts[1].categories) + parts[1].codes
@@ -386,21 +382,13 @@ def history_features(
     out: dict[str, np.ndarray] = {}
     for name, level in history.levels.items():
         codes = np.zeros(len(day), "int64") if name == TOTAL else encode(columns[name], level.index)
-        features = _of_pairs(level, history.span, codes, day)
+        pairs, spread = np.unique(codes * history.span + day, return_inverse=True)
+        pair_codes = np.floor_divide(pairs, history.span)
+        features = level_features(level, history.span, pair_codes, pairs - pair_codes * history.span)
         shorts = TOTAL_FEATURES if name == TOTAL else LEVEL_FEATURES
-        out |= {full: features[short] for short, full in zip(shorts, level_feature_names(name), strict=True)}
+        for short, full in zip(shorts, level_feature_names(name), strict=True):
+            out[full] = features[short][spread]
     return out
-
-
-def _of_pairs(level: Level, span: int, codes: np.ndarray, day: np.ndarray) -> dict[str, np.ndarray]:
-    "`level_features` of each row; what several rows ask for is looked up once."
-    if len(day) == 1:
-        row = level.remembered(span, int(codes[0]), int(day[0]))
-        return {name: row[i : i + 1] for i, name in enumerate(LEVEL_FEATURES)}
-    pairs, spread = np.unique(codes * span + day, return_inverse=True)
-    pair_codes = np.floor_divide(pairs, span)
-    found = level_features(level, span, pair_codes, pairs - pair_codes * span)
-    return {name: values[spread] for name, values in found.items()}
 
 # %% ../nbs/lib/05_feature_engineering.ipynb #b7657cef
 def add_lag_rolling_features(

@@ -19,7 +19,7 @@ import pandas as pd
 
 from .bundle import ModelBundle, load_bundle
 from .data import PredictionRows, read_rows
-from .data_preprocessing import frame_columns, model_inputs, row_scale, take
+from .data_preprocessing import Memory, frame_columns, model_inputs, row_scale, take
 from .feature_engineering import SEGMENT, History
 from .forecasting import SarimaState
 from .regression import RevenueModel
@@ -53,13 +53,15 @@ def process_columns(
     parts: Mapping[str, Any],  # the fitted preprocessor
     history: History,
     columns: Mapping[str, Any],  # column arrays, `Transaction_Date` as datetime64[D]
+    memory: Memory | None = None,  # of this preprocessor and history
 ) -> Processed:
     "Model inputs of these rows; raises `UserError` where a column is missing that the model needs."
     columns = completed(parts, columns)
     scale = row_scale(parts["scale"], columns)
     units = np.asarray(columns["Units_Sold"], float) if "Units_Sold" in columns else np.ones(len(scale))
     returned = np.asarray(columns["is_return"], bool) if "is_return" in columns else units < 0
-    return Processed(model_inputs(parts, history, columns), scale, np.where(returned, -1.0, 1.0))
+    inputs = model_inputs(parts, history, columns, memory)
+    return Processed(inputs, scale, np.where(returned, -1.0, 1.0))
 
 
 def preprocess_for_prediction(
@@ -127,6 +129,7 @@ class Predictor:
         self.model = bundle.model
         self.preprocessor = bundle.preprocessor
         self.history = bundle.history
+        self._memory: Memory = {}
 
     @property
     def needed(self) -> set[str]:
@@ -150,7 +153,8 @@ class Predictor:
         columns: Mapping[str, Any],  # column arrays, `Transaction_Date` as datetime64[D]
     ) -> dict[str, np.ndarray]:
         "`COLUMNS` of each row, float64 of shape (n,), in currency."
-        return predict_processed(self.model, process_columns(self.preprocessor, self.history, columns))
+        rows = process_columns(self.preprocessor, self.history, columns, self._memory)
+        return predict_processed(self.model, rows)
 
     def predict(
         self,

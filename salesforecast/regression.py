@@ -69,11 +69,11 @@ def bounds(
 ) -> dict[str, np.ndarray]:
     "`lower_80, upper_80, lower_95, upper_95`, each of shape (n,), from 0 to `cap`, on either side of the prediction."
     group = np.searchsorted(ranges.edges, predicted, side="right")
-    out = {}
+    low = np.minimum(predicted + ranges.lower[:, group], predicted).clip(0.0, cap)
+    high = np.maximum(predicted + ranges.upper[:, group], predicted).clip(0.0, cap)
+    out: dict[str, np.ndarray] = {}
     for i, confidence in enumerate(CONFIDENCES):
-        low, high = predicted + ranges.lower[i, group], predicted + ranges.upper[i, group]
-        out[f"lower_{confidence}"] = np.clip(np.minimum(low, predicted), 0.0, cap)
-        out[f"upper_{confidence}"] = np.clip(np.maximum(high, predicted), 0.0, cap)
+        out |= {f"lower_{confidence}": low[i], f"upper_{confidence}": high[i]}
     return out
 
 # %% ../nbs/lib/08_regression.ipynb #af78419d

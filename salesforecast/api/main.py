@@ -215,71 +215,66 @@ JSON_BODY = {"api.predict", "api.predict_batch_json", "api.forecast_sarima", "ap
 UPLOAD = {"api.predict_batch_csv"}
 
 
-def needs_key() -> bool:
-    "Whether this request needs a key."
-    endpoint, mode = request.endpoint, service().settings.api_auth
-    if request.method == "OPTIONS":  # a browser asks without a key and a body whether it may send them
+def needs_key(asked: Request, how: Service) -> bool:
+    "Whether a request needs a key."
+    endpoint, mode = asked.endpoint, how.settings.api_auth
+    if asked.method == "OPTIONS":  # a browser asks without a key and a body whether it may send them
         return False
     if endpoint is None or not endpoint.startswith("api.") or endpoint in OPEN or mode == "off":
         return False
-    return mode == "on" or bool(service().keys) or not is_local(request.environ)
+    return mode == "on" or bool(how.keys) or not is_local(asked.environ)
 
 
-def check_key() -> None:
+def check_key(asked: Request, how: Service) -> None:
     "Abort with 401 without a known key, and 403 where its scope does not reach."
-    if not needs_key():
+    if not needs_key(asked, how):
         return
-    given = given_key(request.environ)
-    key = service().keys.get(hashed(given))
+    given = given_key(asked.environ)
+    key = how.keys.get(hashed(given))
     if key is None:
         if given:
             abort(401, "The API key is not one of this server's.")
-        hint = "" if service().keys else " No key is configured yet: make one with `salesforecast key NAME`."
+        hint = "" if how.keys else " No key is configured yet: make one with `salesforecast key NAME`."
         abort(401, f"Send an API key in the header X-API-Key.{hint}")
     g.key = key.name
-    wanted = "admin" if request.endpoint in ADMIN else "predict"
+    wanted = "admin" if asked.endpoint in ADMIN else "predict"
     if wanted not in key.scopes:
         abort(403, f"The key {key.name!r} has no scope {wanted!r}.")
 
 
 def admit() -> None:
     "Before every request."
-    g.began, g.request_id = time.perf_counter(), observe.request_id(request.headers.get("X-Request-ID"))
-    bounds = service().settings
-    sender = request.environ.get("gunicorn.socket")
+    asked, how = request._get_current_object(), service()  # type: ignore[attr-defined]  # a proxy looks it up each time
+    g.began, g.request_id = time.perf_counter(), observe.request_id(asked.headers.get("X-Request-ID"))
+    sender = asked.environ.get("gunicorn.socket")
     if sender is not None:
-        sender.settimeout(bounds.request_timeout)
-    check_key()
-    request.max_content_length = (
-        bounds.max_upload_mb if request.endpoint in UPLOAD else bounds.max_json_mb
-    ) * 2**20
-    if request.endpoint in JSON_BODY and request.method == "POST":
+        sender.settimeout(how.settings.request_timeout)
+    check_key(asked, how)
+    most = how.settings.max_upload_mb if asked.endpoint in UPLOAD else how.settings.max_json_mb
+    asked.max_content_length = most * 2**20
+    if asked.endpoint in JSON_BODY and asked.method == "POST":
         read_json()
 
 
 def see_off(response: Response) -> Response:
     "After every request: headers, metrics, a line in the log."
-    route = request.url_rule.rule if request.url_rule else "unmatched"
-    seconds = time.perf_counter() - g.get("began", time.perf_counter())
+    asked, about = request._get_current_object(), vars(g._get_current_object())  # type: ignore[attr-defined]
+    route, method, status = (
+        asked.url_rule.rule if asked.url_rule else "unmatched",
+        asked.method,
+        response.status_code,
+    )
+    seconds = time.perf_counter() - about.get("began", time.perf_counter())
     response.headers.extend(HEADERS)
     if route.startswith("/docs"):
         response.headers["Content-Security-Policy"] = DOCS_POLICY
-    response.headers["X-Request-ID"] = g.get("request_id", "")
-    if "version" in g:
-        response.headers["X-Model-Version"] = g.version.bundle.version
-    observe.REQUESTS.labels(request.method, route, response.status_code).inc()
+    response.headers["X-Request-ID"] = about.get("request_id", "")
+    if "version" in about:
+        response.headers["X-Model-Version"] = about["version"].bundle.version
+    observe.REQUESTS.labels(method, route, status).inc()
     observe.SECONDS.labels(route).observe(seconds)
-    log.info(
-        "request",
-        extra={
-            "method": request.method,
-            "route": route,
-            "status": response.status_code,
-            "ms": round(seconds * 1000, 2),
-            "request_id": g.get("request_id"),
-            "key": g.get("key"),
-        },
-    )
+    said = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
+    log.info("request", extra=said | {name: about.get(name) for name in ("request_id", "key")})
     return response
 
 # %% ../../nbs/api/36_main.ipynb #c433673b

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from pythonjsonlogger.json import JsonFormatter
+from pythonjsonlogger.orjson import OrjsonFormatter
 
 from ..settings import Settings
 
@@ -40,7 +40,7 @@ def request_id(
 def log_formatter() -> logging.Formatter:
     "Formats a record, and what was given as `extra`, as a line of JSON."
     names = {"asctime": "time", "levelname": "level", "name": "logger"}
-    return JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s", rename_fields=names)
+    return OrjsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s", rename_fields=names)
 
 
 def configure_logging(settings: Settings) -> None:
