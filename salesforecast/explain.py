@@ -99,6 +99,14 @@ class _Nodes:
     value: np.ndarray
 
 # %% ../nbs/lib/12_explain.ipynb #bafef0e3
+def _parents(inner: np.ndarray, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    "Parent of each node, -1 for a root, and whether it lies to its left; from the children of the inner nodes."
+    parent, is_left = np.full(len(inner), -1), np.zeros(len(inner), bool)
+    parent[left] = parent[right] = np.flatnonzero(inner)
+    is_left[left] = True
+    return parent, is_left
+
+
 def _nodes(forest: Any) -> _Nodes:
     "The nodes of a fitted RandomForestRegressor; a child's position counts from the first tree's root."
     trees = [each.tree_ for each in forest.estimators_]
@@ -109,10 +117,8 @@ def _nodes(forest: Any) -> _Nodes:
 
     shift = np.repeat(np.cumsum([0, *sizes[:-1]]), sizes)
     inner = joined("children_left") >= 0
-    left, right = ((joined(f"children_{side}") + shift)[inner] for side in ("left", "right"))
-    parent, is_left = np.full(len(inner), -1), np.zeros(len(inner), bool)
-    parent[left] = parent[right] = np.flatnonzero(inner)
-    is_left[left] = True
+    children = [(joined(f"children_{side}") + shift)[inner] for side in ("left", "right")]
+    parent, is_left = _parents(inner, *children)
     rest = ("feature", "threshold", "missing_go_to_left", "weighted_n_node_samples")
     feature, threshold, nan_left, weight = (joined(name) for name in rest)
     value = joined("value")[:, 0, 0]
@@ -237,10 +243,8 @@ def _booster_nodes(booster: Any) -> _Nodes:
 
     shift = np.repeat(np.cumsum([0, *sizes[:-1]]), sizes)
     inner = joined("left_children") >= 0
-    left, right = ((joined(f"{side}_children") + shift)[inner] for side in ("left", "right"))
-    parent, is_left = np.full(len(inner), -1), np.zeros(len(inner), bool)
-    parent[left] = parent[right] = np.flatnonzero(inner)
-    is_left[left] = True
+    children = [(joined(f"{side}_children") + shift)[inner] for side in ("left", "right")]
+    parent, is_left = _parents(inner, *children)
     value = joined("split_conditions").astype("float32")  # of a leaf: what it adds
     upto = np.nextafter(value, np.float32(-np.inf))
     default, weight = joined("default_left").astype(bool), joined("sum_hessian")

@@ -421,7 +421,7 @@ def _innovations(model: Any, params: np.ndarray, values: np.ndarray) -> np.ndarr
     errors[: model.loglikelihood_burn] = np.nan
     return np.where(np.isfinite(values), errors, np.nan)
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #ac0bc88d
 def _generalised(values: np.ndarray, regressors: np.ndarray, order: Order, params: np.ndarray) -> np.ndarray:
     "Coefficients by generalised least squares under a SARIMA model."
     model = _sarimax(values, None, order)
@@ -459,7 +459,7 @@ def estimate(
         params = _estimate(values - regressors @ coefficients, order, params)
     return Fit(order, coefficients, params, _sarimax(values, None, order).k_trend)
 
-# %% ../nbs/lib/09_forecasting.ipynb #ac0bc88d
+# %% ../nbs/lib/09_forecasting.ipynb #509d3609
 def robust_estimate(
     values: np.ndarray,
     regressors: np.ndarray,
@@ -479,7 +479,7 @@ def robust_estimate(
 
 UNSETTLED = 10  # times the usual standard deviation: the filter knows nothing of such a day
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #dc3cd022
 def make_state(
     values: np.ndarray,  # on the model's scale
     fit: Fit,
@@ -801,7 +801,7 @@ def backtest(
     actual = series.rename_axis("ds").rename("y").reset_index()
     return joined.merge(actual, on="ds", validate="many_to_one")[list(BACKTEST_COLUMNS)]
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #2a034da4
 def _window(state: SarimaState, series: pd.Series, cutoff: int, horizon: int) -> pd.DataFrame:
     "SARIMA's forecasts after a cutoff."
     days = series.index[cutoff : cutoff + horizon]

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'BLOCK', 'BEYOND', 'Processed', 'completed', 'process_columns', 'preprocess_for_prediction',
-           'predict_revenue', 'predict_sarima', 'predict_processed', 'Predictor', 'predict_source', 'predict_rows',
-           'with_predictions']
+           'predict_revenue', 'predict_sarima', 'predict_processed', 'needed_columns', 'Predictor', 'predict_source',
+           'predict_rows', 'with_predictions']
 
 # %% ../nbs/lib/16_predict_utils.ipynb #c8af298a
 from collections.abc import Mapping
@@ -118,6 +118,13 @@ def predict_processed(model: RevenueModel, rows: Processed) -> dict[str, np.ndar
 BLOCK = 100_000  # rows per call: bounds the memory for a file of any length
 
 
+def needed_columns(parts: Mapping[str, Any]) -> set[str]:
+    "Columns of a sale that a model with this preprocessor takes."
+    known = {"Transaction_Date", "Units_Sold", *parts["scaler"]["columns"]}
+    known |= {"Category", "Region"} if SEGMENT in parts["history_levels"] else set()
+    return known.union(parts["history_levels"], parts["numeric_features"])
+
+# %% ../nbs/lib/16_predict_utils.ipynb #7ae9e025
 class Predictor:
     "A bundle, ready to answer."
 
@@ -129,15 +136,8 @@ class Predictor:
         self.model = bundle.model
         self.preprocessor = bundle.preprocessor
         self.history = bundle.history
+        self.needed = needed_columns(self.preprocessor)
         self._memory: Memory = {}
-
-    @property
-    def needed(self) -> set[str]:
-        "Columns of a sale that the model takes."
-        parts = self.preprocessor
-        known = {"Transaction_Date", "Units_Sold", *parts["scaler"]["columns"]}
-        known |= {"Category", "Region"} if SEGMENT in parts["history_levels"] else set()
-        return known.union(parts["history_levels"], parts["numeric_features"])
 
     @classmethod
     def load(

@@ -352,7 +352,7 @@ def train_daily(
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
-
+# %% ../nbs/lib/15_train.ipynb #5009f120
 def calendar_facts(series: pd.Series, mapping: ColumnMapping) -> dict[str, Any]:
     "What the mapping knows of the calendar, as `backtest` and `fit_sarima` take it; holidays reach three years ahead."
     first, last = series.index[0], series.index[-1]
@@ -406,6 +406,20 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 # %% ../nbs/lib/15_train.ipynb #e1427968
+def _about_data(prepared: Prepared, source: str) -> dict[str, Any]:
+    "What it was trained on."
+    days, frame = prepared.columns["Transaction_Date"], prepared.sales.frame
+    return {
+        "source": source,
+        "fingerprint": fingerprint(frame),
+        "rows": len(frame),
+        "first": str(days.min()),
+        "last": str(days.max()),
+        "unfinished_last_day": prepared.unfinished and str(prepared.unfinished.date()),
+        "report": prepared.sales.report.to_dict(),
+    }
+
+# %% ../nbs/lib/15_train.ipynb #4ffb9756
 def make_manifest(
     prepared: Prepared,
     transactional: Transactional,
@@ -414,22 +428,14 @@ def make_manifest(
     source: str,  # where the sales came from, without a password
 ) -> dict[str, Any]:
     "What the version is, without its files and runs."
-    days, frame = prepared.columns["Transaction_Date"], prepared.sales.frame
+    days = prepared.columns["Transaction_Date"]
     return _plain(
         {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "salesforecast": __version__,
             "served": transactional.served,
             "model_type": transactional.models[transactional.served].model_type,
-            "data": {
-                "source": source,
-                "fingerprint": fingerprint(frame),
-                "rows": len(frame),
-                "first": str(days.min()),
-                "last": str(days.max()),
-                "unfinished_last_day": prepared.unfinished and str(prepared.unfinished.date()),
-                "report": prepared.sales.report.to_dict(),
-            },
+            "data": _about_data(prepared, source),
             "split": {
                 "test_start": str(prepared.test_start),
                 "train_rows": int(prepared.train.sum()),
@@ -557,7 +563,7 @@ def training_runs(
     )
     return parent, children
 
-
+# %% ../nbs/lib/15_train.ipynb #3915acf4
 def _model_logger(kind: str, model: Any) -> Any:
     "A call that logs the model in its flavour."
 
@@ -587,7 +593,7 @@ class Training:
     plots: dict[str, Path] = field(default_factory=dict)
     recorded: Recorded = field(default_factory=lambda: Recorded({}))
 
-
+# %% ../nbs/lib/15_train.ipynb #bac8c75a
 def train_models(
     source: str | Path,  # CSV, Parquet, Excel or SQLAlchemy URL
     mapping: ColumnMapping | None = None,  # how a foreign export becomes canonical

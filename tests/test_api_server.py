@@ -344,6 +344,16 @@ def test_a_request_of_two_meanings_is_refused(server: Server, head: bytes) -> No
     assert server.predict().status_code == 200
 
 
+def test_a_request_that_follows_a_refused_one_at_once_is_answered(server: Server) -> None:
+    """What a refused request left unread is read along with the beginning, or all, of the next one."""
+    body = b'{"Units_Sold": 1, "Unit_Price": 2}'
+    head = b"POST /predict HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n"
+    refused = head % (b"evil.example", len(body), b"") + body
+    last = head % (b"localhost", len(body), b"Connection: close\r\n") + body
+    answers = raw(server, refused + refused + last)
+    assert [answers.count(b"HTTP/1.1 %d" % status) for status in (401, 200)] == [2, 1]
+
+
 def test_slow_clients_do_not_keep_others_waiting(server: Server) -> None:
     slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(16)]
     try:

@@ -255,7 +255,7 @@ def admit() -> None:
     if asked.endpoint in JSON_BODY and asked.method == "POST":
         read_json()
 
-
+# %% ../../nbs/api/36_main.ipynb #4db864d1
 def see_off(response: Response) -> Response:
     "After every request: headers, metrics, a line in the log."
     asked, about = request._get_current_object(), vars(g._get_current_object())  # type: ignore[attr-defined]
@@ -304,7 +304,7 @@ def columns_of(
         columns[name] = np.array([np.nan if value is None else value for value in columns[name]], float)
     return with_segment(columns)
 
-
+# %% ../../nbs/api/36_main.ipynb #b076366a
 def check_rows(
     rows: Sequence[PredictionInput],
     needed: Sequence[str],  # columns that the model cannot do without

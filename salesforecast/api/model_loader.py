@@ -145,6 +145,23 @@ class NotLoaded(RuntimeError):
     "There is nothing to serve; the message says why."
 
 
+def _file_status(path: Path) -> tuple[int, ...]:
+    "What tells one `models/current` from another."
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _reason(error: Exception) -> str:
+    "Why a version is not served, as it may be told; what nobody expected goes to the log."
+    told = isinstance(error, UserError)
+    reason = str(error) if told else f"The version cannot be loaded: {type(error).__name__}."
+    log.error("a version is not served: %s", reason, exc_info=None if told else error)
+    return reason
+
+# %% ../../nbs/api/31_model_loader.ipynb #fd633dfc
 class ModelStore:
     "The served version of a folder of models, kept current."
 
@@ -161,17 +178,9 @@ class ModelStore:
         self._again = 0.0
         self._lock = threading.Lock()
 
-    def _status(self) -> tuple[int, ...]:
-        "What tells one `models/current` from another."
-        try:
-            found = (self.models_dir / CURRENT).stat()
-        except OSError:
-            return ()
-        return found.st_mtime_ns, found.st_ino, found.st_size
-
     def current(self) -> Served:
         "The served version, the newest that can be loaded; raises `NotLoaded` where there is none."
-        status = self._status()
+        status = _file_status(self.models_dir / CURRENT)
         stale = status != self._seen or (self.problem and time.monotonic() > self._again)
         if stale and self._lock.acquire(blocking=self.served is None):
             try:
@@ -186,7 +195,7 @@ class ModelStore:
     def reload(self) -> Served:
         "Load `models/current` now; raises `UserError` with the reason where it is not good, and keeps the old version."
         with self._lock:
-            self._load(self._status(), always=True)
+            self._load(_file_status(self.models_dir / CURRENT), always=True)
             if self.problem or self.served is None:  # looked at before another thread loads
                 raise UserError(self.problem)
             with suppress(OSError):  # other processes look again, where the folder may be written to
@@ -206,10 +215,8 @@ class ModelStore:
                 log.info("serving a version", extra={"version": self.served.bundle.version})
             self.problem = ""
         except Exception as error:  # whatever is wrong with the new version, the old one goes on
-            told = isinstance(error, UserError)
-            self.problem = str(error) if told else f"The version cannot be loaded: {type(error).__name__}."
+            self.problem = _reason(error)
             self.on_load("failure")
-            log.error("a version is not served: %s", self.problem, exc_info=None if told else error)
         self._seen, self._again = status, time.monotonic() + TRY_AGAIN
 
 # %% ../../nbs/api/31_model_loader.ipynb #bc4a8898

@@ -71,15 +71,20 @@ def loaded_app(how: Settings) -> Any:
 
     return bound
 
-
+# %% ../../nbs/api/37_server.ipynb #0763376a
 IN_A_ROW = 8  # requests of one connection that a thread answers before others have a turn
 LINGER = 1  # milliseconds in which a caller who has an answer may ask again
 
 
-def _asks_again(connection: socket.socket) -> bool:
+def _has_more(connection: Any) -> bool:
+    "Whether a part of the next request was read along with the last one: watching the socket would not show it."
+    return connection.parser.unreader.buf.getbuffer().nbytes > 0
+
+
+def _asks_again(connection: Any) -> bool:
     "Whether the next request comes at once: handing the connection back to be watched costs more than waiting for it."
     poll = select.poll()
-    poll.register(connection, select.POLLIN)
+    poll.register(connection.sock, select.POLLIN)
     return bool(poll.poll(LINGER))
 
 
@@ -91,11 +96,11 @@ def draining_worker() -> type:
         "Without this, a caller that keeps an idle connection would delay every restart by the grace period."
 
         def handle(self, conn: Any) -> Any:
-            keep = super().handle(conn)
-            for _ in range(IN_A_ROW):
-                if keep is not True or not self.alive or not _asks_again(conn.sock):
+            keep, answered = super().handle(conn), 1
+            while keep is True and self.alive:
+                if not _has_more(conn) and (answered >= IN_A_ROW or not _asks_again(conn)):
                     break
-                keep = super().handle(conn)
+                keep, answered = super().handle(conn), answered + 1
             return keep
 
         def handle_exit(self, sig: int, frame: Any) -> None:
@@ -110,7 +115,7 @@ def draining_worker() -> type:
 
     return DrainingWorker
 
-
+# %% ../../nbs/api/37_server.ipynb #dda10261
 def gunicorn_options(how: Settings) -> dict[str, Any]:
     "How gunicorn runs."
     return {
