@@ -611,6 +611,8 @@ SPOILT: dict[str, tuple[Callable[[Path], Any], str]] = {
     "backtest missing": (lambda folder: (folder / "backtest.parquet").unlink(), "is missing"),
     "manifest cut": (cut(MANIFEST), "not readable"),
     "newer format": (lambda folder: edit_manifest(folder, format_version=99), "bundle format 99"),
+    "manifest without metrics": (lambda folder: edit_manifest(folder, metrics=None), "lacks metrics"),
+    "mapping of nonsense": (lambda folder: edit_manifest(folder, mapping={"moon": 1}), "does not fit"),
     "no folder": (lambda folder: shutil.rmtree(folder), "no published version"),
 }
 

@@ -635,7 +635,7 @@ def metrics() -> Response:
 DESCRIPTION = """Predictions of revenue, forecasts, and explanations, from the served version.
 
 Amounts are in the currency of the training data. Errors are JSON of one shape, `ErrorOutput`.
-Send an API key in the header `X-API-Key`; a server that listens on a loopback address needs none."""
+Send an API key in the header `X-API-Key`; a server on a loopback address, without any configured, needs none."""
 
 
 class API(OpenAPI):
