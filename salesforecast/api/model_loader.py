@@ -102,7 +102,7 @@ def check_preprocessor(
             "Unset it: a version brings its own preprocessor."
         )
 
-
+# %% ../../nbs/api/31_model_loader.ipynb #6e4db788
 TOLD = (  # what the API tells of a version
     *("created", "served", "model_type", "data", "split", "metrics", "configurations"),
     *("feature_importance", "sarima", "mapping", "mlflow"),
@@ -181,6 +181,9 @@ def _reason(error: Exception) -> str:
     reason = str(error) if told else f"The version cannot be loaded: {type(error).__name__}."
     log.error("a version is not served: %s", reason, exc_info=None if told else error)
     return reason
+
+# %% ../../nbs/api/31_model_loader.ipynb #f67a5d4e
+#| export
 
 # %% ../../nbs/api/31_model_loader.ipynb #fd633dfc
 class ModelStore:
