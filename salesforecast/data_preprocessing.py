@@ -252,14 +252,15 @@ def _remembered(
     "What a single row is about, as inputs; its numbers are left 0."
     names = [*parts["encoder"], *(name for name in history.levels if name != TOTAL)]
     key = (columns["Transaction_Date"][0], *(next(iter(columns[name])) for name in names))
-    if key not in memory:
-        if len(memory) >= MOST_REMEMBERED:
-            memory.clear()
-        row = np.zeros((1, len(parts["feature_names"])), "float32")
-        _write(row, parts, context_columns(parts, history, columns))
-        memory[key] = row[0]
-        return row[0]
-    return memory[key]
+    known = memory.get(key)  # one look: another thread may clear the memory after it
+    if known is not None:
+        return known
+    if len(memory) >= MOST_REMEMBERED:
+        memory.clear()
+    row = np.zeros((1, len(parts["feature_names"])), "float32")
+    _write(row, parts, context_columns(parts, history, columns))
+    memory[key] = row[0]
+    return row[0]
 
 # %% ../nbs/lib/06_data_preprocessing.ipynb #e25ee820
 MODEL_TEXT = ("Category", "Region", "Product_ID")

@@ -594,6 +594,13 @@ class Training:
     recorded: Recorded = field(default_factory=lambda: Recorded({}))
 
 # %% ../nbs/lib/15_train.ipynb #bac8c75a
+def _save_inputs(prepared: Prepared, folder: Path) -> None:
+    "Write what was trained on, and what was not."
+    daily_path = folder / "daily_aggregated_revenue.csv"
+    save_processed(prepared, folder / "PreparedSalesData.csv", daily_path)
+    write_quarantine(prepared.sales, folder / "quarantine.csv")
+
+# %% ../nbs/lib/15_train.ipynb #593aa07c
 def train_models(
     source: str | Path,  # CSV, Parquet, Excel or SQLAlchemy URL
     mapping: ColumnMapping | None = None,  # how a foreign export becomes canonical
@@ -612,9 +619,7 @@ def train_models(
     progress(0.0, "reading and checking sales")
     prepared = prepare(read_sales(source, mapping, **read_options), test_start)
     if processed_dir:
-        daily_path = processed_dir / "daily_aggregated_revenue.csv"
-        save_processed(prepared, processed_dir / "PreparedSalesData.csv", daily_path)
-        write_quarantine(prepared.sales, processed_dir / "quarantine.csv")
+        _save_inputs(prepared, processed_dir)
     transactional = train_transactional(prepared, params, part_of(progress, 0.08, 0.55))
     daily = train_daily(prepared, params.forecast, part_of(progress, 0.55, 0.88))
     version, plots = new_version(), {}

@@ -945,3 +945,10 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, two
     finally:
         monkeypatch.undo()
         settings.cache_clear()
+
+
+def test_the_document_describes_the_file(client: FlaskClient) -> None:
+    described = client.get("/openapi.json").get_json()["paths"]["/predict_batch_csv"]["post"]
+    form = described["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["required"] == ["file"] and form["properties"]["file"]["format"] == "binary"
+    assert set(described["responses"]["200"]["content"]) == {"application/json", "text/csv"}

@@ -99,3 +99,26 @@ def test_training_and_serving_inputs_are_identical(trained: Trained) -> None:
     for i in np.random.default_rng(0).integers(0, len(frame), 40):
         alone = model_inputs(predictor.preprocessor, predictor.history, frame_columns(frame.iloc[[i]]))
         assert_array_equal(alone[0], trained_on[i])
+
+
+def test_a_memory_that_is_cleared_by_another_thread_changes_nothing(trained: Trained) -> None:
+    class Cleared(dict):
+        """A memory that another thread clears after every look."""
+
+        def get(self, key: object, default: object = None) -> object:
+            found = super().get(key, default)
+            self.clear()
+            return found
+
+        def __contains__(self, key: object) -> bool:
+            found = super().__contains__(key)
+            self.clear()
+            return found
+
+    prepared, predictor = prepare(read_sales(trained.source)), Predictor.load(trained.models)
+    row = frame_columns(prepared.sales.frame.iloc[[0]])
+    plain = model_inputs(predictor.preprocessor, predictor.history, row)
+    for memory in ({}, Cleared()):
+        for _ in range(3):
+            found = model_inputs(predictor.preprocessor, predictor.history, row, memory)
+            assert_array_equal(found, plain)

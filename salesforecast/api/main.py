@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['log', 'HANDLERS', 'OPEN', 'ADMIN', 'JSON_BODY', 'UPLOAD', 'LEVELS', 'FAR', 'ERRORS', 'api', 'SECURED', 'PREDICT',
-           'FORECAST', 'ABOUT', 'CSV_TOO', 'DESCRIPTION', 'app', 'Service', 'BadInput', 'service', 'served', 'OrJSON',
-           'answer', 'JSONRequest', 'read_json', 'error_answer', 'said', 'on_http_error', 'on_validation_error',
-           'on_failure', 'needs_key', 'check_key', 'admit', 'see_off', 'columns_of', 'check_rows', 'row_warnings',
-           'predicted', 'predict', 'predict_batch_json', 'FileForm', 'predict_batch_csv', 'uploaded_file', 'sent',
-           'forecast_sarima', 'shap_values', 'contributions', 'status', 'livez', 'readyz', 'model_info', 'reload_model',
-           'history', 'backtest', 'metrics', 'API', 'create_app']
+           'FORECAST', 'ABOUT', 'DESCRIPTION', 'app', 'Service', 'BadInput', 'service', 'served', 'OrJSON', 'answer',
+           'JSONRequest', 'read_json', 'error_answer', 'said', 'on_http_error', 'on_validation_error', 'on_failure',
+           'needs_key', 'check_key', 'admit', 'see_off', 'columns_of', 'check_rows', 'row_warnings', 'predicted',
+           'predict', 'predict_batch_json', 'predict_batch_csv', 'uploaded_file', 'sent', 'forecast_sarima',
+           'shap_values', 'contributions', 'status', 'livez', 'readyz', 'model_info', 'reload_model', 'history',
+           'backtest', 'metrics', 'describe_file', 'API', 'create_app']
 
 # %% ../../nbs/api/36_main.ipynb #65c995fa
 import logging
@@ -27,7 +27,7 @@ from flask import Flask, Response, abort, current_app, g, redirect, request
 from flask.json.provider import JSONProvider
 from flask.wrappers import Request
 from flask_openapi3 import APIBlueprint, FileStorage, Info, OpenAPI, Tag
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import HTTPException
 
 from .. import __version__
@@ -406,20 +406,6 @@ def predict_batch_json(body: BatchPredictionInput) -> Response:
     return answer({"predictions": predicted(served(), body.data)})
 
 # %% ../../nbs/api/36_main.ipynb #093281a4
-class FileForm(BaseModel):
-    "The multipart body of `/predict_batch_csv`."
-
-    file: FileStorage = Field(description=".csv, .csv.gz or .parquet; columns as in the training data")
-
-
-CSV_TOO = {
-    "content": {
-        "application/json": {"schema": {"$ref": "#/components/schemas/FilePredictionOutput"}},
-        "text/csv": {"schema": {"type": "string"}},
-    }
-}
-
-
 @api.post("/predict_batch_csv", tags=[PREDICT], security=SECURED, responses={200: FilePredictionOutput})
 def predict_batch_csv() -> Response:
     "Predict every row of a file; `Accept: text/csv` gives its rows back with predictions appended."
@@ -638,11 +624,28 @@ Amounts are in the currency of the training data. Errors are JSON of one shape, 
 Send an API key in the header `X-API-Key`; a server on a loopback address, without any configured, needs none."""
 
 
+def describe_file(document: dict[str, Any]) -> None:
+    "Add to the OpenAPI document what goes into `/predict_batch_csv`, and that CSV may come out."
+    operation = document["paths"]["/predict_batch_csv"]["post"]
+    about = "columns as in the training data; .csv, .csv.gz or .parquet"
+    file = {"type": "string", "format": "binary", "description": about}
+    form = {"type": "object", "properties": {"file": file}, "required": ["file"]}
+    operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    operation["responses"]["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
+
+
 class API(OpenAPI):
     "Flask, with JSON by orjson."
 
     request_class = JSONRequest
     json_provider_class = OrJSON
+
+    @property
+    def api_doc(self) -> dict[str, Any]:
+        "The OpenAPI document."
+        document = super().api_doc
+        describe_file(document)
+        return document
 
 
 def create_app(

@@ -229,11 +229,8 @@ class ModelStore:
     def _load(self, status: tuple[int, ...], always: bool = False) -> None:
         "Load the version that `models/current` names, and serve it or note why not."
         try:
-            if (
-                always
-                or self.served is None
-                or current_version(self.models_dir) != self.served.bundle.version
-            ):
+            known = self.served and self.served.bundle.version
+            if always or known is None or current_version(self.models_dir) != known:
                 self.served = load_served(self.models_dir, self.preprocessor_path)
                 self.on_load("success")
                 log.info("serving a version", extra={"version": self.served.bundle.version})
