@@ -19,6 +19,7 @@ import joblib
 import numpy as np
 
 from .settings import Progress, UserError, no_progress, replacing
+from .trees import FlatTrees, flat_trees
 
 # %% ../nbs/lib/08_regression.ipynb #19f1a86f
 CONFIDENCES = (80, 95)
@@ -106,11 +107,18 @@ class RevenueModel:
     def _raw_share(self, inputs: np.ndarray) -> np.ndarray:
         "What the estimator says, shape (n,)."
         if self.kind == "xgboost":
+            if len(inputs) == 1 and self.flat is not None:
+                return self.flat.predict(inputs[0])
             booster = self.one_thread if len(inputs) <= FEW else self.estimator
             return booster.inplace_predict(inputs)
         # as the forest's own `predict`, without its checks, which take longer than the trees for a single row
         trees = self.estimator.estimators_
         return sum((tree.tree_.predict(inputs)[:, 0] for tree in trees), np.zeros(len(inputs))) / len(trees)
+
+    @cached_property
+    def flat(self) -> FlatTrees | None:
+        "The booster's trees as arrays, for a single row, where they say the very same."
+        return flat_trees(self.one_thread)
 
     @cached_property
     def one_thread(self) -> Any:
