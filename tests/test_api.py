@@ -543,6 +543,7 @@ def test_without_a_model_the_api_says_so_until_there_is_one(
     client = client_of(models)
     status = client.get("/status")
     assert (status.status_code, status.get_json()["status"]) == (503, "error")
+    assert "MODEL_DIR" in status.text and str(tmp_path) not in status.text
     assert "salesforecast train" in status.get_json()["details"]
     assert client.get("/livez").status_code == 200
     for path in POSTS:

@@ -21,6 +21,7 @@ import pytest
 import requests
 from conftest import NEW, OLD, ROOT, Trained
 
+from salesforecast.api.schemas import ErrorOutput
 from salesforecast.api.security import new_key
 from salesforecast.bundle import set_current
 from salesforecast.predict_utils import COLUMNS, Predictor
@@ -354,6 +355,19 @@ def test_a_request_that_follows_a_refused_one_at_once_is_answered(server: Server
     assert [answers.count(b"HTTP/1.1 %d" % status) for status in (401, 200)] == [2, 1]
 
 
+@pytest.mark.parametrize(
+    ("request_line", "code"),
+    [(b"NOT HTTP", 400), (b"GET /status HTTP/9", 400), (b"GET /" + b"x" * 9000 + b" HTTP/1.1", 400)],
+)
+def test_what_never_reaches_the_app_is_refused_as_json(
+    server: Server, request_line: bytes, code: int
+) -> None:
+    answer = raw(server, request_line + b"\r\nHost: localhost\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"application/json" in head and head.startswith(b"HTTP/1.1 %d " % code)
+    assert ErrorOutput.model_validate_json(body).code == code
+
+
 def test_slow_clients_do_not_keep_others_waiting(server: Server) -> None:
     slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(16)]
     try:
@@ -477,11 +491,11 @@ def test_numbers_over_http_are_those_of_python(server: Server, two_versions: Pat
 
 # --- the description -----------------------------------------------------------------------
 
-CHECKS = "not_a_server_error,status_code_conformance,response_schema_conformance"
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
 def test_answers_are_as_described(server: Server, tmp_path: Path) -> None:
-    """Requests made up from the description; those that gunicorn itself refuses are no answers of the API."""
+    """Requests made up from the description."""
     command = [
         str(Path(sys.executable).with_name("schemathesis")),
         "run",

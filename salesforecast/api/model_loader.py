@@ -182,9 +182,6 @@ def _reason(error: Exception) -> str:
     log.error("a version is not served: %s", reason, exc_info=None if told else error)
     return reason
 
-# %% ../../nbs/api/31_model_loader.ipynb #f67a5d4e
-#| export
-
 # %% ../../nbs/api/31_model_loader.ipynb #fd633dfc
 class ModelStore:
     "The served version of a folder of models, kept current."
@@ -236,9 +233,16 @@ class ModelStore:
                 log.info("serving a version", extra={"version": self.served.bundle.version})
             self.problem = ""
         except Exception as error:  # whatever is wrong with the new version, the old one goes on
-            self.problem = _reason(error)
+            self.problem = self._without_paths(_reason(error))
             self.on_load("failure")
         self._seen, self._again = status, time.monotonic() + TRY_AGAIN
+
+    def _without_paths(self, reason: str) -> str:
+        "The reason as anyone may read it: settings by their names; the log has the paths."
+        named = {self.preprocessor_path: "PREPROCESSOR_PATH", self.models_dir: "MODEL_DIR"}
+        for path, name in named.items():
+            reason = reason.replace(str(path), name) if path else reason
+        return reason
 
 # %% ../../nbs/api/31_model_loader.ipynb #bc4a8898
 @lru_cache(maxsize=1)
