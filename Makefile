@@ -43,6 +43,7 @@ install: $(VENV)/.run ## Install what training and predicting need
 dev: $(VENV)/.dev ## Install what tests and notebooks need as well
 
 lock: $(UV) ## Resolve the dependencies anew into requirements.lock
+	touch setup.py  # uv remembers what it read by this file's time, and settings.ini may have changed
 	$(UV) pip compile setup.py --all-extras --universal --python-version 3.11 --fork-strategy fewest --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet -o requirements.lock
 
@@ -105,7 +106,19 @@ lab: $(VENV)/.dev ## Open JupyterLab with the environment
 readme: $(VENV)/.dev ## Make README.md from nbs/index.ipynb
 	jupyter nbconvert --log-level ERROR --to markdown --stdout nbs/index.ipynb > README.md
 
+pages: $(VENV)/.dev ## Prepare the pages of the docs in _proc, as far as Quarto is not needed
+	python -c "from nbdev.quarto import proc_nbs; proc_nbs(force=True)"
+	cp _quarto.yml _proc/
+
+docs: pages ## Render the docs into _docs with Quarto
+	@command -v quarto >/dev/null || $(UV) pip install --quiet --python $(BIN)/python quarto-cli >/dev/null 2>&1 || {
+		echo "The pages stand in _proc, but were not rendered: Quarto is neither on PATH, nor can PyPI's quarto-cli fetch it."
+		echo "Get it from https://quarto.org/docs/get-started, then run make docs again."
+		exit 1
+	}
+	quarto render _proc
+
 clean: ## Remove what can be made again (not data, not models)
 	rm -rf _proc _docs build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help install dev lock run serve train mlflow bench bench-real test test-slow test-all format lab readme clean
+.PHONY: help install dev lock run serve train mlflow bench bench-real test test-slow test-all format lab readme pages docs clean

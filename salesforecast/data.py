@@ -15,7 +15,7 @@ import hmac
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,9 +58,6 @@ from salesforecast.sources import (
 )
 
 _all_ = ["read_table", "write_table"]  # the doors in and out, for those who know this module only
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 # %% ../nbs/lib/03_data.ipynb #39d6c48d
 @dataclass
@@ -335,7 +332,7 @@ class DataReport:
         "The report as plain values, for JSON."
         return asdict(self)
 
-    def __rich__(self) -> "RenderableType":
+    def __rich__(self) -> Any:
         "The report as people read it."
         return report_view(self)
 
@@ -491,7 +488,7 @@ def _facts(report: DataReport) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts if value]
 
 
-def report_view(report: DataReport) -> "RenderableType":
+def report_view(report: DataReport) -> Any:
     "The report for the terminal."
     from rich.console import Group
     from rich.table import Table as View

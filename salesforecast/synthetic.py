@@ -14,15 +14,12 @@ __all__ = ['CATEGORIES', 'REGIONS', 'WEEKDAY', 'ADJECTIVES', 'NOUNS', 'PRODUCTS'
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 
 from .settings import UserError, replacing
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 # %% ../nbs/lib/04_synthetic.ipynb #35d5b79c
 class Category(NamedTuple):
@@ -304,7 +301,7 @@ COLUMNS = (
 # %% ../nbs/lib/04_synthetic.ipynb #3df27b05
 def money(
     cents: np.ndarray,  # whole cents, of either sign
-) -> "pa.StringArray":
+) -> Any:  # a pyarrow StringArray
     "Amounts as text with two decimals."
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -323,7 +320,7 @@ def as_cells(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    def numbered(prefix: str, numbers: np.ndarray, width: int) -> "pa.StringArray":
+    def numbered(prefix: str, numbers: np.ndarray, width: int) -> Any:  # a pyarrow StringArray
         return pc.binary_join_element_wise(
             prefix, pc.utf8_lpad(pa.array(numbers).cast(pa.string()), width, "0"), ""
         )

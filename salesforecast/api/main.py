@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['log', 'HANDLERS', 'OPEN', 'ADMIN', 'JSON_BODY', 'UPLOAD', 'LEVELS', 'FAR', 'ERRORS', 'api', 'SECURED', 'PREDICT',
-           'FORECAST', 'ABOUT', 'DESCRIPTION', 'app', 'Service', 'BadInput', 'service', 'served', 'OrJSON', 'answer',
-           'JSONRequest', 'read_json', 'error_answer', 'said', 'on_http_error', 'on_validation_error', 'on_failure',
-           'needs_key', 'check_key', 'admit', 'see_off', 'columns_of', 'check_rows', 'row_warnings', 'predicted',
-           'predict', 'predict_batch_json', 'predict_batch_csv', 'uploaded_file', 'sent', 'forecast_sarima',
-           'shap_values', 'contributions', 'status', 'livez', 'readyz', 'model_info', 'reload_model', 'history',
-           'backtest', 'metrics', 'describe_file', 'API', 'create_app']
+           'FORECAST', 'ABOUT', 'DESCRIPTION', 'app', 'Service', 'BadInput', 'service', 'served', 'answer', 'read_json',
+           'error_answer', 'said', 'on_http_error', 'on_validation_error', 'on_failure', 'needs_key', 'check_key',
+           'admit', 'see_off', 'columns_of', 'check_rows', 'row_warnings', 'predicted', 'predict', 'predict_batch_json',
+           'predict_batch_csv', 'uploaded_file', 'sent', 'forecast_sarima', 'shap_values', 'contributions', 'status',
+           'livez', 'readyz', 'model_info', 'reload_model', 'history', 'backtest', 'metrics', 'describe_file',
+           'create_app']
 
 # %% ../../nbs/api/36_main.ipynb #65c995fa
 import logging
@@ -97,7 +97,7 @@ def served() -> Served:
     return g.version
 
 # %% ../../nbs/api/36_main.ipynb #0d94c095
-class OrJSON(JSONProvider):
+class _OrJSON(JSONProvider):
     "JSON by orjson; what is no number becomes null."
 
     def dumps(self, obj: Any, **options: Any) -> str:
@@ -121,7 +121,7 @@ def answer(content: Any, status: int = 200) -> Response:
     )
 
 
-class JSONRequest(Request):
+class _JSONRequest(Request):
     "A request whose JSON is read once, when it is admitted."
 
     parsed: Any = None
@@ -634,11 +634,11 @@ def describe_file(document: dict[str, Any]) -> None:
     operation["responses"]["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
 
 
-class API(OpenAPI):
+class _API(OpenAPI):
     "Flask, with JSON by orjson."
 
-    request_class = JSONRequest
-    json_provider_class = OrJSON
+    request_class = _JSONRequest
+    json_provider_class = _OrJSON
 
     @property
     def api_doc(self) -> dict[str, Any]:
@@ -656,7 +656,7 @@ def create_app(
     how, models = how or settings(), models or store()
     observe.configure_logging(how)
     models.on_load = lambda result: observe.RELOADS.labels(result).inc()
-    app = API(
+    app = _API(
         "salesforecast",
         info=Info(title="salesforecast", version=__version__, description=DESCRIPTION),
         security_schemes={"api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}},

@@ -116,11 +116,19 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
+# %% ../../nbs/api/33_observe.ipynb #53aab8a7
 LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
-REQUESTS = Counter("salesforecast_requests", "Requests answered", ["method", "endpoint", "status"])
-SECONDS = Histogram("salesforecast_request_seconds", "Time to answer", ["endpoint"], buckets=LATENCIES)
-PREDICTIONS = Counter("salesforecast_predictions", "Rows and days predicted", ["endpoint"])
-RELOADS = Counter("salesforecast_reloads", "Versions loaded, the first included, by result", ["result"])
+# in no registry of this process: `exposition` collects what all of them wrote
+REQUESTS = Counter(
+    "salesforecast_requests", "Requests answered", ["method", "endpoint", "status"], registry=None
+)
+SECONDS = Histogram(
+    "salesforecast_request_seconds", "Time to answer", ["endpoint"], buckets=LATENCIES, registry=None
+)
+PREDICTIONS = Counter("salesforecast_predictions", "Rows and days predicted", ["endpoint"], registry=None)
+RELOADS = Counter(
+    "salesforecast_reloads", "Versions loaded, the first included, by result", ["result"], registry=None
+)
 
 # %% ../../nbs/api/33_observe.ipynb #85bafc7f
 class ServedCollector:

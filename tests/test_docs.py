@@ -1,0 +1,127 @@
+"""What Quarto would trip over in the docs: the pages, their links, their outputs, and `_quarto.yml`."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+NBS = ROOT / "nbs"
+PAGES = sorted(path for path in NBS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+PROSE = {"index", "tutorials", "how-to", "explanations"}  # pages that are read for what their cells print
+
+
+def cells(page: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for cell in json.loads(page.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] == kind:
+            yield "".join(cell["source"]), cell
+
+
+def name(page: Path) -> str:
+    return page.relative_to(NBS).as_posix()
+
+
+def listed(contents: Any) -> Iterator[str]:
+    """The pages that a sidebar names, patterns resolved."""
+    for entry in [contents] if isinstance(contents, str) else contents:
+        if isinstance(entry, dict):
+            yield from listed(entry.get("contents", entry.get("href", [])))
+        else:
+            found = [name(page) for page in NBS.glob(entry)]
+            assert found, f"{entry} of the sidebar names no page"
+            yield from found
+
+
+def quarto() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
+
+
+def test_the_configuration_has_only_keys_that_quarto_knows(tmp_path: Path) -> None:
+    """panache carries Quarto's own schema; a mistake shows that it looks."""
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    rules = 'select = ["quarto-schema", "quarto-schema-unknown-key"]'
+    (tmp_path / "panache.toml").write_text(f'flavor = "quarto"\n[lint]\n{rules}\n', encoding="utf-8")
+    for text, faults in (
+        ((ROOT / "_quarto.yml").read_text(encoding="utf-8"), 0),
+        ("website: {titel: x}\n", 1),
+    ):
+        (tmp_path / "_quarto.yml").write_text(text, encoding="utf-8")
+        done = subprocess.run(
+            ["panache", "lint", "--check", "_quarto.yml"], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert (done.returncode != 0) == bool(faults), done.stdout + done.stderr
+
+
+def test_the_sidebar_names_every_page_once() -> None:
+    found = list(listed(quarto()["website"]["sidebar"]["contents"]))
+    assert len(found) == len(set(found))
+    assert sorted(found) == sorted(name(page) for page in PAGES if page.parts[-2] != "runs")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_a_page_begins_with_a_title_and_a_line_about_it(page: Path) -> None:
+    kind, first = next((c["cell_type"], "".join(c["source"])) for c in json.loads(page.read_text())["cells"])
+    assert kind == "markdown" and re.fullmatch(r"# [^\n]+\n\n> [^\n]+", first.strip())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_and_images_are_there(page: Path) -> None:
+    for text, _ in cells(page, "markdown"):
+        for target in LINK.findall(re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.S)):
+            if re.match(r"[a-z]+:|#", target):
+                continue
+            path = page.parent / unquote(target.partition("#")[0])
+            assert path.exists(), f"{target} is not there"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_outputs_are_no_errors_and_name_no_path_of_a_machine(page: Path) -> None:
+    for source, cell in cells(page, "code"):
+        for output in cell["outputs"]:
+            assert output["output_type"] != "error" or "raises-exception" in source
+            said = json.dumps({k: v for k, v in output.items() if k in ("text", "data", "traceback")})
+            assert not re.search(r"(?<![\w.])/(tmp|home|root|work|Users|var/folders)/", said), source[:80]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.relative_to(NBS).parts[0].removesuffix(".ipynb") in PROSE],
+    ids=name,
+)
+def test_what_a_page_of_prose_shows_has_been_run(page: Path) -> None:
+    """A cell that ends in an expression, and is shown, has an output."""
+    for source, cell in cells(page, "code"):
+        code = [line for line in source.splitlines() if line.strip() and not line.startswith("#")]
+        hidden = re.search(r"^#\| *(hide|eval: *false|include: *false)", source, re.M)
+        shows = code and re.match(r"(print|show)\(|[\w.\[\]\"']+$", code[-1])
+        assert hidden or not shows or cell["outputs"], source[:200]
+
+
+@pytest.mark.slow
+def test_pages_are_prepared_and_load_nothing_from_elsewhere(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for path in tracked.splitlines():
+        if path.startswith(("nbs/", "salesforecast/")) or path in ("settings.ini", "_quarto.yml", "setup.py"):
+            (copy / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / path, copy / path)
+    code = "from nbdev.quarto import proc_nbs; proc_nbs(force=True)"
+    subprocess.run(["python", "-c", code], cwd=copy, check=True, timeout=600, capture_output=True)
+    made = {path.relative_to(copy / "_proc").as_posix() for path in (copy / "_proc").rglob("*.ipynb")}
+    assert made == {name(page) for page in PAGES}
+    for path in (copy / "_proc").rglob("*.ipynb"):
+        html = " ".join(
+            "".join(output["data"].get("text/html", ""))
+            for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+            for output in cell.get("outputs", [])
+            if "data" in output
+        )
+        assert not re.search(r"<(script|link|img)[^>]+(src|href)=.https?:", html), path.name
