@@ -201,15 +201,15 @@ import numpy as np, pyarrow.csv as csv, joblib
 from pathlib import Path
 from salesforecast.bundle import load_bundle, new_version, publish
 booster = load_bundle(Path(sys.argv[1])).load("xgboost").estimator
-width = booster.num_features()
+real = np.load(sys.argv[3])  # the rows that the model gets: columns left at zero would spare it most of its cache misses
 began = time.perf_counter()
 table = csv.read_csv(sys.argv[2])
-inputs = np.zeros((table.num_rows, width), "float32")
+inputs = np.zeros((table.num_rows, real.shape[1]), "float32")
 inputs[:, 0] = table["Units_Sold"].combine_chunks().cast("float64").to_numpy(zero_copy_only=False)
 inputs[:, 1] = table["Unit_Price"].combine_chunks().cast("float64").to_numpy(zero_copy_only=False)
 for i, name in enumerate(("Category", "Region", "Product_ID")):
     inputs[:, 2 + i] = table[name].combine_chunks().dictionary_encode().indices.fill_null(0).to_numpy(zero_copy_only=False)
-booster.inplace_predict(inputs)
+booster.inplace_predict(real)
 print(time.perf_counter() - began)
 """
 
@@ -247,8 +247,15 @@ def whole_file(models: Path, folder: Path, rows: int) -> dict[str, Any]:
             text = source.read_text()
             out.write(text + text.partition("\n")[2])
         found["growth MB with twice the rows"] = round(memory_growth(worker, lambda: upload(twice)), 1)
+    real = folder / "inputs.npy"
+    bundle, columns = load_bundle(models), frame_columns(read_sales(source).frame)
+    np.save(real, process_columns(bundle.preprocessor, bundle.history, columns).inputs)
     floor = min(
-        float(subprocess.run([sys.executable, "-c", FLOOR, str(models), str(source)], **CAPTURE).stdout)
+        float(
+            subprocess.run(
+                [sys.executable, "-c", FLOOR, str(models), str(source), str(real)], **CAPTURE
+            ).stdout
+        )
         for _ in range(3)
     )
     return {

@@ -168,7 +168,8 @@ def _match_end(pattern: re.Pattern[str], text: str, start: int) -> int:
 
 def count_lines(data: bytes) -> int:
     "Line ends: of Unix, Windows and old Macs."
-    return data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
+    lone = b"\r" in data and data.count(b"\r") - data.count(b"\r\n")
+    return data.count(b"\n") + lone
 
 # %% ../nbs/lib/02b_sources.ipynb #5ee89df9
 def _lines(text: str) -> list[str]:
@@ -234,7 +235,7 @@ def _by_lines(
         return None
     header = _split(first, delimiter)
     data = text.encode()
-    if data.count(b"\r") != data.count(b"\r\n") or quoting(data, delimiter) == "other":
+    if count_lines(data) != data.count(b"\n") or quoting(data, delimiter) == "other":
         return None
     try:
         table, ragged = _arrow_csv(data, delimiter, len(header))

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,10 @@ def test_the_configuration_has_only_keys_that_quarto_knows(tmp_path: Path) -> No
     ):
         (tmp_path / "_quarto.yml").write_text(text, encoding="utf-8")
         done = subprocess.run(
-            ["panache", "lint", "--check", "_quarto.yml"], cwd=tmp_path, capture_output=True, text=True
+            [str(Path(sys.executable).with_name("panache")), "lint", "--check", "_quarto.yml"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
         )
         assert (done.returncode != 0) == bool(faults), done.stdout + done.stderr
 
@@ -114,7 +118,7 @@ def test_pages_are_prepared_and_load_nothing_from_elsewhere(tmp_path: Path) -> N
             (copy / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / path, copy / path)
     code = "from nbdev.quarto import proc_nbs; proc_nbs(force=True)"
-    subprocess.run(["python", "-c", code], cwd=copy, check=True, timeout=600, capture_output=True)
+    subprocess.run([sys.executable, "-c", code], cwd=copy, check=True, timeout=600, capture_output=True)
     made = {path.relative_to(copy / "_proc").as_posix() for path in (copy / "_proc").rglob("*.ipynb")}
     assert made == {name(page) for page in PAGES}
     for path in (copy / "_proc").rglob("*.ipynb"):

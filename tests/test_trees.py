@@ -69,3 +69,12 @@ def test_another_rounding_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         trained, "inplace_predict", lambda rows: np.nextafter(honest(rows), np.float32(np.inf))
     )
     assert flat_trees(trained) is None
+
+
+@pytest.mark.parametrize("said", [b"{}", b'{"learner": 1}', b"UBJ"])
+def test_a_release_that_describes_itself_otherwise_is_left_alone(said: bytes) -> None:
+    class Other:
+        def save_raw(self, _: str) -> bytes:
+            return said
+
+    assert flat_trees(Other()) is None

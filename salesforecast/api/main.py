@@ -59,7 +59,7 @@ from salesforecast.api.schemas import (
     shortened,
     told,
 )
-from .security import DOCS_POLICY, HEADERS, ApiKey, given_key, hashed, is_local, read_keys
+from .security import DOCS_HEADERS, HEADERS, ApiKey, given_key, hashed, is_local, read_keys
 from ..explain import explanation_sentence
 from ..feature_engineering import with_segment
 from ..predict_utils import Processed, process_columns
@@ -265,9 +265,6 @@ def see_off(response: Response) -> Response:
         response.status_code,
     )
     seconds = time.perf_counter() - about.get("began", time.perf_counter())
-    response.headers.extend(HEADERS)
-    if route.startswith("/docs"):
-        response.headers["Content-Security-Policy"] = DOCS_POLICY
     response.headers["X-Request-ID"] = about.get("request_id", "")
     if "version" in about:
         response.headers["X-Model-Version"] = about["version"].bundle.version
@@ -646,6 +643,15 @@ class _API(OpenAPI):
         document = super().api_doc
         describe_file(document)
         return document
+
+    def wsgi_app(self, environ: dict[str, Any], start_response: Callable) -> Any:
+        "Answer, with the headers of every answer added to the finished list: werkzeug would check each, each time."
+        fixed = DOCS_HEADERS if environ["PATH_INFO"].startswith("/docs") else HEADERS
+
+        def begin(status: str, headers: list[tuple[str, str]], *failure: Any) -> Any:
+            return start_response(status, headers + fixed, *failure)
+
+        return super().wsgi_app(environ, begin)
 
 
 def create_app(

@@ -131,7 +131,7 @@ def try_out(served: Served) -> None:
     if not all(np.isfinite(values).all() for values in numbers):
         raise UserError(f"Version {served.bundle.version} predicts what is no number; it is not served.")
 
-
+# %% ../../nbs/api/31_model_loader.ipynb #cf7ddd33
 def _table(bundle: ModelBundle, name: str) -> pd.DataFrame:
     "A table of the bundle, read now: its files may be gone when it is asked for."
     # by this thread alone: a process that has others must not be forked, and serving forks once this is loaded
@@ -284,7 +284,7 @@ def load_latest_model(
         f"No version in {folder} has a model file {model_name_pattern!r}; there are {versions(folder)}."
     )
 
-
+# %% ../../nbs/api/31_model_loader.ipynb #8f26e676
 def _model_of(bundle: ModelBundle, name: str) -> Any:
     "What a file of the bundle holds; None where that is no model."
     if name == "sarima_model.pkl":
