@@ -1,0 +1,43 @@
+// Says so when the session has ended, or cannot be reached: otherwise a click would do nothing, in silence.
+(() => {
+  const notice = document.getElementById("sf-notice");
+  const { baseUrl, kernelId } = JSON.parse(document.getElementById("jupyter-config-data").textContent);
+  const EVERY = 5000;
+  let leaving = false;
+  addEventListener("beforeunload", () => { leaving = true; });
+
+  function tell(text, again) {
+    notice.replaceChildren(text);
+    notice.hidden = !text;
+    if (!again) return;
+    const button = document.createElement("button");
+    button.className = "sf-button sf-small";
+    button.textContent = "Reload";
+    button.addEventListener("click", () => location.reload());
+    notice.append(button);
+  }
+
+  async function look() {
+    try {
+      const answer = await fetch(`${baseUrl}api/kernels/${kernelId}`, { cache: "no-store" });
+      if (answer.status === 404) return tell("This session has ended, as nobody used it for a while. Reload the page to begin anew.", true);
+      tell("");
+    } catch {
+      if (!leaving) tell("The dashboard cannot be reached. Trying again …");
+    }
+    setTimeout(look, EVERY);
+  }
+  setTimeout(look, EVERY);
+
+  setTimeout(() => {
+    if (!document.documentElement.dataset.sfReady) tell("The dashboard did not start. Reload the page; if that does not help, its log tells more.", true);
+  }, 60_000);
+
+  document.addEventListener("click", (event) => {
+    const status = document.getElementById("sf-status");
+    if (status.open && !status.contains(event.target)) status.open = false;
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") document.getElementById("sf-status").open = false;
+  });
+})();
