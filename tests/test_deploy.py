@@ -1,0 +1,267 @@
+"""deploy/ and the workflows: every file by its own schema or tool, and the processes started as they are written there."""
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from salesforecast.bundle import current_version, load_bundle
+from salesforecast.settings import Settings, variable
+
+ROOT = Path(__file__).parents[1]
+DEPLOY, GITHUB = ROOT / "deploy", ROOT / ".github"
+BIN = Path(sys.executable).parent
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+
+
+def run(*words: object, **how: Any) -> subprocess.CompletedProcess[str]:
+    """A command that may take a while."""
+    return subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=1500, **how)
+
+
+def passes(*words: object, **how: Any) -> None:
+    """The command ends well."""
+    found = run(*words, **how)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def needs(*programs: str) -> None:
+    """Skip where a program of Debian's is not installed."""
+    missing = [name for name in programs if not shutil.which(name)]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)} (make deploy-tools)")
+
+
+@pytest.mark.parametrize(
+    ("schema", "pattern"),
+    [
+        ("compose-spec", "deploy/compose.yaml"),
+        ("github-workflows", ".github/workflows/*.yml"),
+        ("dependabot", ".github/dependabot.yml"),
+        ("github-issue-forms", ".github/ISSUE_TEMPLATE/[!c]*.yml"),
+        ("github-issue-config", ".github/ISSUE_TEMPLATE/config.yml"),
+    ],
+)
+def test_schemas(schema: str, pattern: str) -> None:
+    files = sorted(ROOT.glob(pattern))
+    assert files
+    passes(BIN / "check-jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="hadolint is installed on Linux only")
+def test_dockerfile_is_in_order() -> None:
+    # DL3064 takes the folder of the secrets for one
+    passes(BIN / "hadolint", "--ignore", "DL3064", "--failure-threshold", "info", DEPLOY / "Dockerfile")
+
+
+def test_dockerfile_agrees_with_the_project() -> None:
+    version = re.search(r"^UV_VERSION := (\S+)", (ROOT / "Makefile").read_text(), re.M)
+    assert version and f"ARG UV_VERSION={version[1]}\n" in DOCKERFILE
+    shown = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = {
+        word.rstrip("/")
+        for line in re.findall(r"^COPY (?!--from)(.*)", DOCKERFILE, re.M)
+        for word in line.split()[:-1]
+    }
+    assert copied == shown
+    for target in ("api", "dashboard", "trainer"):
+        stage = DOCKERFILE.split(f" AS {target}\n")[1].partition("\nFROM ")[0]
+        assert (
+            "USER" not in stage and "HEALTHCHECK" in stage
+        )  # `runtime` set the user, and none takes it back
+    assert "USER 10001" in DOCKERFILE.split(" AS runtime\n")[1].partition("\nFROM ")[0]
+
+
+def test_settings_that_are_deployed_exist() -> None:
+    known = {variable(name) for name in Settings.model_fields}
+    given = [
+        line.split("=")[0]
+        for line in (DEPLOY / "settings.env").read_text().splitlines()
+        if line[:1] not in ("#", "")
+    ]
+    assert given and set(given) <= known
+    targets = [
+        s["target"]
+        for service in COMPOSE["services"].values()
+        for s in service.get("secrets", [])
+        if isinstance(s, dict)
+    ]
+    ours = {target for target in targets if target.startswith("salesforecast_") and "dashboard" not in target}
+    assert ours <= {name.lower() for name in known}
+
+
+@pytest.mark.parametrize("name", list(COMPOSE["services"]))
+def test_every_container_is_hardened(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["read_only"] and service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
+    for port in service.get("ports", []):
+        assert name == "nginx" or port.startswith("127.0.0.1:")
+    assert "build" in service or ":" in service["image"].replace("${TAG:-latest}", "latest")
+    assert not re.search(
+        r"password|token|secret|key",
+        " ".join(map(str, service.get("environment", {}).values())).replace("/run/secrets/", ""),
+        re.I,
+    ) or name in ("postgres", "grafana")
+
+
+def test_kubernetes_manifests(tmp_path: Path) -> None:
+    config = yaml.safe_load((DEPLOY / "kustomization.yaml").read_text())
+    files = [DEPLOY / name for name in config["resources"]]
+    assert sorted(files) == sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+    passes(BIN / "kubernetes-validate", "--strict", "--no-warn", *files)
+    objects = [found for path in files for found in yaml.safe_load_all(path.read_text())]
+    made = {entry["name"] for entry in config["secretGenerator"]}
+    for found in objects:
+        if found["kind"] not in ("Deployment", "CronJob"):
+            continue
+        spec = found["spec"]["jobTemplate"]["spec"] if found["kind"] == "CronJob" else found["spec"]
+        pod = spec["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] and not pod["automountServiceAccountToken"]
+        for container in pod["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"]
+            assert container["resources"].keys() == {"requests", "limits"}
+            assert found["kind"] == "CronJob" or {"livenessProbe", "readinessProbe"} <= container.keys()
+        assert {v["secret"]["secretName"] for v in pod.get("volumes", []) if "secret" in v} <= made
+    kinds = {(found["kind"], found["metadata"]["name"]) for found in objects}
+    assert {
+        ("HorizontalPodAutoscaler", "api"),
+        ("PodDisruptionBudget", "api"),
+        ("NetworkPolicy", "nothing-but-names"),
+    } <= kinds
+
+
+def test_workflows_call_targets_that_there_are() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)) | {"docs"}
+    for path in (GITHUB / "workflows").glob("*.yml"):
+        text = path.read_text()
+        called = re.findall(r"make (?:\w+=(?:\S+|\${{.*?}}) )*([a-z-]+)", re.sub(r"\${{.*?}}", "x", text))
+        assert called or path.name == "images.yml", path
+        assert set(called) <= targets, path
+        assert yaml.safe_load(text)["permissions"] == {"contents": "read"}
+
+
+def test_commit_messages(tmp_path: Path) -> None:
+    for first, fits in (
+        ("feat: a thing", True),
+        ("fix(api)!: a thing", True),
+        ("A thing", False),
+        ("feat:", False),
+    ):
+        (tmp_path / "message").write_text(first + "\n\nmore\n")
+        assert (
+            run(sys.executable, GITHUB / "commit_message.py", tmp_path / "message").returncode == 0
+        ) == fits
+
+
+def test_alerts_tell_what_they_should() -> None:
+    needs("promtool")
+    passes("promtool", "check", "config", "--syntax-only", "prometheus.yml", cwd=DEPLOY / "prometheus")
+    passes("promtool", "test", "rules", "alerts_test.yml", cwd=DEPLOY / "prometheus")
+
+
+def test_the_dashboard_of_grafana_asks_what_is_measured() -> None:
+    from salesforecast.api import observe
+
+    source = Path(observe.__file__).read_text()
+    text = (DEPLOY / "grafana/salesforecast.json").read_text()
+    panels = json.loads(text)["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    rules = (DEPLOY / "prometheus/alerts.yml").read_text()
+    asked = set(re.findall(r"salesforecast_(?!monitor)\w+", rules + text)) - {"salesforecast_dashboards"}
+    for name in asked:
+        assert f'"{re.sub("_(total|bucket)$", "", name)}"' in source, name
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
+def test_secrets_are_made_once(tmp_path: Path) -> None:
+    needs("openssl")
+    how = os.environ | {"SECRETS": str(tmp_path / "s"), "SALESFORECAST": str(BIN / "salesforecast")}
+    passes("sh", DEPLOY / "secrets.sh", "127.0.0.1", "sales.example.com", env=how)
+    first = {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()}
+    assert first.keys() == set(COMPOSE["secrets"])
+    passes("sh", DEPLOY / "secrets.sh", env=how)
+    assert first == {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()}
+    assert (tmp_path / "s").stat().st_mode & 0o777 == 0o700
+
+
+def backup(*words: object, models: Path, store: Path) -> subprocess.CompletedProcess[str]:
+    """Run deploy/backup.py on these folders."""
+    uri = {"MODEL_DIR": str(models), "MLFLOW_TRACKING_URI": f"sqlite:///{store}"}
+    return run(sys.executable, DEPLOY / "backup.py", *words, env=os.environ | uri)
+
+
+def test_backup_and_restore(two_versions: Path, tmp_path: Path) -> None:
+    models, store, saved = tmp_path / "models", tmp_path / "mlflow.db", tmp_path / "saved"
+    shutil.copytree(two_versions, models)
+    (models / ".building-x").mkdir()
+    for path in (store, models / "ledger.sqlite3"):
+        with sqlite3.connect(path) as database:
+            database.execute("pragma journal_mode=wal")
+            database.execute("create table runs as select 1 as n")
+        database.close()
+    (tmp_path / "mlartifacts").mkdir()
+    (tmp_path / "mlartifacts/plot.png").write_bytes(b"a plot")
+    done = backup("save", saved, models=models, store=store)
+    assert done.returncode == 0, done.stderr
+    assert "new folder" in backup("save", saved, models=models, store=store).stderr
+
+    served = current_version(models)
+    shutil.rmtree(models)
+    models.mkdir()
+    (models / "current").write_text("what was there\n")
+    store.write_bytes(b"broken")
+    (tmp_path / "mlartifacts/plot.png").unlink()
+    done = backup("restore", saved, models=models, store=store)
+    assert done.returncode == 0, done.stderr
+    assert current_version(models) == served and load_bundle(models).model is not None
+    assert not list(models.glob(".building-*"))
+    for path in (store, models / "ledger.sqlite3"):
+        database = sqlite3.connect(path)
+        assert database.execute("select n from runs").fetchall() == [(1,)]
+        database.close()
+    assert (tmp_path / "mlartifacts/plot.png").read_bytes() == b"a plot"
+    (aside,) = models.glob(".before-*/current")
+    assert aside.read_text() == "what was there\n"
+
+    (saved / "mlflow.db").write_bytes(b"damaged")
+    done = backup("restore", saved, models=models, store=store)
+    assert done.returncode == 2 and "damaged. Nothing was restored" in done.stderr
+    assert current_version(models) == served
+
+
+@pytest.mark.slow
+def test_the_processes_as_they_are_written_there(tmp_path: Path) -> None:
+    """PostgreSQL, MLflow, Redis, API, nginx with TLS and Prometheus together, in a network of their own."""
+    needs("unshare", "ip", "nginx", "redis-server", "redis-cli", "prometheus", "openssl", "curl", "sh")
+    if not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
+        pytest.skip("not installed: postgresql (make deploy-tools)")
+    if run("unshare", "--net", "--mount", "true").returncode:
+        pytest.skip("needs the right to make a network namespace (root)")
+    how = os.environ | {
+        "SECRETS": str(tmp_path / "made-secrets"),
+        "SALESFORECAST": str(BIN / "salesforecast"),
+    }
+    passes("sh", DEPLOY / "secrets.sh", "nginx", env=how)
+    found = run(
+        "unshare", "--net", "--mount", sys.executable, ROOT / "tests/deploy_stack.py", tmp_path, cwd=ROOT
+    )
+    assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-5000:]
+    seen = json.loads(found.stdout.splitlines()[-1])
+    assert int(seen["runs"]) >= 4 and seen["artifacts"] > 0
+    assert seen["smoke"].endswith("All is well.\n") and "TLSv1.3" in seen["smoke"]
+    assert any("LIMITS" in key for key in seen["limits"])
+    assert seen["targets"]["api"] == "up" and seen["loaded"] == "1"
+    assert len(seen["rules"]) == (DEPLOY / "prometheus/alerts.yml").read_text().count("- alert:")
+    assert seen["runs restored"] == seen["runs"] and seen["artifacts restored"] >= seen["artifacts"]
+    assert "← served" in seen["served again"] and seen["smoke again"].endswith("All is well.\n")
