@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 UV_VERSION := 0.13.9
+PIP_AUDIT_VERSION := 2.10.1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
@@ -31,12 +32,12 @@ INSTALL = $(UV) pip install --quiet --python $(BIN)/python --constraint requirem
 
 $(VENV)/.run: $(UV) requirements.lock settings.ini setup.py
 	@echo "Installing the locked dependencies into $(VENV) …"
-	$(INSTALL) '.[train,serve]'
+	$(INSTALL) '.[train,serve,dashboard]'
 	touch $@
 
 $(VENV)/.dev: $(UV) requirements.lock settings.ini setup.py
 	@echo "Installing the locked dependencies, with those of the tests, into $(VENV) …"
-	$(INSTALL) '.[train,serve,dev]'
+	$(INSTALL) '.[train,serve,dashboard,mlops,dev]'
 	touch $@ $(VENV)/.run
 
 install: $(VENV)/.run ## Install what training and predicting need
@@ -52,19 +53,35 @@ lock: $(UV) ## Resolve the dependencies anew into requirements.lock
 data/synthetic/synthetic_ecommerce_data.csv: | $(VENV)/.run
 	salesforecast generate --rows $(ROWS) --out $@
 
-run: train ## Install, make up sales if there are none, train, print the report and the forecast, and serve the API
-	@$(MAKE) --no-print-directory serve
+run: train ## Install, make up sales if there are none, train, print the report, and serve API, dashboard and MLflow
+	@exec salesforecast up
+
+up: $(VENV)/.run ## Serve API, dashboard and MLflow of what is published, and print their addresses
+	@exec salesforecast up
 
 serve: $(VENV)/.run ## Serve the published version on http://localhost:5001 (API_PORT)
 	salesforecast serve
 
+dashboard: $(VENV)/.run ## Serve the dashboard on http://localhost:8501 (DASHBOARD_PORT); it asks the API at API_URL
+	@exec salesforecast dashboard
+
 train: $(VENV)/.run $(SOURCE) ## Train and publish: make train [SOURCE=sales.csv] [ARGS="--mapping export.yaml"]
 	salesforecast train '$(SOURCE)' $(ARGS)
 
-mlflow: $(VENV)/.run ## Open the record of all trainings on http://localhost:5000
-	mlflow ui --port 5000 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+mlflow: $(VENV)/.run ## Open the record of all trainings on http://localhost:5000 (MLFLOW_PORT)
+	mlflow ui --port "$${MLFLOW_PORT:-5000}" --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 
-bench: $(VENV)/.run ## Measure speed and size; writes benchmarks/results.json
+demo-loop: $(VENV)/.dev ## Show the loop on made-up sales: drift, alert, retraining, the gate, rollback
+	python -m benchmarks.loop
+
+# Debian's browser for whoever may install it; Playwright's own elsewhere
+$(VENV)/.browser: | $(VENV)/.dev
+	if command -v chromium >/dev/null; then :
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq chromium
+	else playwright install chromium; fi
+	touch $@
+
+bench: $(VENV)/.browser ## Measure speed and size; writes benchmarks/results.json
 	python -m benchmarks
 
 REAL_DATA ?= $(SALESFORECAST_REAL_DATA)
@@ -72,6 +89,11 @@ REAL_DATA ?= $(SALESFORECAST_REAL_DATA)
 bench-real: $(VENV)/.run ## Accuracy on public exports in REAL_DATA=folder; writes benchmarks/real_data.json
 	@test -d '$(REAL_DATA)' || { echo "Name the folder that holds online_retail.csv.gz and complete_journey.csv.gz: make bench-real REAL_DATA=folder"; exit 1; }
 	python -m benchmarks.real '$(REAL_DATA)'
+
+bench-demand: $(VENV)/.run ## Demand beside its peers and at scale, REAL_DATA=folder; writes benchmarks/demand.json
+	@test -d '$(REAL_DATA)' || { echo "Name the folder that holds online_retail.csv.gz and complete_journey.csv.gz: make bench-demand REAL_DATA=folder"; exit 1; }
+	$(INSTALL) '.[train,peers]'
+	python -m benchmarks.demand '$(REAL_DATA)'
 
 # --- the gate ----------------------------------------------------------------------------
 
@@ -81,18 +103,18 @@ SUMS = find nbs salesforecast -type f \( -name '*.ipynb' -o -name '*.py' \) -not
 test test-slow: export OMP_NUM_THREADS := 1
 test test-slow: export SALESFORECAST_THREADS := 1
 
-test: $(VENV)/.dev ## Notebooks clean and exported, format, lint, types, tests, coverage of at least 90%
+test: $(VENV)/.dev $(VENV)/.browser ## Notebooks clean and exported, format, lint, types, tests, coverage of at least 90%
 	before=$$($(SUMS))
 	nbdev_clean && nbdev_export
 	diff <(echo "$$before") <($(SUMS)) || { echo "Notebooks were not clean, or not exported: look at the files above and commit what nbdev_clean and nbdev_export made of them."; exit 1; }
 	ruff format --check . && ruff check .
 	mypy
 	coverage erase
-	coverage run $(BIN)/nbdev_test --n_workers 2
+	coverage run $(BIN)/nbdev_test --n_workers 2 --skip_folder_re '^([_.]|runs$$)' # test-slow executes the runs
 	coverage run -m pytest -m "not slow"
 	coverage combine --quiet && coverage report
 
-test-slow: $(VENV)/.dev ## The slow proofs
+test-slow: $(VENV)/.dev $(VENV)/.browser ## The slow proofs
 	pytest -m slow
 
 test-all: test test-slow ## Everything that CI runs
@@ -103,8 +125,11 @@ format: $(VENV)/.dev ## Format notebooks and tests, export the library
 lab: $(VENV)/.dev ## Open JupyterLab with the environment
 	jupyter lab nbs
 
+screenshots: $(VENV)/.browser ## Pictures of every tab in both themes, for the docs
+	cd tests && python screenshots.py
+
 readme: $(VENV)/.dev ## Make README.md from nbs/index.ipynb
-	jupyter nbconvert --log-level ERROR --to markdown --stdout nbs/index.ipynb > README.md
+	jupyter nbconvert --log-level ERROR --to markdown --stdout nbs/index.ipynb | sed -E "s#\]\((images|tutorials|how-to|explanations|reference)/#](nbs/\1/#g" > README.md
 
 pages: $(VENV)/.dev ## Prepare the pages of the docs in _proc, as far as Quarto is not needed
 	python -c "from nbdev.quarto import proc_nbs; proc_nbs(force=True)"
@@ -121,4 +146,39 @@ docs: pages ## Render the docs into _docs with Quarto
 clean: ## Remove what can be made again (not data, not models)
 	rm -rf _proc _docs build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help install dev lock run serve train mlflow bench bench-real test test-slow test-all format lab readme pages docs clean
+# --- in operation ------------------------------------------------------------------------
+
+env-example: $(VENV)/.run ## Write .env.example from the settings
+	python -c 'from salesforecast.settings import env_example; print(env_example(), end="")' > .env.example
+
+smoke: $(VENV)/.run ## Check a deployed API: make smoke URL=https://… [DASHBOARD=https://…] [API_KEY=…]
+	@test -n '$(URL)' || { echo "Name the API: make smoke URL=https://api.example.com [DASHBOARD=https://…] [API_KEY=…]"; exit 1; }
+	@$(if $(API_KEY),SALESFORECAST_API_KEY='$(API_KEY)') python deploy/smoke.py '$(URL)' $(if $(DASHBOARD),--dashboard '$(DASHBOARD)')
+
+backup: $(VENV)/.run ## Save models, ledger and the MLflow store: make backup TO=folder
+	@test -n '$(TO)' || { echo "Name a new folder: make backup TO=backups/today"; exit 1; }
+	@python deploy/backup.py save '$(TO)'
+
+restore: $(VENV)/.run ## Restore what make backup saved: make restore FROM=folder
+	@test -n '$(FROM)' || { echo "Name the folder of a backup: make restore FROM=backups/today"; exit 1; }
+	@python deploy/backup.py restore '$(FROM)'
+
+deploy-tools: ## Install the servers that make deploy-check starts (Debian, as root)
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+		nginx-light redis-server prometheus postgresql openssl iproute2 curl
+
+deploy-check: $(VENV)/.dev ## Check deploy/ and the workflows without a container engine
+	pytest tests/test_deploy.py
+
+images: ## Build the three images: make images [TAG=…]  (needs docker)
+	for image in api dashboard trainer; do docker build -f deploy/Dockerfile --target $$image -t salesforecast-$$image:$(or $(TAG),latest) .; done
+
+dist: $(UV) ## Build wheel and source archive into dist/
+	$(UV) build --quiet --out-dir dist .
+
+audit: $(VENV)/.dev ## Look the locked versions up in PyPI's list of known vulnerabilities
+	$(UV) tool run pip-audit==$(PIP_AUDIT_VERSION) --require-hashes --disable-pip --requirement requirements.lock
+
+.PHONY: help install dev lock run serve train mlflow bench bench-real bench-demand test test-slow test-all format lab \
+	readme pages docs clean up dashboard demo-loop env-example smoke backup restore deploy-tools deploy-check \
+	images dist audit screenshots

@@ -1,9 +1,11 @@
 """Packaging: everything is read from settings.ini, as nbdev keeps it."""
 
+import shutil
 from configparser import ConfigParser
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 parser = ConfigParser(delimiters=["="])
 parser.read(Path(__file__).with_name("settings.ini"), encoding="utf-8")
@@ -16,8 +18,18 @@ def lines(key: str) -> list[str]:
 
 
 EXTRAS = ("train", "serve", "dashboard", "mlops", "dask", "docs", "dev")
-extras = {name: lines(f"{name}_requirements") for name in EXTRAS}
+extras = {name: lines(f"{name}_requirements") for name in (*EXTRAS, "peers")}  # peers are for one benchmark
 extras["all"] = sorted({requirement for name in EXTRAS for requirement in extras[name]})
+
+
+class BuildWithNotebook(build_py):
+    """A wheel carries the notebook that the dashboard serves; a checkout has it in `nbs/`."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            shutil.copy(Path("nbs", "dashboard.ipynb"), Path(self.build_lib, "salesforecast", "dashboard"))
+
 
 setup(
     name=config["lib_name"],
@@ -29,7 +41,8 @@ setup(
     url=config["git_url"],
     license="Apache-2.0",
     packages=find_packages(include=["salesforecast", "salesforecast.*"]),
-    package_data={"salesforecast": ["py.typed"]},
+    package_data={"salesforecast": ["py.typed", "dashboard/assets/*", "dashboard/share/**/*"]},
+    cmdclass={"build_py": BuildWithNotebook},
     python_requires=f">={config['min_python']},<{config['max_python']}",
     install_requires=lines("requirements"),
     extras_require=extras,

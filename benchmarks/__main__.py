@@ -17,6 +17,7 @@ import xgboost as xgb
 
 from benchmarks import best, clock
 from benchmarks.api import api
+from benchmarks.dashboard import dashboard
 from salesforecast.data import read_sales
 from salesforecast.data_preprocessing import frame_columns, model_inputs, prepare, row_scale
 from salesforecast.evaluate import regression_metrics
@@ -115,6 +116,9 @@ def forecasting(models: Path) -> dict[str, Any]:
     }
 
 
+BENCHMARKS = {"training": training, "predicting": predicting, "api": api, "dashboard": dashboard}
+
+
 def main() -> None:
     """Run, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -130,7 +134,7 @@ def main() -> None:
         },
         "libraries": library_versions("numpy", "pandas", "xgboost", "scikit-learn"),
     }
-    for name, benchmark in {"training": training, "predicting": predicting, "api": api}.items():
+    for name, benchmark in BENCHMARKS.items():
         with tempfile.TemporaryDirectory() as folder:
             found[name] = benchmark(options.rows, Path(folder))
         print(json.dumps({name: found[name]}, indent=1), flush=True)

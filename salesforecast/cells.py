@@ -247,7 +247,9 @@ def _text_dates(
         return dates.dt.round("s").to_numpy("datetime64[ns]"), None
     if date_format:
         zoneless = date_format.replace("%z", "").strip()
-        return pd.to_datetime(series, format=zoneless, errors="coerce").to_numpy("datetime64[ns]"), None
+        written = pd.to_datetime(series, format=zoneless, errors="coerce").to_numpy("datetime64[ns]")
+        plain = _plain_dates(texts) if np.isnat(written).all() else None  # Excel's date cells have no format
+        return written if plain is None else plain, None
     found = np.full(len(series), np.datetime64("NaT"), "datetime64[ns]")
     for pattern, parse in ((ISO_DATE, _iso_dates), (NAMED_DATE, _named_dates)):
         chosen = pc.match_substring_regex(texts, pattern).to_numpy(zero_copy_only=False)

@@ -6,9 +6,9 @@
 __all__ = ['KINDS', 'KEY_FROM', 'LONGEST_WAIT', 'BUSY', 'Model', 'CONNECT', 'Table', 'Row', 'BATCH_ROWS', 'BATCH_BYTES',
            'EXPLAIN_ROWS', 'ApiError', 'BadRequest', 'NotAllowed', 'TooManyRequests', 'ServerError', 'Unavailable',
            'error_of', 'foreign', 'shown', 'reaching', 'Patience', 'repeats', 'checked_url', 'checked_key',
-           'open_session', 'read_answer', 'Connection', 'ServiceCalls', 'to_frame', 'ForecastCalls', 'row_json',
-           'batches', 'counted_from', 'Upload', 'opened', 'FileRows', 'Written', 'file_frame', 'write_answer',
-           'PredictCalls', 'ExplainCalls', 'Client']
+           'open_session', 'read_answer', 'Connection', 'ServiceCalls', 'to_frame', 'asked_demand', 'ForecastCalls',
+           'row_json', 'batches', 'counted_from', 'Upload', 'opened', 'FileRows', 'Written', 'file_frame',
+           'write_answer', 'PredictCalls', 'ExplainCalls', 'Client']
 
 # %% ../nbs/app/40_client.ipynb #a8512b6e
 import io
@@ -44,6 +44,8 @@ from salesforecast.api.schemas import (
     BatchPredictionOutput,
     BatchSarimaForecastOutput,
     Contributions,
+    DemandInput,
+    DemandOutput,
     ErrorDetail,
     ErrorOutput,
     HistoryOutput,
@@ -52,6 +54,7 @@ from salesforecast.api.schemas import (
     PredictionInput,
     PredictionOutput,
     ReloadOutput,
+    SampleOutput,
     SHAPOutput,
     StatusOutput,
     shortened,
@@ -329,7 +332,7 @@ class ServiceCalls(Connection):
         return self.ask("POST", "reload_model", ReloadOutput)
 
 # %% ../nbs/app/40_client.ipynb #b9a2f626
-Table = BatchPredictionOutput | BatchSarimaForecastOutput | HistoryOutput | BacktestOutput
+Table = BatchPredictionOutput | BatchSarimaForecastOutput | HistoryOutput | BacktestOutput | DemandOutput
 
 
 def to_frame(
@@ -346,13 +349,21 @@ def to_frame(
     ]
     columns: dict[str, Any] = {name: [getattr(row, name) for row in rows] for name in named}
     for name in named:
-        if name == "date":
+        if name in ("date", "ds"):
             columns[name] = pd.to_datetime(columns[name], format="%Y-%m-%d")
         elif float in (kind := fields[name].annotation, *get_args(kind)):
             columns[name] = np.array(columns[name], float)
     return pd.DataFrame(columns, index=pd.RangeIndex(len(rows)) if index is None else index)
 
 # %% ../nbs/app/40_client.ipynb #35a1d838
+def asked_demand(asked: Mapping[str, Any]) -> dict[str, Any]:
+    "As JSON; raises `UserError` for what cannot be asked."
+    try:
+        return DemandInput(**asked).model_dump(mode="json", exclude_none=True)
+    except ValidationError as error:
+        raise UserError(f"This forecast cannot be asked for: {error}") from None
+
+
 class ForecastCalls(Connection):
     "What is to come, and what was."
 
@@ -365,6 +376,19 @@ class ForecastCalls(Connection):
         "Forecast daily revenue."
         asked = {"start_date": str(start), "end_date": str(end), "confidence": confidence}
         return self.ask("POST", "forecast_sarima", BatchSarimaForecastOutput, json=asked)
+
+    def forecast(
+        self,
+        target: Literal["revenue", "units"] = "revenue",
+        by: str | Sequence[str] = (),  # levels, such as "total" or "Category,Region"; all by default
+        horizon: int | None = None,  # periods; as many as there are by default
+        freq: Literal["D", "W"] = "D",  # days or weeks
+        **more: Any,  # levels, segments, plan, order and limit, as `DemandInput` has them
+    ) -> DemandOutput:
+        "Forecast every level from the served version's demand forecasts; raises `ApiError` with what it holds for anything else."
+        levels = [by] if isinstance(by, str) else list(by)
+        asked = {"target": target, "by": levels, "horizon": horizon, "freq": freq, **more}
+        return self.ask("POST", "forecast", DemandOutput, json=asked_demand(asked))
 
     def history(
         self,
@@ -379,6 +403,13 @@ class ForecastCalls(Connection):
         asked = {"start_date": start_date, "end_date": end_date, "by": by, "category": category}
         asked |= {"region": region, "frequency": frequency}
         return self.ask("GET", "history", HistoryOutput, params=asked)
+
+    def sample(
+        self,
+        limit: int = 500,  # transactions at most
+    ) -> SampleOutput:
+        "Past transactions in random order, with what they brought and what had been predicted."
+        return self.ask("GET", "sample", SampleOutput, params={"limit": limit})
 
     def backtest(self) -> BacktestOutput:
         "How far forecasts missed in the backtest of the training, by model and days ahead."

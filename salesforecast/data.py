@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['LIKELY', 'DUPLICATE', 'FAR_DATE', 'FAR_DAYS', 'FAR_SHARE', 'FEW_ROWS', 'HINTS', 'ParsedRows', 'column_expressions',
            'parse_rows', 'line_problems', 'row_problems', 'repeated_rows', 'far_dates', 'DataReport', 'reason_summary',
-           'hints_for', 'guess_frequency', 'describe', 'report_view', 'personal_columns', 'pseudonymise', 'SalesData',
-           'read_sales', 'find_problems', 'PredictionRows', 'read_rows', 'prediction_rows', 'fitting_mapping',
-           'write_quarantine', 'read_table', 'write_table']
+           'hints_for', 'guess_frequency', 'describe', 'report_view', 'personal_columns', 'pseudonymise',
+           'fitting_mapping', 'SalesData', 'read_sales', 'find_problems', 'PredictionRows', 'read_rows',
+           'prediction_rows', 'write_quarantine', 'read_table', 'write_table']
 
 # %% ../nbs/lib/03_data.ipynb #5c397956
 import hashlib
@@ -69,6 +69,7 @@ class ParsedRows:
     used: dict[str, list[str]] = field(default_factory=dict)  # column: source columns it comes from
     notes: list[str] = field(default_factory=list)
     day_first: bool | None = None  # what the dates told
+    computed: bool = False  # `Revenue` is units × price, as the source has none
 
 
 def column_expressions(
@@ -136,6 +137,7 @@ def parse_rows(
         with np.errstate(invalid="ignore"):  # an infinite price is refused later
             values["Revenue"] = values["Units_Sold"] * values["Unit_Price"]
         found.used["Revenue"] = [*found.used["Units_Sold"], *found.used["Unit_Price"]]
+        found.computed = True
     found.frame = _with_returns(values, columns, mapping, lenient)
     return found
 
@@ -528,6 +530,51 @@ def pseudonymise(values: pd.Series) -> pd.Series:
 
     return pd.Series(texts.rename_categories(code), index=values.index)
 
+# %% ../nbs/lib/03_data.ipynb #ffd5dad5
+def _columns_found(cells: pd.DataFrame, mapping: Mapping) -> int:
+    "How many columns of the mapping the source can give."
+    none = Columns(cells.head(0), mapping.read)
+    found = 0
+    for name, expression in column_expressions(mapping, none.names).items():
+        try:
+            evaluate(expression, none, name)
+            found += 1
+        except MissingColumn:
+            continue
+    return found
+
+
+def _loaded(
+    source: str | Path,
+    mapping: Mapping | None,
+    fallback: Mapping | None,  # tried where no mapping is given
+    table: str | None,
+    query: str | None,
+) -> tuple[Table, Mapping]:
+    "The table, and the mapping given, else the one that fits it better."
+    if mapping is not None or fallback is None:
+        mapping = mapping or Mapping()
+        return load_table(source, chosen_read(mapping, table, query)), mapping
+    loaded = load_table(source, chosen_read(fallback, table, query))
+    chosen = fitting_mapping(loaded.cells, fallback)
+    if chosen.read != fallback.read:
+        loaded = load_table(source, chosen_read(chosen, table, query))
+    return loaded, chosen
+
+
+def fitting_mapping(
+    cells: pd.DataFrame,  # of a source; their names count
+    fallback: Mapping,  # that of the training
+) -> Mapping:
+    "The mapping that gives more columns: the fallback, or none but its choice of features."
+    plain = Mapping(
+        **fallback.model_dump(
+            include={"constants", "features", "numeric_features", "personal", "pseudonymise"}
+        )
+    )
+    fits = _columns_found(cells, fallback) >= max(_columns_found(cells, plain), 1)
+    return fallback if fits else plain
+
 # %% ../nbs/lib/03_data.ipynb #3ed37857
 @dataclass
 class SalesData:
@@ -537,6 +584,7 @@ class SalesData:
     quarantine: pd.DataFrame  # the other rows' cells, with `row` and `reason`
     report: DataReport
     mapping: Mapping  # with the order of day and month that the dates told
+    computed: bool = False  # `Revenue` is units × price, as the source has none
 
 
 def read_sales(
@@ -547,10 +595,10 @@ def read_sales(
     query: str | None = None,  # SQL; wins over the mapping's
     max_quarantined_share: float | None = None,  # wins over the mapping's
     now: pd.Timestamp | None = None,  # rows after this day are refused; today by default
+    fallback: Mapping | None = None,  # tried where no mapping is given: that of the training
 ) -> SalesData:
     "Read and check sales; raises `UserError` where source or mapping cannot be used, or too many rows are bad."
-    mapping = mapping or Mapping()
-    loaded = load_table(source, chosen_read(mapping, table, query))
+    loaded, mapping = _loaded(source, mapping, fallback, table, query)
     try:
         parsed = parse_rows(loaded.cells, mapping)
     except UserError as error:
@@ -662,7 +710,7 @@ def _sales(
     )
     if parsed.day_first is not None:
         mapping = mapping.model_copy(update={"day_first": parsed.day_first})
-    return SalesData(frame, quarantine.reset_index(drop=True), report, mapping)
+    return SalesData(frame, quarantine.reset_index(drop=True), report, mapping, parsed.computed)
 
 # %% ../nbs/lib/03_data.ipynb #41f277b0
 @dataclass
@@ -684,11 +732,7 @@ def read_rows(
     needed: Collection[str] | None = None,  # columns that the model takes; all by default
 ) -> PredictionRows:
     "Rows to predict; a date that the source does not have stays missing and is no problem."
-    if mapping is None and fallback is not None:
-        loaded, mapping = _load_as(source, fallback, table, query)
-    else:
-        mapping = mapping or Mapping()
-        loaded = load_table(source, chosen_read(mapping, table, query))
+    loaded, mapping = _loaded(source, mapping, fallback, table, query)
     return prediction_rows(loaded, mapping, needed)
 
 
@@ -707,44 +751,6 @@ def prediction_rows(
     return PredictionRows(loaded.cells, frame, _prediction_problems(loaded, parsed))
 
 # %% ../nbs/lib/03_data.ipynb #278bf32b
-def _columns_found(cells: pd.DataFrame, mapping: Mapping) -> int:
-    "How many columns of the mapping the source can give."
-    none = Columns(cells.head(0), mapping.read)
-    found = 0
-    for name, expression in column_expressions(mapping, none.names).items():
-        try:
-            evaluate(expression, none, name)
-            found += 1
-        except MissingColumn:
-            continue
-    return found
-
-
-def _load_as(
-    source: str | Path, fallback: Mapping, table: str | None, query: str | None
-) -> tuple[Table, Mapping]:
-    "The table, and the mapping that fits it better."
-    loaded = load_table(source, chosen_read(fallback, table, query))
-    chosen = fitting_mapping(loaded.cells, fallback)
-    if chosen.read != fallback.read:
-        loaded = load_table(source, chosen_read(chosen, table, query))
-    return loaded, chosen
-
-
-def fitting_mapping(
-    cells: pd.DataFrame,  # of a source; their names count
-    fallback: Mapping,  # that of the training
-) -> Mapping:
-    "The mapping that gives more columns: the fallback, or none but its choice of features."
-    plain = Mapping(
-        **fallback.model_dump(
-            include={"constants", "features", "numeric_features", "personal", "pseudonymise"}
-        )
-    )
-    fits = _columns_found(cells, fallback) >= max(_columns_found(cells, plain), 1)
-    return fallback if fits else plain
-
-
 def _prediction_problems(loaded: Table, parsed: ParsedRows) -> pd.Series:
     "Why a row cannot be predicted."
     frame, lines = parsed.frame, line_problems(loaded)

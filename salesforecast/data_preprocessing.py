@@ -7,7 +7,8 @@ __all__ = ['TEST_MONTHS', 'FULL_HISTORY_MONTHS', 'SHORT_HISTORY_SHARE', 'FORMAT'
            'CHUNK', 'LARGEST', 'Memory', 'MOST_REMEMBERED', 'MODEL_TEXT', 'HISTORY_FILE', 'test_start_day',
            'scale_kind', 'row_scale', 'frame_columns', 'take', 'fit_preprocessor', 'scaled_columns', 'one_hot_columns',
            'number_columns', 'context_columns', 'model_inputs', 'Prepared', 'model_columns', 'prepare', 'daily_revenue',
-           'preprocess_data', 'prepared_frame', 'save_processed', 'save_preprocessor', 'load_preprocessor']
+           'preprocess_data', 'prepared_frame', 'save_daily', 'save_processed', 'save_preprocessor',
+           'load_preprocessor']
 
 # %% ../nbs/lib/06_data_preprocessing.ipynb #ca262347
 from collections.abc import Iterable, Mapping
@@ -362,8 +363,14 @@ def prepared_frame(prepared: Prepared) -> pd.DataFrame:
     )
 
 
-def save_processed(prepared: Prepared, processed: Path, daily: Path) -> None:
-    "Write the processed rows and the daily revenue as CSV, each in one step."
+def save_daily(daily: pd.Series, path: Path) -> None:
+    "Write the daily revenue as CSV."
+    with replacing(path) as beside:
+        daily.to_csv(beside, date_format="%Y-%m-%d")
+
+
+def save_processed(prepared: Prepared, processed: Path, daily: Path | None = None) -> None:
+    "Write the processed rows and, where asked, the daily revenue as CSV, each in one step."
     import pyarrow as pa
     from pyarrow import csv
 
@@ -372,8 +379,8 @@ def save_processed(prepared: Prepared, processed: Path, daily: Path) -> None:
     table = table.set_column(0, "Transaction_Date", days)
     with replacing(processed) as beside:
         csv.write_csv(table, beside, csv.WriteOptions(quoting_style="needed"))
-    with replacing(daily) as beside:
-        prepared.daily.to_csv(beside, date_format="%Y-%m-%d")
+    if daily:
+        save_daily(prepared.daily, daily)
 
 # %% ../nbs/lib/06_data_preprocessing.ipynb #47f488f5
 HISTORY_FILE = "daily_history.npz"

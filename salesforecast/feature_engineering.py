@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['Days', 'SEASONS', 'TIME_FEATURES', 'EARLY_END', 'TOTAL', 'UNIT', 'MEASURES', 'FEW', 'SEGMENT', 'LAGS', 'WINDOWS',
-           'LEVEL_FEATURES', 'TOTAL_FEATURES', 'holiday_dates', 'iso_week', 'time_features', 'days_of',
+           'LEVEL_FEATURES', 'TOTAL_FEATURES', 'YEAR', 'holiday_dates', 'iso_week', 'time_features', 'days_of',
            'add_time_features', 'unfinished_last_day', 'aggregate_daily_revenue', 'Level', 'encode', 'History',
            'build_history', 'with_segment', 'level_feature_names', 'level_features', 'history_features',
-           'add_lag_rolling_features', 'save_history', 'load_history']
+           'extend_history', 'history_until', 'usual_price', 'add_lag_rolling_features', 'save_history', 'load_history']
 
 # %% ../nbs/lib/05_feature_engineering.ipynb #ecb5c0db
 from collections.abc import Iterable, Mapping
@@ -389,6 +389,70 @@ def history_features(
         for short, full in zip(shorts, level_feature_names(name), strict=True):
             out[full] = features[short][spread]
     return out
+
+# %% ../nbs/lib/05_feature_engineering.ipynb #433c14a9
+def extend_history(
+    history: History,
+    columns: Mapping[str, Any],  # rows of new days, as `build_history` takes them
+    list_revenue: np.ndarray,  # what their realised share refers to, shape (n,)
+    until: np.datetime64,  # the last day of `history` that is kept
+) -> History:
+    "The history up to `until`, with these rows added, none of which is before its first day."
+    n = len(list_revenue)
+    names = [name for name in history.levels if name != TOTAL]
+    blank = {name: pd.Series([None] * n, dtype=object) for name in names if name not in columns}
+    new = build_history(blank | dict(columns), list_revenue, names)
+    joined = History(history.first, max(until, new.last), {})
+    days = int((until - history.first).astype("int64")) + 1
+    for name, old in history.levels.items():
+        joined.levels[name] = _joined(old, history, days, new.levels[name], new, joined.span)
+    return joined
+
+
+def _joined(old: Level, before: History, days: int, new: Level, after: History, span: int) -> Level:
+    "The first `days` days of `old`, and all of `new`, with slots for `span` days."
+    keys = np.union1d(old.keys, new.keys)
+    slots, measures = [], []
+    for level, part in ((old, before), (new, after)):
+        code, day = np.divmod(level.slots, part.span)
+        keep = day < days if level is old else np.ones(len(day), bool)
+        day = day + (part.first - before.first).astype("int64")
+        slots.append((np.searchsorted(keys, level.keys)[code] * span + day)[keep])
+        measures.append(np.diff(level.sums, axis=1)[:, keep])
+    if not sum(map(len, slots)):
+        return Level(keys, np.empty(0, "int64"), old.sums[:, :1])
+    return Level(keys, *_cumulative(np.concatenate(slots), np.concatenate(measures, axis=1)))
+
+# %% ../nbs/lib/05_feature_engineering.ipynb #1c517ee3
+def history_until(
+    history: History,
+    until: np.datetime64,  # the last day that is kept
+) -> History:
+    "The history as it was at the end of a day."
+    known = History(history.first, until, {})
+    for name, level in history.levels.items():
+        code, day = np.divmod(level.slots, history.span)
+        keep = day < known.span - 1
+        sums = np.diff(level.sums, axis=1)[:, keep].cumsum(1)
+        slots = (code * known.span + day)[keep]
+        known.levels[name] = Level(level.keys, slots, np.hstack([level.sums[:, :1], sums]))
+    return known
+
+# %% ../nbs/lib/05_feature_engineering.ipynb #f0c83da4
+YEAR = 364  # days, whole weeks
+
+
+def usual_price(
+    history: History,
+    columns: Mapping[str, Any],  # `Transaction_Date` and the level's text column
+    level: str = "Product_ID",
+) -> np.ndarray:
+    "List price of each row's product, a mean of the pieces sold in the year before its day; NaN where none was."
+    days = np.asarray(columns["Transaction_Date"])
+    day = np.clip((days - history.first).astype("int64"), 0, history.span - 1)
+    codes = encode(columns[level], history.levels[level].index)
+    sums = _Window(history.levels[level], history.span, codes, day).sums(YEAR)
+    return np.where((codes < 0) | (day <= 0), np.nan, _ratio(sums[3].astype(float), sums[1].astype(float)))
 
 # %% ../nbs/lib/05_feature_engineering.ipynb #b7657cef
 def add_lag_rolling_features(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BLUE', 'PALE', 'PALER', 'ORANGE', 'GREY', 'MAX_POINTS', 'new_figure', 'save_figure', 'importance_figure',
-           'residual_figure', 'forecast_figure', 'backtest_figure']
+           'residual_figure', 'forecast_figure', 'backtest_figure', 'champions_figure']
 
 # %% ../nbs/lib/11_plots.ipynb #69a985f3
 from collections.abc import Mapping
@@ -111,4 +111,29 @@ def backtest_figure(
         )
     axes.set(title=title, ylabel="revenue", ylim=(0, None))
     axes.legend(loc="upper left", frameon=False, ncols=3)
+    return figure
+
+# %% ../nbs/lib/11_plots.ipynb #f156f4d6
+def champions_figure(
+    leaderboard: pd.DataFrame,  # level, model, against_naive, low, high, chosen
+    title: str,
+    top: int = 4,  # choices shown of each level
+) -> Any:
+    "Error against seasonal naive of the best choices of each level, the chosen one in colour."
+    rows = leaderboard[leaderboard["model"] != "seasonal_naive"]
+    shown = pd.concat(
+        [part[part["chosen"] | (np.arange(len(part)) < top)] for _, part in rows.groupby("level", sort=False)]
+        or [rows]
+    )[::-1]
+    figure, axes = new_figure(9, 1.2 + 0.3 * len(shown))
+    places = np.arange(len(shown))
+    colours = np.where(shown["chosen"], ORANGE, GREY)
+    axes.axvline(0, color=GREY, linewidth=1, linestyle=":")
+    axes.hlines(places, 100 * shown["low"], 100 * shown["high"], colors=colours, linewidth=1.5)
+    axes.scatter(100 * shown["against_naive"], places, c=colours, s=28, zorder=3)
+    axes.set_yticks(
+        places, [f"{level}: {model}" for level, model in zip(shown["level"], shown["model"], strict=True)]
+    )
+    axes.grid(visible=False)
+    axes.set(title=title, xlabel="error against seasonal naive, % (left of 0 is better), with its 95% range")
     return figure

@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,10 @@ from salesforecast.synthetic import generate_sales, write_sales
 from salesforecast.train import ForecastParams, Params, Training, train_models
 
 ROOT = Path(__file__).parents[1]
+
+# a shell ignores Ctrl-C for what it runs in the background, and what the tests start would inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 OLD, NEW = "20260101-000000-0000", "20260102-000000-0000"
 
 SMALL = Params(
@@ -93,3 +99,40 @@ def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def api(trained: Trained) -> Iterator[str]:
+    """The address of an API of the small models."""
+    from browsing import free_port, serving
+
+    with serving(trained.models, free_port()) as found:
+        yield found.url
+
+
+@pytest.fixture(scope="session")
+def dashboard(api: str) -> Iterator[str]:
+    """The address of a dashboard of that API."""
+    from browsing import showing
+
+    with showing(api) as found:
+        yield found.url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser; for a module only, as its event loop would be in the way of other tests."""
+    from browsing import chromium
+
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser: Any, dashboard: str) -> Iterator[Any]:
+    """A visitor's page; no request leaves the machine, and no script fails."""
+    from browsing import visiting
+
+    with visiting(browser, dashboard) as found:
+        yield found.page
+    found.check()

@@ -15,16 +15,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Trained
+from conftest import OLD, SMALL, Trained
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from salesforecast.api.main import create_app
 from salesforecast.api.model_loader import ModelStore
 from salesforecast.api.security import new_key
-from salesforecast.bundle import MANIFEST, set_current
+from salesforecast.bundle import MANIFEST, publish, set_current
 from salesforecast.predict_utils import COLUMNS, Predictor
+from salesforecast.schema import Mapping
 from salesforecast.settings import Settings, settings
+from salesforecast.synthetic import generate_sales, write_sales
+from salesforecast.train import train_models
 
 ROW = {
     "Units_Sold": 10,
@@ -35,7 +38,7 @@ ROW = {
 }
 CSV = b"Transaction_Date,Category,Region,Units_Sold,Unit_Price\n2026-09-01,Beauty,North,10,5.99\n"
 POSTS = ["/predict", "/predict_batch_json", "/forecast_sarima", "/shap_values"]
-GETS = ["/model_info", "/history", "/backtest", "/metrics"]
+GETS = ["/model_info", "/history", "/backtest", "/sample", "/metrics"]
 
 
 def client_of(models: Path, preprocessor: Path | None = None, **how: Any) -> FlaskClient:
@@ -278,7 +281,8 @@ def test_a_file_comes_back_as_csv_with_predictions_appended(client: FlaskClient)
     assert found.mimetype == "text/csv"
     assert (found.headers["X-Num-Records"], found.headers["X-Num-Errors"]) == ("2", "1")
     rows = pd.read_csv(io.BytesIO(found.get_data()))
-    assert rows.columns.tolist() == CSV.decode().split("\n")[0].split(",") + list(COLUMNS)
+    assert rows.columns.tolist() == [*CSV.decode().split("\n")[0].split(","), *COLUMNS, "problem"]
+    assert rows["problem"].fillna("").tolist() == ["", "Units_Sold is not a number"]
     assert rows["Category"].tolist() == ["Beauty", "=cmd()"]
     assert np.isfinite(rows["predicted_revenue"][0])
     assert rows[list(COLUMNS)].loc[1].isna().all()
@@ -530,6 +534,49 @@ def test_the_backtest_is_told_by_model_and_lead(client: FlaskClient) -> None:
     )
 
 
+def test_the_sample_holds_past_sales_of_the_test_period_and_nobody(
+    client: FlaskClient, trained: Trained
+) -> None:
+    found, test_start = client.get("/sample").get_json(), trained.training.manifest["split"]["test_start"]
+    assert len(found["rows"]) == 500
+    given = [row["transaction"] for row in found["rows"]]
+    assert set().union(*given) == {*ROW, "Product_ID"}
+    assert min(row["Transaction_Date"] for row in given) >= test_start
+    source = pd.read_csv(trained.source)
+    assert {row["revenue"] for row in found["rows"]} <= set(source["Revenue"])
+    assert client.get("/sample?limit=7").get_json()["rows"] == found["rows"][:7]
+    again = client.post("/predict_batch_json", json={"data": given}).get_json()["predictions"]
+    missed = [abs(row["predicted_revenue"] / row["revenue"] - 1) for row in found["rows"]]
+    assert len(again) == 500 and np.median(missed) < 0.2
+
+
+@pytest.mark.parametrize("limit", ["0", "501", "-1", "all", ""])
+def test_a_sample_of_that_size_is_refused(client: FlaskClient, limit: str) -> None:
+    assert "limit" in refused(client.get(f"/sample?limit={limit}"), 400)["details"]
+
+
+def test_a_version_without_a_sample_is_served_and_says_so(trained: Trained, tmp_path: Path) -> None:
+    manifest = json.loads((trained.training.path / MANIFEST).read_text())
+
+    def without(folder: Path) -> None:
+        for name in set(manifest["files"]) - {"sample.parquet"}:
+            shutil.copy(trained.training.path / name, folder)
+
+    publish(tmp_path / "models", OLD, manifest, without)
+    client = client_of(tmp_path / "models")
+    assert "Train again" in refused(client.get("/sample"), 404)["details"]
+    assert client.post("/predict", json=ROW).status_code == 200
+
+
+def test_what_the_mapping_calls_personal_is_not_in_the_sample(tmp_path: Path) -> None:
+    source = write_sales(generate_sales(rows=3_000, seed=4), tmp_path / "sales.csv")
+    mapping = Mapping(personal=("Customer_ID", "Region", "Product_Name"))
+    found = train_models(source, mapping, models_dir=tmp_path / "models", params=SMALL, track=False)
+    sample = pd.read_parquet(found.path / "sample.parquet")
+    results = {"Revenue", "Predicted_Revenue"}
+    assert set(sample) == {"Transaction_Date", "Category", "Product_ID", "Units_Sold", "Unit_Price"} | results
+
+
 # --- without a model, and with another -----------------------------------------------------
 
 
@@ -552,7 +599,7 @@ def test_without_a_model_the_api_says_so_until_there_is_one(
             "/forecast_sarima": {"start_date": "2026-10-01", "end_date": "2026-10-01"},
         }
         refused(client.post(path, json=body.get(path, ROW)), 503)
-    for path in ("/readyz", "/model_info", "/history", "/backtest"):
+    for path in ("/readyz", "/model_info", "/history", "/backtest", "/sample"):
         refused(client.get(path), 503)
     refused(upload(client, CSV), 503)
     assert b"salesforecast_model_loaded 0.0" in client.get("/metrics").get_data()
@@ -773,7 +820,7 @@ def test_too_many_requests_are_refused_by_key(trained: Trained, keys: tuple[str,
 
 def test_a_rate_counts_over_all_endpoints(trained: Trained) -> None:
     client = client_of(trained.models, rate_limit="2 per hour")
-    assert [client.get(path).status_code for path in GETS] == [200, 200, 429, 429]
+    assert [client.get(path).status_code for path in GETS] == [200, 200, 429, 429, 429]
 
 
 def test_pages_of_origins_that_are_allowed_may_ask_before_they_send(
@@ -923,6 +970,7 @@ def test_the_description_is_openapi_31_and_the_docs_need_no_other_host(client: F
         *POSTS,
         *GETS,
         "/predict_batch_csv",
+        "/forecast",
         "/reload_model",
         "/status",
         "/livez",

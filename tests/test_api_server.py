@@ -507,5 +507,5 @@ def test_answers_are_as_described(server: Server, tmp_path: Path) -> None:
     command += ["--phases", "examples,fuzzing", "--generation-database", "none", "--checks", CHECKS]
     url = f"http://127.0.0.1:{server.port}/openapi.json"
     done = subprocess.run([*command, url], capture_output=True, text=True, timeout=150, cwd=tmp_path)
-    assert "Tested: 13" in done.stdout
+    assert "Tested: 15" in done.stdout
     assert done.returncode == 0, done.stdout[-3000:]

@@ -177,6 +177,10 @@ def test_forecast_history_backtest_and_info(url: str, predictor: Predictor, trai
         assert_frame_equal(to_frame(client.history(end_date=end)), by_day.head(31))
         assert to_frame(client.history(end_date="1999-12-31")).empty
 
+        sample = client.sample(limit=5).rows
+        assert client.predict_batch([row.transaction for row in sample]).predictions[0].upper_95 is not None
+        assert len(client.shap_values([row.transaction for row in sample])) == len(sample) == 5
+
         backtest = client.backtest()
         assert to_frame(backtest)["lead_days"].max() == backtest.horizon
         info, status = client.model_info(), client.status()

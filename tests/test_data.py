@@ -316,6 +316,8 @@ def test_features_are_text_unless_they_are_called_numbers(tmp_path: Path) -> Non
         (Mapping(), "2024/{m}/{d}"),
         (Mapping(), "2024-{m:02}-{d:02} 10:30:00.123+02:00"),
         (Mapping(date_format="%Y-%m-%dT%H:%M:%S%z"), "2024-{m:02}-{d:02}T23:30:00-0500"),
+        (Mapping(date_format="%m/%d/%Y %H:%M"), "2024-{m:02}-{d:02} 10:30:00"),  # as Excel's date cells come
+        (Mapping(date_format="%Y-%d-%m"), "2024-{d:02}-{m:02}"),
     ],
 )
 def test_date_formats(tmp_path: Path, mapping: Mapping, when: str) -> None:

@@ -12,6 +12,11 @@ from urllib.parse import unquote
 
 import pytest
 import yaml
+from typer.main import get_command
+
+from salesforecast.api.main import create_app
+from salesforecast.cli import app
+from salesforecast.settings import Settings, variable
 
 ROOT = Path(__file__).parent.parent
 NBS = ROOT / "nbs"
@@ -67,7 +72,7 @@ def test_the_configuration_has_only_keys_that_quarto_knows(tmp_path: Path) -> No
 def test_the_sidebar_names_every_page_once() -> None:
     found = list(listed(quarto()["website"]["sidebar"]["contents"]))
     assert len(found) == len(set(found))
-    assert sorted(found) == sorted(name(page) for page in PAGES if page.parts[-2] != "runs")
+    assert sorted(found) == sorted(map(name, PAGES))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -129,3 +134,43 @@ def test_pages_are_prepared_and_load_nothing_from_elsewhere(tmp_path: Path) -> N
             if "data" in output
         )
         assert not re.search(r"<(script|link|img)[^>]+(src|href)=.https?:", html), path.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_a_notebook_names_its_kernel_and_nothing_else(page: Path) -> None:
+    kernel = {"display_name": "python3", "language": "python", "name": "python3"}
+    assert json.loads(page.read_text(encoding="utf-8"))["metadata"] == {"kernelspec": kernel}
+
+
+def test_the_readme_is_the_home_page() -> None:
+    """`make readme` makes it; its links lead into nbs/."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    home = "\n\n".join(text for text, _ in cells(NBS / "index.ipynb", "markdown"))
+    inside = r"\]\((images|tutorials|how-to|explanations|reference)/"
+    assert readme.split() == re.sub(inside, r"](nbs/\1/", home).split()
+    for target in LINK.findall(readme):
+        assert re.match(r"[a-z]+:|#", target) or (ROOT / target).exists(), f"{target} is not there"
+
+
+def shown(page: str) -> str:
+    """What the cells of a page of the reference print."""
+    return "\n".join(
+        "".join(output["data"].get("text/markdown", ""))
+        for _, cell in cells(NBS / "reference" / page, "code")
+        for output in cell["outputs"]
+        if "data" in output
+    )
+
+
+def test_the_reference_names_every_setting_command_and_endpoint() -> None:
+    """The pages are made from the program; a program that has grown wants them executed anew."""
+    told = shown("settings.ipynb")
+    assert [name for name in Settings.model_fields if f"`{variable(name)}`" not in told] == []
+    told, click = shown("cli.ipynb"), get_command(app)
+    below = {name: getattr(command, "commands", {}) for name, command in click.commands.items()}
+    words = [f"{name} {inner}" for name, group in below.items() for inner in group]
+    words += [name for name, group in below.items() if not group]
+    assert [word for word in words if f"## `salesforecast {word}`" not in told] == []
+    told, document = shown("api.ipynb"), create_app().api_doc
+    assert [path for path in document["paths"] if f" {path}`" not in told] == []
+    assert [name for name in document["components"]["schemas"] if f"### {name}\n" not in told] == []

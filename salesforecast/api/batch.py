@@ -137,7 +137,9 @@ def predict_file(
         rows = prediction_rows(table, mapping, predictor.needed)
         found = predict_rows(predictor, rows)
         if as_csv:
-            write_csv_rows(with_predictions(rows, found), out, header=counted.rows == 0)
+            cells = with_predictions(rows, found).drop(columns="problem", errors="ignore")
+            cells["problem"] = rows.problems.to_numpy()
+            write_csv_rows(cells, out, header=counted.rows == 0)
         else:
             out.write(json_rows(found, rows))
         counted.rows += len(found)

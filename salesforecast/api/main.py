@@ -7,9 +7,9 @@ __all__ = ['log', 'HANDLERS', 'OPEN', 'ADMIN', 'JSON_BODY', 'UPLOAD', 'LEVELS', 
            'FORECAST', 'ABOUT', 'DESCRIPTION', 'app', 'Service', 'BadInput', 'service', 'served', 'answer', 'read_json',
            'error_answer', 'said', 'on_http_error', 'on_validation_error', 'on_failure', 'needs_key', 'check_key',
            'admit', 'see_off', 'columns_of', 'check_rows', 'row_warnings', 'predicted', 'predict', 'predict_batch_json',
-           'predict_batch_csv', 'uploaded_file', 'sent', 'forecast_sarima', 'shap_values', 'contributions', 'status',
-           'livez', 'readyz', 'model_info', 'reload_model', 'history', 'backtest', 'metrics', 'describe_file',
-           'create_app']
+           'predict_batch_csv', 'uploaded_file', 'sent', 'forecast_sarima', 'forecast', 'shap_values', 'contributions',
+           'status', 'livez', 'readyz', 'model_info', 'reload_model', 'history', 'backtest', 'sample', 'metrics',
+           'describe_file', 'create_app']
 
 # %% ../../nbs/api/36_main.ipynb #65c995fa
 import logging
@@ -33,13 +33,16 @@ from werkzeug.exceptions import HTTPException
 from .. import __version__
 from . import observe
 from .batch import predict_file
+from .demand import NotThere, demand_answer
 from .model_loader import ModelStore, NotLoaded, Served, store
-from .reports import backtest_rows, history_rows
+from .reports import backtest_rows, history_rows, sample_rows
 from salesforecast.api.schemas import (
     BacktestOutput,
     BatchPredictionInput,
     BatchPredictionOutput,
     BatchSarimaForecastOutput,
+    DemandInput,
+    DemandOutput,
     ErrorDetail,
     ErrorOutput,
     FilePredictionOutput,
@@ -50,6 +53,8 @@ from salesforecast.api.schemas import (
     PredictionInput,
     PredictionOutput,
     ReloadOutput,
+    SampleOutput,
+    SampleQuery,
     SarimaForecastInput,
     SHAPInput,
     SHAPOutput,
@@ -203,6 +208,7 @@ HANDLERS: dict[type[Exception], Callable[[Any], Response]] = {
     HTTPException: on_http_error,
     BadInput: lambda error: error_answer(400, str(error), error.errors),
     UserError: lambda error: error_answer(400, str(error)),
+    NotThere: lambda error: error_answer(404, str(error)),
     NotLoaded: lambda error: error_answer(503, str(error)),
     TimeoutError: lambda error: error_answer(408, "The request took too long. Send less at a time."),
     Exception: on_failure,
@@ -211,7 +217,13 @@ HANDLERS: dict[type[Exception], Callable[[Any], Response]] = {
 # %% ../../nbs/api/36_main.ipynb #c97c6974
 OPEN = {"api.status", "api.livez", "api.readyz"}  # no key: load balancers ask these
 ADMIN = {"api.reload_model"}
-JSON_BODY = {"api.predict", "api.predict_batch_json", "api.forecast_sarima", "api.shap_values"}
+JSON_BODY = {
+    "api.predict",
+    "api.predict_batch_json",
+    "api.forecast",
+    "api.forecast_sarima",
+    "api.shap_values",
+}
 UPLOAD = {"api.predict_batch_csv"}
 
 
@@ -469,6 +481,15 @@ def forecast_sarima(body: SarimaForecastInput) -> Response:
     ]
     return answer({"forecasts": forecasts})
 
+# %% ../../nbs/api/36_main.ipynb #94ff827d
+@api.post("/forecast", tags=[FORECAST], security=SECURED, responses={200: DemandOutput, 404: ErrorOutput})
+def forecast(body: DemandInput) -> Response:
+    "Forecast revenue or units at every level, with a plan if there is one; 404 for what the served version does not hold."
+    version = served()
+    found = demand_answer(version.demand, body, version.bundle.manifest["mapping"]["currency"])
+    observe.PREDICTIONS.labels(request.path).inc(len(found["forecasts"]))
+    return answer(found)
+
 # %% ../../nbs/api/36_main.ipynb #91077c38
 @api.post("/shap_values", tags=[PREDICT], security=SECURED, responses={200: SHAPOutput})
 def shap_values(body: SHAPInput) -> Response:
@@ -591,7 +612,7 @@ def history(query: HistoryQuery) -> Response:
     return answer(
         {
             "first_date": data["first"],
-            "last_date": data["last"],
+            "last_date": version.bundle.manifest.get("updated", data)["last"],
             "currency": version.bundle.manifest["mapping"]["currency"],
             "rows": history_rows(version.segments, query),
         }
@@ -605,6 +626,16 @@ def backtest() -> Response:
     rows = backtest_rows(found)
     horizon = max(row["lead_days"] for row in rows)
     return answer({"horizon": horizon, "windows": found["cutoff"].nunique(), "rows": rows})
+
+
+@api.get("/sample", tags=[PREDICT], security=SECURED, responses={200: SampleOutput, 404: ErrorOutput})
+def sample(query: SampleQuery) -> Response:
+    "Past transactions of the test period with what they brought, to compare with and to explain."
+    version = served()
+    if version.sample is None:
+        abort(404, f"Version {version.bundle.version} has no sample of past transactions. Train again.")
+    currency = version.bundle.manifest["mapping"]["currency"]
+    return answer({"currency": currency, "rows": sample_rows(version.sample, query.limit)})
 
 
 @api.get("/metrics", tags=[ABOUT], security=SECURED, responses={200: {"content": {"text/plain": {}}}})

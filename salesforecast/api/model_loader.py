@@ -34,6 +34,7 @@ from salesforecast.bundle import (
     load_bundle,
     versions,
 )
+from ..demand_state import DemandState, load_demand
 from ..explain import Explainer
 from ..feature_engineering import SEGMENT, TOTAL
 from ..forecasting import SarimaState
@@ -53,6 +54,8 @@ class Served:
     predictor: Predictor
     segments: pd.DataFrame  # daily sums by category and region
     backtest: pd.DataFrame  # forecasts of the training's backtest beside what happened
+    sample: pd.DataFrame | None = None  # sales of the test period; versions of before have none
+    demand: dict[tuple[str, str], DemandState] = field(default_factory=dict)  # by target and frequency
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -152,8 +155,14 @@ def load_served(
         check_preprocessor(bundle, preprocessor_path)
     for name in bundle.manifest["files"]:
         bundle.open(name)
+    sample = _table(bundle, "sample") if "sample.parquet" in bundle.manifest["files"] else None
+    demand = [load_demand(bundle.open(name)) for name in matching(bundle.manifest["files"], "demand-*.npz")]
     served = Served(
-        Predictor(bundle), segments=_table(bundle, "segments"), backtest=_table(bundle, "backtest")
+        Predictor(bundle),
+        _table(bundle, "segments"),
+        _table(bundle, "backtest"),
+        sample,
+        {(state.panel.target, state.frequency): state for state in demand},
     )
     try_out(served)
     return served

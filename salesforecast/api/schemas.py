@@ -7,8 +7,10 @@ __all__ = ['Units', 'Price', 'Text', 'FIRST_DAY', 'LAST_DAY', 'Day', 'One', 'Man
            'PredictionOutput', 'BatchPredictionInput', 'BatchPredictionOutput', 'ErrorDetail', 'FilePrediction',
            'FilePredictionOutput', 'SarimaForecastInput', 'SarimaForecastOutput', 'BatchSarimaForecastOutput',
            'SHAPInput', 'Contributions', 'SHAPOutput', 'StatusOutput', 'LiveOutput', 'ModelInfoOutput', 'ReloadOutput',
-           'HistoryQuery', 'HistoryRow', 'HistoryOutput', 'BacktestRow', 'BacktestOutput', 'ErrorOutput', 'shortened',
-           'error_details', 'told']
+           'HistoryQuery', 'HistoryRow', 'HistoryOutput', 'SampleQuery', 'SampleRow', 'SampleOutput', 'BacktestRow',
+           'BacktestOutput', 'PlanRow', 'OrderInput', 'DemandInput', 'DemandRow', 'PastRow', 'DemandSum', 'OrderRow',
+           'LeadRow', 'ChampionRow', 'DemandChoices', 'DemandOutput', 'ErrorOutput', 'shortened', 'error_details',
+           'told']
 
 # %% ../../nbs/api/30_schemas.ipynb #5041312b
 from datetime import date, datetime
@@ -300,6 +302,31 @@ class HistoryOutput(BaseModel):
     rows: list[HistoryRow]
 
 
+class SampleQuery(BaseModel):
+    "How much of the sample is asked for."
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(500, ge=1, le=500, description="transactions at most")
+
+
+class SampleRow(BaseModel):
+    "A past transaction, as predictions take it, with what it brought."
+
+    transaction: PredictionInput
+    revenue: float
+    predicted_revenue: float = Field(
+        description="by a model that was trained on what came before the test period"
+    )
+
+
+class SampleOutput(BaseModel):
+    "Transactions of the test period in random order."
+
+    currency: str
+    rows: list[SampleRow]
+
+
 class BacktestRow(BaseModel):
     "How far forecasts of one model missed, that many days ahead."
 
@@ -319,6 +346,159 @@ class BacktestOutput(BaseModel):
     horizon: int
     windows: int
     rows: list[BacktestRow]
+
+# %% ../../nbs/api/30_schemas.ipynb #9086e402
+class PlanRow(BaseModel):
+    "A promotion, price, event or closure to come; further fields, such as Region, say for which series."
+
+    model_config = ConfigDict(extra="allow")
+
+    start: Day
+    end: Day = Field(description="last day, inclusive")
+    discount: float | None = Field(None, ge=0, lt=1, description="share of the price, such as 0.2")
+    price: float | None = Field(None, gt=0, description="of one piece")
+    promotion: Text | None = Field(None, description="as the past names it")
+    event: Text | None = Field(None, description="as the past names it")
+    closed: bool | None = Field(None, description="the whole shop is closed")
+
+
+class OrderInput(BaseModel):
+    "How stock is filled."
+
+    model_config = ConfigDict(extra="forbid")
+
+    lead_time: int = Field(ge=0, le=366, description="days until an order comes")
+    review: int = Field(7, ge=1, le=366, description="days between orders")
+    service_level: float = Field(0.95, gt=0, lt=1, description="probability that the stock lasts")
+
+
+class DemandInput(BaseModel):
+    "Which series are forecast, how far, and with which plan."
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "target": "revenue",
+                "by": ["Region"],
+                "horizon": 14,
+                "levels": [80],
+                "plan": [{"start": "2026-12-24", "end": "2026-12-26", "closed": True}],
+            }
+        },
+    )
+
+    target: Literal["revenue", "units"] = "revenue"
+    freq: Literal["D", "W"] = Field("D", description="days or weeks")
+    by: list[Text] = Field(
+        [], max_length=20, description="levels such as `total` or `Category,Region`; all by default"
+    )
+    segments: dict[Text, list[Text]] = Field({}, description="only series of these cells, by column")
+    horizon: int | None = Field(None, ge=1, le=366, description="periods; as many as there are by default")
+    levels: list[Literal[50, 80, 95]] = Field([80, 95], description="confidence of the ranges, in percent")
+    plan: list[PlanRow] = Field([], max_length=1000, description="what is tried")
+    order: OrderInput | None = Field(None, description="asks for quantities to order, of units")
+    limit: int = Field(100, ge=1, le=1000, description="series at most, the largest first")
+    history: int = Field(
+        0, ge=0, le=56, description="periods before the forecast that are told, 8 weeks at most"
+    )
+
+
+class DemandRow(BaseModel):
+    "A series in a period, which is named by its last day; the bounds are None where their level was not asked for."
+
+    unique_id: str
+    ds: str
+    yhat: float = Field(description="expected value; children add up to parents")
+    median: float
+    lo_50: float | None = None
+    hi_50: float | None = None
+    lo_80: float | None = None
+    hi_80: float | None = None
+    lo_95: float | None = None
+    hi_95: float | None = None
+    revenue: float | None = Field(None, description="of forecast units, at expected prices")
+
+
+class PastRow(BaseModel):
+    "What a series sold in a period."
+
+    unique_id: str
+    ds: str
+    y: float
+
+
+class DemandSum(BaseModel):
+    "A series over all periods; the range is its own, since bounds of days do not add up."
+
+    unique_id: str
+    level: str
+    yhat: float
+    median: float
+    lo_50: float | None = None
+    hi_50: float | None = None
+    lo_80: float | None = None
+    hi_80: float | None = None
+    lo_95: float | None = None
+    hi_95: float | None = None
+
+
+class OrderRow(BaseModel):
+    "Stock of a series that lasts over lead time and review with the service level."
+
+    unique_id: str
+    expected: float
+    order_up_to: float
+    safety_stock: float
+
+
+class LeadRow(BaseModel):
+    "How far forecasts missed in the rehearsal, from that period ahead on, for a week."
+
+    level: str
+    ahead: int
+    wape: float | None
+    bias: float | None
+
+
+class ChampionRow(BaseModel):
+    "What forecasts a level; the error against seasonal naive is below 0 where it is smaller, with a 95% range."
+
+    level: str
+    model: str
+    wape: float | None
+    against_naive: float | None
+    low: float | None
+    high: float | None
+    bias: float | None
+
+
+class DemandChoices(BaseModel):
+    "What may be asked."
+
+    targets: list[str]
+    freq: list[str] = Field(description="of this target")
+    levels: list[str]
+    horizon: int
+    segments: dict[str, list[str]] = Field(description="cells by column, a thousand at most")
+
+
+class DemandOutput(BaseModel):
+    "Coherent forecasts with their ranges, and how they came about."
+
+    target: str
+    currency: str
+    first_date: str
+    last_date: str
+    series: int = Field(description="that fit, of which the largest are given")
+    forecasts: list[DemandRow]
+    sums: list[DemandSum]
+    orders: list[OrderRow] = []
+    history: list[PastRow] = []
+    accuracy: list[LeadRow]
+    champions: list[ChampionRow]
+    choices: DemandChoices
+    notes: list[str]
 
 # %% ../../nbs/api/30_schemas.ipynb #0611e468
 class ErrorOutput(BaseModel):

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SCOPES', 'LINE', 'LOCAL_NAMES', 'PROXIED', 'BOUND', 'DOCS_POLICY', 'HEADERS', 'DOCS_HEADERS', 'ApiKey', 'hashed',
-           'new_key', 'parse_keys', 'read_keys', 'is_loopback', 'listens_on_loopback', 'is_local', 'given_key']
+           'new_key', 'parse_keys', 'read_keys', 'is_loopback', 'check_free', 'listens_on_loopback', 'is_local',
+           'given_key']
 
 # %% ../../nbs/api/32_security.ipynb #b514ae0f
 import hashlib
@@ -90,6 +91,23 @@ def is_loopback(address: str) -> bool:
         return address == "localhost" or ip_address(address).is_loopback
     except ValueError:
         return False
+
+
+def check_free(
+    host: str,
+    port: int,
+    settings: str,  # that choose another
+) -> None:
+    "Raise `UserError` for an address that cannot be listened on."
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise UserError(
+            f"{host}:{port} cannot be listened on: {error.strerror}. Choose another with --host and --port, or {settings}."
+        ) from None
 
 
 BOUND = "salesforecast.bound"  # where `salesforecast serve` listens; no request can set it

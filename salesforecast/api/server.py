@@ -22,7 +22,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .security import BOUND, is_loopback, read_keys
+from .security import BOUND, check_free, is_loopback, read_keys
 from ..bundle import load_bundle
 from ..settings import Settings, UserError
 
@@ -35,18 +35,7 @@ def check_address(how: Settings) -> None:
             "`salesforecast key NAME`, or listen on 127.0.0.1, or set SALESFORECAST_API_AUTH=off where something else "
             "guards the API."
         )
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(how.api_host, how.api_port, type=socket.SOCK_STREAM)[
-            0
-        ]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        raise UserError(
-            f"{how.api_host}:{how.api_port} cannot be listened on: {error.strerror}. Choose another with --host and "
-            "--port, or API_HOST and API_PORT."
-        ) from None
+    check_free(how.api_host, how.api_port, "API_HOST and API_PORT")
 
 
 def worker_count(how: Settings) -> int:
