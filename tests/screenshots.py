@@ -44,6 +44,10 @@ def forecast(page: Page, source: Path) -> None:
     """The next weeks."""
 
 
+def demand(page: Page, source: Path) -> None:
+    """Every level, and what to order."""
+
+
 def explain(page: Page, source: Path) -> None:
     """What the model goes by."""
 
@@ -53,6 +57,7 @@ STEPS = {
     "Predict one": predict_one,
     "Predict many": predict_many,
     "Forecast": forecast,
+    "Demand": demand,
     "Explain": explain,
     "Data": data,
 }
