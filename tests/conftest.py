@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,24 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     source = write_sales(generate_sales(rows=8_000, seed=3), folder / "sales.csv")
     training = train_models(source, models_dir=folder / "models", params=SMALL, track=False)
     return Trained(source, folder / "models", training)
+
+
+@contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[tuple[Path, Callable[[int], None]]]:
+    """A file system of so many bytes, and what gives it another size."""
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", f"size={size // 1024}k", "tmpfs", str(folder)]
+    mounted = subprocess.run(words, capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"a small tmpfs cannot be mounted here: {mounted.stderr.decode().strip()}")
+
+    def grow(size: int) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={size // 1024}k", str(folder)], check=True)
+
+    try:
+        yield folder, grow
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")

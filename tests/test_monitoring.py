@@ -1,5 +1,6 @@
 """Updating without training, monitoring, and alerts: real files, real processes, a real HTTP server."""
 
+import errno
 import json
 import logging
 import signal
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, small_disk
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
@@ -129,6 +130,20 @@ def test_a_kill_in_an_update_leaves_a_served_version(watched: Watched, tmp_path:
         repair(models)
         assert read_history(models)[-1]["to"] == current_version(models)
     assert killed >= 3
+
+
+def test_a_full_disk_in_an_update_leaves_what_is_served(watched: Watched, tmp_path: Path) -> None:
+    new = part(watched.sales, tmp_path / "new.csv", "2026-07-01", "2026-07-31")
+    size = sum(path.stat().st_size for path in watched.models.rglob("*") if path.is_file())
+    with small_disk(tmp_path / "small", int(1.5 * size)) as (small, grow):
+        models = copytree(watched.models, small / "models")
+        with pytest.raises(OSError) as full:
+            update_bundle(models, new)
+        assert full.value.errno == errno.ENOSPC
+        assert load_bundle(models).version == watched.version
+        grow(4 * size)
+        update_bundle(models, new)
+        assert str(load_bundle(models).sarima.last) == "2026-07-31"
 
 
 def test_the_state_after_an_update_is_that_of_filtering_the_whole_series(

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-from conftest import NEW, OLD, ROOT, SMALL, Trained
+from conftest import NEW, OLD, ROOT, SMALL, Trained, small_disk
 from test_api_server import free_port, serving
 from test_publishing import whole
 
@@ -220,33 +220,23 @@ def test_corrupted_new_data_leaves_what_is_served(
 def test_a_full_disk_leaves_what_is_served_and_the_next_run_succeeds(
     trained: Trained, tmp_path: Path
 ) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
     size = sum(path.stat().st_size for path in trained.training.path.iterdir())
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={int(1.5 * size) // 1024}k", "tmpfs", str(small)],
-        capture_output=True,
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"a small tmpfs cannot be mounted here: {mounted.stderr.decode().strip()}")
-    try:
-        manifest = {k: v for k, v in trained.training.manifest.items() if k != "files"}
+    manifest = {k: v for k, v in trained.training.manifest.items() if k != "files"}
 
-        def copy(folder: Path) -> None:
-            for name in trained.training.manifest["files"]:
-                shutil.copy(trained.training.path / name, folder)
+    def copy(folder: Path) -> None:
+        for name in trained.training.manifest["files"]:
+            shutil.copy(trained.training.path / name, folder)
 
+    with small_disk(tmp_path / "small", int(1.5 * size)) as (small, grow):
         publish(small, A, manifest, copy)
         with pytest.raises(OSError) as full:
             publish(small, B, manifest, copy)
         assert full.value.errno == errno.ENOSPC
         assert (whole(small), versions(small)) == (A, [A])
         assert not list(small.glob(".building*"))
-        subprocess.run(["mount", "-o", f"remount,size={4 * size // 1024}k", str(small)], check=True)
+        grow(4 * size)
         publish(small, C, manifest, copy)
         assert whole(small) == C
-    finally:
-        subprocess.run(["umount", str(small)], check=True)
 
 
 @contextmanager
