@@ -8,7 +8,9 @@ __all__ = ['Candidate', 'REMEMBERED', 'RECENT', 'TRAINING_ROWS', 'BLOCK', 'PARAM
            'fit_pooled', 'pooled', 'Kind', 'ets', 'available', 'alive', 'borrow', 'run_candidate']
 
 # %% ../nbs/lib/10b_candidates.ipynb #c60336bb
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -169,7 +171,16 @@ def fit_pooled(task: Task) -> Any:
     learnt = _regressed(task, chosen, slice(0, t))
     size = np.sqrt(np.maximum(panel.values[chosen], 0.0).mean(1))
     learnt["weight"] = (size / max(size.mean(), 1e-9) + 1e-6)[learnt["unique_id"]]
-    return model.fit(learnt, static_features=[], weight_col="weight")
+    with _without_lags():
+        return model.fit(learnt, static_features=[], weight_col="weight")
+
+
+@contextmanager
+def _without_lags() -> Iterator[None]:
+    "Young series lack lags: they are not learnt from, and are forecast without. mlforecast warns of that at each step."
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Found null values|The following series were dropped")
+        yield
 
 
 def pooled(task: Task, rows: np.ndarray) -> np.ndarray:
@@ -200,7 +211,8 @@ def _continued(task: Task, rows: np.ndarray) -> np.ndarray:
     "The fitted model's forecasts of these rows."
     t = len(task.panel.days)
     past, future = (_regressed(task, rows, when) for when in (slice(0, t), slice(t, t + task.horizon)))
-    found = task.pooled.predict(task.horizon, new_df=past.assign(weight=1.0), X_df=future)
+    with _without_lags():
+        found = task.pooled.predict(task.horizon, new_df=past.assign(weight=1.0), X_df=future)
     return found["XGBRegressor"].to_numpy(float).reshape(len(rows), -1) * task.scale[rows, None]
 
 # %% ../nbs/lib/10b_candidates.ipynb #dea28441
