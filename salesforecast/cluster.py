@@ -25,6 +25,9 @@ class Engine(Protocol):
     def map(self, function: Callable[..., Any], items: Iterable[tuple]) -> Iterator[Any]:
         "`function(*item)` for each item, in order."
 
+    def hold(self, function: Callable[..., Any], *args: Any) -> Any:
+        "`function(*args)`, to be put into items; it stays where it was made."
+
     def share(self, value: Any) -> Any:
         "A value that many items have in common, to be put into them."
 
@@ -37,6 +40,10 @@ class Here:
     def map(self, function: Callable[..., Any], items: Iterable[tuple]) -> Iterator[Any]:
         "`function(*item)` for each item, in order, when it is asked for."
         return (function(*item) for item in items)
+
+    def hold(self, function: Callable[..., Any], *args: Any) -> Any:
+        "`function(*args)`."
+        return function(*args)
 
     def share(self, value: Any) -> Any:
         "The value."
@@ -113,20 +120,20 @@ class Cluster(Connection):
 
     block = 200  # a few MB
 
-    def submit(self, function: Callable[..., Any], *args: Any) -> Any:
+    def hold(self, function: Callable[..., Any], *args: Any) -> Any:
         "The future of `function(*args)` on some worker, where the result stays; arguments may be futures."
         return self.client.submit(function, *args, pure=False, retries=RETRIES)
 
     def share(self, value: Any) -> Any:
         "The future of a value that many items have in common: it is sent once, and survives its worker."
-        return self.submit(_same, value)
+        return self.hold(_same, value)
 
     def map(self, function: Callable[..., Any], items: Iterable[tuple]) -> Iterator[Any]:
         "`function(*item)` for each item, in order; raises as `result` does."
         waiting: deque[Any] = deque()
         try:
             for item in items:
-                waiting.append(self.submit(function, *item))
+                waiting.append(self.hold(function, *item))
                 while len(waiting) >= IN_FLIGHT * max(self.threads(), 1):
                     yield self.result(waiting.popleft())
             while waiting:

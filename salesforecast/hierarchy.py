@@ -19,6 +19,7 @@ from scipy import sparse
 from .data import SalesData
 from .feature_engineering import aggregate_daily_revenue, unfinished_last_day
 from .forecasting import closed_weekdays, weekday_of
+from .partitions import ROWS
 from .schema import near
 from .settings import UserError
 
@@ -195,7 +196,8 @@ def summing_matrix(
 
 def _sums(code: np.ndarray, period: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     "Sums of values by series and period."
-    return np.bincount(code * shape[1] + period, values, shape[0] * shape[1]).reshape(shape)
+    sums = np.bincount(code * shape[1] + period, values, shape[0] * shape[1]).reshape(shape)
+    return np.round(sums, 6)  # the same in whatever order they were added
 
 # %% ../nbs/lib/10_hierarchy.ipynb #8a688fc8
 def make_panel(
@@ -278,7 +280,8 @@ def _panel(
 def _groups(frame: pd.DataFrame, code: np.ndarray) -> np.ndarray:
     "The category that most rows of each finest series have."
     pairs = pd.DataFrame({"code": code, "category": level_cells(frame, ["Category"])["Category"].to_numpy()})
-    counts = pd.crosstab(pairs["code"], pairs["category"])
+    pairs["rows"] = frame[ROWS].to_numpy() if ROWS in frame else 1
+    counts = pairs.pivot_table("rows", "code", "category", "sum", fill_value=0)
     return counts.idxmax(axis=1).to_numpy(object)
 
 
