@@ -2,12 +2,16 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from clusters import Processes, dask_processes
+from conftest import SMALL
 
 from salesforecast.cluster import Cluster, connect
 from salesforecast.data import SalesData, read_sales
@@ -15,6 +19,7 @@ from salesforecast.demand import fit_demand, forecast_demand
 from salesforecast.hierarchy import make_panel, parse_levels
 from salesforecast.settings import UserError
 from salesforecast.synthetic import generate_sales
+from salesforecast.train import Training, train_models
 
 ROWS = 8_000
 
@@ -113,3 +118,43 @@ def test_a_cluster_that_is_gone_is_said(tmp_path: Path) -> None:
         threading.Timer(1.0, own.kill_worker).start()
         with pytest.raises(UserError, match="All workers have left"):
             list(cluster.map(time.sleep, [(1.0,)] * 20))
+
+
+def test_the_command_forecasts_on_the_cluster_as_here(
+    processes: Processes, folder: Path, tmp_path: Path, run_command: Callable[..., CompletedProcess[str]]
+) -> None:
+    words = ("forecast", folder, "--by", "Category", "--target", "units", "--freq", "W", "--horizon", 4)
+    there = ("--engine", "dask", "--scheduler", processes.address)
+    for name, more in (("here", ()), ("there", there)):
+        done = run_command(*words, "--out", tmp_path / f"{name}.parquet", *more)
+        assert done.returncode == 0, done.stderr
+    here, there = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("here", "there"))
+    pd.testing.assert_frame_equal(there, here, rtol=1e-9)
+
+
+def wape(training: Training) -> float:
+    """The error of XGBoost in the test period."""
+    return float(training.manifest["metrics"]["transactional"]["xgboost"]["wape"])
+
+
+def trained_on(cluster: Cluster, folder: Path, models: Path, **options: Any) -> Training:
+    """A training on the cluster."""
+    return train_models(folder, models_dir=models, params=SMALL, track=False, cluster=cluster, **options)
+
+
+def test_training_is_that_of_one_machine(cluster: Cluster, folder: Path, tmp_path: Path) -> None:
+    here = train_models(folder, models_dir=tmp_path / "here", params=SMALL, track=False)
+    there = trained_on(cluster, folder, tmp_path / "there", processed_dir=tmp_path)
+    assert abs(wape(there) - wape(here)) < 0.005
+    known, found = here.manifest, there.manifest
+    for name in ("feature_names", "scale", "mapping", "sarima", "split"):
+        assert found[name] == known[name], name
+    for name in ("fingerprint", "rows", "first", "last"):
+        assert found["data"][name] == known["data"][name], name
+    forest = [manifest["metrics"]["transactional"]["random_forest"] for manifest in (known, found)]
+    assert forest[0] == pytest.approx(forest[1])
+    np.testing.assert_allclose(
+        there.forecast["predicted_revenue"], here.forecast["predicted_revenue"], rtol=1e-6
+    )
+    assert set(found["files"]) == set(known["files"])
+    assert (tmp_path / "PreparedSalesData.csv").exists()
