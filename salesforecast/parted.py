@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .cluster import Cluster
+from .cluster import Cluster, watched
 from salesforecast.data_preprocessing import (
     NUMBERS,
     Prepared,
@@ -206,21 +206,18 @@ class PartedFit:
         self, params: Mapping[str, Any], filled: list[tuple[Any, tuple[int, float]]], features: int
     ) -> Any:
         "The booster."
-        xgb, array, delayed = (
-            require("xgboost.dask", "dask"),
-            require("dask.array", "dask"),
-            require("dask", "dask").delayed,
-        )
-        blocks = [
-            array.from_delayed(delayed(table), (size[0], features + 2), "float32") for table, size in filled
-        ]
-        data = array.concatenate(blocks)
+        xgb, array, dask = (require(name, "dask") for name in ("xgboost.dask", "dask.array", "dask"))
+        shapes = [(table, (size[0], features + 2)) for table, size in filled]
+        blocks = [array.from_delayed(dask.delayed(table), shape, "float32") for table, shape in shapes]
+        data, client = array.concatenate(blocks), self.cluster.client
         mean = sum(size[1] for _, size in filled) / sum(size[0] for _, size in filled)
-        client = self.cluster.client
-        matrix = xgb.DaskDMatrix(
-            client, data[:, :features], data[:, features], weight=data[:, features + 1] / mean
-        )
-        return xgb.train(client, *_native(params, matrix))["booster"]
+        inputs, share, weight = data[:, :features], data[:, features], data[:, features + 1] / mean
+
+        def grow() -> Any:
+            matrix = xgb.DaskDMatrix(client, inputs, share, weight=weight)
+            return xgb.train(client, *_native(params, matrix))["booster"]
+
+        return watched(self.cluster, grow)
 
 
 def _native(params: Mapping[str, Any], matrix: Any) -> tuple[dict[str, Any], Any, int]:

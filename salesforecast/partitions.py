@@ -58,7 +58,7 @@ class Part:
         "Its cells; raises `UserError` where the file cannot be read."
         try:
             return frame_table(self.fragment.to_table(schema=self.schema), self.first)
-        except (OSError, pa.ArrowInvalid) as error:
+        except (OSError, pa.ArrowException) as error:
             raise UserError(
                 f"{self.fragment.path} cannot be read: {error}. Every worker has to see the files under the same path"
             ) from None
@@ -89,7 +89,7 @@ def parquet_parts(
     try:
         dataset = pq.ParquetDataset(path)
         return list(_cut(dataset.fragments, dataset.schema, rows))
-    except (pa.ArrowInvalid, OSError) as error:
+    except (OSError, pa.ArrowException) as error:
         raise UserError(f"{path} is no Parquet file: {error}") from None
 
 

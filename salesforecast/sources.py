@@ -382,7 +382,7 @@ def read_parquet(path: Path) -> Table:
 
     try:
         table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path} is no Parquet file: {error}") from None
     return frame_table(table)
 
