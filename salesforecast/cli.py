@@ -274,22 +274,14 @@ OutOption = Annotated[
 FEW_ROWS = 10_000  # that come here where only sums are wanted
 
 
-def _summed_sales(
-    source: str,
-    mapping: Any,
-    by: str | None,
-    cluster: Any,
-    table: str | None = None,
-    query: str | None = None,
-    **options: Any,
-) -> Any:
+def _summed_sales(source: str, mapping: Any, by: str | None, cluster: Any, **options: Any) -> Any:
     "The sales; those of Parquet on a cluster are summed there by the columns of these levels."
     from salesforecast.data import read_sales
     from salesforecast.hierarchy import level_columns, parse_levels
     from salesforecast.partitions import is_parquet, read_parts
 
     if cluster is None or not is_parquet(source):
-        return read_sales(source, mapping, table=table, query=query, **options)
+        return read_sales(source, mapping, **options)
     parted = read_parts(source, mapping, cluster, rows_here=FEW_ROWS, **options)
     return parted.sums(level_columns(parted.sample, parse_levels(by or "")))
 

@@ -332,6 +332,8 @@ def read_parts(
     mapping: Mapping | None,  # how a foreign export becomes canonical
     engine: Engine,  # where the parts are read
     *,
+    table: str | None = None,  # of a database, which cannot be read in parts
+    query: str | None = None,  # likewise
     max_quarantined_share: float | None = None,  # wins over the mapping's
     now: pd.Timestamp | None = None,  # rows after this day are refused; today by default
     part_rows: int = PART_ROWS,
@@ -339,6 +341,8 @@ def read_parts(
     progress: Progress = no_progress,
 ) -> PartedSales:
     "Read and check sales in parts; raises `UserError` as `read_sales` does."
+    if table or query:
+        raise UserError("On a cluster, sales are read from Parquet; --table and --query are for a database.")
     parts, mapping = parquet_parts(source, part_rows), mapping or Mapping()
     if not parts:
         raise UserError(f"{source} has no row")

@@ -803,14 +803,9 @@ def _rows_there(
     mapping: ColumnMapping | None,
     test_start: date | str | None,
     progress: Progress,
-    *,
-    table: str | None = None,
-    query: str | None = None,
     **read_options: Any,
 ) -> Rows:
     "The rows in parts on the workers, and a sample here."
-    if table or query:
-        raise UserError("On a cluster, sales are read from Parquet: --table and --query are for a database")
     parted = read_parts(source, mapping, cluster, progress=part_of(progress, 0.0, 0.7), **read_options)
     prepared = prepare_parts(parted, test_start, part_of(progress, 0.7, 1.0))
     fit = PartedFit(cluster, parted, prepared.history)
