@@ -200,7 +200,6 @@ class About:
     used: set[str]  # source columns
     columns: tuple[str, ...]  # of the source
     computed: bool
-    day_first: bool | None
     days: np.ndarray  # with accepted rows, datetime64[D]
     distinct: dict[str, set[str]]
     revenue: float
@@ -238,7 +237,6 @@ def check_part(part: Part, rules: Rules, repeated: np.ndarray) -> Checked:
         used={*personal, *(column for columns in parsed.used.values() for column in columns)},
         columns=columns,
         computed=parsed.computed,
-        day_first=parsed.day_first,
         days=count_days(frame["Transaction_Date"].to_numpy())[0],
         distinct={str(name): set(texts[name].dropna().unique()) for name in texts},
         revenue=float(frame["Revenue"].sum()),
