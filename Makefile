@@ -37,7 +37,7 @@ $(VENV)/.run: $(UV) requirements.lock settings.ini setup.py
 
 $(VENV)/.dev: $(UV) requirements.lock settings.ini setup.py
 	@echo "Installing the locked dependencies, with those of the tests, into $(VENV) …"
-	$(INSTALL) '.[train,serve,dashboard,mlops,dev]'
+	$(INSTALL) '.[train,serve,dashboard,mlops,dask,dev]'
 	touch $@ $(VENV)/.run
 
 install: $(VENV)/.run ## Install what training and predicting need

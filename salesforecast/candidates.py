@@ -4,20 +4,23 @@
 
 # %% auto #0
 __all__ = ['Candidate', 'REMEMBERED', 'RECENT', 'TRAINING_ROWS', 'BLOCK', 'PARAMS', 'ANY', 'CANDIDATES', 'BASELINE', 'YOUNG',
-           'OWN_DAYS', 'QUIET', 'Task', 'make_task', 'statistical', 'seasonal_naive', 'year_ago', 'sarima',
-           'fit_pooled', 'pooled', 'Kind', 'ets', 'available', 'alive', 'borrow', 'run_candidate']
+           'OWN_DAYS', 'QUIET', 'Job', 'Task', 'make_task', 'statistical', 'seasonal_naive', 'year_ago', 'sarima',
+           'fit_pooled', 'pooled', 'Kind', 'ets', 'available', 'alive', 'borrow', 'run_candidate', 'run_candidates']
 
 # %% ../nbs/lib/10b_candidates.ipynb #c60336bb
 import warnings
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from .cluster import HERE, Engine
 from .effects import Effects, Facts, estimate_effects
 from .forecasting import LEAST_PERIODS, fit_sarima
 from .hierarchy import Panel, long_frame
@@ -48,6 +51,25 @@ class Task:
     def pooled(self) -> Any:
         "The model over all series, fitted once for all levels."
         return fit_pooled(self)
+
+    def part(self, rows: np.ndarray) -> "Task":
+        "The task of these rows alone, with all that a candidate looks at; it has no levels, and no pooled model."
+        panel, effects = self.panel, self.effects
+        no_price, moved = np.empty((0, 0)), effects.moved
+        alone = replace(
+            panel, ids=panel.ids[rows], values=panel.values[rows], level=panel.level[rows], price=no_price
+        )
+        own = replace(
+            effects,
+            clean=effects.clean[rows],
+            future=effects.future[rows],
+            moved=moved if len(moved) == 1 else moved[rows],
+            responses=effects.responses[:0],
+            usual_price=effects.usual_price[:0],
+        )
+        return Task(
+            replace(alone, summing=panel.summing[rows], keys=panel.keys[:0]), own, self.horizon, self.facts
+        )
 
 
 def make_task(panel: Panel, horizon: int, facts: Facts) -> Task:
@@ -309,6 +331,47 @@ def borrow(task: Task, rows: np.ndarray, found: np.ndarray) -> np.ndarray:
 # %% ../nbs/lib/10b_candidates.ipynb #3d123e30
 def run_candidate(name: str, task: Task, rows: np.ndarray) -> np.ndarray:
     "Forecasts of a candidate for these rows of the panel, with all effects; never negative, 0 when closed. Shape (rows, horizon)."
-    usual = np.maximum(np.nan_to_num(CANDIDATES[name].forecast(task, rows)), 0.0)
+    return _finished(name, task, rows, _usual(name, task, rows))
+
+
+def _usual(name: str, task: Task, rows: np.ndarray, pooled_model: Any = None) -> np.ndarray:
+    "What the candidate itself says; a part of a task is given the model that was fitted to the whole."
+    if pooled_model is not None:
+        vars(task)["pooled"] = pooled_model
+    return np.maximum(np.nan_to_num(CANDIDATES[name].forecast(task, rows)), 0.0)
+
+
+def _finished(name: str, task: Task, rows: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    "What it says, with what neither statistics nor trees know."
     usual = borrow(task, rows, usual) if name != BASELINE else usual
     return usual * task.effects.future[rows] * alive(task.panel.values[rows], task.panel.step, task.horizon)
+
+# %% ../nbs/lib/10b_candidates.ipynb #ddd497bb
+Job = tuple[str, Task, np.ndarray]  # candidate, task, rows of the panel
+
+
+def run_candidates(jobs: Iterable[Job], engine: Engine = HERE) -> Iterator[np.ndarray]:
+    "`run_candidate` of each job, in order; the next job is asked for when the engine is ready for it."
+    begun: deque[tuple[Job, int]] = deque()
+
+    def blocks() -> Iterator[tuple]:
+        for name, task, rows in jobs:
+            parts = _blocks(name, task, rows, engine)
+            begun.append(((name, task, rows), len(range(0, len(rows), engine.block)) or 1))
+            yield from parts
+
+    found = engine.map(_usual, blocks())
+    for first in found:
+        job, count = begun.popleft()
+        yield _finished(*job, np.concatenate([first, *islice(found, count - 1)]))
+
+
+def _blocks(name: str, task: Task, rows: np.ndarray, engine: Engine) -> Iterator[tuple]:
+    "Arguments of `_usual` by block of rows."
+    if engine is HERE:
+        yield name, task, rows
+        return
+    model = engine.share(task.pooled) if name == "pooled" else None
+    for start in range(0, max(len(rows), 1), engine.block):
+        block = rows[start : start + engine.block]
+        yield name, task.part(block), np.arange(len(block)), model

@@ -7,13 +7,14 @@ __all__ = ['SAMPLE', 'ORIGINS', 'TRUST', 'SHARPNESS', 'HEDGED', 'rehearsal_origi
            'log_ratio', 'series_weights', 'against_naive', 'options', 'choose', 'champion_forecast']
 
 # %% ../nbs/lib/10c_champion.ipynb #58c7720d
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from .candidates import BASELINE, Task, available, make_task, run_candidate
+from .candidates import BASELINE, Job, Task, available, make_task, run_candidates
+from .cluster import HERE, Engine
 from .effects import Facts
 from .evaluate import ratio
 from .hierarchy import Panel
@@ -61,18 +62,25 @@ def rehearse(
     origins: Sequence[int],  # periods before each
     asked: tuple[str, ...] = (),  # candidates; all by default
     progress: Progress = no_progress,
+    engine: Engine = HERE,
 ) -> list[Rehearsal]:
     "Every candidate from every origin, by level."
     rng = np.random.default_rng(0)
     every = [panel.rows(i) for i in range(len(panel.levels))]
     rows = [np.sort(rng.permutation(found)[:SAMPLE]) for found in every]
     names = [available(len(found), origins[0], panel.step, asked) for found in every]
+
+    def jobs() -> Iterator[Job]:
+        for i, count in enumerate(origins):
+            progress(i / len(origins), f"rehearsing: origin {i + 1} of {len(origins)}")
+            task = make_task(panel.rehearsed(count), horizon, facts)
+            yield from ((name, task, chosen) for level, chosen in enumerate(rows) for name in names[level])
+
+    found = run_candidates(jobs(), engine)
     forecasts: list[list[np.ndarray]] = [[] for _ in rows]
-    for i, count in enumerate(origins):
-        progress(i / len(origins), f"rehearsing: origin {i + 1} of {len(origins)}")
-        task = make_task(panel.rehearsed(count), horizon, facts)
-        for level, chosen in enumerate(rows):
-            forecasts[level].append(np.stack([run_candidate(name, task, chosen) for name in names[level]]))
+    for _ in origins:
+        for level, candidates in enumerate(names):
+            forecasts[level].append(np.stack([next(found) for _ in candidates]))
     actual = np.stack([panel.values[:, count : count + horizon] for count in origins])
     return [
         Rehearsal(chosen, tuple(names[i]), np.stack(forecasts[i], 1), actual[:, chosen])
@@ -222,14 +230,16 @@ def _half_naive(
     return (choice[0] + naive[0]) / 2, (choice[1] + naive[1]) / 2
 
 
-def champion_forecast(champions: Sequence[Champion], task: Task) -> np.ndarray:
+def champion_forecast(champions: Sequence[Champion], task: Task, engine: Engine = HERE) -> np.ndarray:
     "Forecasts of all series by their levels' champions, shape (n, horizon)."
     found = np.zeros((len(task.panel.ids), task.horizon))
+    jobs, shares = [], []
     for i, champion in enumerate(champions):
         rows = task.panel.rows(i)
         for name, weights in zip(champion.candidates, champion.weights, strict=True):
-            used = rows if len(weights) == 1 else rows[weights > 0]
             if weights.any():
-                share = weights[0] if len(weights) == 1 else weights[weights > 0][:, None]
-                found[used] += share * run_candidate(name, task, used)
+                jobs.append((name, task, rows if len(weights) == 1 else rows[weights > 0]))
+                shares.append(weights[0] if len(weights) == 1 else weights[weights > 0][:, None])
+    for (_, _, used), share, forecasts in zip(jobs, shares, run_candidates(jobs, engine), strict=True):
+        found[used] += share * forecasts
     return found

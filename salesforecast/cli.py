@@ -4,17 +4,19 @@
 
 # %% auto #0
 __all__ = ['app', 'models_app', 'Source', 'MappingOption', 'ModelsDir', 'TableOption', 'QueryOption', 'GateMode', 'Limit',
-           'REFUSED', 'ByOption', 'TargetOption', 'FreqOption', 'PlanOption', 'HorizonOption', 'OutOption',
-           'override_app', 'OverrideTarget', 'OverrideFreq', 'Why', 'pipeline_app', 'root', 'generate', 'validate',
-           'train', 'backtest', 'forecast', 'order', 'override_add', 'override_list', 'override_remove',
-           'override_judge', 'predict', 'update', 'monitor', 'models_list', 'models_show', 'models_promote',
-           'models_publish', 'models_rollback', 'models_history', 'pipeline_preprocess', 'pipeline_aggregate',
-           'pipeline_train', 'pipeline_evaluate', 'run', 'schedule', 'serve', 'dashboard', 'up', 'key', 'main']
+           'EngineOption', 'SchedulerOption', 'REFUSED', 'ByOption', 'TargetOption', 'FreqOption', 'PlanOption',
+           'HorizonOption', 'OutOption', 'FEW_ROWS', 'override_app', 'OverrideTarget', 'OverrideFreq', 'Why',
+           'pipeline_app', 'root', 'generate', 'validate', 'train', 'backtest', 'forecast', 'order', 'override_add',
+           'override_list', 'override_remove', 'override_judge', 'predict', 'update', 'monitor', 'models_list',
+           'models_show', 'models_promote', 'models_publish', 'models_rollback', 'models_history',
+           'pipeline_preprocess', 'pipeline_aggregate', 'pipeline_train', 'pipeline_evaluate', 'run', 'schedule',
+           'serve', 'dashboard', 'up', 'key', 'main']
 
 # %% ../nbs/lib/50_cli.ipynb #5d6c02be
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -62,6 +64,16 @@ Limit = Annotated[
 ]
 
 
+EngineOption = Annotated[
+    Literal["pandas", "dask"],
+    typer.Option("--engine", help="pandas: on this machine; dask: on the workers of a cluster"),
+]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option("--scheduler", help="of the cluster, such as tcp://host:8786 [DASK_SCHEDULER]"),
+]
+
+
 @app.callback(invoke_without_command=True)
 def root(
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
@@ -77,6 +89,20 @@ def _mapping(path: Path | None) -> Any:
     from salesforecast.schema import load_mapping
 
     return load_mapping(path) if path else None
+
+
+@contextmanager
+def _cluster(engine: str, scheduler: str | None) -> Iterator[Any]:
+    "The cluster that is asked for; None for this machine."
+    if engine == "pandas":
+        if scheduler:
+            raise UserError(f"--scheduler {scheduler} is of a cluster. Use it with --engine dask.")
+        yield None
+        return
+    from salesforecast.cluster import connect
+
+    with connect(scheduler or "") as cluster:
+        yield cluster
 
 
 def _day(text: str, option: str) -> date:
@@ -176,17 +202,20 @@ def train(
     reports_dir: Annotated[Path | None, typer.Option("--reports-dir", help="plots [reports]")] = None,
     track: Annotated[bool, typer.Option(help="record the training in MLflow")] = True,
     gate: GateMode = None,
+    engine: EngineOption = "pandas",
+    scheduler: SchedulerOption = None,
 ) -> None:
     "Train and evaluate the models, and serve them if the gate lets them pass; ends with 3 where it does not."
     from salesforecast.promotion import retrain
     from salesforecast.terminal import forecast_table, output, paths_table, progress_bar, version_report
     from salesforecast.train import load_params
 
-    with progress_bar("starting") as report:
+    with _cluster(engine, scheduler) as cluster, progress_bar("starting") as report:
         outcome = retrain(
             source,
             _mapping(mapping),
             models_dir=models_dir,
+            cluster=cluster,
             test_start=_day(test_start, "--test-start") if test_start else None,
             params=load_params(params),
             processed_dir=processed_dir or settings().data_dir / "processed",
@@ -242,6 +271,21 @@ OutOption = Annotated[
 ]
 
 
+FEW_ROWS = 10_000  # that come here where only sums are wanted
+
+
+def _summed_sales(source: str, mapping: Any, by: str | None, cluster: Any, **options: Any) -> Any:
+    "The sales; those of Parquet on a cluster are summed there by the columns of these levels."
+    from salesforecast.data import read_sales
+    from salesforecast.hierarchy import level_columns, parse_levels
+    from salesforecast.partitions import is_parquet, read_parts
+
+    if cluster is None or not is_parquet(source):
+        return read_sales(source, mapping, **options)
+    parted = read_parts(source, mapping, cluster, rows_here=FEW_ROWS, **options)
+    return parted.sums(level_columns(parted.sample, parse_levels(by or "")))
+
+
 def _panel_and_facts(
     sales: Any, by: str | None, target: str, freq: str | None, plan: Path | None
 ) -> tuple[Any, Any]:
@@ -283,20 +327,28 @@ def backtest(
     table: TableOption = None,
     query: QueryOption = None,
     max_quarantined_share: Limit = None,
+    engine: EngineOption = "pandas",
+    scheduler: SchedulerOption = None,
 ) -> None:
     "Forecast the last weeks again and again from what was known then; print which model did best."
-    from salesforecast.data import read_sales, write_table
+    from salesforecast.data import write_table
     from salesforecast.settings import part_of
     from salesforecast.terminal import DAILY_COLUMNS, messages, metrics_table, output, progress_bar
     from salesforecast.train import backtest_daily
 
-    with progress_bar("reading and checking sales") as report:
-        sales = read_sales(
-            source, _mapping(mapping), table=table, query=query, max_quarantined_share=max_quarantined_share
+    with _cluster(engine, scheduler) as cluster, progress_bar("reading and checking sales") as report:
+        sales = _summed_sales(
+            source,
+            _mapping(mapping),
+            by,
+            cluster,
+            table=table,
+            query=query,
+            max_quarantined_share=max_quarantined_share,
         )
         if by or freq or plan or target != "revenue":
             found = _backtest_levels(
-                sales, horizon, windows, (by, target, freq, plan), part_of(report, 0.1, 1.0)
+                sales, horizon, windows, (by, target, freq, plan), cluster, part_of(report, 0.1, 1.0)
             )
         else:
             found, metrics = backtest_daily(sales, horizon, windows, part_of(report, 0.1, 1.0))
@@ -311,12 +363,15 @@ def backtest(
         messages.print(f"{len(found):,} forecasts written to {_shown(out)}", markup=False)
 
 # %% ../nbs/lib/50_cli.ipynb #e5259e3c
-def _backtest_levels(sales: Any, horizon: int, windows: int, asked: tuple[Any, ...], report: Any) -> Any:
+def _backtest_levels(
+    sales: Any, horizon: int, windows: int, asked: tuple[Any, ...], cluster: Any, report: Any
+) -> Any:
     "The champions' backtest."
+    from salesforecast.cluster import HERE
     from salesforecast.demand import backtest_demand
 
     panel, facts = _panel_and_facts(sales, *asked)
-    return backtest_demand(panel, horizon, windows, facts, progress=report)
+    return backtest_demand(panel, horizon, windows, facts, progress=report, engine=cluster or HERE)
 
 
 def _print_accuracy(found: Any) -> None:
@@ -352,52 +407,63 @@ def forecast(
     mapping: MappingOption = None,
     out: OutOption = None,
     models_dir: ModelsDir = None,
+    engine: EngineOption = "pandas",
+    scheduler: SchedulerOption = None,
 ) -> None:
     "Forecast daily revenue with the served model, or revenue or units at every level."
     if (start is None) != (end is None):
         raise UserError("--start and --end belong together. Give both, or --horizon.")
     if start and end:
-        if source or by or freq or plan or target != "revenue":
+        if source or by or freq or plan or target != "revenue" or engine != "pandas":
             raise UserError(
                 "--start and --end are for the served model of daily revenue. With levels, give --horizon."
             )
         _forecast_days(start, end, out, models_dir)
     else:
-        found = _forecast_levels(source, mapping, models_dir, horizon, (by, target, freq, plan))
+        asked, place = (by, target, freq, plan), (engine, scheduler)
+        found = _forecast_levels(source, mapping, models_dir, horizon, asked, place)
         found = _with_overrides(found) if overrides else found
         if not _write(found.frame(), out, "forecast"):
             _print_forecast(found)
 
 # %% ../nbs/lib/50_cli.ipynb #6c9fda9c
-def _demand_sales(source: str | None, mapping: Path | None, models_dir: Path | None) -> Any:
+def _demand_sales(
+    source: str | None, mapping: Path | None, models_dir: Path | None, by: str | None, cluster: Any
+) -> Any:
     "The sales to forecast: the source's, else those that the served version was trained on."
     from salesforecast.bundle import load_bundle
-    from salesforecast.data import read_sales
     from salesforecast.schema import Mapping
 
     if source:
-        return read_sales(source, _mapping(mapping))
+        return _summed_sales(source, _mapping(mapping), by, cluster)
     manifest = load_bundle(models_dir or settings().model_dir).manifest
     trained_on = str(manifest["data"]["source"])
     if ":***@" in trained_on or ("://" not in trained_on and not Path(trained_on).exists()):
         raise UserError(
             f"The served version was trained on {trained_on}, which cannot be read from here. Name the sales: salesforecast forecast SOURCE …"
         )
-    return read_sales(trained_on, _mapping(mapping) or Mapping(**manifest["mapping"]))
+    return _summed_sales(trained_on, _mapping(mapping) or Mapping(**manifest["mapping"]), by, cluster)
 
 
 def _forecast_levels(
-    source: str | None, mapping: Path | None, models_dir: Path | None, horizon: int, asked: tuple[Any, ...]
+    source: str | None,
+    mapping: Path | None,
+    models_dir: Path | None,
+    horizon: int,
+    asked: tuple[Any, ...],
+    place: tuple[str, str | None],  # engine and scheduler
 ) -> Any:
     "Forecasts of all levels."
+    from salesforecast.cluster import HERE
     from salesforecast.demand import fit_demand, forecast_demand
     from salesforecast.settings import part_of
     from salesforecast.terminal import messages, progress_bar
 
-    with progress_bar("reading and checking sales") as report:
-        panel, facts = _panel_and_facts(_demand_sales(source, mapping, models_dir), *asked)
-        model = fit_demand(panel, horizon, facts, progress=part_of(report, 0.1, 0.9))
-        found = forecast_demand(model, horizon, facts)
+    with _cluster(*place) as cluster, progress_bar("reading and checking sales") as report:
+        sales, engine = _demand_sales(source, mapping, models_dir, asked[0], cluster), cluster or HERE
+        panel, facts = _panel_and_facts(sales, *asked)
+        model = fit_demand(panel, horizon, facts, progress=part_of(report, 0.1, 0.9), engine=engine)
+        found = forecast_demand(model, horizon, facts, engine=engine)
     for note in found.notes:
         messages.print(f"{note}.", markup=False)
     return found
@@ -463,6 +529,8 @@ def order(
     plan: PlanOption = None,
     mapping: MappingOption = None,
     out: OutOption = None,
+    engine: EngineOption = "pandas",
+    scheduler: SchedulerOption = None,
 ) -> None:
     "How far to fill the stock of each series so that it lasts until the next order comes."
     from salesforecast.demand import order_table
@@ -470,7 +538,7 @@ def order(
 
     days = lead_time + review
     horizon = -(-days // 7) if freq == "W" else days
-    found = _forecast_levels(source, mapping, None, horizon, (by, "units", freq, plan))
+    found = _forecast_levels(source, mapping, None, horizon, (by, "units", freq, plan), (engine, scheduler))
     held = _stock(stock) if stock else None
     orders = order_table(found, lead_time=lead_time, review=review, service_level=service_level, stock=held)
     if not _write(orders, out, "orders"):

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['LIKELY', 'DUPLICATE', 'FAR_DATE', 'FAR_DAYS', 'FAR_SHARE', 'FEW_ROWS', 'HINTS', 'ParsedRows', 'column_expressions',
-           'parse_rows', 'line_problems', 'row_problems', 'repeated_rows', 'far_dates', 'DataReport', 'reason_summary',
-           'hints_for', 'guess_frequency', 'describe', 'report_view', 'personal_columns', 'pseudonymise',
-           'fitting_mapping', 'SalesData', 'read_sales', 'find_problems', 'PredictionRows', 'read_rows',
-           'prediction_rows', 'write_quarantine', 'read_table', 'write_table']
+           'parse_rows', 'held_columns', 'line_problems', 'row_problems', 'repeated_rows', 'far_dates', 'count_days',
+           'far_days', 'DataReport', 'reason_summary', 'hints_for', 'guess_frequency', 'describe', 'report_view',
+           'personal_columns', 'pseudonymise', 'fitting_mapping', 'SalesData', 'read_sales', 'find_problems',
+           'usable_days', 'check_share', 'sorted_out', 'check_left', 'PredictionRows', 'read_rows', 'prediction_rows',
+           'write_quarantine', 'read_table', 'write_table']
 
 # %% ../nbs/lib/03_data.ipynb #5c397956
 import hashlib
@@ -108,6 +109,7 @@ def parse_rows(
     mapping: Mapping,
     lenient: bool = False,  # columns that the source lacks are left out
     only: Collection[str] | None = None,  # columns of interest; all by default
+    holding: Collection[str] = (),  # columns that count as there, though every row may be empty
 ) -> ParsedRows:
     "Canonical columns of a source's rows; raises `UserError` for a mapping that does not fit."
     columns, values = Columns(cells, mapping.read), {}
@@ -131,7 +133,7 @@ def parse_rows(
         values[name], found.bad[name] = parsed.data, parsed.bad
         found.used[name] = []
     if not lenient:
-        _drop_empty(values, found)
+        _drop_empty(values, found, holding)
         _require(values, columns.names, mapping)
     if "Revenue" not in values and {"Units_Sold", "Unit_Price"} <= values.keys():
         with np.errstate(invalid="ignore"):  # an infinite price is refused later
@@ -142,11 +144,15 @@ def parse_rows(
     return found
 
 # %% ../nbs/lib/03_data.ipynb #6b0fbca3
-def _drop_empty(values: dict[str, Any], found: ParsedRows) -> None:
+def held_columns(values: dict[str, Any], bad: dict[str, np.ndarray]) -> set[str]:
+    "The columns that hold anything, be it wrong."
+    return {name for name, column in values.items() if not pd.isna(column).all() or bad[name].any()}
+
+
+def _drop_empty(values: dict[str, Any], found: ParsedRows, holding: Collection[str]) -> None:
     "Remove columns that hold nothing."
-    for name in [
-        name for name, column in values.items() if pd.isna(column).all() and not found.bad[name].any()
-    ]:
+    held = held_columns(values, found.bad).union(holding)
+    for name in [name for name in values if name not in held]:
         found.notes.append(f"{name} is empty in every row; it counts as absent")
         del values[name]
 
@@ -289,19 +295,33 @@ def far_dates(
     days: np.ndarray,  # datetime64, NaT where there is none
 ) -> np.ndarray:
     "Where a date is far from nearly all others."
-    known = ~np.isnat(days)
-    far = np.zeros(len(days), bool)
-    if known.sum() < FEW_ROWS:
-        return far
-    offset = (days[known] - days[known].min()).astype("timedelta64[D]").astype(int)
-    rows = np.bincount(offset)  # of each day
+    return np.isin(days.astype("datetime64[D]"), far_days(*count_days(days)))
+
+
+def count_days(
+    days: np.ndarray,  # datetime64, NaT where there is none
+) -> tuple[np.ndarray, np.ndarray]:
+    "The days that occur, datetime64[D], ascending; and the rows of each."
+    known = days[~np.isnat(days)].astype("datetime64[D]")
+    if not len(known):
+        return known, np.empty(0, int)
+    first = known.min()
+    rows = np.bincount((known - first).astype(int))
     there = np.flatnonzero(rows)
-    period = np.cumsum(np.diff(there, prepend=0) > FAR_DAYS)
+    return first + there, rows[there]
+
+
+def far_days(
+    days: np.ndarray,  # that occur, datetime64[D], ascending
+    rows: np.ndarray,  # of each
+) -> np.ndarray:
+    "The days that are far from nearly all others."
+    if rows.sum() < FEW_ROWS:
+        return days[:0]
+    period = np.cumsum(np.diff(days, prepend=days[:1]).astype(int) > FAR_DAYS)
     alone = np.bincount(period) == 1
-    alone |= np.bincount(period, rows[there]) <= max(FAR_SHARE * known.sum(), 1)
-    if not alone.all():
-        far[known] = np.isin(offset, there[alone[period]])
-    return far
+    alone |= np.bincount(period, rows) <= max(FAR_SHARE * rows.sum(), 1)
+    return days[alone[period]] if not alone.all() else days[:0]
 
 # %% ../nbs/lib/03_data.ipynb #b3da97a1
 @dataclass
@@ -448,9 +468,13 @@ def _days_without_sale(days: np.ndarray, mapping: Mapping) -> int:
     return int((~open_days.isin(pd.to_datetime(days))).sum())
 
 
-def describe(frame: pd.DataFrame, mapping: Mapping) -> dict[str, Any]:
+def describe(
+    frame: pd.DataFrame,  # accepted rows
+    mapping: Mapping,
+    days: np.ndarray | None = None,  # that occur; those of the frame by default
+) -> dict[str, Any]:
     "What the accepted rows are like."
-    days = np.unique(frame["Transaction_Date"].to_numpy("datetime64[D]"))
+    days = np.unique(frame["Transaction_Date"].to_numpy("datetime64[D]")) if days is None else days
     frequency, empty = guess_frequency(days), _days_without_sale(days, mapping)
     texts = frame.select_dtypes("category")
     return {
@@ -609,7 +633,7 @@ def read_sales(
     bad = np.zeros(len(loaded.cells), bool)
     bad[problems["position"]] = True
     limit = mapping.max_quarantined_share if max_quarantined_share is None else max_quarantined_share
-    _check_share(shown(source), int(bad.sum()), len(bad), limit, reasons)
+    check_share(shown(source), int(bad.sum()), len(bad), limit, reasons)
     return _sales(shown(source), loaded, parsed, mapping, problems, bad, reasons, kept, personal)
 
 # %% ../nbs/lib/03_data.ipynb #fa5f3f97
@@ -618,29 +642,37 @@ def find_problems(
     parsed: ParsedRows,
     mapping: Mapping,
     now: pd.Timestamp,
+    repeats: np.ndarray | None = None,  # positions of repeated rows; found among these rows by default
+    far: np.ndarray | None = None,  # far days; likewise
 ) -> tuple[pd.DataFrame, int]:
     "All problems (`position`, `reason`), and the number of equal rows that are kept."
     lines = line_problems(loaded)
     rows = row_problems(parsed, now, mapping.min_realised_share)
     rows = rows[~rows["position"].isin(lines["position"])]
-    far = _far_rows(parsed, rows) if mapping.far_dates == "quarantine" else np.empty(0, int)
-    repeated = np.setdiff1d(np.flatnonzero(repeated_rows(loaded.cells)), lines["position"])
+    days = usable_days(parsed, rows)
+    far = far_days(*count_days(days)) if far is None else far
+    far_rows = np.flatnonzero(np.isin(days, far)) if mapping.far_dates == "quarantine" else np.empty(0, int)
+    repeats = np.flatnonzero(repeated_rows(loaded.cells)) if repeats is None else repeats
+    repeated = np.setdiff1d(repeats, lines["position"])
     refuse = mapping.duplicates == "quarantine" or (
         mapping.duplicates == "auto" and "Transaction_ID" in parsed.frame
     )
-    found = [lines, rows, _reasons(np.setdiff1d(far, lines["position"]), FAR_DATE)]
+    found = [lines, rows, _reasons(np.setdiff1d(far_rows, lines["position"]), FAR_DATE)]
     found += [_reasons(repeated, DUPLICATE)] if refuse else []
     return pd.concat(found, ignore_index=True).astype({"position": int}), 0 if refuse else len(repeated)
 
 
-def _far_rows(parsed: ParsedRows, rows: pd.DataFrame) -> np.ndarray:
-    "Positions of far dates among those that are not refused already."
-    days = parsed.frame["Transaction_Date"].to_numpy().copy()
+def usable_days(
+    parsed: ParsedRows,
+    rows: pd.DataFrame,  # problems, as `row_problems` gives them
+) -> np.ndarray:
+    "The day of each row, datetime64[D]; NaT where its date is refused."
+    days = parsed.frame["Transaction_Date"].to_numpy().astype("datetime64[D]")
     days[rows.loc[rows["reason"].str.startswith("Transaction_Date"), "position"]] = np.datetime64("NaT")
-    return np.flatnonzero(far_dates(days))
+    return days
 
 # %% ../nbs/lib/03_data.ipynb #0a62c324
-def _check_share(source: str, bad: int, rows: int, limit: float, reasons: dict[str, dict[str, Any]]) -> None:
+def check_share(source: str, bad: int, rows: int, limit: float, reasons: dict[str, dict[str, Any]]) -> None:
     "Stop where too many rows are bad."
     if bad <= limit * rows and bad < rows:
         return
@@ -674,23 +706,8 @@ def _sales(
     personal: set[str],  # source columns
 ) -> SalesData:
     "Valid rows, quarantine and report."
-    frame = parsed.frame[~bad] if bad.any() else parsed.frame
-    returned = frame[frame["is_return"]]
-    if mapping.returns.effect == "exclude":
-        frame = frame[~frame["is_return"]]
-    if frame.empty:
-        raise UserError(
-            f"{source}: no sale is left; all {len(returned):,} valid rows are returns. See returns in the mapping"
-        )
-    quarantine = loaded.cells[bad].copy()
-    if mapping.pseudonymise:
-        frame = frame.assign(
-            **{name: pseudonymise(frame[name]) for name in mapping.personal if name in frame}
-        )
-        quarantine = quarantine.assign(**{name: pseudonymise(quarantine[name]) for name in personal})
-    joined = problems.groupby("position")["reason"].agg("; ".join)
-    quarantine.insert(0, "row", quarantine.index)
-    quarantine["reason"] = joined.reindex(np.flatnonzero(bad)).to_numpy(object)
+    frame, returned, quarantine = sorted_out(loaded, parsed, mapping, problems, bad, personal)
+    check_left(source, len(frame), len(returned))
     used = {*personal, *(column for columns in parsed.used.values() for column in columns)}
     about = describe(frame, mapping)
     about["warnings"] = [*loaded.notes, *parsed.notes, *about["warnings"]]
@@ -711,6 +728,39 @@ def _sales(
     if parsed.day_first is not None:
         mapping = mapping.model_copy(update={"day_first": parsed.day_first})
     return SalesData(frame, quarantine.reset_index(drop=True), report, mapping, parsed.computed)
+
+
+def sorted_out(
+    loaded: Table,
+    parsed: ParsedRows,
+    mapping: Mapping,
+    problems: pd.DataFrame,  # position, reason
+    bad: np.ndarray,  # where a row has any
+    personal: set[str],  # source columns
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    "The accepted rows, the returns among the valid rows, and the quarantine."
+    frame = parsed.frame[~bad] if bad.any() else parsed.frame
+    returned = frame[frame["is_return"]]
+    if mapping.returns.effect == "exclude":
+        frame = frame[~frame["is_return"]]
+    quarantine = loaded.cells[bad].copy()
+    if mapping.pseudonymise:
+        frame = frame.assign(
+            **{name: pseudonymise(frame[name]) for name in mapping.personal if name in frame}
+        )
+        quarantine = quarantine.assign(**{name: pseudonymise(quarantine[name]) for name in personal})
+    joined = problems.groupby("position")["reason"].agg("; ".join)
+    quarantine.insert(0, "row", quarantine.index)
+    quarantine["reason"] = joined.reindex(np.flatnonzero(bad)).to_numpy(object)
+    return frame, returned, quarantine
+
+
+def check_left(source: str, rows: int, returns: int) -> None:
+    "Raise `UserError` where no row is left."
+    if rows == 0:
+        raise UserError(
+            f"{source}: no sale is left; all {returns:,} valid rows are returns. See returns in the mapping"
+        )
 
 # %% ../nbs/lib/03_data.ipynb #41f277b0
 @dataclass

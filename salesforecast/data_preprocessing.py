@@ -6,14 +6,16 @@
 __all__ = ['TEST_MONTHS', 'FULL_HISTORY_MONTHS', 'SHORT_HISTORY_SHARE', 'FORMAT', 'MAX_ONE_HOT', 'NUMBERS', 'HOLIDAY_YEARS_AHEAD',
            'CHUNK', 'LARGEST', 'Memory', 'MOST_REMEMBERED', 'MODEL_TEXT', 'HISTORY_FILE', 'test_start_day',
            'scale_kind', 'row_scale', 'frame_columns', 'take', 'fit_preprocessor', 'scaled_columns', 'one_hot_columns',
-           'number_columns', 'context_columns', 'model_inputs', 'Prepared', 'model_columns', 'prepare', 'daily_revenue',
-           'preprocess_data', 'prepared_frame', 'save_daily', 'save_processed', 'save_preprocessor',
-           'load_preprocessor']
+           'number_columns', 'context_columns', 'model_inputs', 'Whole', 'Prepared', 'model_columns', 'prepare',
+           'split_anew', 'daily_revenue', 'row_codes', 'fingerprint', 'segments', 'join_segments', 'preprocess_data',
+           'prepared_frame', 'save_daily', 'save_processed', 'save_preprocessor', 'load_preprocessor']
 
 # %% ../nbs/lib/06_data_preprocessing.ipynb #ca262347
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,7 @@ from salesforecast.feature_engineering import (
     unfinished_last_day,
     with_segment,
 )
+from .partitions import join_frames
 from .schema import Mapping as ColumnMapping
 from .settings import UserError, replacing
 
@@ -268,6 +271,18 @@ MODEL_TEXT = ("Category", "Region", "Product_ID")
 
 
 @dataclass(frozen=True)
+class Whole:
+    "What is known of all rows, where those at hand may be a sample of them."
+
+    rows: int
+    days: np.ndarray  # with sales, datetime64[D], ascending
+    sales: np.ndarray  # rows of sales of each
+    fingerprint: str
+    segments: pd.DataFrame  # as `segments` gives them
+    preprocessor: dict[str, Any] | None = None  # fitted on all rows, those of the test period too
+
+
+@dataclass(frozen=True)
 class Prepared:
     "Checked sales, split by time, with the preprocessor fitted on the first part."
 
@@ -280,6 +295,22 @@ class Prepared:
     preprocessor: dict[str, Any]
     daily: pd.Series  # revenue per day or week, without an unfinished last day
     unfinished: pd.Timestamp | None  # the day that was left out of `daily`
+    whole: Whole | None = None  # of sales that were read in parts
+
+    @cached_property
+    def about(self) -> Whole:
+        "What is told of all rows."
+        if self.whole:
+            return self.whole
+        frame = self.sales.frame
+        days, sales = np.unique(self.columns["Transaction_Date"], return_counts=True)
+        code = fingerprint([row_codes(frame)], frame.columns)
+        return Whole(len(frame), days, sales, code, segments(frame))
+
+    @property
+    def sampled(self) -> bool:
+        "Whether the rows at hand are a sample."
+        return self.whole is not None and self.whole.rows > len(self.sales.frame)
 
     @property
     def train(self) -> np.ndarray:
@@ -324,6 +355,19 @@ def prepare(
     )
 
 # %% ../nbs/lib/06_data_preprocessing.ipynb #7d79ab6c
+def split_anew(
+    prepared: Prepared,
+    test_start: np.datetime64,  # first day of another test period
+) -> Prepared:
+    "The same sales with another split; history and daily revenue are those of all rows, and stay."
+    before = prepared.columns["Transaction_Date"] < test_start
+    if not before.any():
+        raise UserError(f"There is no sale before {test_start}, the first day of the test period.")
+    fitted_on, holidays = take(prepared.columns, before), prepared.sales.mapping.holidays
+    preprocessor = fit_preprocessor(fitted_on, *model_columns(prepared.sales), holidays)
+    return replace(prepared, test_start=test_start, preprocessor=preprocessor)
+
+
 def daily_revenue(sales: SalesData) -> tuple[pd.Series, pd.Timestamp | None]:
     "Revenue per day (or week) of these sales, and the unfinished last day that was left out, if any."
     frame, unfinished = sales.frame, None
@@ -332,6 +376,46 @@ def daily_revenue(sales: SalesData) -> tuple[pd.Series, pd.Timestamp | None]:
         if unfinished is not None:
             frame = frame[frame["Transaction_Date"] < unfinished]
     return aggregate_daily_revenue(frame, frequency=sales.mapping.frequency), unfinished
+
+# %% ../nbs/lib/06_data_preprocessing.ipynb #d0e0105b
+def row_codes(
+    frame: pd.DataFrame,  # checked rows
+) -> np.ndarray:
+    "A number of 64 bits for each row, shape (n,)."
+    return pd.util.hash_pandas_object(frame, index=False).to_numpy()
+
+
+def fingerprint(
+    codes: Iterable[np.ndarray],  # `row_codes` of the parts in order
+    columns: Iterable[str],  # of the frame
+) -> str:
+    "A digest of checked rows: equal data, equal fingerprint."
+    digest = hashlib.sha256()
+    for part in codes:
+        digest.update(part.tobytes())
+    digest.update(",".join(columns).encode())
+    return digest.hexdigest()[:16]
+
+
+def segments(
+    frame: pd.DataFrame,  # checked sales
+) -> pd.DataFrame:
+    "Daily revenue, units and transactions by category and region, long format, for charts."
+    by = [name for name in ("Category", "Region") if name in frame]
+    rows = pd.DataFrame(
+        {"ds": frame["Transaction_Date"].dt.normalize(), **{name: frame[name] for name in by}}
+    )
+    rows["revenue"] = frame["Revenue"]
+    rows["units"] = frame.get("Units_Sold", 1.0)
+    rows["transactions"] = (~frame["is_return"]).astype("int64")
+    return join_segments([rows])
+
+
+def join_segments(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    "The sums of several parts, as `segments` gives them."
+    rows = join_frames(parts)
+    by = [name for name in rows if name not in ("revenue", "units", "transactions")]
+    return rows.groupby(by, observed=True, dropna=False).sum().reset_index()
 
 # %% ../nbs/lib/06_data_preprocessing.ipynb #943c7e0d
 def preprocess_data(

@@ -24,6 +24,7 @@ from salesforecast.champion import (
     rehearsal_origins,
     rehearse,
 )
+from .cluster import HERE, Engine
 from .effects import MOVED, Effects, Facts
 from .evaluate import coverage, ratio, rolling_cutoffs
 from .hierarchy import Panel, long_frame
@@ -40,6 +41,7 @@ def champions_past(
     rehearsals: Sequence[Rehearsal],
     champions: Sequence[Champion],
     progress: Progress = no_progress,
+    engine: Engine = HERE,
 ) -> np.ndarray:
     "The champions' forecasts of all series from each origin, shape (origins, n, horizon)."
     found = np.zeros((len(origins), len(panel.ids), horizon))
@@ -50,7 +52,8 @@ def champions_past(
         again = [champion if sampled[i] else _silent(champion) for i, champion in enumerate(champions)]
         for i, count in enumerate(origins):
             progress(i / len(origins), f"champions: origin {i + 1} of {len(origins)}")
-            forecasts = champion_forecast(again, make_task(panel.rehearsed(count), horizon, facts))
+            task = make_task(panel.rehearsed(count), horizon, facts)
+            forecasts = champion_forecast(again, task, engine)
             again_rows = np.isin(panel.level, np.flatnonzero(sampled))
             found[i, again_rows] = forecasts[again_rows]
     return found
@@ -90,6 +93,7 @@ def fit_demand(
     candidates: tuple[str, ...] = (),  # all by default
     origins: int = ORIGINS,
     progress: Progress = no_progress,
+    engine: Engine = HERE,  # where the series are worked on
 ) -> DemandModel:
     "Rehearse the candidates, choose the champions, weigh the reconciliation and calibrate the ranges."
     if horizon < 1:
@@ -97,14 +101,13 @@ def fit_demand(
     facts = facts or Facts()
     counts, rehearsed = rehearsal_origins(len(panel.days), horizon, panel.step, origins)
     first = part_of(progress, 0.0, 0.6)
-    rehearsals = rehearse(panel, rehearsed, facts, counts, candidates, first)
+    rehearsals = rehearse(panel, rehearsed, facts, counts, candidates, first, engine)
     champions = tuple(
         choose(done, panel.levels[i], len(done.rows) == len(panel.rows(i)))
         for i, done in enumerate(rehearsals)
     )
-    past = champions_past(
-        panel, rehearsed, facts, counts, rehearsals, champions, part_of(progress, 0.6, 0.85)
-    )
+    again = part_of(progress, 0.6, 0.85)
+    past = champions_past(panel, rehearsed, facts, counts, rehearsals, champions, again, engine)
     actual = np.stack([panel.values[:, count : count + rehearsed] for count in counts])
     progress(0.85, "reconciling, calibrating ranges")
     coherent, keeps, grown = rehearse_reconciliation(panel.summing, past, actual)
@@ -199,11 +202,13 @@ def forecast_demand(
     horizon: int = 28,  # periods
     facts: Facts | None = None,  # with the plan that is to be tried
     seed: int = 0,  # of the sample paths
+    engine: Engine = HERE,  # where the series are worked on
 ) -> DemandForecast:
     "Forecast from the panel's last period."
     panel = model.panel
     task = make_task(panel, horizon, facts or Facts())
-    yhat = reconcile(panel.summing, base := champion_forecast(model.champions, task), model.errors)
+    base = champion_forecast(model.champions, task, engine)
+    yhat = reconcile(panel.summing, base, model.errors)
     yhat = keep_total(panel.summing, yhat, base[0]) if model.keeps_total else yhat
     return _with_ranges(model, task.effects, yhat, (*model.notes, *task.effects.notes), seed)
 
@@ -235,14 +240,15 @@ def backtest_demand(
     *,
     candidates: tuple[str, ...] = (),
     progress: Progress = no_progress,
+    engine: Engine = HERE,  # where the series are worked on
 ) -> pd.DataFrame:
     "unique_id, ds, cutoff, level, ahead, y, naive, yhat, median and bounds, from every cutoff."
     facts, found = facts or Facts(), []
     least = 2 * max(panel.season if panel.step == 1 else 8, 7)
     for i, count in enumerate(counts := rolling_cutoffs(len(panel.days), horizon, windows, least)):
         past, done = panel.until(count), part_of(progress, i / len(counts), (i + 1) / len(counts))
-        model = fit_demand(past, horizon, facts, candidates=candidates, progress=done)
-        made = forecast_demand(model, horizon, facts)
+        model = fit_demand(past, horizon, facts, candidates=candidates, progress=done, engine=engine)
+        made = forecast_demand(model, horizon, facts, engine=engine)
         naive = run_candidate(BASELINE, make_task(past, horizon, facts), np.arange(len(panel.ids)))
         window = made.frame().drop(columns="revenue", errors="ignore")
         window.insert(2, "cutoff", pd.Timestamp(past.days[-1]))

@@ -7,10 +7,11 @@ __all__ = ['Days', 'SEASONS', 'TIME_FEATURES', 'EARLY_END', 'TOTAL', 'UNIT', 'ME
            'LEVEL_FEATURES', 'TOTAL_FEATURES', 'YEAR', 'holiday_dates', 'iso_week', 'time_features', 'days_of',
            'add_time_features', 'unfinished_last_day', 'aggregate_daily_revenue', 'Level', 'encode', 'History',
            'build_history', 'with_segment', 'level_feature_names', 'level_features', 'history_features',
-           'extend_history', 'history_until', 'usual_price', 'add_lag_rolling_features', 'save_history', 'load_history']
+           'history_until', 'extend_history', 'join_histories', 'usual_price', 'add_lag_rolling_features',
+           'save_history', 'load_history']
 
 # %% ../nbs/lib/05_feature_engineering.ipynb #ecb5c0db
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -390,39 +391,6 @@ def history_features(
             out[full] = features[short][spread]
     return out
 
-# %% ../nbs/lib/05_feature_engineering.ipynb #433c14a9
-def extend_history(
-    history: History,
-    columns: Mapping[str, Any],  # rows of new days, as `build_history` takes them
-    list_revenue: np.ndarray,  # what their realised share refers to, shape (n,)
-    until: np.datetime64,  # the last day of `history` that is kept
-) -> History:
-    "The history up to `until`, with these rows added, none of which is before its first day."
-    n = len(list_revenue)
-    names = [name for name in history.levels if name != TOTAL]
-    blank = {name: pd.Series([None] * n, dtype=object) for name in names if name not in columns}
-    new = build_history(blank | dict(columns), list_revenue, names)
-    joined = History(history.first, max(until, new.last), {})
-    days = int((until - history.first).astype("int64")) + 1
-    for name, old in history.levels.items():
-        joined.levels[name] = _joined(old, history, days, new.levels[name], new, joined.span)
-    return joined
-
-
-def _joined(old: Level, before: History, days: int, new: Level, after: History, span: int) -> Level:
-    "The first `days` days of `old`, and all of `new`, with slots for `span` days."
-    keys = np.union1d(old.keys, new.keys)
-    slots, measures = [], []
-    for level, part in ((old, before), (new, after)):
-        code, day = np.divmod(level.slots, part.span)
-        keep = day < days if level is old else np.ones(len(day), bool)
-        day = day + (part.first - before.first).astype("int64")
-        slots.append((np.searchsorted(keys, level.keys)[code] * span + day)[keep])
-        measures.append(np.diff(level.sums, axis=1)[:, keep])
-    if not sum(map(len, slots)):
-        return Level(keys, np.empty(0, "int64"), old.sums[:, :1])
-    return Level(keys, *_cumulative(np.concatenate(slots), np.concatenate(measures, axis=1)))
-
 # %% ../nbs/lib/05_feature_engineering.ipynb #1c517ee3
 def history_until(
     history: History,
@@ -437,6 +405,45 @@ def history_until(
         slots = (code * known.span + day)[keep]
         known.levels[name] = Level(level.keys, slots, np.hstack([level.sums[:, :1], sums]))
     return known
+
+# %% ../nbs/lib/05_feature_engineering.ipynb #433c14a9
+def extend_history(
+    history: History,
+    columns: Mapping[str, Any],  # rows of new days, as `build_history` takes them
+    list_revenue: np.ndarray,  # what their realised share refers to, shape (n,)
+    until: np.datetime64,  # the last day of `history` that is kept
+) -> History:
+    "The history up to `until`, with these rows added, none of which is before its first day."
+    n = len(list_revenue)
+    names = [name for name in history.levels if name != TOTAL]
+    blank = {name: pd.Series([None] * n, dtype=object) for name in names if name not in columns}
+    new = build_history(blank | dict(columns), list_revenue, names)
+    return join_histories([history_until(history, until), new])
+
+
+def join_histories(
+    histories: Sequence[History],  # of the same levels, each with days and series of its own
+) -> History:
+    "The history of all their rows together."
+    first, last = min(part.first for part in histories), max(part.last for part in histories)
+    joined = History(first, last, {})
+    for name in histories[0].levels:
+        joined.levels[name] = _joined([(part, part.levels[name]) for part in histories], joined)
+    return joined
+
+
+def _joined(parts: Sequence[tuple[History, Level]], joined: History) -> Level:
+    "One level of all parts."
+    keys = np.unique(np.concatenate([level.keys for _, level in parts]))
+    slots, measures = [], []
+    for part, level in parts:
+        code, day = np.divmod(level.slots, part.span)
+        day = day + (part.first - joined.first).astype("int64")
+        slots.append(np.searchsorted(keys, level.keys)[code] * joined.span + day)
+        measures.append(np.diff(level.sums, axis=1))
+    if not sum(map(len, slots)):
+        return Level(keys, np.empty(0, "int64"), parts[0][1].sums[:, :1])
+    return Level(keys, *_cumulative(np.concatenate(slots), np.concatenate(measures, axis=1)))
 
 # %% ../nbs/lib/05_feature_engineering.ipynb #f0c83da4
 YEAR = 364  # days, whole weeks

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from .bundle import ModelBundle, load_bundle
-from .data_preprocessing import Prepared, frame_columns, prepare, row_scale
+from .data_preprocessing import Prepared, frame_columns, row_scale, split_anew
 from .evaluate import ratio
 from .feature_engineering import build_history
 from .forecasting import SarimaState, ahead, fit_sarima, to_revenue, update
@@ -133,9 +133,14 @@ def judge_served(
 ) -> Judged:
     "What the served version says of the rows after the split."
     parts = champion.preprocessor
-    everything = frame_columns(prepared.sales.frame.sort_values("Transaction_Date", kind="stable"))
-    scale = row_scale(parts["scale"], everything)
-    history = build_history(everything, scale, parts["history_levels"])
+    if not prepared.sampled:
+        everything = frame_columns(prepared.sales.frame.sort_values("Transaction_Date", kind="stable"))
+        scale = row_scale(parts["scale"], everything)
+        history = build_history(everything, scale, parts["history_levels"])
+    elif all(prepared.preprocessor[name] == parts[name] for name in ("scale", "history_levels")):
+        history = prepared.history
+    else:
+        raise UserError("A sample of rows has only the history that the challenger looks at.")
     test = ~prepared.train
     rows = {name: np.asarray(values)[test] for name, values in prepared.columns.items()}
     processed = process_columns(parts, history, rows)
@@ -208,7 +213,7 @@ def compare(
     "Challenger and champion on days that neither has seen, else their recipes on the test period."
     start = window_start(prepared, champion, params.gate.least_days)
     if start is not None:
-        split = prepare(prepared.sales, str(start))
+        split = split_anew(prepared, start)
         try:
             served = judge_served(split, champion)
         except (UserError, KeyError):  # it was trained on other columns

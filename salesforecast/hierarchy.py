@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TOTAL', 'Levels', 'USUAL', 'MOST', 'LEAST_PERIODS', 'MISSING', 'parse_levels', 'usual_levels', 'Panel', 'long_frame',
-           'whole_periods', 'level_cells', 'name_series', 'summing_matrix', 'make_panel']
+           'whole_periods', 'level_columns', 'level_cells', 'name_series', 'summing_matrix', 'make_panel']
 
 # %% ../nbs/lib/10_hierarchy.ipynb #295eca41
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from scipy import sparse
 from .data import SalesData
 from .feature_engineering import aggregate_daily_revenue, unfinished_last_day
 from .forecasting import closed_weekdays, weekday_of
+from .partitions import ROWS
 from .schema import near
 from .settings import UserError
 
@@ -158,7 +159,7 @@ LEAST_PERIODS = 8  # fewer say nothing
 MISSING = "(none)"  # the name of what has no name
 
 
-def _checked_levels(sales: SalesData, levels: Levels) -> list[str]:
+def level_columns(sales: SalesData, levels: Levels) -> list[str]:
     "All columns of the levels; raises `UserError` for one that is not there, or that is personal."
     named = list(dict.fromkeys(name for level in levels for name in level))
     columns = next((list(level) for level in levels if len(level) == len(named)), named)
@@ -209,7 +210,8 @@ def summing_matrix(
 
 def _sums(code: np.ndarray, period: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     "Sums of values by series and period."
-    return np.bincount(code * shape[1] + period, values, shape[0] * shape[1]).reshape(shape)
+    sums = np.bincount(code * shape[1] + period, values, shape[0] * shape[1]).reshape(shape)
+    return np.round(sums, 6)  # the same in whatever order they were added
 
 # %% ../nbs/lib/10_hierarchy.ipynb #8a688fc8
 def make_panel(
@@ -230,7 +232,7 @@ def make_panel(
     rows = sales.mapping.frequency
     if rows == "weekly" and frequency == "daily":
         raise UserError("The rows are weekly; a daily forecast cannot be made of them. Use --freq W.")
-    columns = _checked_levels(sales, levels)
+    columns = level_columns(sales, levels)
     days, opening = whole_periods(sales.frame, rows, frequency or rows, _closed(sales))
     step = 7 if "weekly" in (rows, frequency) else 1
     if len(days) < LEAST_PERIODS:
@@ -292,7 +294,8 @@ def _panel(
 def _groups(frame: pd.DataFrame, code: np.ndarray) -> np.ndarray:
     "The category that most rows of each finest series have."
     pairs = pd.DataFrame({"code": code, "category": level_cells(frame, ["Category"])["Category"].to_numpy()})
-    counts = pd.crosstab(pairs["code"], pairs["category"])
+    pairs["rows"] = frame[ROWS].to_numpy() if ROWS in frame else 1
+    counts = pairs.pivot_table("rows", "code", "category", "sum", fill_value=0)
     return counts.idxmax(axis=1).to_numpy(object)
 
 

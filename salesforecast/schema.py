@@ -9,6 +9,7 @@ __all__ = ['TEXT_COLUMNS', 'NUMBER_COLUMNS', 'CANONICAL', 'RESERVED', 'Weekday',
 
 # %% ../nbs/lib/02_schema.ipynb #7b039544
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from difflib import get_close_matches
@@ -330,7 +331,11 @@ def contract_failures(
     import pandera.pandas as pa
 
     try:
-        contract.validate(rows, lazy=True)
+        with (
+            warnings.catch_warnings()
+        ):  # of pandas, about how the library joins tables of which some are empty
+            warnings.filterwarnings("ignore", "The behavior of DataFrame concatenation", FutureWarning)
+            contract.validate(rows, lazy=True)
     except pa.errors.SchemaErrors as error:
         found = error.failure_cases
         missing = (found["check"] == "not_nullable").to_numpy()

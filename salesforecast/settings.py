@@ -74,6 +74,11 @@ class Settings(BaseSettings):
     pseudonym_key: SecretStr | None = Field(None, description="keys the hash of personal columns")
     forecast_horizon: int = Field(365, ge=1, description="days past the history that may be forecast")
     threads: int = Field(0, ge=0, description="threads for training; 0 takes all cores")
+    scheduler: str = Field(
+        "",
+        validation_alias=_named("DASK_SCHEDULER"),
+        description="of a Dask cluster, for --engine dask: tcp://host:8786",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_file: RootedPath | None = Field(None, description="the API's log goes there as well, and is rotated")
 

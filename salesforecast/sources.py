@@ -7,7 +7,7 @@ __all__ = ['TEXT', 'MAX_CELL', 'LONG_CELL', 'ENCODING_MARKS', 'LATIN_ENCODINGS',
            'LINE', 'BLANK', 'EXCEL_LINE', 'OPEN', 'GZIP_MARK', 'EXCEL', 'KINDS', 'MAX_EXCEL_ROWS', 'Table',
            'find_encoding', 'decode', 'find_delimiter', 'above_header', 'count_lines', 'quoting', 'records_end',
            'read_text', 'read_parquet', 'frame_table', 'read_excel', 'is_url', 'shown', 'open_database', 'read_sql',
-           'load_table', 'read_table', 'chosen_read', 'write_table', 'write_csv_rows']
+           'load_table', 'check_folder', 'check_there', 'read_table', 'chosen_read', 'write_table', 'write_csv_rows']
 
 # %% ../nbs/lib/02b_sources.ipynb #1f7a5eb2
 import csv
@@ -382,7 +382,7 @@ def read_parquet(path: Path) -> Table:
 
     try:
         table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path} is no Parquet file: {error}") from None
     return frame_table(table)
 
@@ -523,18 +523,28 @@ def _other_files(folder: Path) -> list[str]:
     ]
 
 
-def _load_file(path: Path, read: Read) -> Table:
-    "The cells of a file."
+def check_folder(path: Path) -> None:
+    "Raise `UserError` for a folder that holds anything but Parquet."
+    if not any(path.rglob("*.parquet")):
+        raise UserError(f"{path} is a folder without Parquet files. Name a file: {KINDS}")
+    if others := _other_files(path):
+        raise UserError(
+            f"{path} holds other files beside Parquet, such as {others[0]}. Name a file, or a folder of Parquet alone"
+        )
+
+
+def check_there(path: Path) -> None:
+    "Raise `UserError` where there is no such file or folder."
     if not path.exists():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise UserError(f"There is no file {path}.{near(path.name, beside)}")
+
+
+def _load_file(path: Path, read: Read) -> Table:
+    "The cells of a file."
+    check_there(path)
     if path.is_dir():
-        if not any(path.rglob("*.parquet")):
-            raise UserError(f"{path} is a folder without Parquet files. Name a file: {KINDS}")
-        if others := _other_files(path):
-            raise UserError(
-                f"{path} holds other files beside Parquet, such as {others[0]}. Name a file, or a folder of Parquet alone"
-            )
+        check_folder(path)
         return read_parquet(path)
     suffix = path.with_suffix("").suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
     if suffix in (".parquet", ".pq"):

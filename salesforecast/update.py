@@ -29,7 +29,7 @@ from salesforecast.bundle import (
     versions,
 )
 from .data import SalesData, read_sales
-from .data_preprocessing import HISTORY_FILE, frame_columns, row_scale
+from .data_preprocessing import HISTORY_FILE, frame_columns, row_scale, segments
 from salesforecast.feature_engineering import (
     TOTAL,
     UNIT,
@@ -42,7 +42,7 @@ from .forecasting import SarimaState, update
 from .ledger import record_forecast
 from .schema import Mapping as ColumnMapping
 from .settings import Progress, UserError, no_progress, settings
-from .train import SEGMENTS_FILE, segments
+from .train import SEGMENTS_FILE
 
 # %% ../nbs/lib/17_update.ipynb #497fd350
 @dataclass(frozen=True)
