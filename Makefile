@@ -30,12 +30,12 @@ $(UV):
 # One lock serves every extra: it constrains what each target installs.
 INSTALL = $(UV) pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable
 
-$(VENV)/.run: $(UV) requirements.lock settings.ini setup.py
+$(VENV)/.run: $(UV) requirements.lock settings.ini setup.py Makefile
 	@echo "Installing the locked dependencies into $(VENV) …"
 	$(INSTALL) '.[train,serve,dashboard]'
 	touch $@
 
-$(VENV)/.dev: $(UV) requirements.lock settings.ini setup.py
+$(VENV)/.dev: $(UV) requirements.lock settings.ini setup.py Makefile
 	@echo "Installing the locked dependencies, with those of the tests, into $(VENV) …"
 	$(INSTALL) '.[train,serve,dashboard,mlops,dask,dev]'
 	touch $@ $(VENV)/.run

@@ -36,6 +36,7 @@ class Task:
     effects: Effects
     horizon: int
     facts: Facts
+    learnt: "Task | None" = None  # an earlier one, whose pooled model is good enough
 
     @property
     def born(self) -> np.ndarray:
@@ -50,7 +51,7 @@ class Task:
     @cached_property
     def pooled(self) -> Any:
         "The model over all series, fitted once for all levels."
-        return fit_pooled(self)
+        return fit_pooled(self) if self.learnt is None else self.learnt.pooled
 
     def part(self, rows: np.ndarray) -> "Task":
         "The task of these rows alone, with all that a candidate looks at; it has no levels, and no pooled model."
@@ -72,9 +73,9 @@ class Task:
         )
 
 
-def make_task(panel: Panel, horizon: int, facts: Facts) -> Task:
+def make_task(panel: Panel, horizon: int, facts: Facts, learnt: Task | None = None) -> Task:
     "The task after the panel's last period."
-    return Task(panel, estimate_effects(panel, horizon, facts), horizon, facts)
+    return Task(panel, estimate_effects(panel, horizon, facts), horizon, facts, learnt)
 
 
 Candidate = Callable[[Task, np.ndarray], np.ndarray]  # rows of the panel to forecasts, shape (rows, horizon)

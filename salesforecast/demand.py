@@ -22,6 +22,7 @@ from salesforecast.champion import (
     champion_forecast,
     choose,
     rehearsal_origins,
+    rehearsed_tasks,
     rehearse,
 )
 from .cluster import HERE, Engine
@@ -50,9 +51,8 @@ def champions_past(
         found[:, done.rows] = done.mixed(champion.weights)
     if any(sampled):
         again = [champion if sampled[i] else _silent(champion) for i, champion in enumerate(champions)]
-        for i, count in enumerate(origins):
+        for i, task in enumerate(rehearsed_tasks(panel, horizon, facts, origins)):
             progress(i / len(origins), f"champions: origin {i + 1} of {len(origins)}")
-            task = make_task(panel.rehearsed(count), horizon, facts)
             forecasts = champion_forecast(again, task, engine)
             again_rows = np.isin(panel.level, np.flatnonzero(sampled))
             found[i, again_rows] = forecasts[again_rows]

@@ -269,16 +269,10 @@ def _variation(values: np.ndarray, level: np.ndarray, usual: np.ndarray) -> np.n
 MOVED = 0.02  # of the logarithm of a price; smaller moves are rounding
 
 
-def _prices(panel: Panel) -> tuple[pd.DataFrame, pd.DataFrame]:
-    "Logarithms of the prices of products, and their medians over the four weeks up to each period, shape (t, k)."
-    price = pd.DataFrame(np.log(np.maximum(panel.price.T, 1e-9))).ffill()
-    return price, price.rolling(28 // panel.step, min_periods=1).median()
-
-
 def last_prices(panel: Panel) -> np.ndarray:
     "Logarithm of each finest series' usual price now, NaN where none is known, shape (k,)."
     if "Product_ID" in panel.keys and panel.price.size:
-        return _prices(panel)[1].iloc[-1].to_numpy()
+        return panel.log_prices[1][:, -1]
     return np.full(len(panel.keys), np.nan)
 
 
@@ -291,10 +285,9 @@ def relative_prices(
     t, k = len(panel.days), len(panel.keys)
     moved, last = np.zeros((1, len(days))), last_prices(panel)
     if "Product_ID" in panel.keys and panel.price.size:
-        price, usual = _prices(panel)
-        usual = usual.shift(1)
+        price, usual = panel.log_prices
         moved = np.zeros((k, len(days)))
-        moved[:, :t] = (price - usual).fillna(0.0).to_numpy().T
+        moved[:, 1:t] = np.nan_to_num(price[:, 1:] - usual[:, :-1])
     if not {"discount", "price"} & set(facts.plan):
         return moved
     moved = np.array(np.broadcast_to(moved, (k, len(days))))

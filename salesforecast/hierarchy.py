@@ -97,20 +97,31 @@ class Panel:
         "Rows of a level, by its position."
         return np.flatnonzero(self.level == level)
 
-    def until(self, count: int) -> "Panel":
+    @cached_property
+    def log_prices(self) -> tuple[np.ndarray, np.ndarray]:
+        "Logarithms of the last known prices, and their medians over the four weeks up to each period, shape (k, t)."
+        if not self.price.size:
+            return self.price, self.price
+        price = pd.DataFrame(np.log(np.maximum(self.price.T, 1e-9))).ffill()
+        return price.to_numpy().T, price.rolling(28 // self.step, min_periods=1).median().to_numpy().T
+
+    def until(self, count: int, whole: int = 0) -> "Panel":
         "The first periods: all that was known then."
-        return replace(
+        found = replace(
             self,
             days=self.days[:count],
             values=self.values[:, :count],
             price=self.price[:, :count],
             opening=self.opening[self.opening.index <= pd.Timestamp(self.days[count - 1])],
-            whole=0,
+            whole=whole,
         )
+        price, usual = self.log_prices  # both look back only
+        vars(found)["log_prices"] = price[:, :count], usual[:, :count]
+        return found
 
     def rehearsed(self, count: int) -> "Panel":
         "The first periods, with the season that the whole history has: what is rehearsed is what will be done."
-        return replace(self.until(count), whole=len(self.days))
+        return self.until(count, len(self.days))
 
     def future(self, horizon: int) -> np.ndarray:
         "The periods after the last, datetime64[D], shape (horizon,)."
