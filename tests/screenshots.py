@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from salesforecast.synthetic import generate_sales, write_sales
-from salesforecast.train import train_models
+from salesforecast.train import load_params, train_models
 
 PICTURES = Path(__file__).parents[1] / "nbs" / "images"
 COLOURS = 256  # of a picture: enough, and the file is a third of the size
@@ -77,7 +77,7 @@ def main(folder: Path) -> None:
     PICTURES.mkdir(exist_ok=True)
     source = write_sales(generate_sales(rows=60_000, seed=7), folder / "sales.csv")
     few = write_sales(generate_sales(rows=2_000, seed=8), folder / "new-sales.csv")
-    train_models(source, models_dir=folder / "models", track=False)
+    train_models(source, models_dir=folder / "models", params=load_params(), track=False)
     files: dict[str, Any] = {"Data": source, "Predict many": few}
     with serving(folder / "models", free_port()) as api, showing(api.url) as board, chromium() as browser:
         for theme in ("light", "dark"):
