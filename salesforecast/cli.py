@@ -70,7 +70,7 @@ EngineOption = Annotated[
 ]
 SchedulerOption = Annotated[
     str | None,
-    typer.Option("--scheduler", help="of the cluster, such as tcp://host:8786 [DASK_SCHEDULER]"),
+    typer.Option("--scheduler", help="of the cluster, such as tcp://host:8786 [DASK_SCHEDULER_ADDRESS]"),
 ]
 
 
