@@ -70,7 +70,7 @@ EngineOption = Annotated[
 ]
 SchedulerOption = Annotated[
     str | None,
-    typer.Option("--scheduler", help="of the cluster, such as tcp://host:8786 [DASK_SCHEDULER]"),
+    typer.Option("--scheduler", help="of the cluster, such as tcp://host:8786 [DASK_SCHEDULER_ADDRESS]"),
 ]
 
 
@@ -414,7 +414,7 @@ def forecast(
     if (start is None) != (end is None):
         raise UserError("--start and --end belong together. Give both, or --horizon.")
     if start and end:
-        if source or by or freq or plan or target != "revenue" or engine != "pandas":
+        if source or by or freq or plan or target != "revenue" or engine != "pandas" or scheduler:
             raise UserError(
                 "--start and --end are for the served model of daily revenue. With levels, give --horizon."
             )

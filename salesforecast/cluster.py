@@ -167,7 +167,8 @@ class Cluster(Connection):
             while waiting:
                 yield self.result(waiting.popleft())
         finally:
-            self.client.cancel(list(waiting))
+            if waiting:
+                self.client.cancel(list(waiting))
 
     def threads(self) -> int:
         "Threads of all workers."
@@ -206,7 +207,7 @@ def connect(
     address = address or settings().scheduler
     if not address:
         raise UserError(
-            "--engine dask needs the address of a scheduler: --scheduler tcp://HOST:8786, or the setting DASK_SCHEDULER"
+            "--engine dask needs the address of a scheduler: --scheduler tcp://HOST:8786, or the setting DASK_SCHEDULER_ADDRESS"
         )
     with config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
         try:

@@ -39,7 +39,7 @@ from salesforecast.data import (
 )
 from .schema import CANONICAL, Mapping
 from .settings import Progress, UserError, no_progress
-from .sources import Table, check_folder, check_there, frame_table, is_url
+from .sources import Table, check_folder, check_there, frame_table, is_url, shown
 
 # %% ../nbs/lib/03a_partitions.ipynb #60f7f641
 PART_ROWS = 500_000
@@ -79,8 +79,8 @@ def parquet_parts(
 
     if not is_parquet(source):
         raise UserError(
-            f"{source}: on a cluster, sales are read from Parquet, a file or a folder of them. "
-            f"Write it with: salesforecast validate {source} --out sales.parquet"
+            f"{shown(source)}: on a cluster, sales are read from Parquet, a file or a folder of them. "
+            f"Write it with: salesforecast validate {shown(source)} --out sales.parquet"
         )
     path = Path(source).resolve()
     check_there(path)
@@ -158,9 +158,7 @@ def look(part: Part, mapping: Mapping, now: pd.Timestamp) -> Look:
     loaded = part.load()
     every = {*CANONICAL, *mapping.features, *mapping.columns, *mapping.constants}
     parsed = parse_rows(loaded.cells, mapping, holding=every)
-    held = held_columns(
-        {str(name): parsed.frame[name] for name in parsed.used if name in parsed.frame}, parsed.bad
-    )
+    held = held_columns({name: parsed.frame[name] for name in parsed.bad if name in parsed.frame}, parsed.bad)
     rows = row_problems(parsed, now, mapping.min_realised_share)
     return Look(held, *count_days(usable_days(parsed, rows)), row_hashes(loaded.cells))
 
@@ -241,7 +239,7 @@ def check_part(part: Part, rules: Rules, repeated: np.ndarray) -> Checked:
         distinct={str(name): set(texts[name].dropna().unique()) for name in texts},
         revenue=float(frame["Revenue"].sum()),
         missing={str(name): int(count) for name, count in frame.isna().sum().items()},
-        notes=tuple(loaded.notes),
+        notes=(*loaded.notes, *parsed.notes),
     )
     return Checked(frame, about)
 

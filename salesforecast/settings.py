@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     threads: int = Field(0, ge=0, description="threads for training; 0 takes all cores")
     scheduler: str = Field(
         "",
-        validation_alias=_named("DASK_SCHEDULER"),
+        validation_alias=_named("DASK_SCHEDULER_ADDRESS"),  # Dask's own name; DASK_SCHEDULER is another
         description="of a Dask cluster, for --engine dask: tcp://host:8786",
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -20,7 +20,7 @@ from salesforecast.parted import PartedFit, prepare_parts
 from salesforecast.partitions import read_parts
 from salesforecast.promotion import retrain
 from salesforecast.schema import Mapping
-from salesforecast.settings import UserError
+from salesforecast.settings import UserError, settings
 from salesforecast.synthetic import generate_sales
 from salesforecast.train import DemandParams, Params, Training, make_table, train_models
 
@@ -268,5 +268,17 @@ def test_sources_that_cannot_be_read_in_parts_are_refused(tmp_path: Path) -> Non
 def test_wrong_engines_are_refused(
     words: tuple[str, ...], said: str, folder: Path, run_command: Callable[..., CompletedProcess[str]]
 ) -> None:
-    done = run_command("forecast", folder, *words, env={"DASK_SCHEDULER": ""})
+    done = run_command("forecast", folder, *words, env={"DASK_SCHEDULER_ADDRESS": ""})
     assert said in " ".join(done.stderr.split()) and done.returncode == 2
+
+
+def test_the_setting_names_the_scheduler_and_is_no_hindrance_to_dask(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", processes.address)
+    settings.cache_clear()
+    try:
+        with connect(timeout=60) as found:
+            assert list(found.map(pow, [(2, 3)])) == [8]
+    finally:
+        settings.cache_clear()
