@@ -112,7 +112,7 @@ def fit_demand(
     progress(0.85, "reconciling, calibrating ranges")
     coherent, keeps, grown = rehearse_reconciliation(panel.summing, past, actual)
     usual = np.maximum(panel.values[:, -364 // panel.step :], 0.0).mean(1)
-    calibration = calibrate(coherent, actual, usual, panel.level, panel.finest, panel.step)
+    calibration = calibrate(coherent, actual, usual, panel.level, panel.step)
     errors = (actual - past).transpose(1, 0, 2).reshape(len(panel.ids), -1)
     notes = _notes(panel, champions, keeps, grown, rehearsed < horizon, rehearsed)
     accuracy, by_lead = _accuracy(panel, coherent, actual), _by_lead(panel, coherent, actual)
@@ -223,7 +223,7 @@ def _with_ranges(
         days=panel.future(horizon),
         yhat=yhat,
         ranges=bounds(model.calibration, yhat),
-        paths=draw_paths(model.calibration, yhat, panel.summing, seed=seed),
+        paths=draw_paths(model.calibration, yhat, seed=seed),
         revenue=expected_revenue(panel, effects, yhat)
         if panel.target == "units" and panel.price.size
         else np.empty((0, 0)),
@@ -319,7 +319,7 @@ def sum_range(
         raise UserError(
             f"No period of the forecast lies between {first} and {last}: it goes from {days[0]} to {days[-1]}"
         )
-    sums = forecast.paths.total(finest)[:, inside].sum(1)
+    sums = forecast.paths.total(rows)[:, inside].sum(1)
     found = {"yhat": float(forecast.yhat[rows][:, inside].sum()), "median": float(np.median(sums))}
     for level in LEVELS:
         low, high = np.quantile(sums, [0.5 - level / 200, 0.5 + level / 200])

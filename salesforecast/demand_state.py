@@ -180,7 +180,7 @@ def _forecast(
         days=panel.future(yhat.shape[1]),
         yhat=yhat,
         ranges=bounds(model.calibration, yhat),
-        paths=draw_paths(model.calibration, yhat, panel.summing),
+        paths=draw_paths(model.calibration, yhat),
         revenue=panel.summing @ (yhat[panel.finest] * price) if price.size else np.empty((0, 0)),
         effects=effects,
         notes=notes,

@@ -126,7 +126,7 @@ def apply_overrides(
         forecast,
         yhat=yhat,
         ranges=bounds(model.calibration, yhat),
-        paths=draw_paths(model.calibration, yhat, panel.summing),
+        paths=draw_paths(model.calibration, yhat),
         revenue=expected_revenue(panel, forecast.effects, yhat)
         if forecast.revenue.size
         else forecast.revenue,

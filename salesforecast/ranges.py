@@ -8,10 +8,10 @@ __all__ = ['LEVELS', 'PROBABILITIES', 'MIDDLE', 'OWN', 'ALIKE', 'GROUPS', 'PRIOR
            'Paths', 'draw_paths']
 
 # %% ../nbs/lib/10e_ranges.ipynb #5b68cc26
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
 # %% ../nbs/lib/10e_ranges.ipynb #fee6cbf4
 LEVELS = (50, 80, 95)
@@ -116,9 +116,7 @@ class Calibration:
     growth: np.ndarray  # by level and day ahead, shape (levels, horizon)
     quantiles: np.ndarray  # of each series, shape (7, n)
     factors: tuple[dict[int, float], ...]  # by level
-    errors: (
-        np.ndarray
-    )  # of the finest series, by origin, divided by scale and growth; float32, shape (origins, k, horizon)
+    errors: np.ndarray  # by origin, divided by scale and growth; float32, shape (origins, n, horizon)
     step: int
 
 
@@ -127,7 +125,6 @@ def calibrate(
     actual: np.ndarray,  # same shape
     usual: np.ndarray,  # mean of each series' recent history, shape (n,)
     level: np.ndarray,  # of each series, shape (n,)
-    finest: slice,
     step: int,  # days of a period
 ) -> Calibration:
     "Learn how far off the forecasts are."
@@ -139,7 +136,7 @@ def calibrate(
         errors[:, rows] /= grown[-1]
         quantiles[:, rows] = series_quantiles(errors[:, rows])
         factors.append(conformal_factors(errors[:, rows]))
-    kept = np.nan_to_num(errors[:, finest]).astype("float32")
+    kept = np.nan_to_num(errors).astype("float32")
     return Calibration(usual, level, np.stack(grown), quantiles, tuple(factors), kept, step)
 
 
@@ -177,7 +174,7 @@ PATHS = 400
 
 
 def mean_factor(
-    errors: np.ndarray,  # of the finest series, shape (origins, k, horizon)
+    errors: np.ndarray,  # of the series of a level, shape (origins, n, horizon)
 ) -> float:
     "Factor on the mean errors of origins with which the others would have covered 80% of each that is left out."
     means = errors.mean(2)
@@ -199,27 +196,26 @@ CHUNK = 256  # series summed at a time: bounds the memory
 class Paths:
     "Possible courses of all series."
 
-    forecasts: np.ndarray  # of the finest series, shape (k, horizon)
-    scale: np.ndarray  # shape (k, horizon)
-    errors: np.ndarray  # shape (origins, k, rehearsed horizon)
-    widened: float  # factor on the mean errors
+    forecasts: np.ndarray  # shape (n, horizon)
+    scale: np.ndarray  # shape (n, horizon)
+    errors: np.ndarray  # shape (origins, n, rehearsed horizon)
+    widened: np.ndarray  # factor on the mean errors, shape (n,)
     origins: np.ndarray  # drawn for the mean error, shape (paths,)
     blocks: np.ndarray  # drawn for the rest, by day ahead, shape (paths, horizon)
-    summing: sparse.csr_matrix
 
     def of(self, row: int) -> np.ndarray:
         "Courses of one series of the panel, shape (paths, horizon)."
-        return self.total(self.summing[row].indices)
+        return self.total([row])
 
-    def total(self, finest: np.ndarray) -> np.ndarray:
-        "Courses of the sum of these finest series, shape (paths, horizon)."
+    def total(self, rows: Sequence[int]) -> np.ndarray:
+        "Courses of the sum of these series, of which none contains another, shape (paths, horizon)."
         days = np.minimum(np.arange(self.forecasts.shape[1]), self.errors.shape[2] - 1)
         found = np.zeros(self.blocks.shape)
-        for start in range(0, len(finest), CHUNK):
-            some = finest[start : start + CHUNK]
+        for start in range(0, len(rows), CHUNK):
+            some = np.asarray(rows[start : start + CHUNK])
             errors = self.errors[:, some][:, :, days]
             mean = errors.mean(2, keepdims=True)
-            whole = self.widened * (mean - mean.mean(0))
+            whole = self.widened[some, None] * (mean - mean.mean(0))
             drawn = (errors - mean)[self.blocks, :, np.arange(len(days))].transpose(0, 2, 1) + whole[
                 self.origins
             ]
@@ -232,19 +228,18 @@ class Paths:
 def draw_paths(
     calibration: Calibration,
     forecasts: np.ndarray,  # reconciled, shape (n, horizon)
-    summing: sparse.csr_matrix,
     paths: int = PATHS,
     seed: int = 0,
 ) -> Paths:
     "Draw the courses; the same seed draws the same ones."
     rng, horizon = np.random.default_rng(seed), forecasts.shape[1]
-    finest = slice(len(forecasts) - summing.shape[1], len(forecasts))
     block = 7 if calibration.step == 1 else 2
     count = len(calibration.errors)
     scale = np.nan_to_num(error_scale(forecasts, calibration.usual)) * _growth(calibration, horizon)
-    factor = calibration.factors[-1]
-    scale = scale[finest] * (factor[80] + factor[95]) / 2
+    factors = np.array([(factors[80] + factors[95]) / 2 for factors in calibration.factors])
+    scale = scale * factors[calibration.level, None]
     blocks = np.repeat(rng.integers(0, count, (paths, -(-horizon // block))), block, 1)[:, :horizon]
-    widened = mean_factor(calibration.errors)
+    levels = [calibration.errors[:, calibration.level == i] for i in range(len(calibration.factors))]
+    widened = np.array([mean_factor(errors) for errors in levels])[calibration.level]
     origins = rng.integers(0, count, paths)
-    return Paths(forecasts[finest], scale, calibration.errors, widened, origins, blocks, summing)
+    return Paths(forecasts, scale, calibration.errors, widened, origins, blocks)

@@ -1,7 +1,9 @@
-"""Pictures of every tab in both themes, for the docs: `make screenshots`."""
+"""Pictures of every tab in both themes, for the docs: `make screenshots`; `python screenshots.py Demand` takes one."""
 
 import io
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +74,7 @@ def picture(page: Page, path: Path) -> None:
     print(path.name, f"{path.stat().st_size / 1000:.0f} KB")
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, tabs: Sequence[str]) -> None:
     """Train, serve, visit."""
     PICTURES.mkdir(exist_ok=True)
     source = write_sales(generate_sales(rows=60_000, seed=7), folder / "sales.csv")
@@ -82,9 +84,9 @@ def main(folder: Path) -> None:
     with serving(folder / "models", free_port()) as api, showing(api.url) as board, chromium() as browser:
         for theme in ("light", "dark"):
             with visiting(browser, board.url, theme=theme) as visitor:
-                for tab, step in STEPS.items():
+                for tab in tabs:
                     visitor.open(tab)
-                    step(visitor.page, files.get(tab, source))
+                    STEPS[tab](visitor.page, files.get(tab, source))
                     visitor.page.wait_for_timeout(4_000)
                     panel = visitor.page.get_by_role("tabpanel", name=tab, exact=True)
                     expect(panel.locator(".sf-busy:visible")).to_have_count(0)
@@ -95,4 +97,4 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as where:
-        main(Path(where))
+        main(Path(where), sys.argv[1:] or list(STEPS))
