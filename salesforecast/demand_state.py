@@ -47,7 +47,7 @@ def save_demand(
         "leaderboard": model.leaderboard.to_dict("records"),
         **{name: getattr(model, name).to_dict("records") for name in TABLES},
     }
-    learnt = ("usual", "growth", "quantiles", "errors")
+    learnt = ("usual", "growth", "quantiles", "errors", "quiet")
     arrays = {f"calibration_{name}": getattr(model.calibration, name) for name in learnt}
     price = expected_price(forecast) if forecast.revenue.size else np.empty(0)
     np.savez_compressed(
@@ -120,6 +120,7 @@ def load_demand(path: Path | IO[bytes]) -> DemandState:
         arrays["calibration_quantiles"],
         tuple({int(level): factor for level, factor in f.items()} for f in text["conformal"]),
         arrays["calibration_errors"],
+        arrays["calibration_quiet"],
         panel.step,
     )
     tables = {name: pd.DataFrame(text[name]) for name in TABLES}
