@@ -312,6 +312,24 @@ def test_paths_of_lumpy_series_have_the_mean_of_their_forecast_and_hold() -> Non
     assert np.mean(inside) == pytest.approx(0.8, abs=0.15)
 
 
+def test_sums_of_quiet_series_hold() -> None:
+    """Products that sell on one day in seven or so: what is ordered for 95% lasts about as often."""
+    inside, lasts = [], []
+    for seed in range(3):
+        panel = simulated(2, 15, seed=70 + seed, size=0.05)
+        for cutoff in (-14, -56):
+            past = panel.until(len(panel.days) + cutoff)
+            made = forecast_demand(fit_demand(past, 14, candidates=("window_average", "tsb")), 14)
+            truth = panel.values[:, len(past.days) : len(past.days) + 14].sum(1)
+            for row in np.flatnonzero(made.paths.quiet):
+                low, high, reach = np.quantile(made.paths.of(row).sum(1), [0.1, 0.9, 0.95])
+                inside.append(low <= truth[row] <= high)
+                lasts.append(truth[row] <= reach)
+    assert len(inside) > 100
+    assert np.mean(inside) == pytest.approx(0.85, abs=0.1)  # counts are few: more than 80% lie between whole numbers
+    assert np.mean(lasts) == pytest.approx(0.95, abs=0.05)
+
+
 def test_ranges_of_weekly_sums_hold() -> None:
     inside = []
     for seed in range(6):
