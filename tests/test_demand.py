@@ -326,7 +326,9 @@ def test_sums_of_quiet_series_hold() -> None:
                 inside.append(low <= truth[row] <= high)
                 lasts.append(truth[row] <= reach)
     assert len(inside) > 100
-    assert np.mean(inside) == pytest.approx(0.85, abs=0.1)  # counts are few: more than 80% lie between whole numbers
+    assert np.mean(inside) == pytest.approx(
+        0.85, abs=0.1
+    )  # counts are few: more than 80% lie between whole numbers
     assert np.mean(lasts) == pytest.approx(0.95, abs=0.05)
 
 
