@@ -10,7 +10,7 @@ from pathlib import Path
 
 import joblib
 import pytest
-from conftest import ROOT, Trained
+from conftest import Trained
 
 from salesforecast.bundle import current_version, load_bundle, prune, publish, versions
 from salesforecast.predict_utils import Predictor
@@ -78,11 +78,13 @@ def test_a_kill_in_training_leaves_the_served_version(trained: Trained, tmp_path
     command = [sys.executable, "-c", "from salesforecast.cli import main; main()", *words]
     command += ["--processed-dir", str(tmp_path / "processed"), "--reports-dir", str(tmp_path / "reports")]
     began = time.monotonic()
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     took = time.monotonic() - began
     served, killed = whole(models), 0
     for share in (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0):
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         time.sleep(share * took)
         process.send_signal(signal.SIGKILL)
         killed += process.wait() == -signal.SIGKILL
