@@ -239,6 +239,8 @@ def test_a_training_run_leaves_a_page_that_needs_nothing(
     tmp_path: Path, run_command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     env = {"MODEL_DIR": str(tmp_path / "models"), "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+    env["SALESFORECAST_PARAMS_PATH"] = str(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("selection_metric: wape\n")  # and no demand
     folder = tmp_path / "run"
     done = run_command("run", "train", "-p", "source", SAMPLE, "--folder", folder, env=env)
     assert done.returncode == 0, done.stderr
