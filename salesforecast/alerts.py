@@ -41,7 +41,7 @@ class Finding:
     value: float | None = None
     limit: float | None = None
 
-
+# %% ../nbs/lib/18_alerts.ipynb #0260c3dc
 @dataclass(frozen=True)
 class Alert:
     "A finding as a person should take it."
@@ -52,7 +52,7 @@ class Alert:
     message: str
     since: str  # last day of the data that it was first seen in
 
-
+# %% ../nbs/lib/18_alerts.ipynb #69e639b5
 TOLD: tuple[Status, ...] = ("opened", "worse", "resolved")  # statuses that are worth a message
 
 
@@ -68,7 +68,7 @@ def empty_state() -> dict[str, Any]:
     "The state before the first run."
     return {"format": FORMAT, "checks": {}, "unsent": []}
 
-
+# %% ../nbs/lib/18_alerts.ipynb #2a4df989
 def judge(
     state: dict[str, Any],  # is changed
     findings: Iterable[Finding],
@@ -89,7 +89,7 @@ def judge(
             del state["checks"][check]
     return sorted(alerts, key=lambda alert: -LEVELS.index(alert.level))
 
-
+# %% ../nbs/lib/18_alerts.ipynb #241b4375
 def _next(check: str, known: dict[str, Any], finding: Finding | None, day: str, needed: int) -> Alert | None:
     "The check's alert; changes its incident."
     off = sum(level != "ok" for _, level in known["runs"])
@@ -141,7 +141,7 @@ def headline(alert: Alert) -> str:
     what = "resolved" if alert.status == "resolved" else alert.level
     return f"{what}: {alert.check} – {alert.message} (since {alert.since})"
 
-
+# %% ../nbs/lib/18_alerts.ipynb #330075dd
 def append_line(path: Path, alert: Alert, context: dict[str, Any]) -> None:
     "Add the alert to a file of JSON lines, which is rotated at 5 MB; five old ones are kept."
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,12 +158,12 @@ def append_line(path: Path, alert: Alert, context: dict[str, Any]) -> None:
         finally:
             handler.close()
 
-
+# %% ../nbs/lib/18_alerts.ipynb #7c005dc5
 def _raise(record: logging.LogRecord) -> None:
     "Let the error of writing through, which `logging` would print and forget."
     raise
 
-
+# %% ../nbs/lib/18_alerts.ipynb #83fd9e89
 def slack_message(alerts: Iterable[Alert], title: str) -> dict[str, Any]:
     "One message for these alerts, in Slack's format."
     lines = [
@@ -175,7 +175,7 @@ def slack_message(alerts: Iterable[Alert], title: str) -> dict[str, Any]:
     blocks = [{"type": "section", "text": {"type": "mrkdwn", "text": part[:2900]}} for part in (text,)]
     return {"text": text[:3900], "blocks": blocks}
 
-
+# %% ../nbs/lib/18_alerts.ipynb #fe4f8876
 def _escaped(text: str) -> str:
     "Text without what Slack would take for a link or a mention."
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -200,14 +200,14 @@ def post(
         time.sleep(min(asked if asked is not None else wait * 2**attempt, LONGEST_WAIT))
     return problem
 
-
+# %% ../nbs/lib/18_alerts.ipynb #41953cf7
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     "A redirect is an answer like another: the message goes where it was meant to go, or nowhere."
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         return None
 
-
+# %% ../nbs/lib/18_alerts.ipynb #41977852
 def _posted(url: SecretStr, message: dict[str, Any], timeout: float) -> tuple[str, bool, float | None]:
     "What went wrong, whether to try again, and the seconds that the server asks to wait."
     opener = urllib.request.build_opener(_NoRedirect)
@@ -248,7 +248,7 @@ class Channels:
     timeout: float = TIMEOUT
     wait: float = WAIT
 
-
+# %% ../nbs/lib/18_alerts.ipynb #b10539b1
 def read_state(path: Path) -> dict[str, Any]:
     "The state; empty where there is none, `UserError` for a file that is none."
     if not path.exists():
@@ -263,7 +263,7 @@ def read_state(path: Path) -> dict[str, Any]:
             f"{path} is no state of alerts of format {FORMAT}. Move it away; a new one is begun."
         ) from None
 
-
+# %% ../nbs/lib/18_alerts.ipynb #91476e4e
 def notify(
     path: Path,  # of the state
     findings: Iterable[Finding],
@@ -286,13 +286,13 @@ def notify(
         _write_state(path, state)
     return alerts, problems
 
-
+# %% ../nbs/lib/18_alerts.ipynb #4633ca12
 def _write_state(path: Path, state: dict[str, Any]) -> None:
     "Write the state in one step."
     with replacing(path) as beside:
         beside.write_text(json.dumps(state, indent=1), encoding="utf-8")
 
-
+# %% ../nbs/lib/18_alerts.ipynb #6f5700d7
 def _deliver(state: dict[str, Any], channels: Channels, context: dict[str, Any]) -> list[str]:
     "Tell what was not told; what the webhook does not take stays in the state."
     unsent = [

@@ -86,7 +86,7 @@ def day_sums(
     sums = np.stack([np.bincount(place, values) for values in (np.abs(error), error, np.abs(actual))])
     return first + np.arange(sums.shape[1]), sums
 
-
+# %% ../nbs/lib/14b_baseline.ipynb #4d6b28a8
 def swing(sums: np.ndarray, weeks: int) -> tuple[float, float]:
     "Standard deviation of log WAPE, and root mean square of bias, among all runs of `weeks` weeks; 0 for too few."
     width = weeks * WEEK
@@ -105,7 +105,7 @@ def errors(days: np.ndarray, actual: np.ndarray, predicted: np.ndarray) -> dict[
         day_sums(days, actual, predicted)[1]
     )
 
-
+# %% ../nbs/lib/14b_baseline.ipynb #1c4cd0df
 def swings(sums: np.ndarray) -> dict[str, dict[str, float]]:
     "`swing` over each of `SPANS`."
     found = {str(weeks): swing(sums, weeks) for weeks in SPANS}
@@ -114,7 +114,7 @@ def swings(sums: np.ndarray) -> dict[str, dict[str, float]]:
         "swing_bias": {weeks: bias for weeks, (_, bias) in found.items()},
     }
 
-
+# %% ../nbs/lib/14b_baseline.ipynb #4d4e3ddf
 SEGMENTS = ("Category", "Region")
 
 
@@ -157,7 +157,7 @@ def year_predictions(
     )
     return asked, predicted_shares(parts, history, fitted, take(prepared.columns, asked)) * scale[asked]
 
-
+# %% ../nbs/lib/14b_baseline.ipynb #b37f0b43
 def daily_errors(
     prepared: Prepared,
     model: RevenueModel,
@@ -194,7 +194,7 @@ def error_groups(
     mean = np.divide(above, below, out=np.full(len(edges) + 1, overall), where=below > 0)
     return {"edges": edges.tolist(), "error": mean.tolist()}
 
-
+# %% ../nbs/lib/14b_baseline.ipynb #12178fb9
 def expected_error(groups: Mapping[str, list[float]], share: np.ndarray, scale: np.ndarray) -> np.ndarray:
     "Expected |error| of each row, in currency."
     return np.array(groups["error"])[np.searchsorted(groups["edges"], share, side="right")] * scale
@@ -314,7 +314,7 @@ def _nulls(value: Any) -> Any:
         return [_nulls(item) for item in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
-
+# %% ../nbs/lib/14b_baseline.ipynb #d60c5bbb
 def load_baseline(bundle: ModelBundle) -> dict[str, Any]:
     "The baseline of a version; raises `UserError` where it has none that can be read."
     if BASELINE not in bundle.manifest["files"]:

@@ -63,7 +63,7 @@ def row_end(
             )
     return end
 
-
+# %% ../nbs/lib/02c_blocks.ipynb #4404799d
 def _paired_end(data: bytes, end: int) -> int:
     "The last line end before `end` with an even number of quotes above it."
     open_quotes = data.count(b'"', 0, end) % 2
@@ -103,7 +103,7 @@ def _as_utf8(file: IO[bytes], encoding: str) -> IO[bytes]:
     plain.seek(0)
     return plain
 
-
+# %% ../nbs/lib/02c_blocks.ipynb #4a3416b4
 def _header(data: bytes, delimiter: str) -> tuple[int, int]:
     "Length and width of the first row, which may have line breaks inside of quotes."
     ends: list[int] = []
@@ -149,7 +149,7 @@ def text_tables(
             yield _shifted(read_text(header + data, chosen), line)
         line += count_lines(data)
 
-
+# %% ../nbs/lib/02c_blocks.ipynb #77094b76
 def _shifted(table: Table, lines: int) -> Table:
     "The table with row numbers that count the lines before it."
     cells = table.cells.set_axis(table.cells.index + lines, axis=0)
@@ -171,7 +171,7 @@ def parquet_tables(file: IO[bytes]) -> Iterator[Table]:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise UserError(f"The file is no Parquet file: {error}") from None
 
-
+# %% ../nbs/lib/02c_blocks.ipynb #f70f84fc
 class Unpacked(io.RawIOBase):
     "A gzip file that is unpacked while it is read, up to a limit."
 

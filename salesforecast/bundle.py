@@ -44,7 +44,7 @@ def digest(
     "SHA-256 in hexadecimal."
     return hashlib.sha256(data).hexdigest()
 
-
+# %% ../nbs/lib/13_bundle.ipynb #302433fa
 def signature(data: bytes) -> str | None:
     "HMAC-SHA256 of a manifest with the signing key of the settings; None where no key is set."
     key = settings().signing_key
@@ -60,7 +60,7 @@ def versions(models_dir: Path) -> list[str]:
     "Published versions, oldest first."
     return sorted(path.parent.name for path in models_dir.glob(f"[0-9]*/{MANIFEST}"))
 
-
+# %% ../nbs/lib/13_bundle.ipynb #c09e5ce9
 def current_version(models_dir: Path) -> str | None:
     "The served version, or None before the first one."
     try:
@@ -79,7 +79,7 @@ def _flush(path: Path) -> None:
     finally:
         os.close(descriptor)
 
-
+# %% ../nbs/lib/13_bundle.ipynb #e1d6195d
 def set_current(
     models_dir: Path,
     version: str,  # a published one
@@ -101,7 +101,7 @@ def who() -> str:
     except (KeyError, OSError):  # a container's user may have no name
         return f"user {os.getuid()}"
 
-
+# %% ../nbs/lib/13_bundle.ipynb #7acf545d
 def append_history(
     models_dir: Path,
     entry: dict[str, Any],  # `action`, `from`, `to`, and what else is to be known
@@ -119,7 +119,7 @@ def append_history(
         os.fsync(file.fileno())
     _flush(models_dir)
 
-
+# %% ../nbs/lib/13_bundle.ipynb #fb9f1ba6
 def read_history(models_dir: Path) -> list[dict[str, Any]]:
     "The events, oldest first."
     try:
@@ -140,7 +140,7 @@ def trained_version(
     except (OSError, ValueError, AttributeError):  # not there, or not readable
         return version
 
-
+# %% ../nbs/lib/13_bundle.ipynb #81ee3a52
 def previous_version(models_dir: Path) -> str | None:
     "The version that the served one replaced, or None where that is not known."
     served = current_version(models_dir)
@@ -169,7 +169,7 @@ def _seal(folder: Path, manifest: dict[str, Any]) -> None:
         _flush(path)
     _flush(folder)
 
-
+# %% ../nbs/lib/13_bundle.ipynb #59eabe40
 def publish(
     models_dir: Path,
     version: str,  # as `new_version` names it
@@ -203,7 +203,7 @@ def building_lock(models_dir: Path, version: str) -> FileLock:
     "The lock that is held while a version is written."
     return FileLock(models_dir / f"{BUILDING}{version}.lock")
 
-
+# %% ../nbs/lib/13_bundle.ipynb #c267291d
 def prune(
     models_dir: Path,
     keep: int,  # versions that stay
@@ -219,7 +219,7 @@ def prune(
         shutil.rmtree(models_dir / version)
     return surplus
 
-
+# %% ../nbs/lib/13_bundle.ipynb #4b5a0ac8
 def _remove_abandoned(models_dir: Path, version: str) -> None:
     "Remove what a killed run left of `version`; leave it where the run is alive."
     lock = building_lock(models_dir, version)
@@ -320,7 +320,7 @@ def load_bundle(
         )
     return ModelBundle(folder, manifest)
 
-
+# %% ../nbs/lib/13_bundle.ipynb #fdef9b65
 def _check_signature(folder: Path, data: bytes) -> None:
     "Raise `UserError` unless the manifest is signed with the key of the settings, where there is one."
     expected = signature(data)

@@ -72,7 +72,7 @@ class Task:
             replace(alone, summing=panel.summing[rows], keys=panel.keys[:0]), own, self.horizon, self.facts
         )
 
-
+# %% ../nbs/lib/10b_candidates.ipynb #d82bad21
 def make_task(panel: Panel, horizon: int, facts: Facts, learnt: Task | None = None) -> Task:
     "The task after the panel's last period."
     return Task(panel, estimate_effects(panel, horizon, facts), horizon, facts, learnt)
@@ -103,7 +103,7 @@ def statistical(
 
     return forecast
 
-
+# %% ../nbs/lib/10b_candidates.ipynb #753e7fb6
 def _after(series: pd.DataFrame, born: np.ndarray, periods: int) -> pd.DataFrame:
     "The rows from each series' birth on."
     return series[(np.arange(periods)[None] >= born[:, None]).ravel()]
@@ -173,7 +173,7 @@ def _lags(step: int, periods: int) -> dict[str, Any]:
         "lag_transforms": {1: [*means, t.ExpandingMean(), t.RollingStd(56, 5), seasonal[0]], 7: seasonal},
     }
 
-
+# %% ../nbs/lib/10b_candidates.ipynb #a6e7888e
 def _dates(step: int, periods: int) -> list[str]:
     "Calendar features; of the year only where it was seen more than once."
     return (["dayofweek"] if step == 1 else []) + (["month", "week"] if periods * step > 1.5 * 365 else [])
@@ -197,7 +197,7 @@ def fit_pooled(task: Task) -> Any:
     with _without_lags():
         return model.fit(learnt, static_features=[], weight_col="weight")
 
-
+# %% ../nbs/lib/10b_candidates.ipynb #1071d6bd
 @contextmanager
 def _without_lags() -> Iterator[None]:
     "Young series lack lags: they are not learnt from, and are forecast without. mlforecast warns of that at each step."
@@ -211,7 +211,7 @@ def pooled(task: Task, rows: np.ndarray) -> np.ndarray:
     blocks = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
     return np.concatenate([_continued(task, block) for block in blocks])
 
-
+# %% ../nbs/lib/10b_candidates.ipynb #1cc003fa
 def _regressed(task: Task, rows: np.ndarray, when: slice) -> pd.DataFrame:
     "The long frame of scaled series with their regressors, from each series' first sale on."
     effects, t = task.effects, len(task.panel.days)
@@ -229,7 +229,7 @@ def _regressed(task: Task, rows: np.ndarray, when: slice) -> pd.DataFrame:
     born = np.minimum(task.born[rows], t - min(t, 60)) if when.start == 0 else np.zeros(len(rows), int)
     return _after(frame, born, shape[1])
 
-
+# %% ../nbs/lib/10b_candidates.ipynb #c677aa62
 def _continued(task: Task, rows: np.ndarray) -> np.ndarray:
     "The fitted model's forecasts of these rows."
     t = len(task.panel.days)
@@ -247,14 +247,14 @@ class Kind:
     most: int  # series of a level up to which it may be chosen
     least: tuple[int, int]  # days or weeks that it needs
 
-
+# %% ../nbs/lib/10b_candidates.ipynb #09d70032
 def ets(models: Any, season: int) -> Any:
     "Exponential smoothing: of each weekday for days, of the level for weeks."
     if season == 7:
         return models.SeasonalExponentialSmoothingOptimized(7)
     return models.SimpleExponentialSmoothingOptimized()
 
-
+# %% ../nbs/lib/10b_candidates.ipynb #836fc679
 ANY = 10**9
 CANDIDATES: dict[str, Kind] = {
     "seasonal_naive": Kind(seasonal_naive, ANY, (1, 1)),
@@ -307,7 +307,7 @@ def alive(values: np.ndarray, step: int, horizon: int) -> np.ndarray:
     silent_now = (silent[:, :1] > np.maximum(1.5 * longest, QUIET / step)[:, None]) | (last < 0)[:, None]
     return np.where(silent_now, 0.5 ** (np.maximum(beyond, 0) * step / 7), 1.0)
 
-
+# %% ../nbs/lib/10b_candidates.ipynb #5a136b6a
 def borrow(task: Task, rows: np.ndarray, found: np.ndarray) -> np.ndarray:
     "Forecasts in which young finest series have the pattern of their category; others are as they were."
     panel, start = task.panel, task.panel.finest.start
@@ -341,7 +341,7 @@ def _usual(name: str, task: Task, rows: np.ndarray, pooled_model: Any = None) ->
         vars(task)["pooled"] = pooled_model
     return np.maximum(np.nan_to_num(CANDIDATES[name].forecast(task, rows)), 0.0)
 
-
+# %% ../nbs/lib/10b_candidates.ipynb #b908c436
 def _finished(name: str, task: Task, rows: np.ndarray, usual: np.ndarray) -> np.ndarray:
     "What it says, with what neither statistics nor trees know."
     usual = borrow(task, rows, usual) if name != BASELINE else usual
@@ -366,7 +366,7 @@ def run_candidates(jobs: Iterable[Job], engine: Engine = HERE) -> Iterator[np.nd
         job, count = begun.popleft()
         yield _finished(*job, np.concatenate([first, *islice(found, count - 1)]))
 
-
+# %% ../nbs/lib/10b_candidates.ipynb #ac064014
 def _blocks(name: str, task: Task, rows: np.ndarray, engine: Engine) -> Iterator[tuple]:
     "Arguments of `_usual` by block of rows."
     if engine is HERE:

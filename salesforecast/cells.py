@@ -42,7 +42,7 @@ def is_arrow_text(cells: pd.Series) -> bool:
     "Whether the column is Arrow text."
     return isinstance(cells.dtype, pd.ArrowDtype) and pa.types.is_string(cells.dtype.pyarrow_dtype)
 
-
+# %% ../nbs/lib/02a_cells.ipynb #c438ac50
 def distinct(
     cells: pd.Series,  # of any type
 ) -> tuple[np.ndarray, list[Any] | pa.Array]:
@@ -56,7 +56,7 @@ def distinct(
     codes, values = pd.factorize(cells)
     return codes, list(values)
 
-
+# %% ../nbs/lib/02a_cells.ipynb #e7304647
 def look_up(
     values: np.ndarray,  # of the distinct cells
     codes: np.ndarray,  # of the rows
@@ -75,7 +75,7 @@ def as_text(value: Any) -> str:
         return str(int(value))
     return str(value)
 
-
+# %% ../nbs/lib/02a_cells.ipynb #ce83e2ca
 def as_texts(values: list[Any] | pa.Array) -> pa.Array:
     "Distinct values as trimmed Arrow text."
     texts = values if isinstance(values, pa.Array) else pa.array([as_text(v) for v in values], pa.string())
@@ -86,7 +86,7 @@ def is_word(texts: pa.Array, words: Iterable[str]) -> np.ndarray:
     "Where the text is one of these words, in any case."
     return pc.is_in(pc.utf8_lower(texts), value_set=pa.array(list(words))).to_numpy(zero_copy_only=False)
 
-
+# %% ../nbs/lib/02a_cells.ipynb #9188bddc
 def parse_text(
     cells: pd.Series,
 ) -> pd.Categorical:
@@ -180,7 +180,7 @@ def _text_numbers(texts: pa.Array, codes: np.ndarray, read: Read) -> tuple[np.nd
     )  # its own, to write to
     return values, np.isnan(values) & ~is_word(texts, MISSING_NUMBER)
 
-
+# %% ../nbs/lib/02a_cells.ipynb #1b0d0a3b
 def parse_numbers(
     cells: pd.Series,  # text as `read` says, or numbers
     read: Read = Read(),  # noqa: B008 (frozen)
@@ -262,7 +262,7 @@ def _text_dates(
     found[numeric] = dates.to_numpy("datetime64[ns]")
     return found, told
 
-
+# %% ../nbs/lib/02a_cells.ipynb #19ffa1bb
 def _plain_dates(texts: pa.Array) -> np.ndarray | None:
     "Dates where every text is 2024-01-31 or 2024-01-31 10:30:00, which Arrow reads in a tenth of the time; else None."
     if not pc.all(pc.match_substring_regex(texts, PLAIN_DATE)).as_py():
@@ -272,7 +272,7 @@ def _plain_dates(texts: pa.Array) -> np.ndarray | None:
     except pa.ArrowInvalid:
         return None  # such as 2024-02-30, which is looked at one by one
 
-
+# %% ../nbs/lib/02a_cells.ipynb #aa4e1463
 def _iso_dates(texts: pd.Series) -> pd.Series:
     "2024-01-31, 2024/1/31, 20240131, with or without a time."
     return pd.to_datetime(texts.str.replace("/", "-"), format="ISO8601", errors="coerce")
@@ -302,7 +302,7 @@ def _numeric_dates(texts: pd.Series, told: bool | None) -> tuple[pd.Series, bool
     }
     return pd.to_datetime(pd.DataFrame(fields), errors="coerce"), told if dots else day_first
 
-
+# %% ../nbs/lib/02a_cells.ipynb #e678889b
 def _day_first(
     texts: pd.Series,  # for the message
     a: pd.Series,  # first number of each
@@ -353,7 +353,7 @@ class Columns:
             self.numbers[name] = parse_numbers(self.cells[name], self.read)
         return self.numbers[name]
 
-
+# %% ../nbs/lib/02a_cells.ipynb #86505672
 @dataclass(frozen=True)
 class Text:
     "A column as text, with its name where it is a source column."
@@ -361,7 +361,7 @@ class Text:
     cells: pd.Series
     name: str | None = None
 
-
+# %% ../nbs/lib/02a_cells.ipynb #c2d9a202
 @dataclass
 class Result:
     "What an expression comes to."
@@ -381,7 +381,7 @@ class UnknownColumn(Exception):
 
     name: str
 
-
+# %% ../nbs/lib/02a_cells.ipynb #adea104e
 def _truth(value: Any) -> np.ndarray:
     "A condition, or a column of yes and no, as bool."
     if isinstance(value, np.ndarray):
@@ -450,7 +450,7 @@ def _arithmetic(evaluation: _Evaluation, op: Callable) -> Callable:
 
     return apply
 
-
+# %% ../nbs/lib/02a_cells.ipynb #ab1e1b68
 def _comparison(evaluation: _Evaluation, op: Callable) -> Callable:
     "An operator that gives yes or no; a missing cell gives no, but differs from everything."
 
@@ -469,7 +469,7 @@ def _comparison(evaluation: _Evaluation, op: Callable) -> Callable:
 
     return apply
 
-
+# %% ../nbs/lib/02a_cells.ipynb #b69973e1
 def _operators(evaluation: _Evaluation) -> dict[type, Callable]:
     "What stands between and before values."
     sums = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
@@ -550,7 +550,7 @@ def evaluate(
         raise UserError(f"{place}: {expression!r} cannot be computed: {error}. {GRAMMAR}") from None
     return Result(value, evaluation.bad, evaluation.used)
 
-
+# %% ../nbs/lib/02a_cells.ipynb #efade2b0
 GRAMMAR = (
     "An expression is made of column names (in `backticks` where they have blanks), numbers, 'text', + - * /, "
     "comparisons, & | ~ with each condition in parentheses (instead of and, or, not), and the functions "
@@ -561,7 +561,7 @@ GRAMMAR = (
 class MissingColumn(UserError):
     "A mapping names a column that the source does not have."
 
-
+# %% ../nbs/lib/02a_cells.ipynb #9883352d
 def unknown_column(place: str, expression: str, name: str, columns: list[str]) -> MissingColumn:
     "The error for a column that is not there."
     if name == expression:

@@ -56,7 +56,7 @@ class Rehearsal:
             "cwrh,cr->wrh", self.forecasts, np.broadcast_to(weights, (len(weights), len(self.rows)))
         )
 
-
+# %% ../nbs/lib/10c_champion.ipynb #b7e2e69e
 def rehearsed_tasks(
     panel: Panel,
     horizon: int,
@@ -71,7 +71,7 @@ def rehearsed_tasks(
         learnt = learnt or task
         yield task
 
-
+# %% ../nbs/lib/10c_champion.ipynb #b3bbd153
 def rehearse(
     panel: Panel,
     horizon: int,
@@ -115,7 +115,7 @@ class Champion:
     leaderboard: pd.DataFrame  # level, model, wape, against_naive, low, high, bias, chosen
     series: int  # rehearsed
 
-
+# %% ../nbs/lib/10c_champion.ipynb #656dbfee
 TRUST = 0.5  # in what a series says itself, against its level
 SHARPNESS = 8.0  # how much better a candidate must be to have most of the weight
 
@@ -125,7 +125,7 @@ def log_ratio(loss: np.ndarray, naive: np.ndarray, size: np.ndarray) -> np.ndarr
     tiny = 0.01 * size + 1e-12
     return np.log((loss + tiny) / (naive + tiny))
 
-
+# %% ../nbs/lib/10c_champion.ipynb #2d88e26f
 def series_weights(
     loss: np.ndarray,  # absolute errors, the baseline's first; shape (candidates, r)
     size: np.ndarray,  # sales of each series, shape (r,)
@@ -162,7 +162,7 @@ def against_naive(
     low, high = np.quantile(found, [0.025, 0.975])
     return whole, float(low), float(high)
 
-
+# %% ../nbs/lib/10c_champion.ipynb #3d74d8e9
 def _draws(origins: int, series: int, count: int = 300) -> tuple[np.ndarray, np.ndarray]:
     "Resampled blocks: whole origins, neighbours two by two since they share days, and whole series."
     rng = np.random.default_rng(0)
@@ -216,7 +216,7 @@ def choose(
     board["chosen"] = board["model"] == name
     return Champion(level, name, rehearsal.names, choices[name][0], board, len(rehearsal.rows))
 
-
+# %% ../nbs/lib/10c_champion.ipynb #a099d64d
 def _scored(
     rehearsal: Rehearsal, found: np.ndarray, draws: tuple[np.ndarray, np.ndarray]
 ) -> dict[str, float]:
@@ -229,7 +229,7 @@ def _scored(
     wape = ratio(ours.sum(), size.sum())
     return {"wape": wape, "against_naive": gain, "low": low, "high": high, "bias": bias}
 
-
+# %% ../nbs/lib/10c_champion.ipynb #d9e9251e
 HEDGED = "half {}, half seasonal_naive"
 
 
@@ -238,14 +238,14 @@ def _surely_better(row: Mapping[str, float]) -> bool:
     gain, low, high = (np.log1p(row[name]) for name in ("against_naive", "low", "high"))
     return bool(gain + (high - low) / 3.92 < 0)
 
-
+# %% ../nbs/lib/10c_champion.ipynb #5b2c0fed
 def _half_naive(
     choice: tuple[np.ndarray, np.ndarray], naive: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     "Weights and rehearsed forecasts of the mean of a choice and the baseline."
     return (choice[0] + naive[0]) / 2, (choice[1] + naive[1]) / 2
 
-
+# %% ../nbs/lib/10c_champion.ipynb #66b9b367
 def champion_forecast(champions: Sequence[Champion], task: Task, engine: Engine = HERE) -> np.ndarray:
     "Forecasts of all series by their levels' champions, shape (n, horizon)."
     found = np.zeros((len(task.panel.ids), task.horizon))

@@ -90,7 +90,7 @@ def _mapping(path: Path | None) -> Any:
 
     return load_mapping(path) if path else None
 
-
+# %% ../nbs/lib/50_cli.ipynb #a2d49a51
 @contextmanager
 def _cluster(engine: str, scheduler: str | None) -> Iterator[Any]:
     "The cluster that is asked for; None for this machine."
@@ -104,7 +104,7 @@ def _cluster(engine: str, scheduler: str | None) -> Iterator[Any]:
     with connect(scheduler or "") as cluster:
         yield cluster
 
-
+# %% ../nbs/lib/50_cli.ipynb #0b750151
 def _day(text: str, option: str) -> date:
     "A date as given on the command line."
     try:
@@ -170,7 +170,7 @@ def validate(
         write_quarantine(sales, quarantine)
         messages.print(f"{len(sales.quarantine):,} bad rows written to {quarantine}", markup=False)
 
-
+# %% ../nbs/lib/50_cli.ipynb #5bfdfeb6
 def _shown(out: str) -> str:
     "A destination as it may be shown: without the password of a URL."
     if "://" not in out:
@@ -285,7 +285,7 @@ def _summed_sales(source: str, mapping: Any, by: str | None, cluster: Any, **opt
     parted = read_parts(source, mapping, cluster, rows_here=FEW_ROWS, **options)
     return parted.sums(level_columns(parted.sample, parse_levels(by or "")))
 
-
+# %% ../nbs/lib/50_cli.ipynb #7b0063cf
 def _panel_and_facts(
     sales: Any, by: str | None, target: str, freq: str | None, plan: Path | None
 ) -> tuple[Any, Any]:
@@ -299,7 +299,7 @@ def _panel_and_facts(
     panel = make_panel(sales, parse_levels(by or ""), target=target, frequency=names[freq])  # type: ignore[arg-type]
     return panel, facts_of(panel, sales.mapping, read_plan(plan) if plan else None)
 
-
+# %% ../nbs/lib/50_cli.ipynb #5791e197
 def _write(found: Any, out: str | None, name: str) -> bool:
     "Write a table where it is asked for; whether it was."
     from salesforecast.data import write_table
@@ -373,7 +373,7 @@ def _backtest_levels(
     panel, facts = _panel_and_facts(sales, *asked)
     return backtest_demand(panel, horizon, windows, facts, progress=report, engine=cluster or HERE)
 
-
+# %% ../nbs/lib/50_cli.ipynb #81e6c03c
 def _print_accuracy(found: Any) -> None:
     "Accuracy by level, and by how far ahead."
     from salesforecast.demand import accuracy
@@ -444,7 +444,7 @@ def _demand_sales(
         )
     return _summed_sales(trained_on, _mapping(mapping) or Mapping(**manifest["mapping"]), by, cluster)
 
-
+# %% ../nbs/lib/50_cli.ipynb #6be4f45f
 def _forecast_levels(
     source: str | None,
     mapping: Path | None,
@@ -468,7 +468,7 @@ def _forecast_levels(
         messages.print(f"{note}.", markup=False)
     return found
 
-
+# %% ../nbs/lib/50_cli.ipynb #edc8beab
 def _print_forecast(found: Any) -> None:
     "Who forecasts which level, and the sums of the largest series over the horizon."
     import pandas as pd
@@ -545,7 +545,7 @@ def order(
         title = f"Stock that lasts {days} days with a probability of {service_level:.0%}"
         output.print(frame_table(title, orders, dict.fromkeys(orders.columns[1:], number)))
 
-
+# %% ../nbs/lib/50_cli.ipynb #4f5888cc
 def _stock(source: str) -> Any:
     "A table of stock."
     import pandas as pd
@@ -572,7 +572,7 @@ def _overrides_file(target: str, freq: str) -> Path:
     "Where overrides are kept."
     return settings().data_dir / f"overrides-{target}-{freq}.db"
 
-
+# %% ../nbs/lib/50_cli.ipynb #b13315ea
 @override_app.command("add")
 def override_add(
     series: Annotated[str, typer.Argument(help="such as total or Category=Toys/Region=North")],
@@ -606,7 +606,7 @@ def override_add(
         markup=False,
     )
 
-
+# %% ../nbs/lib/50_cli.ipynb #54f38845
 @override_app.command("list")
 def override_list(target: OverrideTarget = "revenue", freq: OverrideFreq = "D") -> None:
     "All overrides that are kept, with their numbers."
@@ -621,7 +621,7 @@ def override_list(target: OverrideTarget = "revenue", freq: OverrideFreq = "D") 
     amounts = dict.fromkeys(("value", "model_yhat"), lambda value: number(value, 2))
     output.print(frame_table(f"Overrides of {target} by {freq}", shown, amounts))
 
-
+# %% ../nbs/lib/50_cli.ipynb #cd0edc32
 @override_app.command("remove")
 def override_remove(
     number: Annotated[int, typer.Argument(help="as `override list` has it")],
@@ -661,7 +661,7 @@ def override_judge(
     shares = dict.fromkeys(("wape_model", "wape_planner", "value_added"), percent)
     output.print(frame_table("Forecast Value Added; above 0, overriding helped", found, shares))
 
-
+# %% ../nbs/lib/50_cli.ipynb #d922ef43
 def _with_overrides(found: Any) -> Any:
     "The forecast in which kept overrides of its days and series hold."
     from salesforecast.overrides import apply_overrides, load_overrides
@@ -800,7 +800,7 @@ def models_list(models_dir: ModelsDir = None) -> None:
     for version in versions(folder):
         output.print(f"{version}{'  ← served' if version == served else ''}")
 
-
+# %% ../nbs/lib/50_cli.ipynb #a6c91ff1
 @models_app.command("show")
 def models_show(
     version: Annotated[str | None, typer.Argument(help="the served one by default")] = None,
@@ -904,7 +904,7 @@ def pipeline_preprocess(source: Source, mapping: MappingOption = None) -> None:
 
     preprocess(source, _mapping(mapping))
 
-
+# %% ../nbs/lib/50_cli.ipynb #7c8ccc0a
 @pipeline_app.command("aggregate")
 def pipeline_aggregate(source: Source, mapping: MappingOption = None) -> None:
     "Write the daily revenue."
@@ -912,7 +912,7 @@ def pipeline_aggregate(source: Source, mapping: MappingOption = None) -> None:
 
     aggregate(source, _mapping(mapping))
 
-
+# %% ../nbs/lib/50_cli.ipynb #0e589ec2
 @pipeline_app.command("train")
 def pipeline_train(source: Source, mapping: MappingOption = None) -> None:
     "Train a version that is not served."
@@ -922,7 +922,7 @@ def pipeline_train(source: Source, mapping: MappingOption = None) -> None:
     with progress_bar("training") as report:
         train_version(source, _mapping(mapping), report)
 
-
+# %% ../nbs/lib/50_cli.ipynb #fd59076e
 @pipeline_app.command("evaluate")
 def pipeline_evaluate() -> None:
     "Write metrics and plots of the trained version."
@@ -943,7 +943,7 @@ def _pairs(
         )
     return dict(zip(names, values, strict=True))
 
-
+# %% ../nbs/lib/50_cli.ipynb #348a7105
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def run(
     context: typer.Context,
@@ -1035,7 +1035,7 @@ def serve(
     )
     serve_until_interrupted(how)
 
-
+# %% ../nbs/lib/50_cli.ipynb #dba8d6b2
 @app.command()
 def dashboard(
     host: Annotated[
@@ -1062,7 +1062,7 @@ def dashboard(
     messages.print(f"The dashboard is on {shown_address(how)}. Ctrl-C ends it.", soft_wrap=True)
     serve_dashboard(how)
 
-
+# %% ../nbs/lib/50_cli.ipynb #514d4ac7
 @app.command()
 def up() -> None:
     "Serve the API, the dashboard and MLflow's page together, until interrupted."
@@ -1078,7 +1078,7 @@ def up() -> None:
     )
     run_together(the_services(settings()), tell)
 
-
+# %% ../nbs/lib/50_cli.ipynb #e7911a16
 @app.command()
 def key(
     name: Annotated[str, typer.Argument(help="whom the key is for; appears in the log")],

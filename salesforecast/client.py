@@ -86,7 +86,7 @@ class ApiError(Exception):
         shown = ", ".join(text for text in known if text)
         return self.details + more + (f" [{shown}]" if shown else "")
 
-
+# %% ../nbs/app/40_client.ipynb #1b645af7
 class BadRequest(ApiError):
     "What was sent cannot be used."
 
@@ -98,7 +98,7 @@ class NotAllowed(ApiError):
 class TooManyRequests(ApiError):
     "More requests than the server allows, after waiting."
 
-
+# %% ../nbs/app/40_client.ipynb #345e477a
 class ServerError(ApiError):
     "Something went wrong in the server."
 
@@ -131,7 +131,7 @@ def error_of(response: requests.Response) -> ApiError:
         details += f" Wait {wait} s." if wait.isdigit() else f" Wait until {wait}."
     return kind(code, details, found.errors, found.request_id or request_id)
 
-
+# %% ../nbs/app/40_client.ipynb #bf07b101
 def foreign(response: requests.Response) -> str:
     "What to say of an answer that is not of this API."
     if response.is_redirect:
@@ -142,7 +142,7 @@ def foreign(response: requests.Response) -> str:
         f"salesforecast {__version__}. Set API_URL to where that is, and look at what stands between, such as a proxy."
     )
 
-
+# %% ../nbs/app/40_client.ipynb #5ac3a3d7
 def shown(url: str) -> str:
     "An address as messages have it: without user, password and query."
     return re.sub(r"^(\w+://)?[^/?#]*@", r"\1", url).partition("?")[0]
@@ -159,7 +159,7 @@ def reaching(
     except requests.RequestException as error:
         raise Unavailable(None, f"{shown(url)} {_why(error)}{hint}") from None
 
-
+# %% ../nbs/app/40_client.ipynb #a424f4d5
 def _why(error: BaseException) -> str:
     "Why there was no answer, and what to do about it."
     if isinstance(error, requests.exceptions.SSLError):
@@ -197,7 +197,7 @@ class Patience(Retry):
             raise MaxRetryError(_pool, url or "", ResponseError("told to wait for long"))
         return super().increment(method, url, response, error, _pool, _stacktrace)
 
-
+# %% ../nbs/app/40_client.ipynb #3ce39147
 def repeats(retries: int) -> dict[str, Retry]:
     "The patience by endpoint; the empty one stands for all others."
     usual: dict[str, Any] = {"allowed_methods": None, "raise_on_status": False, "redirect": False}
@@ -224,7 +224,7 @@ def checked_url(url: str) -> str:
         )
     return url.rstrip("/")
 
-
+# %% ../nbs/app/40_client.ipynb #61f9ed59
 def checked_key(
     key: str | SecretStr | None,  # that of the settings by default
 ) -> str:
@@ -235,7 +235,7 @@ def checked_key(
         raise UserError(f"The API key has a line break or another character that no key has. {KEY_FROM}")
     return text
 
-
+# %% ../nbs/app/40_client.ipynb #52a32f74
 def open_session(
     url: str,
     key: str,
@@ -363,7 +363,7 @@ def asked_demand(asked: Mapping[str, Any]) -> dict[str, Any]:
     except ValidationError as error:
         raise UserError(f"This forecast cannot be asked for: {error}") from None
 
-
+# %% ../nbs/app/40_client.ipynb #03c8bb42
 class ForecastCalls(Connection):
     "What is to come, and what was."
 
@@ -436,7 +436,7 @@ def row_json(row: Row) -> bytes:
     except ValueError as error:
         raise UserError(f"The row {shortened(dict(known))} cannot be sent: {error}") from None
 
-
+# %% ../nbs/app/40_client.ipynb #a77e2c1d
 def batches(
     rows: Iterable[Row] | pd.DataFrame,
     most: int,  # rows of one request
@@ -546,7 +546,7 @@ class Written(BaseModel):
     rows: int
     errors: int
 
-
+# %% ../nbs/app/40_client.ipynb #30036bfd
 def file_frame(found: FileRows) -> pd.DataFrame:
     "A row per row of the file, in order: `COLUMNS`, and `problem`, an empty text where there is none."
     rows = found.predictions
@@ -558,7 +558,7 @@ def _problem(row: Mapping[str, Any]) -> str:
     "Why a row of a file has no prediction."
     return f"line {row['row']}: " + "; ".join(fault["reason"] for fault in row["errors"])
 
-
+# %% ../nbs/app/40_client.ipynb #9b1c75ec
 def write_answer(
     response: requests.Response,
     out: str | Path | IO[bytes],  # a path appears whole or not at all
@@ -597,7 +597,7 @@ class PredictCalls(Connection):
                 found += self.ask("POST", "predict_batch_json", BatchPredictionOutput, **body).predictions
         return BatchPredictionOutput(predictions=found)
 
-
+# %% ../nbs/app/40_client.ipynb #0bae3b00
 def _body(text: bytes) -> dict[str, Any]:
     "A JSON body, as `requests` takes it."
     return {"data": text, "headers": {"Content-Type": "application/json"}}

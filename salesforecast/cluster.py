@@ -33,7 +33,7 @@ class Engine(Protocol):
     def share(self, value: Any) -> Any:
         "A value that many items have in common, to be put into them."
 
-
+# %% ../nbs/lib/01a_cluster.ipynb #aa371a80
 class Here:
     "This process: one item after the other."
 
@@ -142,7 +142,7 @@ def _same(value: Any) -> Any:
     "The value."
     return value
 
-
+# %% ../nbs/lib/01a_cluster.ipynb #e716f7fd
 class Cluster(Connection):
     "A Dask cluster as an engine."
 
@@ -196,7 +196,7 @@ def different_versions(
                 found.setdefault(f"{name} {version or 'missing'} instead of {here[name] or 'none'}", address)
     return [f"{phrase} on {address}" for phrase, address in found.items()]
 
-
+# %% ../nbs/lib/01a_cluster.ipynb #468930e1
 @contextmanager
 def connect(
     address: str = "",  # such as tcp://host:8786; the setting `scheduler` by default
@@ -220,7 +220,7 @@ def connect(
         with client:
             yield _checked(client, address, timeout)
 
-
+# %% ../nbs/lib/01a_cluster.ipynb #114d6061
 def _checked(client: Any, address: str, timeout: float) -> Cluster:
     "The cluster, if it has workers like this process."
     try:

@@ -72,7 +72,7 @@ class ParsedRows:
     day_first: bool | None = None  # what the dates told
     computed: bool = False  # `Revenue` is units × price, as the source has none
 
-
+# %% ../nbs/lib/03_data.ipynb #0b9de543
 def column_expressions(
     mapping: Mapping,
     columns: list[str],  # of the source
@@ -156,7 +156,7 @@ def _drop_empty(values: dict[str, Any], found: ParsedRows, holding: Collection[s
         found.notes.append(f"{name} is empty in every row; it counts as absent")
         del values[name]
 
-
+# %% ../nbs/lib/03_data.ipynb #6bf7e389
 LIKELY = {  # parts of names that exports use
     "Transaction_Date": ("date", "day", "time", "week", "datum"),
     "Units_Sold": ("qty", "quant", "units", "pieces", "menge", "count"),
@@ -205,7 +205,7 @@ def _with_returns(values: dict[str, Any], columns: Columns, mapping: Mapping, le
     names = [name for name in (*CANONICAL, *mapping.features) if name in frame]
     return frame[list(dict.fromkeys(names))].assign(is_return=is_return)
 
-
+# %% ../nbs/lib/03_data.ipynb #6a16b542
 def _array(values: pd.Series) -> Any:
     "A column as expressions take it."
     return values.array if isinstance(values.dtype, pd.CategoricalDtype) else values.to_numpy()
@@ -215,7 +215,7 @@ def _reasons(positions: np.ndarray, reason: str) -> pd.DataFrame:
     "The same reason for several rows."
     return pd.DataFrame({"position": positions, "reason": reason})
 
-
+# %% ../nbs/lib/03_data.ipynb #e863639f
 def _long_cells(cells: pd.DataFrame) -> np.ndarray:
     "Where a row has a cell that is too long to be one."
     long = np.zeros(len(cells), bool)
@@ -229,7 +229,7 @@ def _long_cells(cells: pd.DataFrame) -> np.ndarray:
             )
     return long
 
-
+# %% ../nbs/lib/03_data.ipynb #ed624449
 def line_problems(loaded: Table) -> pd.DataFrame:
     "Lines that are no rows of the table."
     rows, cells = loaded.cells.index, loaded.cells
@@ -297,7 +297,7 @@ def far_dates(
     "Where a date is far from nearly all others."
     return np.isin(days.astype("datetime64[D]"), far_days(*count_days(days)))
 
-
+# %% ../nbs/lib/03_data.ipynb #d608adc1
 def count_days(
     days: np.ndarray,  # datetime64, NaT where there is none
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -310,7 +310,7 @@ def count_days(
     there = np.flatnonzero(rows)
     return first + there, rows[there]
 
-
+# %% ../nbs/lib/03_data.ipynb #316701ac
 def far_days(
     days: np.ndarray,  # that occur, datetime64[D], ascending
     rows: np.ndarray,  # of each
@@ -373,7 +373,7 @@ def _examples(
             break
     return list(found.values())
 
-
+# %% ../nbs/lib/03_data.ipynb #cdb7d1c4
 def reason_summary(
     problems: pd.DataFrame,  # position, reason
     cells: pd.DataFrame,
@@ -426,7 +426,7 @@ def guess_frequency(
         return "monthly"
     return "daily" if np.median(gaps) <= 3 else "unclear"
 
-
+# %% ../nbs/lib/03_data.ipynb #1644788b
 def _warnings(
     frame: pd.DataFrame, mapping: Mapping, frequency: str, days: np.ndarray, empty: int
 ) -> Iterable[str]:
@@ -458,7 +458,7 @@ def _quantiles(frame: pd.DataFrame) -> dict[str, float]:
         f"{q:g}": float(value) for q, value in share.quantile([0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]).items()
     }
 
-
+# %% ../nbs/lib/03_data.ipynb #81f4bd9d
 def _days_without_sale(days: np.ndarray, mapping: Mapping) -> int:
     "Days between the first and the last that are neither there nor closed; 0 for weekly rows."
     if mapping.frequency == "weekly":
@@ -467,7 +467,7 @@ def _days_without_sale(days: np.ndarray, mapping: Mapping) -> int:
     open_days = every[~every.day_name().str.lower().isin(mapping.closed_weekdays)]
     return int((~open_days.isin(pd.to_datetime(days))).sum())
 
-
+# %% ../nbs/lib/03_data.ipynb #8471eb40
 def describe(
     frame: pd.DataFrame,  # accepted rows
     mapping: Mapping,
@@ -513,7 +513,7 @@ def _facts(report: DataReport) -> list[tuple[str, str]]:
     ]
     return [(name, value) for name, value in facts if value]
 
-
+# %% ../nbs/lib/03_data.ipynb #2a4a4002
 def report_view(report: DataReport) -> Any:
     "The report for the terminal."
     from rich.console import Group
@@ -541,7 +541,7 @@ def personal_columns(mapping: Mapping, parsed: ParsedRows, columns: list[str]) -
     own = {column for name in mapping.personal if (column := find_column(name, columns))}
     return own.union(*(parsed.used.get(name, []) for name in mapping.personal))
 
-
+# %% ../nbs/lib/03_data.ipynb #a246fd23
 def pseudonymise(values: pd.Series) -> pd.Series:
     "A column with every value replaced by a hash, keyed by the setting `pseudonym_key`."
     key = settings().pseudonym_key
@@ -567,7 +567,7 @@ def _columns_found(cells: pd.DataFrame, mapping: Mapping) -> int:
             continue
     return found
 
-
+# %% ../nbs/lib/03_data.ipynb #896b6c91
 def _loaded(
     source: str | Path,
     mapping: Mapping | None,
@@ -585,7 +585,7 @@ def _loaded(
         loaded = load_table(source, chosen_read(chosen, table, query))
     return loaded, chosen
 
-
+# %% ../nbs/lib/03_data.ipynb #aef2c8c4
 def fitting_mapping(
     cells: pd.DataFrame,  # of a source; their names count
     fallback: Mapping,  # that of the training
@@ -610,7 +610,7 @@ class SalesData:
     mapping: Mapping  # with the order of day and month that the dates told
     computed: bool = False  # `Revenue` is units × price, as the source has none
 
-
+# %% ../nbs/lib/03_data.ipynb #2e10e2e2
 def read_sales(
     source: str | Path,  # CSV (also .gz), Parquet, Excel or SQLAlchemy URL
     mapping: Mapping | None = None,  # how a foreign export becomes canonical
@@ -661,7 +661,7 @@ def find_problems(
     found += [_reasons(repeated, DUPLICATE)] if refuse else []
     return pd.concat(found, ignore_index=True).astype({"position": int}), 0 if refuse else len(repeated)
 
-
+# %% ../nbs/lib/03_data.ipynb #79956410
 def usable_days(
     parsed: ParsedRows,
     rows: pd.DataFrame,  # problems, as `row_problems` gives them
@@ -729,7 +729,7 @@ def _sales(
         mapping = mapping.model_copy(update={"day_first": parsed.day_first})
     return SalesData(frame, quarantine.reset_index(drop=True), report, mapping, parsed.computed)
 
-
+# %% ../nbs/lib/03_data.ipynb #cc4aaf68
 def sorted_out(
     loaded: Table,
     parsed: ParsedRows,
@@ -754,7 +754,7 @@ def sorted_out(
     quarantine["reason"] = joined.reindex(np.flatnonzero(bad)).to_numpy(object)
     return frame, returned, quarantine
 
-
+# %% ../nbs/lib/03_data.ipynb #254905b0
 def check_left(source: str, rows: int, returns: int) -> None:
     "Raise `UserError` where no row is left."
     if rows == 0:
@@ -771,7 +771,7 @@ class PredictionRows:
     frame: pd.DataFrame  # canonical columns, missing where unusable
     problems: pd.Series  # empty text, or why there can be no prediction
 
-
+# %% ../nbs/lib/03_data.ipynb #bf338bc2
 def read_rows(
     source: str | Path,  # CSV (also .gz), Parquet, Excel or SQLAlchemy URL
     mapping: Mapping | None = None,  # how a foreign export becomes canonical
@@ -785,7 +785,7 @@ def read_rows(
     loaded, mapping = _loaded(source, mapping, fallback, table, query)
     return prediction_rows(loaded, mapping, needed)
 
-
+# %% ../nbs/lib/03_data.ipynb #3c76d84c
 def prediction_rows(
     loaded: Table,
     mapping: Mapping,
@@ -816,7 +816,7 @@ def _prediction_problems(loaded: Table, parsed: ParsedRows) -> pd.Series:
     problems[lines["position"]] = lines["reason"]
     return pd.Series(problems, index=frame.index, name="problem")
 
-
+# %% ../nbs/lib/03_data.ipynb #e9996a71
 def _add(problems: np.ndarray, where: Any, reason: str) -> None:
     "Add a reason to the rows that it applies to."
     where = np.asarray(where, bool)

@@ -81,7 +81,7 @@ def scale_kind(
         return "list_revenue"
     return "units" if "Units_Sold" in names else "one"
 
-
+# %% ../nbs/lib/06_data_preprocessing.ipynb #7a3544df
 def row_scale(
     kind: str,  # as `scale_kind`
     columns: Mapping[str, Any],
@@ -112,7 +112,7 @@ def frame_columns(
     )
     return with_segment(columns | {"Transaction_Date": dates.to_numpy().astype("datetime64[D]")})
 
-
+# %% ../nbs/lib/06_data_preprocessing.ipynb #4d950c90
 def take(columns: Mapping[str, Any], where: np.ndarray | slice) -> dict[str, Any]:
     "The rows that a mask or slice names, of each column."
     return {
@@ -161,7 +161,7 @@ def _distinct(values: Any) -> np.ndarray:
         .cat.categories.to_numpy(str)
     )
 
-
+# %% ../nbs/lib/06_data_preprocessing.ipynb #5e3205a7
 def _fit_scaler(columns: Mapping[str, Any]) -> dict[str, Any]:
     "Minimum and range of each of `NUMBERS` that is there."
     names = [name for name in NUMBERS if name in columns]
@@ -169,7 +169,7 @@ def _fit_scaler(columns: Mapping[str, Any]) -> dict[str, Any]:
     high = np.array([np.nanmax(columns[name]) for name in names])
     return {"columns": names, "min": low, "range": np.where(high > low, high - low, 1.0)}
 
-
+# %% ../nbs/lib/06_data_preprocessing.ipynb #29845eb4
 def _feature_names(parts: Mapping[str, Any]) -> list[str]:
     "Names of the model's inputs in order."
     scaled = [f"{name}_scaled" for name in parts["scaler"]["columns"]]
@@ -187,7 +187,7 @@ def scaled_columns(parts: Mapping[str, Any], columns: Mapping[str, Any]) -> dict
         for name, low, width in zip(scaler["columns"], scaler["min"], scaler["range"], strict=True)
     }
 
-
+# %% ../nbs/lib/06_data_preprocessing.ipynb #4e4f22b7
 def one_hot_columns(parts: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
     "`Category_*`, `Region_*`, …: 1.0 where the row has the value."
     out: dict[str, np.ndarray] = {}
@@ -208,7 +208,7 @@ def number_columns(parts: Mapping[str, Any], columns: Mapping[str, Any]) -> dict
         values["List_Revenue_log"] = np.log1p(np.maximum(row_scale("list_revenue", columns), 0.0))
     return values | {name: np.asarray(columns[name], float) for name in parts["numeric_features"]}
 
-
+# %% ../nbs/lib/06_data_preprocessing.ipynb #0142869c
 def context_columns(
     parts: Mapping[str, Any], history: History, columns: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
@@ -216,7 +216,7 @@ def context_columns(
     values = one_hot_columns(parts, columns) | time_features(columns["Transaction_Date"], parts["holidays"])
     return values | history_features(history, columns)
 
-
+# %% ../nbs/lib/06_data_preprocessing.ipynb #d36fbb88
 def _write(out: np.ndarray, parts: Mapping[str, Any], values: Mapping[str, np.ndarray]) -> None:
     "Write these inputs to their places, each within what float32 holds."
     with np.errstate(over="ignore"):
@@ -249,7 +249,7 @@ def model_inputs(
         _write(out[rows], parts, number_columns(parts, some) | context_columns(parts, history, some))
     return out
 
-
+# %% ../nbs/lib/06_data_preprocessing.ipynb #8ee10af0
 def _remembered(
     parts: Mapping[str, Any], history: History, columns: Mapping[str, Any], memory: Memory
 ) -> np.ndarray:
@@ -281,7 +281,7 @@ class Whole:
     segments: pd.DataFrame  # as `segments` gives them
     preprocessor: dict[str, Any] | None = None  # fitted on all rows, those of the test period too
 
-
+# %% ../nbs/lib/06_data_preprocessing.ipynb #c0e69770
 @dataclass(frozen=True)
 class Prepared:
     "Checked sales, split by time, with the preprocessor fitted on the first part."
@@ -326,7 +326,7 @@ def model_columns(sales: SalesData) -> tuple[list[str], list[str]]:
     segment = [SEGMENT] if {"Category", "Region"} <= set(text) else []
     return [*text, *segment, *(name for name in extra if name not in numbers)], numbers
 
-
+# %% ../nbs/lib/06_data_preprocessing.ipynb #5f968791
 def prepare(
     sales: SalesData,  # checked rows, as `read_sales` gives them
     test_start: date | str | None = None,  # first day of the test period; by `test_start_day` when None
@@ -367,7 +367,7 @@ def split_anew(
     preprocessor = fit_preprocessor(fitted_on, *model_columns(prepared.sales), holidays)
     return replace(prepared, test_start=test_start, preprocessor=preprocessor)
 
-
+# %% ../nbs/lib/06_data_preprocessing.ipynb #8ff7d8cd
 def daily_revenue(sales: SalesData) -> tuple[pd.Series, pd.Timestamp | None]:
     "Revenue per day (or week) of these sales, and the unfinished last day that was left out, if any."
     frame, unfinished = sales.frame, None
@@ -384,7 +384,7 @@ def row_codes(
     "A number of 64 bits for each row, shape (n,)."
     return pd.util.hash_pandas_object(frame, index=False).to_numpy()
 
-
+# %% ../nbs/lib/06_data_preprocessing.ipynb #3144d641
 def fingerprint(
     codes: Iterable[np.ndarray],  # `row_codes` of the parts in order
     columns: Iterable[str],  # of the frame
@@ -396,7 +396,7 @@ def fingerprint(
     digest.update(",".join(columns).encode())
     return digest.hexdigest()[:16]
 
-
+# %% ../nbs/lib/06_data_preprocessing.ipynb #811516c2
 def segments(
     frame: pd.DataFrame,  # checked sales
 ) -> pd.DataFrame:
@@ -410,7 +410,7 @@ def segments(
     rows["transactions"] = (~frame["is_return"]).astype("int64")
     return join_segments([rows])
 
-
+# %% ../nbs/lib/06_data_preprocessing.ipynb #c4a5c840
 def join_segments(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     "The sums of several parts, as `segments` gives them."
     rows = join_frames(parts)
@@ -446,13 +446,13 @@ def prepared_frame(prepared: Prepared) -> pd.DataFrame:
         columns, index=pd.Index(prepared.columns["Transaction_Date"], name="Transaction_Date")
     )
 
-
+# %% ../nbs/lib/06_data_preprocessing.ipynb #23c7b796
 def save_daily(daily: pd.Series, path: Path) -> None:
     "Write the daily revenue as CSV."
     with replacing(path) as beside:
         daily.to_csv(beside, date_format="%Y-%m-%d")
 
-
+# %% ../nbs/lib/06_data_preprocessing.ipynb #54ecd146
 def save_processed(prepared: Prepared, processed: Path, daily: Path | None = None) -> None:
     "Write the processed rows and, where asked, the daily revenue as CSV, each in one step."
     import pyarrow as pa
@@ -481,7 +481,7 @@ def save_preprocessor(
     with replacing(path) as beside:
         joblib.dump(dict(parts), beside)
 
-
+# %% ../nbs/lib/06_data_preprocessing.ipynb #a2cc7e86
 def load_preprocessor(path: str | Path) -> dict[str, Any]:
     "The preprocessor with its history under `history`; raises `UserError` for a file of another format."
     parts = joblib.load(path)

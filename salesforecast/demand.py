@@ -58,7 +58,7 @@ def champions_past(
             found[i, again_rows] = forecasts[again_rows]
     return found
 
-
+# %% ../nbs/lib/10f_demand.ipynb #b13505c6
 def _silent(champion: Champion) -> Champion:
     "One that forecasts nothing, and costs nothing."
     return replace(champion, weights=np.zeros((len(champion.candidates), 1)))
@@ -84,7 +84,7 @@ class DemandModel:
         "All choices of all levels by error against seasonal naive, the chosen ones marked."
         return pd.concat([champion.leaderboard for champion in self.champions], ignore_index=True)
 
-
+# %% ../nbs/lib/10f_demand.ipynb #e25406a4
 def fit_demand(
     panel: Panel,
     horizon: int = 28,  # periods
@@ -138,7 +138,7 @@ def _notes(
             notes.append(f"{champion.level}: the choice rests on {champion.series} of {count:,} series")
     return tuple(notes)
 
-
+# %% ../nbs/lib/10f_demand.ipynb #fa67ea98
 def _accuracy(panel: Panel, forecasts: np.ndarray, actual: np.ndarray) -> pd.DataFrame:
     "WAPE and bias of the reconciled forecasts over the rehearsal, by level."
     rows = []
@@ -154,7 +154,7 @@ def _accuracy(panel: Panel, forecasts: np.ndarray, actual: np.ndarray) -> pd.Dat
         )
     return pd.DataFrame(rows, columns=["level", "series", "wape", "bias"])
 
-
+# %% ../nbs/lib/10f_demand.ipynb #e6e24aeb
 def _by_lead(panel: Panel, forecasts: np.ndarray, actual: np.ndarray) -> pd.DataFrame:
     "WAPE and bias by level and week ahead."
     week, found = 7 // panel.step, []
@@ -196,7 +196,7 @@ class DemandForecast:
             )
         return int(found[0])
 
-
+# %% ../nbs/lib/10f_demand.ipynb #438d7178
 def forecast_demand(
     model: DemandModel,
     horizon: int = 28,  # periods
@@ -212,7 +212,7 @@ def forecast_demand(
     yhat = keep_total(panel.summing, yhat, base[0]) if model.keeps_total else yhat
     return _with_ranges(model, task.effects, yhat, (*model.notes, *task.effects.notes), seed)
 
-
+# %% ../nbs/lib/10f_demand.ipynb #4dc23388
 def _with_ranges(
     model: DemandModel, effects: Effects, yhat: np.ndarray, notes: tuple[str, ...], seed: int
 ) -> DemandForecast:
@@ -259,7 +259,7 @@ def backtest_demand(
         found.append(window)
     return pd.concat(found, ignore_index=True)
 
-
+# %% ../nbs/lib/10f_demand.ipynb #e74a0462
 def accuracy(
     backtest: pd.DataFrame,  # as `backtest_demand` gives it
     by: str = "level",  # or "ahead", "unique_id"
@@ -290,7 +290,7 @@ def expected_prices(panel: Panel) -> np.ndarray:
     filled = pd.Series(np.where(np.isfinite(found), found, last))
     return filled.fillna(filled.groupby(panel.group).transform("mean")).fillna(filled.mean()).to_numpy()
 
-
+# %% ../nbs/lib/10f_demand.ipynb #18cc5023
 def expected_revenue(panel: Panel, effects: Effects, yhat: np.ndarray) -> np.ndarray:
     "Revenue of forecast units, shape (n, horizon)."
     moved = effects.moved[:, len(panel.days) :]
@@ -365,7 +365,7 @@ def order_table(
     )
     return found if stock is None else _orders(found, stock)
 
-
+# %% ../nbs/lib/10f_demand.ipynb #b82080c7
 def _orders(found: pd.DataFrame, stock: pd.DataFrame) -> pd.DataFrame:
     "The table with stock on hand, on order, and the order that is to be placed."
     if missing := [name for name in ("unique_id", "on_hand") if name not in stock]:

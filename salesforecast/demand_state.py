@@ -67,7 +67,7 @@ def save_demand(
         **arrays,
     )
 
-
+# %% ../nbs/lib/10h_demand_state.ipynb #db2a5c08
 def expected_price(forecast: DemandForecast) -> np.ndarray:
     "Revenue per unit of the finest series and periods, shape (k, horizon); of those that sell nothing, the mean over time."
     units, revenue = (x[forecast.panel.finest] for x in (forecast.yhat, forecast.revenue))
@@ -76,7 +76,7 @@ def expected_price(forecast: DemandForecast) -> np.ndarray:
     mean = np.where(known, price, 0.0).sum(1) / np.maximum(known.sum(1), 1)
     return np.where(known, price, mean[:, None])
 
-
+# %% ../nbs/lib/10h_demand_state.ipynb #435525c1
 def _plain(value: Any) -> Any:
     "NumPy's numbers as Python's; what is no number as None."
     if isinstance(value, Mapping):
@@ -105,7 +105,7 @@ class DemandState:
         "`D` or `W`."
         return "D" if self.panel.step == 1 else "W"
 
-
+# %% ../nbs/lib/10h_demand_state.ipynb #022fa89d
 def load_demand(path: Path | IO[bytes]) -> DemandState:
     "What `save_demand` wrote."
     with np.load(path, allow_pickle=False) as kept:
@@ -150,7 +150,7 @@ def load_demand(path: Path | IO[bytes]) -> DemandState:
     found = _forecast(model, effects, arrays["yhat"], arrays["price"], tuple(text["notes"]))
     return DemandState(found, pd.DataFrame(text["leaderboard"]), arrays["price"])
 
-
+# %% ../nbs/lib/10h_demand_state.ipynb #71e4c856
 def _panel(arrays: Mapping[str, np.ndarray], text: Mapping[str, Any]) -> Panel:
     "The series, with their last weeks."
     ends, parts = arrays["summing_ends"], arrays["summing"]
@@ -170,7 +170,7 @@ def _panel(arrays: Mapping[str, np.ndarray], text: Mapping[str, Any]) -> Panel:
         opening=pd.Series(dtype=float, index=pd.DatetimeIndex([])),
     )
 
-
+# %% ../nbs/lib/10h_demand_state.ipynb #c718a8d6
 def _forecast(
     model: DemandModel, effects: Effects, yhat: np.ndarray, price: np.ndarray, notes: tuple[str, ...]
 ) -> DemandForecast:
@@ -226,7 +226,7 @@ def chosen_series(
         wanted &= has & panel.keys[column].isin(cells).to_numpy()[first]
     return np.flatnonzero(wanted)
 
-
+# %% ../nbs/lib/10h_demand_state.ipynb #3cab28e0
 def _some(known: set[str]) -> str:
     "The first of many names."
     names = sorted(known)

@@ -66,13 +66,13 @@ def week_of(
     "Place of each day's week, the last one being `weeks - 1`; days after `last` go on counting."
     return weeks - 1 - (last - days).astype("int64") // WEEK
 
-
+# %% ../nbs/lib/14a_drift.ipynb #8971b9c0
 def quantile_edges(values: np.ndarray) -> np.ndarray:
     "Edges between `BINS` groups of about as many values; fewer where values repeat."
     known = values[np.isfinite(values)]
     return np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else np.empty(0)
 
-
+# %% ../nbs/lib/14a_drift.ipynb #3e59019b
 def count_numbers(
     values: np.ndarray,  # float, shape (n,)
     edges: np.ndarray,
@@ -95,7 +95,7 @@ def text_codes(
     codes = pd.Index(known, dtype=object).get_indexer(pd.Index(text))
     return np.where(text.isna(), -2, codes), text
 
-
+# %% ../nbs/lib/14a_drift.ipynb #410bdf54
 def count_texts(
     codes: np.ndarray,  # of `text_codes`
     fresh: np.ndarray,  # mask of the rows whose value is new
@@ -129,7 +129,7 @@ def make_reference(
         found["texts"][name] = _text_reference(values, week, weeks)
     return found
 
-
+# %% ../nbs/lib/14a_drift.ipynb #c4fd06d0
 def _text_reference(values: Any, week: np.ndarray, weeks: int) -> dict[str, Any]:
     "A text's known values, the frequent ones first, and their counts."
     text = text_codes(values, [])[1]
@@ -151,7 +151,7 @@ def ks(expected: np.ndarray, actual: np.ndarray) -> float:
     "Largest distance of the cumulative shares, at the groups' edges."
     return float(np.abs(expected.cumsum() / expected.sum() - actual.cumsum() / actual.sum()).max())
 
-
+# %% ../nbs/lib/14a_drift.ipynb #5cb0e5d2
 def js(expected: np.ndarray, actual: np.ndarray) -> float:
     "Jensen-Shannon divergence in bits, 0 to 1."
     return float(jensenshannon(expected, actual, base=2) ** 2)
@@ -165,7 +165,7 @@ def chi_square(expected: np.ndarray, actual: np.ndarray) -> float:
         return 1.0
     return float(stats.chi2_contingency(table).pvalue)
 
-
+# %% ../nbs/lib/14a_drift.ipynb #be56cdbc
 def ks_test(expected: np.ndarray, actual: np.ndarray) -> float:
     "p-value of the distance `ks`, for many rows."
     n, m = expected.sum(), actual.sum()
@@ -244,7 +244,7 @@ def nearest(
     ]
     return min(found, default=(float("nan"), ""))
 
-
+# %% ../nbs/lib/14a_drift.ipynb #4189121c
 def natural(
     count: Count,
     statistic: Statistic,
@@ -281,7 +281,7 @@ class Comparison:
     reference: str  # what it was compared with
     example: str = ""  # a value that is new
 
-
+# %% ../nbs/lib/14a_drift.ipynb #4de3e7e0
 def count_window(
     reference: Mapping[str, Any],  # as `make_reference` gives it
     numbers: Mapping[str, np.ndarray],
@@ -326,7 +326,7 @@ def compare(
             p_values.append(p)
     return _judged(found, p_values, params, _examples(reference, texts))
 
-
+# %% ../nbs/lib/14a_drift.ipynb #7f1e2d61
 def _compared(
     count: Count, statistic: Statistic, first: int, width: int, whole: bool, params: DriftParams
 ) -> tuple[Comparison, float]:
@@ -345,7 +345,7 @@ def _compared(
     p = ks_test(*sides) if statistic == "ks" else chi_square(*sides)
     return Comparison(count.column, statistic, value, limit, 1.0, "ok", name), p
 
-
+# %% ../nbs/lib/14a_drift.ipynb #82e4b90a
 def _judged(
     found: list[Comparison], p_values: list[float], params: DriftParams, examples: Mapping[str, str]
 ) -> pd.DataFrame:
@@ -361,7 +361,7 @@ def _judged(
     table.loc[new, "example"] = table.loc[new, "column"].map(examples).fillna("")
     return table
 
-
+# %% ../nbs/lib/14a_drift.ipynb #31ffcdb1
 def _examples(reference: Mapping[str, Any], texts: Mapping[str, Any]) -> dict[str, str]:
     "The most frequent new value of each text."
     found = {}

@@ -37,7 +37,7 @@ class Facts:
     closed: Sequence[int] = ()  # weekdays known to be closed, 0 is Monday
     plan: pd.DataFrame = field(default_factory=pd.DataFrame)  # as `read_plan` gives it
 
-
+# %% ../nbs/lib/10a_effects.ipynb #ad1b502e
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
@@ -56,7 +56,7 @@ def facts_of(
         plan=pd.DataFrame() if plan is None else plan,
     )
 
-
+# %% ../nbs/lib/10a_effects.ipynb #08d12d46
 PLAN = ("start", "end", "discount", "price", "promotion", "event", "closed")
 
 
@@ -83,12 +83,12 @@ def read_plan(
         _check_plan(i, row)
     return plan
 
-
+# %% ../nbs/lib/10a_effects.ipynb #b9e1670c
 def _records(plan: pd.DataFrame) -> list[dict[str, Any]]:
     "The rows, by column name."
     return [{str(name): value for name, value in row.items()} for row in plan.to_dict("records")]
 
-
+# %% ../nbs/lib/10a_effects.ipynb #4caca311
 def _check_plan(line: int, row: Mapping[str, Any]) -> None:
     "Raise `UserError` for a row of a plan that cannot be meant."
     if pd.isna(row["start"]) or pd.isna(row["end"]) or row["start"] > row["end"]:
@@ -128,7 +128,7 @@ def planned_rows(
         found.append((mask, row))
     return found
 
-
+# %% ../nbs/lib/10a_effects.ipynb #c45433f6
 def _during(row: Mapping[str, Any], days: np.ndarray, step: int) -> np.ndarray:
     "Share of each period that a row of a plan covers."
     first, last = (np.datetime64(row[name], "D") for name in ("start", "end"))
@@ -158,7 +158,7 @@ def open_share(
     usual = 7 - len(calendar.weekdays)
     return (~shut).sum(1) / max(usual, 1)
 
-
+# %% ../nbs/lib/10a_effects.ipynb #f1b34481
 CLOSED = ("true", "1", "1.0", "yes")
 
 
@@ -193,7 +193,7 @@ def local_level(
     whole = np.stack([(values[:, d::cycle] if d < t else values).mean(1) for d in range(cycle)], 1)
     return np.where(np.isfinite(level), level, np.tile(whole, rounds)[:, : t + ahead])
 
-
+# %% ../nbs/lib/10a_effects.ipynb #35bc0b78
 def _windows(x: np.ndarray) -> np.ndarray:
     "Sums over `REACH` rounds before and after each, along axis 1."
     sums = np.concatenate([np.zeros_like(x[:, :1]), np.cumsum(x, 1, dtype=float)], 1)
@@ -259,7 +259,7 @@ def occasion_factors(
         factors[:, number] = np.where(expected + prior > 0, own, whole)
     return np.clip(factors, *BOUNDS)
 
-
+# %% ../nbs/lib/10a_effects.ipynb #81a022b0
 def _variation(values: np.ndarray, level: np.ndarray, usual: np.ndarray) -> np.ndarray:
     "Variance of usual periods over their level, squared: how much each series varies anyway."
     squares = ((values - level) ** 2 * usual).sum(1)
@@ -275,7 +275,7 @@ def last_prices(panel: Panel) -> np.ndarray:
         return panel.log_prices[1][:, -1]
     return np.full(len(panel.keys), np.nan)
 
-
+# %% ../nbs/lib/10a_effects.ipynb #4a1a35b3
 def relative_prices(
     panel: Panel,
     days: np.ndarray,  # the panel's periods and those to come
@@ -300,7 +300,7 @@ def relative_prices(
             moved[np.ix_(mask, during > 0)] = change * during[during > 0]
     return moved
 
-
+# %% ../nbs/lib/10a_effects.ipynb #d36b0f3a
 def price_elasticity(
     values: np.ndarray,  # of the finest series, shape (k, t)
     expected: np.ndarray,  # at usual prices, shape (k, t)
@@ -340,7 +340,7 @@ class Effects:
     )  # factors of each finest series to the occasions, in the order of `factors`; shape (k, occasions)
     usual_price: np.ndarray  # logarithm of each finest series' usual price, NaN where unknown; shape (k,)
 
-
+# %% ../nbs/lib/10a_effects.ipynb #22088835
 def estimate_effects(
     panel: Panel,
     horizon: int,
@@ -408,7 +408,7 @@ def _of_all(
         last_prices(panel),
     )
 
-
+# %% ../nbs/lib/10a_effects.ipynb #c8b3cf9b
 def _closed_weekday(days: np.ndarray, open_: np.ndarray) -> np.ndarray:
     "Mask of days on a weekday that is always closed."
     weekday, shut = weekday_of(days), open_[: len(days)] <= 0
@@ -444,7 +444,7 @@ def planned_factors(
         notes.append("prices never moved sales in the history: a planned price has no effect on the forecast")
     return factors * np.exp(effects.elasticity * moved), moved, tuple(dict.fromkeys(notes))
 
-
+# %% ../nbs/lib/10a_effects.ipynb #f8aaab4b
 def _labels(row: Mapping[str, Any]) -> list[str]:
     "Names of the occasions of a row of a plan."
     named = {kind: row.get(kind) for kind in ("promotion", "event")}

@@ -32,12 +32,12 @@ def _checked(actual: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
             )
     return y, yhat
 
-
+# %% ../nbs/lib/07_evaluate.ipynb #23262e2f
 def ratio(above: float, below: float) -> float:
     "above / below; NaN where below is 0."
     return float(above / below) if below else float("nan")
 
-
+# %% ../nbs/lib/07_evaluate.ipynb #2167571b
 def regression_metrics(
     actual: Any,  # shape (n,)
     predicted: Any,  # shape (n,)
@@ -84,7 +84,7 @@ def mase(
     naive = np.abs(past[season:] - past[:-season]).mean() if len(past) > season else 0.0
     return ratio(np.abs(yhat - y).mean(), naive)
 
-
+# %% ../nbs/lib/07_evaluate.ipynb #00e11c0a
 def smape(actual: Any, predicted: Any) -> float:
     "Symmetric mean absolute percentage error in percent, 0 to 200 (Makridakis et al. 2020, *The M4 Competition*)."
     y, yhat = _checked(actual, predicted)
@@ -130,7 +130,7 @@ def leaderboard(
         for model, rows in backtest.groupby("model", sort=False)
     ).sort_values("wape", ignore_index=True)
 
-
+# %% ../nbs/lib/07_evaluate.ipynb #3f11d639
 def _row(rows: pd.DataFrame, series: pd.Series, season: int) -> dict[str, float]:
     "A model's metrics; MASE is the mean over windows."
     metrics = regression_metrics(rows["y"], rows["yhat"])

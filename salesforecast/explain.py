@@ -34,7 +34,7 @@ class Source:
     columns: tuple[str, ...]  # of the sale
     past: str = ""  # what it looks back at, in words; empty for the columns' own values
 
-
+# %% ../nbs/lib/12_explain.ipynb #c0f9a8e0
 SHARE_WORDS = {"list_revenue": "past discounts", "units": "past prices", "one": "past revenue per sale"}
 
 
@@ -106,7 +106,7 @@ def _parents(inner: np.ndarray, left: np.ndarray, right: np.ndarray) -> tuple[np
     is_left[left] = True
     return parent, is_left
 
-
+# %% ../nbs/lib/12_explain.ipynb #50345c85
 def _nodes(forest: Any) -> _Nodes:
     "The nodes of a fitted RandomForestRegressor; a child's position counts from the first tree's root."
     trees = [each.tree_ for each in forest.estimators_]
@@ -167,7 +167,7 @@ def forest_paths(
     base = float(nodes.value[nodes.parent < 0].mean())
     return _paths(replace(nodes, value=nodes.value / trees), base, forest.n_features_in_)
 
-
+# %% ../nbs/lib/12_explain.ipynb #e2f010ea
 def _paths(nodes: _Nodes, base: float, features: int) -> Paths:
     "The paths to all leaves; a leaf adds its value."
     leaf, node = _ways(nodes)
@@ -279,7 +279,7 @@ def _padded(paths: Paths) -> tuple[np.ndarray, ...]:
         found.append(wide)
     return tuple(found)
 
-
+# %% ../nbs/lib/12_explain.ipynb #6c15cc1a
 def answer_tables(
     kept: np.ndarray,  # as `Paths.kept`, shape (leaves, k), 1 where filled up
     value: np.ndarray,  # of the leaves

@@ -64,14 +64,14 @@ def iso_week(days: Days) -> np.ndarray:
     thursday = days + (3 - since_monday)
     return (thursday - thursday.astype("datetime64[Y]").astype("datetime64[D]")).astype("int64") // 7 + 1
 
-
+# %% ../nbs/lib/05_feature_engineering.ipynb #544af288
 def _among(days: Days, known: Days) -> np.ndarray:
     "Mask of the days that are among the known ones, which are sorted."
     if len(known) == 0:
         return np.zeros(len(days), bool)
     return known[np.minimum(np.searchsorted(known, days), len(known) - 1)] == days
 
-
+# %% ../nbs/lib/05_feature_engineering.ipynb #c8a28515
 def time_features(
     days: Days,  # datetime64[D], shape (n,)
     holidays: Days,  # datetime64[D], sorted
@@ -102,7 +102,7 @@ def days_of(df: pd.DataFrame) -> Days:
         f"The frame needs a column Transaction_Date or a DatetimeIndex; its columns are {list(df.columns)}"
     )
 
-
+# %% ../nbs/lib/05_feature_engineering.ipynb #6d0bb49f
 def add_time_features(
     df: pd.DataFrame,  # rows with `Transaction_Date` or a DatetimeIndex
     holidays: str | Iterable[date] | None = None,  # country code or dates
@@ -210,7 +210,7 @@ class History:
         "Slots per series: every day of the history, and the day after."
         return int((self.last - self.first).astype("int64")) + 2
 
-
+# %% ../nbs/lib/05_feature_engineering.ipynb #5ae08163
 def build_history(
     columns: Mapping[str, Any],  # `Transaction_Date` (datetime64[D]), `Revenue`, and what else there is
     list_revenue: np.ndarray,  # what the realised share refers to, shape (n,)
@@ -244,7 +244,7 @@ def _fit_integers(measures: np.ndarray) -> None:
                 "columns: {Revenue: amount / 1000}"
             )
 
-
+# %% ../nbs/lib/05_feature_engineering.ipynb #e1c53879
 def _level(
     values: Any,  # text of the rows, or None for the level of all sales together
     offset: np.ndarray,  # day of each row, counted from the first
@@ -312,7 +312,7 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     "above / below, NaN where below is not positive."
     return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
 
-
+# %% ../nbs/lib/05_feature_engineering.ipynb #2faff758
 class _Window:
     "Sums of one level over days before the rows' days."
 
@@ -356,7 +356,7 @@ def level_features(
     nothing = (codes < 0) | (day <= 0)
     return {name: np.where(nothing, np.nan, out[name]) for name in LEVEL_FEATURES}
 
-
+# %% ../nbs/lib/05_feature_engineering.ipynb #079a7e0e
 def _last_sale(window: _Window, span: int) -> dict[str, np.ndarray]:
     "Realised share on the last day with a sale, and the days since."
     level = window.level
@@ -420,7 +420,7 @@ def extend_history(
     new = build_history(blank | dict(columns), list_revenue, names)
     return join_histories([history_until(history, until), new])
 
-
+# %% ../nbs/lib/05_feature_engineering.ipynb #4ecea162
 def join_histories(
     histories: Sequence[History],  # of the same levels, each with days and series of its own
 ) -> History:
@@ -431,7 +431,7 @@ def join_histories(
         joined.levels[name] = _joined([(part, part.levels[name]) for part in histories], joined)
     return joined
 
-
+# %% ../nbs/lib/05_feature_engineering.ipynb #cfc01a03
 def _joined(parts: Sequence[tuple[History, Level]], joined: History) -> Level:
     "One level of all parts."
     keys = np.unique(np.concatenate([level.keys for _, level in parts]))
@@ -486,7 +486,7 @@ def save_history(history: History, path: Path) -> None:
     with path.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
-
+# %% ../nbs/lib/05_feature_engineering.ipynb #836eb589
 def load_history(file: Path | IO[bytes]) -> History:
     "Read what `save_history` wrote."
     with np.load(file, allow_pickle=False) as arrays:

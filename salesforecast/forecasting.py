@@ -37,7 +37,7 @@ def closed_weekdays(
     recent = {d: values[weekday == d][-RECENT_WEEKS:] for d in range(7)}
     return [d for d, last in recent.items() if len(last) >= 4 and (last > 0).sum() <= len(last) // 8]
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #6752fd41
 AROUND = np.arange(-14, 15)  # days from a holiday that may be closed with it
 
 
@@ -50,7 +50,7 @@ def by_holiday(
         dates.setdefault(f"holiday {day:%m-%d}" if name == "holiday" else name, []).append(day)
     return {name: np.array(sorted(days), "datetime64[D]") for name, days in dates.items()}
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #05f6bff4
 def holiday_closures(
     days: np.ndarray,  # datetime64[D] without gaps, shape (n,)
     empty: np.ndarray,  # mask of days without revenue
@@ -82,7 +82,7 @@ def weekday_of(days: np.ndarray) -> np.ndarray:
     "Weekday of each datetime64[D], 0 is Monday."
     return (days.astype("int64") + 3) % 7
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #f6f5c97e
 @dataclass(frozen=True)
 class Calendar:
     "Which days are closed, and the regressors of a day."
@@ -203,7 +203,7 @@ def ahead(
         covariance = state.transition @ covariance @ state.transition.T + state.noise
     return means + known, np.sqrt(np.maximum(variances, 0.0))
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #a461adc1
 def to_revenue(
     state: SarimaState,
     days: np.ndarray,  # datetime64[D]
@@ -233,7 +233,7 @@ def _asked_day(value: date | str, name: str) -> np.datetime64:
     except ValueError:
         raise UserError(f"{name} {value!r} is no date. Write it as YYYY-MM-DD.") from None
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #02930499
 def forecast_days(
     state: SarimaState,
     start: date | str,  # first day
@@ -265,7 +265,7 @@ def forecast_days(
         )
     return days
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #a1465f6d
 def forecast(
     state: SarimaState,
     start: date | str,  # first day
@@ -310,7 +310,7 @@ def update(
         past_sd=np.r_[state.past_sd, sds],
     )
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #52368d51
 def model_scale(
     values: np.ndarray,  # revenue
     closed: np.ndarray,  # mask
@@ -332,7 +332,7 @@ def _filled(values: np.ndarray) -> np.ndarray:
     known = np.isfinite(values)
     return np.interp(index, index[known], values[known])
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #110f7744
 def _least_squares(y: np.ndarray, x: np.ndarray, penalised: int) -> np.ndarray:
     "Least squares with a small ridge on the first `penalised` columns, over rows that are known."
     known = np.isfinite(y) & np.isfinite(x).all(1)
@@ -366,7 +366,7 @@ def search_order(
     p, q, sp, sq, s, d, sd = found.model_["arma"]
     return (p, d, q, sp, sd, sq, s) if s > 1 and (sp or sd or sq) else (p, d, q, 0, 0, 0, 0)
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #86369edd
 def _sarimax(values: np.ndarray, regressors: np.ndarray | None, order: Order, **options: Any) -> Any:
     "A statsmodels SARIMAX model; a constant where nothing is differenced."
     sarimax = require("statsmodels.tsa.statespace.sarimax", "train")
@@ -390,7 +390,7 @@ class Fit:
     params: np.ndarray  # of the SARIMA errors, as statsmodels orders them
     trend: int  # how many of `params` are the constant (0 or 1), which stands before the coefficients
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #3695df2c
 TOLERANCE = {
     "factr": 1e10,
     "pgtol": 1e-3,
@@ -412,7 +412,7 @@ def _estimate(values: np.ndarray, order: Order, start: np.ndarray | None) -> np.
         raise np.linalg.LinAlgError("the likelihood has no maximum")
     return np.asarray(result.params)
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #4be2d1b5
 def _innovations(model: Any, params: np.ndarray, values: np.ndarray) -> np.ndarray:
     "One-step errors of `values`, each in standard deviations; NaN where there is none."
     model = model.clone(values)
@@ -435,7 +435,7 @@ def _generalised(values: np.ndarray, regressors: np.ndarray, order: Order, param
         : regressors.shape[1]
     ]
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #a8aa0c87
 def estimate(
     values: np.ndarray,  # on the model's scale, NaN where missing
     regressors: np.ndarray,  # shape (n, k)
@@ -539,7 +539,7 @@ def standardised_errors(
         state = update(state, values[origin : origin + step])
     return [z for z in errors if len(z)]
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #02df02b2
 def calibrated_factors(errors: Sequence[np.ndarray], overlap: float) -> dict[int, float]:
     "Half-widths by level; `overlap` is how many origins share a forecast period."
     if not errors:
@@ -624,7 +624,7 @@ class Series:
         "The first periods, with the same calendar and scale."
         return replace(self, days=self.days[:count], revenue=self.revenue[:count], values=self.values[:count])
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #12e7a3a4
 def make_series(
     series: pd.Series,  # revenue per day or week, DatetimeIndex without gaps
     holidays: Mapping[date, str],
@@ -684,7 +684,7 @@ def choose_fourier(series: Series, order: Order | None) -> tuple[Series, Order |
         best = min(best, (score, terms))
     return replace(series, calendar=replace(series.calendar, fourier=best[1])), fit.order
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #23de0c71
 def constant_model(series: Series) -> SarimaModel:
     "A model for a series that never changes: the last value, for sure."
     known = series.values[np.isfinite(series.values)]
@@ -743,7 +743,7 @@ def fit_series(
     smearing = smearing_factor(state, series.revenue)
     return SarimaModel(replace(state, factors=factors, smearing=smearing), fit, tuple(notes), rebuild)
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #ac3f7019
 def fit_sarima(
     series: pd.Series,  # revenue per day or week, DatetimeIndex without gaps
     *,

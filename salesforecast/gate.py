@@ -51,7 +51,7 @@ class Difference:
     upper: float
     days: int
 
-
+# %% ../nbs/lib/19_gate.ipynb #c8ae1406
 def paired_difference(
     challenger: np.ndarray,  # absolute error by day, shape (n,)
     champion: np.ndarray,  # on the same days
@@ -82,7 +82,7 @@ class Judged:
     predicted: np.ndarray  # revenue, shape (n,); NaN where it says nothing
     bounds: dict[str, np.ndarray]
 
-
+# %% ../nbs/lib/19_gate.ipynb #1b199165
 @dataclass(frozen=True)
 class Comparison:
     "Both on the same rows, and their forecasts of the same days."
@@ -93,7 +93,7 @@ class Comparison:
     champion: Judged
     daily: pd.DataFrame | None  # ds, y, challenger, champion: absolute errors of the forecasts
 
-
+# %% ../nbs/lib/19_gate.ipynb #ad3cbab8
 def window_start(
     prepared: Prepared,
     champion: ModelBundle,
@@ -169,7 +169,7 @@ def rolling_errors(
         state = update(state, values.iloc[origin : origin + every].to_numpy())
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["ds", "error", "y"])
 
-
+# %% ../nbs/lib/19_gate.ipynb #c1017546
 def compare_daily(
     prepared: Prepared,  # split where the window begins
     champion: ModelBundle,
@@ -191,7 +191,7 @@ def compare_daily(
     joined = mine.rename(columns={"error": "challenger"}).assign(champion=theirs["error"])
     return joined.groupby("ds", as_index=False)[["challenger", "champion", "y"]].sum()
 
-
+# %% ../nbs/lib/19_gate.ipynb #470d0d1e
 def _state_at_training(champion: ModelBundle) -> SarimaState | None:
     "The forecast's state after the days it was trained on: an updated version has gone on from there."
     origin = champion.manifest.get("updated", {}).get("trained")
@@ -229,7 +229,7 @@ def compare(
     theirs = judge_recipe(prepared, champion.manifest, params, part_of(progress, 0.5, 0.9))
     return Comparison("recipe", prepared, mine, theirs, None)
 
-
+# %% ../nbs/lib/19_gate.ipynb #5f590fda
 def _same_recipe(one: ModelBundle, other: ModelBundle) -> bool:
     "Whether both were made in the same way."
     kinds = {bundle.manifest["served"] for bundle in (one, other)}
@@ -247,12 +247,12 @@ class Check:
     reason: str
     numbers: dict[str, Any] = field(default_factory=dict)
 
-
+# %% ../nbs/lib/19_gate.ipynb #c3ae5971
 def _by_day(rows: pd.DataFrame) -> pd.DataFrame:
     "Errors and revenue by day."
     return rows.groupby("day")[["challenger", "champion", "revenue"]].sum()
 
-
+# %% ../nbs/lib/19_gate.ipynb #288c1d56
 def _words(found: Difference) -> str:
     "A difference, in words."
     more = (
@@ -263,7 +263,7 @@ def _words(found: Difference) -> str:
         f"WAPE {found.challenger:.2%} against {found.champion:.2%}: {more} ({chance}, over {found.days} days)"
     )
 
-
+# %% ../nbs/lib/19_gate.ipynb #ebb658f7
 def _difference(days: pd.DataFrame, confidence: float) -> Difference:
     "The difference of a table by day."
     mine, theirs, revenue = (days[name].to_numpy(float) for name in ("challenger", "champion", "revenue"))
@@ -287,7 +287,7 @@ def error_rows(comparison: Comparison) -> pd.DataFrame:
             rows[name] = np.asarray(prepared.columns[name], object)[test]
     return rows[np.isfinite(rows["challenger"]) & np.isfinite(rows["champion"])]
 
-
+# %% ../nbs/lib/19_gate.ipynb #05fc6bf4
 def accuracy_check(rows: pd.DataFrame, gate: GateParams) -> Check:
     "Not worse by more than the margin, chance included."
     found = _difference(_by_day(rows), gate.confidence)
@@ -301,7 +301,7 @@ def _surely_worse(found: Difference, margin: float) -> bool:
     "Worse by more than the margin, and not by chance."
     return found.relative > margin and found.lower > 0
 
-
+# %% ../nbs/lib/19_gate.ipynb #bc0e5416
 def segment_check(rows: pd.DataFrame, gate: GateParams) -> Check:
     "No important segment gets much worse; the more segments, the surer it must be of each (Bonferroni)."
     total = rows["revenue"].sum()
@@ -318,7 +318,7 @@ def segment_check(rows: pd.DataFrame, gate: GateParams) -> Check:
     fine = f"none of {len(parts)} important segments is surely worse by more than {gate.segment_margin:.0%}"
     return Check("segments", not worse, "; ".join(worse) or fine, {n: asdict(d) for n, d in found.items()})
 
-
+# %% ../nbs/lib/19_gate.ipynb #1ed4ea26
 def daily_check(daily: pd.DataFrame, gate: GateParams) -> Check:
     "The daily forecast does not get surely worse."
     found = _difference(daily.rename(columns={"y": "revenue"}), gate.confidence)
@@ -363,7 +363,7 @@ def _seconds(predictors: Iterable[Predictor], day: np.datetime64, rounds: int = 
         taken.append(times)
     return [float(np.median(times)) for times in taken]
 
-
+# %% ../nbs/lib/19_gate.ipynb #1ccb3b99
 def latency_check(challenger: ModelBundle, champion: ModelBundle, gate: GateParams) -> Check:
     "One row does not take much longer."
     bundles = (challenger, champion)
@@ -372,7 +372,7 @@ def latency_check(challenger: ModelBundle, champion: ModelBundle, gate: GatePara
     passed = mine <= max(gate.latency_ratio * theirs, 0.005)  # below 5 ms, nobody notices
     return Check("latency", passed, reason, {"challenger_seconds": mine, "champion_seconds": theirs})
 
-
+# %% ../nbs/lib/19_gate.ipynb #6139a9c4
 def size_check(challenger: ModelBundle, champion: ModelBundle, gate: GateParams) -> Check:
     "It does not take much more room."
     mine, theirs = (
@@ -454,13 +454,13 @@ def _champion(models_dir: Path, version: str | None, challenger: str) -> tuple[M
         return None, f"The served version cannot be compared with: {error}"
     return bundle, ""
 
-
+# %% ../nbs/lib/19_gate.ipynb #00cccfe2
 def _window(prepared: Prepared) -> dict[str, Any]:
     "The rows after the split, as a record has them."
     days = prepared.columns["Transaction_Date"][~prepared.train]
     return {"first": str(days.min()), "last": str(days.max()), "rows": len(days)}
 
-
+# %% ../nbs/lib/19_gate.ipynb #f2991c9b
 def judge(
     models_dir: Path,
     version: str,  # the challenger

@@ -131,7 +131,7 @@ class Panel:
         "`unique_id, ds, y`, as the forecasting ecosystem has it."
         return long_frame(self.ids, self.days, y=self.values)
 
-
+# %% ../nbs/lib/10_hierarchy.ipynb #ed828aed
 def long_frame(ids: np.ndarray, days: np.ndarray, **columns: np.ndarray) -> pd.DataFrame:
     "`unique_id, ds` and a column per matrix of shape (ids, days)."
     ds = np.tile(days.astype("datetime64[ns]"), len(ids))
@@ -186,7 +186,7 @@ def level_columns(sales: SalesData, levels: Levels) -> list[str]:
             )
     return columns
 
-
+# %% ../nbs/lib/10_hierarchy.ipynb #1da78743
 def level_cells(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     "Cells of these columns as text; what is missing is called `(none)`."
     cells = {
@@ -218,7 +218,7 @@ def summing_matrix(
         blocks.append(sparse.identity(len(keys), format="csr"))
     return names, sparse.vstack(blocks, format="csr")
 
-
+# %% ../nbs/lib/10_hierarchy.ipynb #c83bf911
 def _sums(code: np.ndarray, period: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     "Sums of values by series and period."
     sums = np.bincount(code * shape[1] + period, values, shape[0] * shape[1]).reshape(shape)
@@ -256,7 +256,7 @@ def make_panel(
     period = len(days) - 1 - (days[-1] - date).astype(int) // step
     return _panel(frame, period, days, step, columns, levels, column, opening)
 
-
+# %% ../nbs/lib/10_hierarchy.ipynb #e937e2b1
 def _closed(sales: SalesData) -> list[int]:
     "Weekdays that the mapping calls closed."
     names = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -301,7 +301,7 @@ def _panel(
         opening=opening,
     )
 
-
+# %% ../nbs/lib/10_hierarchy.ipynb #ed7889e6
 def _groups(frame: pd.DataFrame, code: np.ndarray) -> np.ndarray:
     "The category that most rows of each finest series have."
     pairs = pd.DataFrame({"code": code, "category": level_cells(frame, ["Category"])["Category"].to_numpy()})
@@ -309,7 +309,7 @@ def _groups(frame: pd.DataFrame, code: np.ndarray) -> np.ndarray:
     counts = pairs.pivot_table("rows", "code", "category", "sum", fill_value=0)
     return counts.idxmax(axis=1).to_numpy(object)
 
-
+# %% ../nbs/lib/10_hierarchy.ipynb #51424860
 def _prices(frame: pd.DataFrame, code: np.ndarray, period: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     "Revenue per unit sold, NaN where nothing was; without units there are none."
     if "Units_Sold" not in frame:

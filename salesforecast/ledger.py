@@ -73,7 +73,7 @@ def record_forecast(
         ledger.executemany(f"insert or ignore into forecasts values ({', '.join('?' * 10)})", known)
         return ledger.total_changes - before
 
-
+# %% ../nbs/lib/14c_ledger.ipynb #e2d000a6
 def read_ledger(
     models_dir: Path,
     since: pd.Timestamp | None = None,  # only days from here on
@@ -106,7 +106,7 @@ def joined_forecasts(
     "The forecasts whose day has passed, with the column `y`: what happened."
     return forecasts.join(actual.rename("y"), on="ds", how="inner").dropna(subset=["y"])
 
-
+# %% ../nbs/lib/14c_ledger.ipynb #9ee9ef84
 def accuracy_by_lead(
     joined: pd.DataFrame,  # lead, y, predicted_revenue and `RANGES`
 ) -> pd.DataFrame:
@@ -131,7 +131,7 @@ def accuracy_by_lead(
         rows, columns=["lead", "forecasts", "wape", "mae", "bias", "coverage_80", "coverage_95"]
     )
 
-
+# %% ../nbs/lib/14c_ledger.ipynb #5aaddcf6
 def backtest_by_lead(
     backtest: pd.DataFrame,  # `BACKTEST_COLUMNS`
 ) -> pd.DataFrame:

@@ -80,7 +80,7 @@ class Recent:
         "Days of the window."
         return int((self.last - self.first).astype("int64")) + 1
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #166ef3a7
 def recent_sales(bundle: ModelBundle, sales: SalesData, params: MonitorParams) -> Recent:
     "The rows since the training, predicted; raises `UserError` where there is none."
     trained_until = np.datetime64(bundle.manifest["data"]["last"], "D")
@@ -129,12 +129,12 @@ def limit_above(setting: float, swing: float, deviations: float) -> float:
     "A limit for a ratio that is 1 when all is well; `swing` is the standard deviation of its logarithm."
     return max(setting, float(np.exp(deviations * swing)))
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #240dc96e
 def span_of(days: int) -> str:
     "Which of the baseline's spans a window of so many days is like."
     return "1" if days < 18 else "4"
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #bee76f24
 AROUND = 7  # days before and after, for the same season a year before
 
 
@@ -147,7 +147,7 @@ def season_factor(baseline: dict[str, Any], first: np.datetime64, last: np.datet
         return 1.0
     return max(float(above[low:high].sum() / below[low:high].sum() / baseline["metrics"]["wape"]), 1.0)
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #7ddc8a23
 def usual_wape(recent: Recent, baseline: dict[str, Any]) -> float:
     "What WAPE to expect of the window's season."
     return baseline["metrics"]["wape"] * season_factor(baseline, recent.first, recent.last)
@@ -162,12 +162,12 @@ def performance(recent: Recent, baseline: dict[str, Any]) -> pd.DataFrame:
     table = pd.DataFrame({"current": now, "baseline": baseline["metrics"]}).loc[names].astype(float)
     return table.assign(change=table["current"] - table["baseline"]).rename_axis("metric")
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #6c6fb061
 def judged(recent: Recent, params: MonitorParams) -> bool:
     "Whether the window is long enough to judge errors."
     return bool(recent.window.sum() >= params.least_rows and recent.days >= params.drift.least_days)
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #ba9bfded
 def check_performance(
     table: pd.DataFrame, recent: Recent, baseline: dict[str, Any], params: MonitorParams
 ) -> Iterable[Finding]:
@@ -218,7 +218,7 @@ def by_segment(recent: Recent, baseline: dict[str, Any], params: MonitorParams) 
         "ratio", ascending=False, ignore_index=True
     )
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #306a3c6f
 def _segment_row(
     now: dict[str, Any], base: dict[str, Any] | None, factor: float, recent: Recent, params: MonitorParams
 ) -> dict[str, Any]:
@@ -232,7 +232,7 @@ def _segment_row(
     level = "warning" if enough and ratio >= limit else "ok"  # one of many, so it has to last
     return row | {"baseline_wape": base["wape"], "ratio": ratio, "limit": limit, "level": level}
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #7e6a3d63
 def check_segments(table: pd.DataFrame) -> Iterable[Finding]:
     "The segments that do worse than they should, in one finding."
     bad = table[table["level"] != "ok"]
@@ -261,7 +261,7 @@ def cusum(values: np.ndarray, slack: float) -> np.ndarray:
         sums[i] = total
     return sums
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #945436be
 def scores(usual: np.ndarray, now: np.ndarray, params: MonitorParams) -> np.ndarray:
     "The cumulative sum of `now` over its limit, which `usual` may raise; both in standard deviations, NaN is skipped."
     past, values = (np.nan_to_num(part, nan=params.cusum_slack) for part in (usual, now))
@@ -274,7 +274,7 @@ def ratios(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     with np.errstate(invalid="ignore", divide="ignore"):
         return tuple(np.where(sums[2] > 0, part / sums[2], np.nan) for part in sums[:2])  # type: ignore[return-value]
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #7a8d31ae
 def concept(recent: Recent, baseline: dict[str, Any], params: MonitorParams) -> pd.DataFrame:
     "Of each day since training: ds, wape, bias, and `score`: 1 is the limit; empty where nothing is known."
     columns = ["ds", "wape", "bias", "wape_score", "bias_score", "score"]
@@ -300,12 +300,12 @@ def concept(recent: Recent, baseline: dict[str, Any], params: MonitorParams) -> 
     table["bias_score"] = np.max(sides, axis=0)
     return table.assign(score=table[["wape_score", "bias_score"]].max(axis=1))
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #ac2995a5
 def _centres(baseline: dict[str, Any], days: np.ndarray) -> np.ndarray:
     "The WAPE to expect of each day: that of its season."
     return baseline["metrics"]["wape"] * np.array([season_factor(baseline, day, day) for day in days])
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #909df2b9
 def check_concept(table: pd.DataFrame, params: MonitorParams) -> Iterable[Finding]:
     "Whether errors have been growing."
     if len(table) and (score := float(table["score"].iloc[-1])) >= 1:
@@ -327,7 +327,7 @@ def estimate(recent: Recent, baseline: dict[str, Any]) -> dict[str, float]:
         "baseline_wape": late * baseline["metrics"]["wape"],
     }
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #9c1787ff
 def check_estimate(
     found: dict[str, float], recent: Recent, baseline: dict[str, Any], params: MonitorParams
 ) -> Iterable[Finding]:
@@ -353,7 +353,7 @@ def actual_revenue(bundle: ModelBundle, recent: Recent) -> pd.Series:
     ends = (sums.index.to_numpy().astype("datetime64[D]") - state.last).astype("int64") % state.step == 0
     return sums[ends].dropna()
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #1a095357
 def joined_ledger(
     models_dir: Path, bundle: ModelBundle, recent: Recent, params: MonitorParams
 ) -> pd.DataFrame:
@@ -363,14 +363,14 @@ def joined_ledger(
         return forecasts.iloc[:0].assign(y=0.0)
     return joined_forecasts(forecasts, actual_revenue(bundle, recent))
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #20fd5dfb
 def forecast_accuracy(joined: pd.DataFrame, bundle: ModelBundle) -> pd.DataFrame:
     "`accuracy_by_lead`, with `backtest_wape`."
     tested = backtest_by_lead(pd.read_parquet(bundle.open(BACKTEST_FILE))).set_index("lead")["wape"]
     found = accuracy_by_lead(joined)
     return found.assign(backtest_wape=found["lead"].map(tested).astype(float))
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #81cbd654
 def check_forecast(joined: pd.DataFrame, recent: Recent, params: MonitorParams) -> Iterable[Finding]:
     "Whether daily revenue keeps to the ranges that were forecast for it."
     window = joined[joined["ds"] >= pd.Timestamp(recent.first)]
@@ -404,7 +404,7 @@ def silent_days(bundle: ModelBundle, recent: Recent, params: MonitorParams) -> n
     )
     return silent[np.isin(year_before, heard) | (year_before < recent.history.first)]
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #93336b8e
 def check_feed(
     silent: np.ndarray, recent: Recent, baseline: dict[str, Any], params: MonitorParams
 ) -> Iterable[Finding]:
@@ -438,7 +438,7 @@ def drift(
         table = table[~table["column"].isin(WITH_REVENUE)].reset_index(drop=True)
     return table
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #396021d4
 NAMES = {
     "psi": "Population Stability Index",
     "ks": "Kolmogorov-Smirnov distance",
@@ -512,7 +512,7 @@ class MonitorReport:
         }
         return plain | {"notes": list(self.notes), "problems": list(self.problems)}
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #b01240b9
 def _plain(values: Any) -> dict[str, Any]:
     "Numbers that are none as None."
     return {
@@ -573,7 +573,7 @@ def monitor(
         problems=tuple(problems),
     )
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #1218acaa
 def _about(recent: Recent) -> dict[str, Any]:
     "What was judged."
     return {
@@ -584,7 +584,7 @@ def _about(recent: Recent) -> dict[str, Any]:
         "has_actuals": recent.revenue is not None,
     }
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #2e772404
 def _found(
     models_dir: Path, bundle: ModelBundle, recent: Recent, baseline: dict[str, Any], params: MonitorParams
 ) -> dict[str, Any]:
@@ -620,7 +620,7 @@ def write_json(report: MonitorReport, path: Path) -> None:
     with replacing(path) as beside:
         beside.write_text(json.dumps(report.to_dict(), indent=1, allow_nan=False), encoding="utf-8")
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #c5514983
 PREFIX = "salesforecast_monitor"
 SEVERITY = {"ok": 0, "info": 1, "warning": 2, "critical": 3}
 
@@ -693,7 +693,7 @@ def with_limits(
         )
         raise UserError(f"--limit does not fit: {told}") from None
 
-
+# %% ../nbs/lib/18a_monitor.ipynb #c750e1dc
 def _names(values: dict[str, Any]) -> str:
     "All names of settings."
     own = [name for name, value in values.items() if not isinstance(value, dict)]

@@ -39,7 +39,7 @@ def _store(path: Path) -> Iterator[sqlite3.Connection]:
     finally:
         connection.close()
 
-
+# %% ../nbs/lib/10g_overrides.ipynb #fde1706a
 def record_overrides(
     path: Path,  # a SQLite file, made where there is none
     forecast: DemandForecast,
@@ -55,7 +55,7 @@ def record_overrides(
         )
     return rows
 
-
+# %% ../nbs/lib/10g_overrides.ipynb #c22ae053
 def load_overrides(path: Path) -> pd.DataFrame:
     "All overrides that are kept, by number, in the order in which they were made; of two for the same series and day the later one holds."
     with _store(path) as connection:
@@ -94,7 +94,7 @@ def check_overrides(forecast: DemandForecast, overrides: pd.DataFrame) -> pd.Dat
     )
     return rows[list(COLUMNS)].reset_index(drop=True)
 
-
+# %% ../nbs/lib/10g_overrides.ipynb #b0611d8a
 def remove_override(path: Path, number: int) -> None:
     "Take an override back; raises `UserError` for a number that there is not."
     with _store(path) as connection:
@@ -133,7 +133,7 @@ def apply_overrides(
         notes=(*forecast.notes, f"{len(rows)} overrides by planners hold"),
     )
 
-
+# %% ../nbs/lib/10g_overrides.ipynb #151d2a9d
 def _fitted(panel: Panel, values: np.ndarray, targets: dict[int, float], day: str) -> np.ndarray:
     "Values of the finest series whose sums are the targets, by rows of the panel; shape (k,)."
     values = values.copy()
@@ -157,7 +157,7 @@ def override_levels(names: Iterable[str]) -> Levels:
     columns = (tuple(part.split("=")[0] for part in name.split("/") if "=" in part) for name in names)
     return tuple(dict.fromkeys(level for level in columns if level))
 
-
+# %% ../nbs/lib/10g_overrides.ipynb #95005961
 def value_added(
     overrides: pd.DataFrame,  # as `load_overrides` gives them
     panel: Panel,  # with what happened since

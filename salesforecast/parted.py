@@ -59,7 +59,7 @@ def part_extent(checked: Checked, text: Sequence[str], before: np.datetime64 | N
         found[name] = frame[name].dropna().unique().astype(object)
     return found
 
-
+# %% ../nbs/lib/08a_parted.ipynb #2bd18516
 def join_extents(extents: Iterable[Extent]) -> Extent:
     "The extent of all parts."
     parts = list(extents)
@@ -67,7 +67,7 @@ def join_extents(extents: Iterable[Extent]) -> Extent:
     days, code = np.unique(joined["Transaction_Date"], return_inverse=True)
     return joined | {"Transaction_Date": days, "rows": np.bincount(code, joined["rows"]).astype(int)}
 
-
+# %% ../nbs/lib/08a_parted.ipynb #3a249996
 def part_history(checked: Checked, text: Sequence[str]) -> History | None:
     "The history of a part's rows; None without any."
     if checked.frame.empty:
@@ -80,7 +80,7 @@ def part_codes(checked: Checked) -> np.ndarray:
     "The codes of a part's rows."
     return row_codes(checked.frame)
 
-
+# %% ../nbs/lib/08a_parted.ipynb #b4316818
 def part_segments(checked: Checked) -> pd.DataFrame:
     "The daily sums of a part's segments."
     return segments(checked.frame)
@@ -157,12 +157,12 @@ def part_table(
     share = columns["Revenue"] / scale
     return np.column_stack([inputs, share.astype("float32"), scale.astype("float32")])
 
-
+# %% ../nbs/lib/08a_parted.ipynb #dbd29448
 def table_size(table: np.ndarray) -> tuple[int, float]:
     "Rows, and the sum of their scale."
     return len(table), float(table[:, -1].sum(dtype=float))
 
-
+# %% ../nbs/lib/08a_parted.ipynb #42a5c469
 @dataclass(frozen=True)
 class PartedFit:
     "Fits models to all rows of parted sales."
@@ -219,7 +219,7 @@ class PartedFit:
 
         return watched(self.cluster, grow)
 
-
+# %% ../nbs/lib/08a_parted.ipynb #d8e4c43b
 def _native(params: Mapping[str, Any], matrix: Any) -> tuple[dict[str, Any], Any, int]:
     "Arguments of `train`: parameters in XGBoost's own words, data, and trees."
     import xgboost

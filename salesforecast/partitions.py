@@ -63,13 +63,13 @@ class Part:
                 f"{self.fragment.path} cannot be read: {error}. Every worker has to see the files under the same path"
             ) from None
 
-
+# %% ../nbs/lib/03a_partitions.ipynb #d3140cf4
 def is_parquet(source: str | Path) -> bool:
     "Whether a source can be read in parts: a Parquet file, or a folder of them."
     path = Path(source)
     return not is_url(source) and (path.is_dir() or path.suffix.lower() in (".parquet", ".pq"))
 
-
+# %% ../nbs/lib/03a_partitions.ipynb #408ef7bd
 def parquet_parts(
     source: str | Path,  # a Parquet file, or a folder of them
     rows: int = PART_ROWS,  # that a part has at least, if the file has them
@@ -92,7 +92,7 @@ def parquet_parts(
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"{path} is no Parquet file: {error}") from None
 
-
+# %% ../nbs/lib/03a_partitions.ipynb #daa67760
 def _cut(fragments: Iterable[Any], schema: pa.Schema, rows: int) -> Iterable[Part]:
     "Fragments as parts."
     first = 2
@@ -123,13 +123,13 @@ def date_texts(part: Part, mapping: Mapping) -> list[str]:
         return []
     return value.cells.drop_duplicates().dropna().astype(str).head(SOME_DATES).tolist()
 
-
+# %% ../nbs/lib/03a_partitions.ipynb #4866d9d9
 def row_hashes(cells: pd.DataFrame) -> np.ndarray:
     "A number of 64 bits for each row, the same for equal cells in whatever part, shape (n,)."
     alike = {name: _as_hashed(cells[name]) for name in cells}
     return pd.util.hash_pandas_object(pd.DataFrame(alike, index=cells.index), index=False).to_numpy()
 
-
+# %% ../nbs/lib/03a_partitions.ipynb #fa3bd691
 def _as_hashed(values: pd.Series) -> Any:
     "Whole numbers as such: a column that lacks some in one part has floats there."
     if values.dtype.kind in "iu":
@@ -152,7 +152,7 @@ class Look:
     counts: np.ndarray  # rows of each
     hashes: np.ndarray  # of the rows, shape (n,)
 
-
+# %% ../nbs/lib/03a_partitions.ipynb #d05c69c4
 def look(part: Part, mapping: Mapping, now: pd.Timestamp) -> Look:
     "A first look at a part."
     loaded = part.load()
@@ -162,7 +162,7 @@ def look(part: Part, mapping: Mapping, now: pd.Timestamp) -> Look:
     rows = row_problems(parsed, now, mapping.min_realised_share)
     return Look(held, *count_days(usable_days(parsed, rows)), row_hashes(loaded.cells))
 
-
+# %% ../nbs/lib/03a_partitions.ipynb #9acb6a8a
 @dataclass(frozen=True)
 class Rules:
     "By what the rows of every part are checked."
@@ -172,7 +172,7 @@ class Rules:
     holding: set[str]
     far: np.ndarray  # days that are far from nearly all others, datetime64[D]
 
-
+# %% ../nbs/lib/03a_partitions.ipynb #452447df
 def repeats(hashes: Sequence[np.ndarray]) -> list[np.ndarray]:
     "Positions of the rows of each part that repeat an earlier row, of whatever part."
     every = np.concatenate(hashes)
@@ -204,7 +204,7 @@ class About:
     missing: dict[str, int]
     notes: tuple[str, ...]
 
-
+# %% ../nbs/lib/03a_partitions.ipynb #a20f1d14
 @dataclass(frozen=True)
 class Checked:
     "A part's accepted rows, and what is told of it."
@@ -212,7 +212,7 @@ class Checked:
     frame: pd.DataFrame
     about: About
 
-
+# %% ../nbs/lib/03a_partitions.ipynb #88758cfb
 def check_part(part: Part, rules: Rules, repeated: np.ndarray) -> Checked:
     "Check the rows of a part."
     loaded, mapping = part.load(), rules.mapping
@@ -243,7 +243,7 @@ def check_part(part: Part, rules: Rules, repeated: np.ndarray) -> Checked:
     )
     return Checked(frame, about)
 
-
+# %% ../nbs/lib/03a_partitions.ipynb #72f43abd
 def about_part(checked: Checked) -> About:
     "What is told of a part."
     return checked.about
@@ -269,7 +269,7 @@ def sum_rows(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
         columns={f"by {name}": name for name in names}
     )
 
-
+# %% ../nbs/lib/03a_partitions.ipynb #88189018
 def sum_part(checked: Checked, columns: Sequence[str]) -> pd.DataFrame:
     "The sums of a part."
     return sum_rows(checked.frame, columns)
@@ -281,7 +281,7 @@ def draw_rows(checked: Checked, share: float, seed: int) -> pd.DataFrame:
         return checked.frame
     return checked.frame[np.random.default_rng([0, seed]).random(len(checked.frame)) < share]
 
-
+# %% ../nbs/lib/03a_partitions.ipynb #55a1be40
 def join_frames(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     "Frames of the same columns, one below the other; categories stay categories."
     joined = {
@@ -322,7 +322,7 @@ class PartedSales:
         frame = sum_rows(pd.concat(found, ignore_index=True), columns)
         return SalesData(frame, self.quarantine, self.report, self.mapping, self.computed)
 
-
+# %% ../nbs/lib/03a_partitions.ipynb #d62884f3
 def read_parts(
     source: str | Path,  # a Parquet file, or a folder of them
     mapping: Mapping | None,  # how a foreign export becomes canonical
@@ -361,7 +361,7 @@ def read_parts(
         progress(0.5 + 0.5 * (i + 1) / len(parts), f"checking part {i + 1} of {len(parts)}")
     return _parted(str(source), checked, told, mapping, engine, max_quarantined_share, rows_here)
 
-
+# %% ../nbs/lib/03a_partitions.ipynb #1db1871f
 def _with_day_first(parts: Sequence[Part], mapping: Mapping, engine: Engine) -> Mapping:
     "The mapping with the order of day and month, where dates are text that tells it."
     if mapping.date_format is not None or mapping.day_first is not None:
@@ -372,7 +372,7 @@ def _with_day_first(parts: Sequence[Part], mapping: Mapping, engine: Engine) -> 
     told = parse_dates(pd.Series(texts, dtype=object)).day_first
     return mapping if told is None else mapping.model_copy(update={"day_first": told})
 
-
+# %% ../nbs/lib/03a_partitions.ipynb #dbc36109
 def _joined_days(looks: Sequence[Look]) -> tuple[np.ndarray, np.ndarray]:
     "The days of all parts, ascending, and the rows of each."
     days, code = np.unique(np.concatenate([seen.days for seen in looks]), return_inverse=True)
@@ -406,7 +406,7 @@ def _parted(
     sample = SalesData(frame, quarantine, report, mapping, computed)
     return PartedSales(engine, checked, rows, report, quarantine, mapping, computed, days, sample)
 
-
+# %% ../nbs/lib/03a_partitions.ipynb #d5d0a0ff
 def _joined_reasons(found: Sequence[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     "Count and examples of each reason over all parts, the most frequent first."
     joined: dict[str, dict[str, Any]] = {}
@@ -417,7 +417,7 @@ def _joined_reasons(found: Sequence[dict[str, dict[str, Any]]]) -> dict[str, dic
             known["examples"] = _different([*known["examples"], *about["examples"]])[:3]
     return dict(sorted(joined.items(), key=lambda item: (-item[1]["count"], item[0])))
 
-
+# %% ../nbs/lib/03a_partitions.ipynb #afaf0c3d
 def _different(examples: Sequence[str]) -> list[str]:
     "Examples such as `row 7: Units_Sold=''`, of each text the first."
     texts: dict[str, str] = {}
@@ -425,7 +425,7 @@ def _different(examples: Sequence[str]) -> list[str]:
         texts.setdefault(example.partition(": ")[2] or example, example)
     return list(texts.values())
 
-
+# %% ../nbs/lib/03a_partitions.ipynb #279f537c
 def _report(
     source: str,
     told: Sequence[About],

@@ -36,7 +36,7 @@ def _place(*parts: str) -> Path:
     "A path of the pipeline, below the root."
     return find_root().joinpath(*parts)
 
-
+# %% ../nbs/lib/23_pipeline.ipynb #a94d6eb2
 PREPARED, DAILY = (
     ("data", "processed", "PreparedSalesData.csv"),
     ("data", "processed", "daily_aggregated_revenue.csv"),
@@ -50,7 +50,7 @@ def preprocess(source: str | Path, mapping: ColumnMapping | None = None) -> None
     save_processed(prepared, _place(*PREPARED))
     save_preprocessor(prepared.preprocessor, prepared.history, _place(*PREPROCESSOR))
 
-
+# %% ../nbs/lib/23_pipeline.ipynb #4926a204
 def aggregate(source: str | Path, mapping: ColumnMapping | None = None) -> None:
     "Write `daily_aggregated_revenue.csv`; returns lower a day's revenue, so it is made of all valid rows."
     save_daily(daily_revenue(read_sales(source, mapping))[0], _place(*DAILY))
@@ -70,7 +70,7 @@ def _check_stages(training: Training) -> None:
                 "Run the stages before: dvc repro"
             )
 
-
+# %% ../nbs/lib/23_pipeline.ipynb #2cf0bc73
 def train_version(
     source: str | Path,
     mapping: ColumnMapping | None = None,

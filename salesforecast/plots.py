@@ -30,7 +30,7 @@ def new_figure(width: float = 9.0, height: float = 4.5) -> tuple[Any, Any]:
     axes.set_axisbelow(True)
     return figure, axes
 
-
+# %% ../nbs/lib/11_plots.ipynb #c1a344de
 def save_figure(figure: Any, path: Path) -> Path:
     "Write a figure as PNG."
     with replacing(path) as beside:

@@ -35,7 +35,7 @@ class Processed:
     scale: np.ndarray  # what a share of 1 is worth: list revenue, units or 1; NaN where it cannot be known
     sign: np.ndarray  # -1 for a return, else 1
 
-
+# %% ../nbs/lib/16_predict_utils.ipynb #cbd3ba6e
 def completed(parts: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
     "The columns with every one that the model knows; those not given are unknown. `UserError` where it cannot do without."
     n = len(columns["Transaction_Date"])
@@ -63,7 +63,7 @@ def process_columns(
     inputs = model_inputs(parts, history, columns, memory)
     return Processed(inputs, scale, np.where(returned, -1.0, 1.0))
 
-
+# %% ../nbs/lib/16_predict_utils.ipynb #47f292ae
 def preprocess_for_prediction(
     input_df: pd.DataFrame,  # rows with canonical columns; no `Transaction_Date` means today
     preprocessor_components: Mapping[str, Any],  # as `load_preprocessor` gives it, with its history
@@ -76,7 +76,7 @@ def preprocess_for_prediction(
         frame = frame.assign(Transaction_Date=pd.to_datetime(frame["Transaction_Date"], format="ISO8601"))
     return process_columns(preprocessor_components, preprocessor_components["history"], frame_columns(frame))
 
-
+# %% ../nbs/lib/16_predict_utils.ipynb #243db5e2
 def predict_revenue(
     model: RevenueModel,  # a trained transactional model
     processed_features: Processed,  # as `preprocess_for_prediction` gives them
@@ -86,7 +86,7 @@ def predict_revenue(
     "Predicted revenue of each row in currency, shape (n,); a return's is negative, an impossible row's NaN."
     return predict_processed(model, processed_features)["predicted_revenue"]
 
-
+# %% ../nbs/lib/16_predict_utils.ipynb #2a700b49
 def predict_sarima(
     sarima_model: SarimaState,
     start_date: date | str,  # first day
@@ -196,7 +196,7 @@ def predict_source(
     found = predict_rows(predictor, rows, progress)
     return with_predictions(rows, found), rows.problems
 
-
+# %% ../nbs/lib/16_predict_utils.ipynb #f8678cfd
 BEYOND = "the numbers are too large for a prediction"
 
 
@@ -212,7 +212,7 @@ def predict_rows(
     found[(rows.problems != "").to_numpy()] = np.nan
     return found
 
-
+# %% ../nbs/lib/16_predict_utils.ipynb #1e4e1153
 def with_predictions(
     rows: PredictionRows,
     found: pd.DataFrame,  # `COLUMNS`

@@ -64,7 +64,7 @@ def _served_after(entry: dict[str, Any]) -> str | None:
     "The version that was served after an event."
     return entry["from"] if entry["action"] == "interrupted" else entry["to"]
 
-
+# %% ../nbs/lib/19a_promotion.ipynb #8eff0494
 def repair(models_dir: Path) -> list[str]:
     "Put in order what a crash, a lost registry or another hand left; what was done, in words."
     history, served = read_history(models_dir), current_version(models_dir)
@@ -97,7 +97,7 @@ def repair(models_dir: Path) -> list[str]:
         told.append(f"The registry's champion is {served} now.")
     return told
 
-
+# %% ../nbs/lib/19a_promotion.ipynb #882c173f
 def _same_training(models_dir: Path, one: str | None, other: str) -> bool:
     "Whether one is an update of the other with newer days, or both of a third."
     return trained_version(models_dir, one) == trained_version(models_dir, other)
@@ -110,7 +110,7 @@ def _registry_follows(models_dir: Path, served: str) -> bool:
     followed = any(entry["action"] == "registered" for entry in entries[changes[-1] :]) if changes else True
     return followed or bool(_tell_registry(models_dir, served))
 
-
+# %% ../nbs/lib/19a_promotion.ipynb #5ddfc0e7
 def _tell_registry(models_dir: Path, served: str) -> str:
     "Point the alias, and note that it was done; returns the problem, or an empty text."
     if not _in_registry(models_dir, served):
@@ -120,7 +120,7 @@ def _tell_registry(models_dir: Path, served: str) -> str:
         append_history(models_dir, {"action": "registered", "from": served, "to": served})
     return problem
 
-
+# %% ../nbs/lib/19a_promotion.ipynb #c5fd0a33
 def _in_registry(models_dir: Path, version: str) -> bool:
     "Whether a version was registered when it was trained."
     return bool(load_bundle(models_dir, version).manifest.get("mlflow", {}).get("registered"))
@@ -152,7 +152,7 @@ def serve_version(
         set_current(models_dir, version)
         return _tell_registry(models_dir, version)
 
-
+# %% ../nbs/lib/19a_promotion.ipynb #79238ce2
 def _verify(models_dir: Path, version: str) -> None:
     "Raise `UserError` unless every file is what was published."
     bundle = load_bundle(models_dir, version)
@@ -172,7 +172,7 @@ def promote(
         raise UserError(f"{version} is served already.")
     return serve_version(models_dir, version, "promote", why, expected, **more)
 
-
+# %% ../nbs/lib/19a_promotion.ipynb #aeba051a
 def rollback(
     models_dir: Path,
     version: str | None = None,  # the one that the served version replaced, by default
@@ -206,7 +206,7 @@ def in_words(decision: Decision, promoted: bool) -> str:
     kept = f"{champion} is still served" if champion else "nothing is served yet"
     return f"{version} did not pass the gate: {kept}."
 
-
+# %% ../nbs/lib/19a_promotion.ipynb #ce4e4465
 @dataclass(frozen=True)
 class Outcome:
     "What came of a training."
@@ -222,7 +222,7 @@ class Outcome:
         "What came of it, for a person."
         return in_words(self.decision, self.promoted)
 
-
+# %% ../nbs/lib/19a_promotion.ipynb #22023758
 def save_decision(models_dir: Path, decision: Decision, mode: str, promoted: bool) -> Path:
     "Write the record of a decision; returns its path."
     path = models_dir / DECISIONS / f"{decision.version}.json"
@@ -285,7 +285,7 @@ def retrain(
     progress(1.0, "done")
     return Outcome(*found, training, repaired)
 
-
+# %% ../nbs/lib/19a_promotion.ipynb #2fc2baf5
 def _keep_decision(training: Training, models_dir: Path) -> None:
     "Put the decision to the training's run; a store that is away has been told of already."
     if "parent" in training.recorded.ids and not training.recorded.problem:

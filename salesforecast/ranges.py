@@ -33,7 +33,7 @@ def error_scale(
     day = np.where(forecasts > 0, np.maximum(forecasts, 0.1 * mean), np.nan)
     return np.sqrt(day * mean)
 
-
+# %% ../nbs/lib/10e_ranges.ipynb #ed655aa6
 def growth(errors: np.ndarray, block: int) -> np.ndarray:
     "How errors of shape (origins, n, horizon) grow with the days ahead, by blocks of days, never shrinking; mean 1. Shape (horizon,)."
     horizon = errors.shape[2]
@@ -42,7 +42,7 @@ def growth(errors: np.ndarray, block: int) -> np.ndarray:
     rising = np.repeat(_rising(np.array(spread)), block)[:horizon]
     return rising / max(float(np.sqrt((rising**2).mean())), 1e-9)
 
-
+# %% ../nbs/lib/10e_ranges.ipynb #66ea3fad
 def _rising(values: np.ndarray) -> np.ndarray:
     "The nearest sequence that does not fall: neighbours that do are averaged."
     from sklearn.isotonic import isotonic_regression
@@ -63,7 +63,7 @@ def series_quantiles(
     alike = _shapes(points / spread[:, None], spread) * spread
     return own[MIDDLE] + OWN * (own - own[MIDDLE]) + (1 - OWN) * (alike - alike[MIDDLE])
 
-
+# %% ../nbs/lib/10e_ranges.ipynb #354f5510
 def _shapes(
     points: np.ndarray,  # errors of each series over its spread, shape (n, m)
     spread: np.ndarray,  # shape (n,)
@@ -76,7 +76,7 @@ def _shapes(
             found[:, rows] = np.nanquantile(points[rows], PROBABILITIES)[:, None]
     return found
 
-
+# %% ../nbs/lib/10e_ranges.ipynb #ef37ff72
 def conformal_factors(errors: np.ndarray) -> dict[int, float]:
     "Factors on the distances from the median with which left-out origins are covered as often as said, by level."
     count = len(errors)
@@ -101,7 +101,7 @@ def conformal_factors(errors: np.ndarray) -> dict[int, float]:
         factors[level] = (count * needed + BELIEF * PRIOR[level]) / (count + BELIEF)
     return factors
 
-
+# %% ../nbs/lib/10e_ranges.ipynb #3a223e91
 def _places(level: int) -> tuple[int, int]:
     "Where the bounds of a level stand among `PROBABILITIES`."
     at = LEVELS.index(level)
@@ -123,7 +123,7 @@ class Calibration:
     quiet: np.ndarray  # mask of the series without a sale on most days, shape (n,)
     step: int
 
-
+# %% ../nbs/lib/10e_ranges.ipynb #0ef11679
 def calibrate(
     forecasts: np.ndarray,  # reconciled, from each origin, shape (origins, n, horizon)
     actual: np.ndarray,  # same shape
@@ -146,7 +146,7 @@ def calibrate(
     kept = np.nan_to_num(np.where(quiet[:, None], np.maximum(sold, 0.0), errors)).astype("float32")
     return Calibration(usual, level, np.stack(grown), quantiles, tuple(factors), kept, quiet, step)
 
-
+# %% ../nbs/lib/10e_ranges.ipynb #1cf727cf
 def bounds(
     calibration: Calibration,
     forecasts: np.ndarray,  # shape (n, horizon)
@@ -169,7 +169,7 @@ def bounds(
         found[f"lo-{level}"], found[f"hi-{level}"] = np.maximum(low, 0.0), np.maximum(high, 0.0)
     return found
 
-
+# %% ../nbs/lib/10e_ranges.ipynb #87e26f5f
 def _growth(calibration: Calibration, horizon: int) -> np.ndarray:
     "Growth of each series' errors, shape (n, horizon); beyond the rehearsal it goes on as the root of time."
     known = calibration.growth.shape[1]
@@ -197,7 +197,7 @@ def mean_factor(
         off.append(np.abs(means[i] - others.mean(0)) / np.maximum(spread, 1e-9 + 0.1 * spread.mean()))
     return float(np.clip(np.quantile(np.concatenate(off), 0.8) / 1.2816, 1.0, 2.5))
 
-
+# %% ../nbs/lib/10e_ranges.ipynb #9a903bdb
 CHUNK = 256  # series summed at a time: bounds the memory
 
 
@@ -252,7 +252,7 @@ class Paths:
         ample = AMPLE * self.forecasts[rows].mean(1) / np.maximum(courses.mean((0, 2)), 1e-12)
         return courses * np.minimum(ample, 1.0)[:, None]
 
-
+# %% ../nbs/lib/10e_ranges.ipynb #4348b4bf
 def draw_paths(
     calibration: Calibration,
     forecasts: np.ndarray,  # reconciled, shape (n, horizon)
@@ -278,7 +278,7 @@ def draw_paths(
     quiet = calibration.quiet
     return Paths(forecasts, scale, calibration.errors, widened, origins, blocks, quiet, donors)
 
-
+# %% ../nbs/lib/10e_ranges.ipynb #96265c28
 def _alike(sold: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
     "Groups of quiet series with about the same spread of sales; sold has shape (origins, n, horizon)."
     if not len(rows):

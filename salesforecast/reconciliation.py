@@ -41,7 +41,7 @@ def reconcile(
         found = _weighted(summing, base, (padded**2).mean(1))
     return summing @ (np.maximum(found[n - k :], 0.0) * unit)
 
-
+# %% ../nbs/lib/10d_reconciliation.ipynb #4d81b39f
 def _weighted(summing: sparse.csr_matrix, base: np.ndarray, variance: np.ndarray) -> np.ndarray:
     "MinTrace with variances alone: one sparse factorisation over the upper series, which are few."
     upper = summing[: summing.shape[0] - summing.shape[1]]
@@ -64,7 +64,7 @@ def keep_total(summing: sparse.csr_matrix, forecasts: np.ndarray, total: np.ndar
     equal = np.full_like(finest, 1 / len(finest))
     return summing @ (np.where(sums > 0, finest / np.where(sums > 0, sums, 1.0), equal) * total)
 
-
+# %% ../nbs/lib/10d_reconciliation.ipynb #f667837e
 def rehearse_reconciliation(
     summing: sparse.csr_matrix,
     forecasts: np.ndarray,  # the champions' from each origin, shape (origins, n, horizon)

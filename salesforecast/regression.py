@@ -35,7 +35,7 @@ class Ranges:
     lower: np.ndarray  # error at the lower end, shape (confidences, groups)
     upper: np.ndarray  # error at the upper end, shape (confidences, groups)
 
-
+# %% ../nbs/lib/08_regression.ipynb #03f60996
 def calibrate(
     predicted: np.ndarray,  # of rows that the model has not seen, shape (n,)
     actual: np.ndarray,  # what happened, shape (n,)
@@ -56,7 +56,7 @@ def calibrate(
         np.array([[_upper_quantile(e, tail) for e in errors] for tail in tails]),
     )
 
-
+# %% ../nbs/lib/08_regression.ipynb #abd0fa60
 def _upper_quantile(ordered: np.ndarray, tail: float) -> float:
     "The value that the next, exchangeable one exceeds with a probability of at most `tail`, if there are enough."
     rank = int(np.ceil((len(ordered) + 1) * (1 - tail)))

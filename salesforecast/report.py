@@ -70,7 +70,7 @@ def verdict(
     small = f"<small>{escape(detail)}</small>" if detail else ""
     return HTML(f'{STYLE}<div class="sf-verdict{css}">{escape(sentence)}{small}</div>')
 
-
+# %% ../nbs/lib/20_report.ipynb #3666eff4
 def tiles(
     facts: Mapping[str, str],  # large text by what it says
 ) -> HTML:
@@ -90,7 +90,7 @@ def _cell(value: Cell, text: bool) -> str:
     shown = value.data if isinstance(value, HTML) else escape("–" if value is None else str(value))
     return f'<td class="text">{shown}</td>' if text else f"<td>{shown}</td>"
 
-
+# %% ../nbs/lib/20_report.ipynb #b38eb0b7
 def table(
     headings: Iterable[str],
     rows: Iterable[Iterable[Cell]],
@@ -108,7 +108,7 @@ def table(
     )
     return HTML(f'<table class="sf"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>')
 
-
+# %% ../nbs/lib/20_report.ipynb #aa6c78e6
 def picture(figure: Any, alt: str) -> Image:
     "A matplotlib figure as a sharp PNG within the page."
     data = io.BytesIO()
@@ -131,7 +131,7 @@ def training_verdict(outcome: Outcome) -> HTML:
     kind = "good" if outcome.promoted and outcome.decision.passed else "mid" if outcome.promoted else "bad"
     return verdict(outcome.sentence, kind, BASES[outcome.decision.basis])
 
-
+# %% ../nbs/lib/20_report.ipynb #184b9b59
 def training_tiles(training: Training) -> HTML:
     "How much was learned from, and how good it is."
     m, data = training.manifest["metrics"], training.manifest["data"]
@@ -145,7 +145,7 @@ def training_tiles(training: Training) -> HTML:
         }
     )
 
-
+# %% ../nbs/lib/20_report.ipynb #7d2b1db8
 def data_table(training: Training) -> HTML:
     "The data report: what was read, what was left out, and why."
     r = training.report
@@ -187,7 +187,7 @@ def leaderboard_table(
     headings = [HEADINGS.get(c, f"in {c[-2:]}% range") for c in columns]
     return table(["model", *headings], rows, order.index(chosen))
 
-
+# %% ../nbs/lib/20_report.ipynb #7ffdca0b
 def transaction_leaderboard(training: Training) -> HTML:
     "Models of a sale's revenue in the test period."
     columns = ("wape", "bias", "mae", "r2", "coverage_80", "coverage_95")
@@ -214,7 +214,7 @@ def forecast_picture(training: Training) -> Image:
     figure = forecast_figure(training.prepared.daily, training.forecast, "The next four weeks")
     return picture(figure, "Forecast with its 80% and 95% ranges")
 
-
+# %% ../nbs/lib/20_report.ipynb #b52c36f2
 def residual_picture(training: Training) -> Image:
     "Errors of the served model over its predictions, in the test period."
     found = training.transactional.evaluated[training.transactional.served]
@@ -222,7 +222,7 @@ def residual_picture(training: Training) -> Image:
     figure = residual_figure(found.predicted, actual, f"{found.model.model_type}: errors in the test period")
     return picture(figure, "Residuals over predictions")
 
-
+# %% ../nbs/lib/20_report.ipynb #a008b93f
 def importance_picture(training: Training) -> Image:
     "What the served model goes by."
     importance = training.manifest["feature_importance"][training.manifest["served"]]
@@ -256,7 +256,7 @@ def demand_table(training: Training) -> HTML:
     ]
     return table(headings, rows, text=(0, 1, 2))
 
-
+# %% ../nbs/lib/20_report.ipynb #fb28fec4
 def demand_picture(training: Training) -> Image | HTML:
     "The choices of the first of the demand forecasts, with their uncertainty."
     if not training.demand:
@@ -284,7 +284,7 @@ def segment_errors(training: Training) -> pd.DataFrame:
     sums["share"] = sums["error"] / sums["error"].sum()
     return sums.sort_values("share", ascending=False).reset_index()
 
-
+# %% ../nbs/lib/20_report.ipynb #ce9ea98f
 def worst_segments(
     training: Training,
     top: int = 8,  # rows shown
@@ -316,7 +316,7 @@ def earlier_manifest(training: Training) -> dict[str, Any] | None:
             continue
     return None
 
-
+# %% ../nbs/lib/20_report.ipynb #a8c613a2
 def _facts(manifest: Mapping[str, Any]) -> dict[str, str]:
     "What is compared of two versions."
     m, served = manifest["metrics"], manifest["served"]
@@ -336,7 +336,7 @@ def _facts(manifest: Mapping[str, Any]) -> dict[str, str]:
         "libraries": ", ".join(f"{name} {version}" for name, version in manifest["libraries"].items()),
     }
 
-
+# %% ../nbs/lib/20_report.ipynb #7f45af6f
 def changes_table(training: Training) -> HTML:
     "What differs from the version before."
     earlier = earlier_manifest(training)
@@ -365,7 +365,7 @@ def asks_for_training(found: MonitorReport) -> bool:
     broken = any(a.check in ("silence", "refused rows") for a in serious)
     return bool(serious) and not broken
 
-
+# %% ../nbs/lib/20_report.ipynb #17ead8ae
 def monitoring_sentence(found: MonitorReport) -> str:
     "What was found, in a sentence."
     count = sum(alert.status in OPEN for alert in found.alerts)
@@ -374,13 +374,13 @@ def monitoring_sentence(found: MonitorReport) -> str:
         return f"{found.version} does as it should, {span}."
     return f"{found.version}, {span}: {count} {found.level} incident{'' if count == 1 else 's'} open."
 
-
+# %% ../nbs/lib/20_report.ipynb #5693245d
 def monitoring_verdict(found: MonitorReport) -> HTML:
     "How the served version does."
     kind = {"ok": "good", "info": "good", "warning": "mid", "critical": "bad"}[found.level]
     return verdict(monitoring_sentence(found), kind, "; ".join(found.notes))
 
-
+# %% ../nbs/lib/20_report.ipynb #b80ac822
 def monitoring_tiles(found: MonitorReport) -> HTML:
     "The errors beside what they usually are."
     table, facts = found.performance, {"sales judged": amount(found.window["rows"])}
@@ -399,7 +399,7 @@ def level_mark(level: str) -> HTML:
     "A level as a coloured word."
     return HTML(f'<span class="{LEVEL_MARKS.get(level, "")}">{escape(level)}</span>')
 
-
+# %% ../nbs/lib/20_report.ipynb #f818d7c3
 def alerts_table(found: MonitorReport) -> HTML:
     "What someone should look at."
     if not found.alerts:
@@ -412,7 +412,7 @@ def _metric(name: str, value: float) -> str:
     "A metric as people read it."
     return percent(value) if name in SHARES else amount(value, 3 if name == "r2" else 2)
 
-
+# %% ../nbs/lib/20_report.ipynb #efa2603e
 def performance_table(found: MonitorReport) -> HTML:
     "Errors now and in the version's own test period."
     shown = [
@@ -421,7 +421,7 @@ def performance_table(found: MonitorReport) -> HTML:
     ]
     return table(["metric", "now", "usual", "change"], shown)
 
-
+# %% ../nbs/lib/20_report.ipynb #e7ca71a9
 def segments_table(
     found: MonitorReport,
     top: int = 8,  # rows shown
@@ -439,7 +439,7 @@ def segments_table(
     ]
     return table(["segment", "sales", "WAPE", "usual", "ratio", "limit", "level"], rows)
 
-
+# %% ../nbs/lib/20_report.ipynb #dc53f9ae
 def lead_table(found: MonitorReport) -> HTML:
     "Published forecasts and what happened, by lead time."
     if found.forecast_accuracy.empty:
@@ -455,7 +455,7 @@ def lead_table(found: MonitorReport) -> HTML:
     ]
     return table(["ahead", "forecasts", "WAPE", "in the backtest", "bias", "in 80%", "in 95%"], rows)
 
-
+# %% ../nbs/lib/20_report.ipynb #9d57a0ad
 def drift_table(found: MonitorReport) -> HTML:
     "Each column's distance from its reference, beside the limit; what is above comes first."
     order = {"critical": 0, "warning": 1, "info": 2, "ok": 3}
@@ -479,7 +479,7 @@ def located(path: str) -> str:
     below = find_root() / path
     return str(below) if "://" not in path and not Path(path).exists() and below.exists() else path
 
-
+# %% ../nbs/lib/20_report.ipynb #50f7b861
 def conclude(
     folder: str,  # of the run; empty where the notebook runs by itself
     exit_code: int,

@@ -34,7 +34,7 @@ def notebook_path(name: str) -> Path:
         raise UserError(f"There is no run notebook {name!r} in {folder}; there are {known}.")
     return path
 
-
+# %% ../nbs/lib/21_runs.ipynb #ba135a3e
 KINDS = {"str": str, "int": int, "float": float, "bool": bool}
 TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -47,7 +47,7 @@ def _typed(name: str, text: str, kind: str) -> Any:
         wanted = {"bool": "true or false", "int": "a whole number", "float": "a number"}[kind]
         raise UserError(f"The parameter {name} takes {wanted}; {text!r} is none.") from None
 
-
+# %% ../nbs/lib/21_runs.ipynb #84f5262a
 def parameters(
     path: Path,  # of a notebook with a cell tagged `parameters`
     given: Mapping[str, str],  # as on the command line
@@ -72,7 +72,7 @@ class Finished:
     outcome: dict[str, Any] = field(default_factory=dict)  # as the notebook left it
     problem: str = ""  # of MLflow
 
-
+# %% ../nbs/lib/21_runs.ipynb #787cf60e
 def _kernel_config() -> Any:
     "Kernels are spoken to by files of this user, not by ports that others on the machine could listen to."
     config = require("traitlets.config", "mlops").Config()
@@ -80,7 +80,7 @@ def _kernel_config() -> Any:
         config.KernelManager.transport = "ipc"
     return config
 
-
+# %% ../nbs/lib/21_runs.ipynb #948f1895
 def _execute(path: Path, out: Path, given: Mapping[str, Any], timeout: int) -> tuple[int, str]:
     "Execute; the exit code and the error, 0 and an empty text where there is none."
     papermill = require("papermill", "mlops")
@@ -110,7 +110,7 @@ def _execute(path: Path, out: Path, given: Mapping[str, Any], timeout: int) -> t
         )
     return 0, ""
 
-
+# %% ../nbs/lib/21_runs.ipynb #4722f1c9
 def run_notebook(
     name: str,  # train or monitor
     given: Mapping[str, str],  # parameters as text
@@ -126,14 +126,14 @@ def run_notebook(
     with FileLock(folder / ".lock"):  # a run whose scheduler was killed may still be at work
         return _finished(folder, name) or _run(path, folder, name, typed, timeout)
 
-
+# %% ../nbs/lib/21_runs.ipynb #035ffaf9
 def _finished(folder: Path, name: str) -> Finished | None:
     "What came of the run where it is done already."
     found = _outcome(folder)
     paths = folder, folder / f"{name}.ipynb", folder / f"{name}.html"
     return Finished(*paths, int(found["exit_code"]), found["sentence"], found) if found else None
 
-
+# %% ../nbs/lib/21_runs.ipynb #6ee09d14
 def _run(path: Path, folder: Path, name: str, typed: dict[str, Any], timeout: int | None) -> Finished:
     "Execute, make the page, and give both to MLflow."
     out, html = folder / f"{name}.ipynb", folder / f"{name}.html"
@@ -147,7 +147,7 @@ def _run(path: Path, folder: Path, name: str, typed: dict[str, Any], timeout: in
     sentence = error or outcome.get("sentence", "The notebook ran.")
     return Finished(folder, out, html, code or int(outcome.get("exit_code", 0)), sentence, outcome, problem)
 
-
+# %% ../nbs/lib/21_runs.ipynb #1c718480
 def _outcome(folder: Path) -> dict[str, Any]:
     "What the notebook left."
     path = folder / "outcome.json"
@@ -186,7 +186,7 @@ def _shown(notebook: Any) -> Any:
             ]
     return notebook
 
-
+# %% ../nbs/lib/21_runs.ipynb #000d1929
 def page(
     path: Path,  # of an executed notebook
     error: str = "",  # why the run ended early

@@ -93,7 +93,7 @@ class Journal:
         found = [x for x in self.lines() if x["job"] == job and x["event"] in (event or x["event"])]
         return found[-1] if found else None
 
-
+# %% ../nbs/lib/22_schedule.ipynb #b944df15
 def _now() -> datetime:
     "The time here."
     return datetime.now().astimezone()
@@ -112,7 +112,7 @@ class Due:
     time: datetime
     why: str
 
-
+# %% ../nbs/lib/22_schedule.ipynb #3ddc32ca
 def due_now(
     jobs: Iterable[Job],
     journal: Journal,
@@ -130,7 +130,7 @@ def due_now(
             return Due(job, time, "schedule")
     return _asked_for(jobs, journal) if retrain_on_alert else None
 
-
+# %% ../nbs/lib/22_schedule.ipynb #a05a59e9
 def _asked_for(jobs: Iterable[Job], journal: Journal) -> Due | None:
     "The training that the last monitoring asked for, unless there was one since."
     train = next((job for job in jobs if job.name == "train"), None)
@@ -185,7 +185,7 @@ def _until_signalled() -> Iterator[threading.Event]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-
+# %% ../nbs/lib/22_schedule.ipynb #f4b769a2
 def run_schedule(
     jobs: list[Job],
     retrain_on_alert: bool = True,

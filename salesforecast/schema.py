@@ -44,7 +44,7 @@ def plain_name(name: str) -> str:
     "The name in lower case, with `_` for blanks."
     return re.sub(r"[\s_]+", "_", str(name).strip()).casefold()
 
-
+# %% ../nbs/lib/02_schema.ipynb #cb76e9d2
 def find_column(
     name: str,  # as a mapping or the schema names it
     columns: Iterable[str],  # of the source
@@ -56,7 +56,7 @@ def find_column(
     alike = [column for column in columns if plain_name(column) == plain_name(name)]
     return alike[0] if len(alike) == 1 else None
 
-
+# %% ../nbs/lib/02_schema.ipynb #be5ac599
 def near(name: str, names: Iterable[str]) -> str:
     "A hint at the most similar name, or nothing."
     known = {str(n).casefold(): str(n) for n in names}
@@ -134,7 +134,7 @@ def _closed_days(value: Any) -> tuple[date, ...]:
         )
     return tuple(first + timedelta(days) for days in range(count))
 
-
+# %% ../nbs/lib/02_schema.ipynb #f4894fc2
 def _expanded(closure: Any) -> Any:
     "All days of a list of dates and ranges, ascending."
     values = closure if isinstance(closure, list | tuple) else [closure]
@@ -275,7 +275,7 @@ def row_contract(
         checks=[*_sign_checks(columns), *_share_checks(columns, min_realised_share)],
     )
 
-
+# %% ../nbs/lib/02_schema.ipynb #d4b4ffee
 def _finite(name: str) -> Any:
     "No infinity."
     import pandera.pandas as pa
@@ -296,7 +296,7 @@ def _sign_checks(columns: Sequence[str]) -> list[Any]:
         if name in columns
     ]
 
-
+# %% ../nbs/lib/02_schema.ipynb #dc5e80d6
 def _share_checks(columns: Sequence[str], min_realised_share: float) -> list[Any]:
     "Revenue is a share of units × price."
     import pandera.pandas as pa

@@ -41,7 +41,7 @@ class Service:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
-
+# %% ../nbs/lib/46_services.ipynb #7ab8812b
 def the_services(how: Settings) -> list[Service]:
     "What there is to start; MLflow's page only where MLflow is installed."
     command = ["-c", "from salesforecast.cli import main; main()"]
@@ -120,7 +120,7 @@ def answers(service: Service) -> bool:
         return True
     return False
 
-
+# %% ../nbs/lib/46_services.ipynb #fe91843f
 PATIENCE = 180  # seconds that a service may take to start
 GRACE = 20  # seconds that it has to end
 

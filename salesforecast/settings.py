@@ -134,7 +134,7 @@ def secrets_folder() -> Path | None:
         raise UserError(f"{SECRETS_DIR} names {folder}, which is no folder. Make it, or unset the variable.")
     return folder
 
-
+# %% ../nbs/lib/00_settings.ipynb #fa227bc9
 def read_settings() -> Settings:
     "Read the settings now; raises `UserError` for a value that does not fit."
     try:
@@ -143,7 +143,7 @@ def read_settings() -> Settings:
         lines = (f"{e['loc'][0]}: {e['msg']} (found {e['input']!r})" for e in error.errors(include_url=False))
         raise UserError("Settings that do not fit: " + "; ".join(lines)) from None
 
-
+# %% ../nbs/lib/00_settings.ipynb #bb6e91a9
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     "The settings of this process; `settings.cache_clear()` reads them anew."
@@ -155,7 +155,7 @@ def variable(name: str) -> str:
     alias = Settings.model_fields[name].validation_alias
     return str(alias.choices[-1]) if isinstance(alias, AliasChoices) else f"SALESFORECAST_{name.upper()}"
 
-
+# %% ../nbs/lib/00_settings.ipynb #ed9b74cd
 def env_example() -> str:
     "The text of `.env.example`: each setting with what it is and its default, commented out."
     lines = [
@@ -180,7 +180,7 @@ Progress = Callable[[float, str], None]
 def no_progress(done: float, label: str) -> None:
     "Tell nobody."
 
-
+# %% ../nbs/lib/00_settings.ipynb #916666bc
 def part_of(
     progress: Progress,  # told about the whole
     start: float,  # share of the whole done before the part

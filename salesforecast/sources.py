@@ -44,7 +44,7 @@ class Table:
     problems: dict[int, str] = field(default_factory=dict)  # row: what is wrong with the line as such
     notes: list[str] = field(default_factory=list)  # what was found by looking, for the report
 
-
+# %% ../nbs/lib/02b_sources.ipynb #536ff534
 def _named(cells: pd.DataFrame, rows: np.ndarray, notes: list[str]) -> pd.DataFrame:
     "Cells with the row numbers as index, and names that differ."
     seen: dict[str, int] = {}
@@ -84,7 +84,7 @@ def find_encoding(data: bytes) -> str:
         return _guessed_encoding(data)
     return "utf-8"
 
-
+# %% ../nbs/lib/02b_sources.ipynb #1fcb689b
 def _guessed_encoding(data: bytes) -> str:
     "What charset-normalizer takes the lines beyond ASCII for."
     import charset_normalizer
@@ -159,7 +159,7 @@ def above_header(
         end, delimiter = _match_end(BLANK, text, found.end()), found[1]
     return end, delimiter
 
-
+# %% ../nbs/lib/02b_sources.ipynb #7425565f
 def _match_end(pattern: re.Pattern[str], text: str, start: int) -> int:
     "Where a pattern that always matches ends."
     found = pattern.match(text, start)
@@ -176,7 +176,7 @@ def _lines(text: str) -> list[str]:
     "Lines with their ends, as the csv module counts them."
     return io.StringIO(text, newline="").readlines()
 
-
+# %% ../nbs/lib/02b_sources.ipynb #6eb9234c
 def _arrow_csv(
     data: bytes,  # UTF-8, with a header line
     delimiter: str,
@@ -315,7 +315,7 @@ def records_end(
             return sum(map(len, lines[:begin]))
     return len(data)
 
-
+# %% ../nbs/lib/02b_sources.ipynb #6e55cb29
 def _by_records(text: str, delimiter: str) -> tuple[pd.DataFrame, np.ndarray, dict[int, str]]:
     "Cells, line numbers and problems of a file with line breaks in cells."
     lines = _lines(text)
@@ -346,7 +346,7 @@ def _without_blank(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     notes.append(f"{blank.sum():,} blank lines are left out")
     return cells[~blank]
 
-
+# %% ../nbs/lib/02b_sources.ipynb #0d811bff
 def read_text(
     data: bytes,
     read: Read,
@@ -386,7 +386,7 @@ def read_parquet(path: Path) -> Table:
         raise UserError(f"{path} is no Parquet file: {error}") from None
     return frame_table(table)
 
-
+# %% ../nbs/lib/02b_sources.ipynb #cad7423f
 def frame_table(
     rows: pa.Table | pa.RecordBatch,
     first: int = 2,  # number of the first row
@@ -397,7 +397,7 @@ def frame_table(
     notes: list[str] = []
     return Table(_named(cells, np.arange(first, first + len(cells)), notes), notes=notes)
 
-
+# %% ../nbs/lib/02b_sources.ipynb #f42667d5
 def read_excel(path: Path, read: Read) -> Table:
     "A sheet of an Excel file (.xlsx, .xls, .xlsb, .ods)."
     import python_calamine
@@ -431,7 +431,7 @@ def shown(
     "The source as it may be shown: without a password."
     return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", str(source))
 
-
+# %% ../nbs/lib/02b_sources.ipynb #b5aef152
 def open_database(url: str) -> Any:
     "The SQLAlchemy engine of a URL; raises `UserError` for one that cannot be."
     import sqlalchemy as sa
@@ -447,7 +447,7 @@ def open_database(url: str) -> Any:
             f"{shown(url)!r} is no database URL. Write it as sqlite:///sales.db or postgresql://user:password@host/database"
         ) from None
 
-
+# %% ../nbs/lib/02b_sources.ipynb #ad330b1c
 def _said(error: Exception, engine: Any) -> str:
     "The first line of what the database said, without the password."
     said = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
@@ -477,7 +477,7 @@ def read_sql(
     notes: list[str] = []
     return Table(_named(cells, np.arange(2, 2 + len(cells)), notes), notes=notes)
 
-
+# %% ../nbs/lib/02b_sources.ipynb #a421c14a
 def _select(inspector: Any, table: str | None, url: str) -> Any:
     "The statement that gives a whole table."
     import sqlalchemy as sa
@@ -514,7 +514,7 @@ def load_table(
         )
     return found
 
-
+# %% ../nbs/lib/02b_sources.ipynb #b30762a9
 def _other_files(folder: Path) -> list[str]:
     "Files of a folder that are not Parquet; those that begin with a dot or `_` are marks of other programs."
     names = sorted(path.name for path in folder.rglob("*") if path.is_file())
@@ -522,7 +522,7 @@ def _other_files(folder: Path) -> list[str]:
         name for name in names if not name.startswith((".", "_")) and not name.endswith((".parquet", ".pq"))
     ]
 
-
+# %% ../nbs/lib/02b_sources.ipynb #61c84801
 def check_folder(path: Path) -> None:
     "Raise `UserError` for a folder that holds anything but Parquet."
     if not any(path.rglob("*.parquet")):
@@ -532,14 +532,14 @@ def check_folder(path: Path) -> None:
             f"{path} holds other files beside Parquet, such as {others[0]}. Name a file, or a folder of Parquet alone"
         )
 
-
+# %% ../nbs/lib/02b_sources.ipynb #384d180a
 def check_there(path: Path) -> None:
     "Raise `UserError` where there is no such file or folder."
     if not path.exists():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise UserError(f"There is no file {path}.{near(path.name, beside)}")
 
-
+# %% ../nbs/lib/02b_sources.ipynb #16983c69
 def _load_file(path: Path, read: Read) -> Table:
     "The cells of a file."
     check_there(path)
@@ -572,7 +572,7 @@ def read_table(
     "The source's cells as they are; index `row`, the header of a file being line 1."
     return load_table(source, chosen_read(mapping or Mapping(), table, query)).cells
 
-
+# %% ../nbs/lib/02b_sources.ipynb #941a2341
 def chosen_read(mapping: Mapping, table: str | None, query: str | None) -> Read:
     "The mapping's way to read, with the table or query that was asked for."
     if table and query:
@@ -606,7 +606,7 @@ def write_table(
     with replacing(path) as beside:
         writers[kind](frame, beside)
 
-
+# %% ../nbs/lib/02b_sources.ipynb #dac85e9b
 def _plain_columns(frame: pd.DataFrame) -> pd.DataFrame:
     "Columns of one type each: mixed cells become text."
     mixed = [
@@ -626,14 +626,14 @@ def _as_csv_cells(values: pd.Series) -> pd.Series:
     whole_days = (values.dropna() == values.dropna().dt.normalize()).all()
     return values.dt.strftime("%Y-%m-%d" if whole_days else "%Y-%m-%d %H:%M:%S").astype(TEXT)
 
-
+# %% ../nbs/lib/02b_sources.ipynb #42d067e4
 def _write_csv(frame: pd.DataFrame, path: Path) -> None:
     "CSV in UTF-8."
     packed = path.suffix.lower() == ".gz"
     with cast(IO[bytes], gzip.open(path, "wb", compresslevel=6) if packed else path.open("wb")) as file:
         write_csv_rows(frame, file)
 
-
+# %% ../nbs/lib/02b_sources.ipynb #e0f94e56
 def write_csv_rows(
     frame: pd.DataFrame,  # its index is not written
     file: IO[bytes],
@@ -648,7 +648,7 @@ def write_csv_rows(
     options = pa.csv.WriteOptions(include_header=False, quoting_style="needed")
     pa.csv.write_csv(pa.Table.from_pandas(plain, preserve_index=False), file, options)
 
-
+# %% ../nbs/lib/02b_sources.ipynb #7b094f5a
 def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
     "Parquet."
     _plain_columns(frame).to_parquet(path, index=False)

@@ -123,7 +123,7 @@ def forecast_table(
         table.add_row(f"{day:%a %Y-%m-%d}", number(float(row.predicted_revenue), 0), *ranges)  # type: ignore[arg-type]
     return table
 
-
+# %% ../nbs/lib/45_terminal.ipynb #515f7f6e
 def _daily(forecast: pd.DataFrame) -> bool:
     "Whether the rows are a day apart."
     return len(forecast) < 2 or pd.Timedelta(forecast["date"].iloc[1] - forecast["date"].iloc[0]).days == 1
@@ -194,7 +194,7 @@ def decision_table(
         table.add_row(f"{mark} {escape(check['name'])}", Text(check["reason"]))
     return table
 
-
+# %% ../nbs/lib/45_terminal.ipynb #c85ad52f
 def history_table(
     history: list[dict[str, Any]],  # as `read_history` gives it
     served: str | None,
@@ -230,7 +230,7 @@ def frame_table(
         )
     return table
 
-
+# %% ../nbs/lib/45_terminal.ipynb #d4ed1b30
 def paths_table(paths: Mapping[str, Path | str]) -> Table:
     "Names and paths or addresses, a line each."
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -260,7 +260,7 @@ def _plain_table(title: str, *headings: str, left: int = 1) -> Table:
         table.add_column(heading, justify="left" if i < left else "right", min_width=22 if i == 0 else None)
     return table
 
-
+# %% ../nbs/lib/45_terminal.ipynb #267099af
 def _alert_lines(alerts: Any) -> Table:
     "A line per alert."
     table = _plain_table("What to know", "check", "status", "since", "what was seen", left=4)
@@ -276,7 +276,7 @@ def _alert_lines(alerts: Any) -> Table:
         table.add_row(alert.check, Text(word, style=style), alert.since, Text(alert.message))
     return table
 
-
+# %% ../nbs/lib/45_terminal.ipynb #7fc6498c
 def _drift_lines(drift: pd.DataFrame) -> Table:
     "The columns that drifted, or came closest to it."
     table = _plain_table(
@@ -328,7 +328,7 @@ def monitor_report(
     parts.append(_drift_lines(report.drift))
     return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts))
 
-
+# %% ../nbs/lib/45_terminal.ipynb #b7ef3137
 def _errors_table(report: Any) -> Table:
     "Errors now and in the test period; what is to be expected where they are not known yet."
     table = _plain_table("Errors of a sale's revenue", "metric", "now", "test period")
@@ -341,7 +341,7 @@ def _errors_table(report: Any) -> Table:
     )
     return table
 
-
+# %% ../nbs/lib/45_terminal.ipynb #32ff0170
 def _leads_table(accuracy: pd.DataFrame) -> Table:
     "Forecasts by lead time."
     table = _plain_table(
@@ -361,7 +361,7 @@ def _leads_table(accuracy: pd.DataFrame) -> Table:
         table.add_row(row["lead"], f"{row['forecasts']:,}", *shares)
     return table
 
-
+# %% ../nbs/lib/45_terminal.ipynb #d55ac2f7
 def _segments_table(bad: pd.DataFrame) -> Table:
     "Segments that do worse than they should."
     table = _plain_table("Segments beyond their limit", "segment", "sales", "WAPE", "test period", "bias")

@@ -37,7 +37,7 @@ class Run:
     texts: dict[str, str] = field(default_factory=dict)  # artifacts by file name
     log_model: Callable[[], Any] | None = None  # logs the model in its own flavour
 
-
+# %% ../nbs/lib/14_tracking.ipynb #aeec26ab
 @dataclass(frozen=True)
 class Recorded:
     "Run ids by name, or the problem that kept them from being recorded."
@@ -62,7 +62,7 @@ def mlflow_ready() -> Any:
     _choose_experiment(mlflow, settings().mlflow_experiment)
     return mlflow
 
-
+# %% ../nbs/lib/14_tracking.ipynb #c08b0447
 def _check_server(uri: str) -> None:
     "Raise `ConnectionError` unless the server answers in time: MLflow itself would wait for minutes."
     try:
@@ -73,7 +73,7 @@ def _check_server(uri: str) -> None:
     except (URLError, TimeoutError, OSError) as error:
         raise ConnectionError(f"{uri} does not answer: {error}") from error
 
-
+# %% ../nbs/lib/14_tracking.ipynb #569287d8
 def _choose_experiment(mlflow: Any, name: str) -> None:
     "Make `name` the experiment; with a SQLite store its artifacts lie in `mlartifacts` beside the database."
     uri = mlflow.get_tracking_uri()
@@ -112,7 +112,7 @@ def registered_number(
     found = client.search_model_versions(f"name = '{name}' and tag.version = '{version}'")
     return str(found[0].version) if found else None
 
-
+# %% ../nbs/lib/14_tracking.ipynb #0e0e0ff1
 def aliases(mlflow: Any) -> dict[str, str]:
     "Number by alias, as the registry has them now."
     name = settings().mlflow_model
@@ -202,7 +202,7 @@ def record(
         return Recorded(ids, problem)
     return Recorded(ids, registered=number)
 
-
+# %% ../nbs/lib/14_tracking.ipynb #961f68fe
 def _log(mlflow: Any, run: Run) -> Any:
     "Log everything of one run; what logging its model returned."
     mlflow.set_tags(run.tags)
@@ -224,7 +224,7 @@ def installed_packages() -> str:
         + "\n"
     )
 
-
+# %% ../nbs/lib/14_tracking.ipynb #43a86754
 def library_versions(*names: str) -> dict[str, str]:
     "Versions of these libraries, as far as they are installed."
     from importlib.metadata import PackageNotFoundError, version

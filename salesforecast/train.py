@@ -26,6 +26,7 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+# %% ../nbs/lib/15_train.ipynb #326fc8f6
 from . import __version__
 from .baseline import BASELINE, MonitorParams, make_baseline, save_baseline
 from .bundle import MODEL_FILES, load_bundle, new_version, publish
@@ -99,7 +100,7 @@ class ForecastParams(BaseModel):
     horizon: int = Field(default=28, ge=1)  # days per window
     windows: int = Field(default=6, ge=1)
 
-
+# %% ../nbs/lib/15_train.ipynb #4b3c8e49
 class GateParams(BaseModel):
     "What a challenger must show before it is served; differences are relative to the served version's error."
 
@@ -115,7 +116,7 @@ class GateParams(BaseModel):
     size_ratio: float = Field(default=3.0, gt=0)  # of the size on disk
     least_days: int = Field(default=14, ge=2)  # that the served version has not seen
 
-
+# %% ../nbs/lib/15_train.ipynb #70682b41
 Target = Literal["revenue", "units"]
 Freq = Literal["D", "W"]
 
@@ -132,7 +133,7 @@ class DemandParams(BaseModel):
     horizon: int = Field(default=28, ge=1, le=366)  # days
     candidates: list[str] = []  # that may become champions; all by default
 
-
+# %% ../nbs/lib/15_train.ipynb #56d425e0
 class Params(BaseModel):
     "What training tries, and what it takes to be served."
 
@@ -147,7 +148,7 @@ class Params(BaseModel):
     monitor: MonitorParams = MonitorParams()  # how the served model is watched
     gate: GateParams = GateParams()
 
-
+# %% ../nbs/lib/15_train.ipynb #1754a9b0
 def load_params(
     path: Path | None = None,  # `params.yaml` in the root by default, and the defaults where there is none
 ) -> Params:
@@ -209,7 +210,7 @@ class Candidate:
     predicted: np.ndarray  # shares on the validation rows
     actual: np.ndarray
 
-
+# %% ../nbs/lib/15_train.ipynb #47f00fb7
 def search(
     kind: Kind,
     configurations: list[dict[str, Any]],
@@ -243,7 +244,7 @@ class Evaluated:
     predicted: np.ndarray  # revenue on the test rows
     metrics: dict[str, float]
 
-
+# %% ../nbs/lib/15_train.ipynb #55dd8505
 def evaluate_candidate(
     candidate: Candidate,
     train: Table,  # all rows before the test period
@@ -306,7 +307,7 @@ class Transactional:
     metrics: dict[str, dict[str, float]]  # by model and baseline, on the test period
     importance: dict[Kind, dict[str, float]]
 
-
+# %% ../nbs/lib/15_train.ipynb #24bb94a4
 KINDS: tuple[Kind, ...] = ("random_forest", "xgboost")
 Elsewhere = Callable[[Candidate, Mapping[str, Any], np.datetime64 | None, Progress], RevenueModel | None]
 
@@ -320,13 +321,13 @@ def nowhere(
     "The model fitted elsewhere: none, where it is fitted here."
     return None
 
-
+# %% ../nbs/lib/15_train.ipynb #f1c06616
 def make_table(prepared: Prepared, preprocessor: Mapping[str, Any]) -> Table:
     "All rows of `prepared` as the models take them."
     inputs = model_inputs(preprocessor, prepared.history, prepared.columns)
     return Table(inputs, prepared.revenue, prepared.scale, prepared.columns["Transaction_Date"])
 
-
+# %% ../nbs/lib/15_train.ipynb #bb9a34fb
 def train_transactional(
     prepared: Prepared,
     params: Params,
@@ -396,7 +397,7 @@ class Daily:
     backtest: pd.DataFrame  # unique_id, ds, cutoff, model, y, yhat, lo-80, hi-80, lo-95, hi-95
     metrics: dict[str, dict[str, float]]  # by model
 
-
+# %% ../nbs/lib/15_train.ipynb #4904fd09
 def train_daily(
     prepared: Prepared,
     params: ForecastParams,
@@ -431,7 +432,7 @@ def calendar_facts(series: pd.Series, mapping: ColumnMapping) -> dict[str, Any]:
         "closed": [WEEKDAYS.index(day) for day in mapping.closed_weekdays],
     }
 
-
+# %% ../nbs/lib/15_train.ipynb #45c99382
 def backtest_metrics(
     found: pd.DataFrame,  # as `backtest` gives it
     series: pd.Series,
@@ -442,7 +443,7 @@ def backtest_metrics(
     rows = leaderboard(found, series, season).to_dict("records")
     return {str(row.pop("model")): {str(name): float(value) for name, value in row.items()} for row in rows}
 
-
+# %% ../nbs/lib/15_train.ipynb #989c4186
 def backtest_daily(
     sales: SalesData,
     horizon: int,  # periods that each window forecasts
@@ -481,14 +482,14 @@ def train_demand(
         found[f"{target}-{freq}"] = forecast_demand(model, horizon, facts, engine=engine)
     return found
 
-
+# %% ../nbs/lib/15_train.ipynb #72099b29
 def _demand_asked(sales: SalesData, params: DemandParams) -> list[tuple[Target, Freq]]:
     "Targets and frequencies."
     targets: list[Target] = ["revenue", "units"] if "Units_Sold" in sales.frame else ["revenue"]
     frequency: Freq = "D" if sales.mapping.frequency == "daily" else "W"
     return list(product(params.targets or targets, params.freq or [frequency]))
 
-
+# %% ../nbs/lib/15_train.ipynb #2fc5ef23
 def about_demand(demand: Mapping[str, DemandForecast]) -> dict[str, Any]:
     "What the manifest says of them: levels, days, and the champions with their margins."
     return {
@@ -611,7 +612,7 @@ def sample(
     frame["Predicted_Revenue"] = transactional.evaluated[transactional.served].predicted
     return frame.sample(min(rows, len(frame)), random_state=seed, ignore_index=True)
 
-
+# %% ../nbs/lib/15_train.ipynb #ffea438f
 def write_files(
     folder: Path,
     prepared: Prepared,
@@ -663,7 +664,7 @@ def draw_plots(
     figures["forecast"] = forecast_figure(prepared.daily, ahead, f"Forecast of {len(ahead)} periods")
     return {name: save_figure(figure, folder / f"{name}.png") for name, figure in figures.items()}
 
-
+# %% ../nbs/lib/15_train.ipynb #8586cb47
 def next_forecast(
     state: Any,  # a `SarimaState`
     days: int = 28,
@@ -720,7 +721,7 @@ def training_runs(
     children += [_demand_run(version, name, found, plots) for name, found in demand.items()]
     return parent, children
 
-
+# %% ../nbs/lib/15_train.ipynb #209a3641
 def _demand_run(version: str, name: str, found: DemandForecast, plots: Mapping[str, Path]) -> Run:
     "The leaderboard of the levels: the champions as parameters, their figures as metrics, all choices as a table."
     board = found.model.leaderboard
@@ -770,7 +771,7 @@ def registry_tags(version: str, prepared: Prepared, transactional: Transactional
         **{f"param.{name}": str(value) for name, value in served.candidate.params.items()},
     }
 
-
+# %% ../nbs/lib/15_train.ipynb #0755b20c
 def _about_runs(recorded: Recorded) -> dict[str, Any]:
     "What the manifest says of MLflow."
     return {"runs": recorded.ids, "problem": recorded.problem, "registered": recorded.registered}
@@ -801,7 +802,7 @@ class Rows:
     sales_of: Callable[[Levels], SalesData]  # the sales, or their sums by the columns of these levels
     elsewhere: Elsewhere = nowhere
 
-
+# %% ../nbs/lib/15_train.ipynb #10dca54f
 def _rows_here(
     source: str | Path, mapping: ColumnMapping | None, test_start: date | str | None, **read_options: Any
 ) -> Rows:
@@ -809,7 +810,7 @@ def _rows_here(
     prepared = prepare(read_sales(source, mapping, **read_options), test_start)
     return Rows(prepared, lambda levels: prepared.sales)
 
-
+# %% ../nbs/lib/15_train.ipynb #cd73b862
 def _rows_there(
     cluster: Cluster,
     source: str | Path,

@@ -21,7 +21,7 @@ class Level:
     thresholds: np.ndarray  # float32: a value below it goes left
     missing_right: np.ndarray  # bool: whether a missing value goes right
 
-
+# %% ../nbs/lib/07a_trees.ipynb #eefe7852
 @dataclass(frozen=True)
 class FlatTrees:
     "Regression trees of one depth, whose leaves add up."
@@ -64,7 +64,7 @@ def _description(booster: Any) -> tuple[float, list[dict[str, Any]]] | None:
         return None
     return float(np.ravel(bases)[0]), trees
 
-
+# %% ../nbs/lib/07a_trees.ipynb #1dec196f
 def _depth(tree: dict[str, Any]) -> int:
     "Levels above the lowest leaf; a parent stands before its children."
     depth = [0] * len(tree["parents"])
@@ -90,7 +90,7 @@ def _fill(tree: dict[str, Any], levels: tuple[Level, ...], leaves: np.ndarray, k
         level.missing_right[place, k] = not tree["default_left"][node]
         open_nodes += [(left[node], 2 * place, depth + 1), (right[node], 2 * place + 1, depth + 1)]
 
-
+# %% ../nbs/lib/07a_trees.ipynb #55fac10a
 def _flat(base: float, trees: list[dict[str, Any]], depth: int) -> FlatTrees:
     "The arrays of these trees."
     n = len(trees)
@@ -121,7 +121,7 @@ def _probes(trees: list[dict[str, Any]], features: int) -> np.ndarray:
     rows = np.where(which < 0.1, np.nextafter(rows, np.float32(-np.inf)), rows)
     return np.where(which > 0.9, np.float32(np.nan), rows)
 
-
+# %% ../nbs/lib/07a_trees.ipynb #5f59b232
 def flat_trees(
     booster: Any,  # an xgboost Booster
 ) -> FlatTrees | None:

@@ -56,12 +56,12 @@ class NewSales:
     last: np.datetime64
     gap: list[str]  # days, thought to be open, without a sale between what is known and the first new day
 
-
+# %% ../nbs/lib/17_update.ipynb #bc491a8d
 def trained_mapping(bundle: ModelBundle) -> ColumnMapping:
     "The mapping that the version was trained with."
     return ColumnMapping(**bundle.manifest["mapping"])
 
-
+# %% ../nbs/lib/17_update.ipynb #f8580a26
 def read_new_sales(
     bundle: ModelBundle,
     source: str | Path,  # CSV, Parquet, Excel or SQLAlchemy URL
@@ -107,7 +107,7 @@ def new_sales(bundle: ModelBundle, sales: SalesData) -> NewSales:
         sales, sales.frame[new], int((~new).sum()), first, days[new].max(), silent.astype(str).tolist()
     )
 
-
+# %% ../nbs/lib/17_update.ipynb #9aab06ec
 def _days_with_sales(history: History) -> np.ndarray:
     "Days of the history on which anything was sold."
     return history.first + history.levels[TOTAL].slots
@@ -119,7 +119,7 @@ def extended_history(bundle: ModelBundle, new: NewSales) -> History:
     until = max(bundle.sarima.last, min(bundle.history.last, new.first - 1))
     return extend_history(bundle.history, columns, row_scale(bundle.preprocessor["scale"], columns), until)
 
-
+# %% ../nbs/lib/17_update.ipynb #61cf9d13
 def daily_totals(history: History, first: np.datetime64, last: np.datetime64) -> pd.Series:
     "Revenue of each day from `first` to `last`, 0 where there was none; float64, DatetimeIndex."
     level = history.levels[TOTAL]
@@ -131,7 +131,7 @@ def daily_totals(history: History, first: np.datetime64, last: np.datetime64) ->
         np.append(revenue, np.zeros(max(offset[1] + 1 - len(revenue), 0)))[offset[0] : offset[1] + 1], days
     )
 
-
+# %% ../nbs/lib/17_update.ipynb #20401580
 def complete_until(bundle: ModelBundle, new: NewSales) -> np.datetime64:
     "The last complete day, or the last whole week of weekly sales; not before what the version knows."
     state = bundle.sarima
@@ -163,7 +163,7 @@ class Updated:
     last: str  # last complete day
     notes: tuple[str, ...]
 
-
+# %% ../nbs/lib/17_update.ipynb #e4c742fa
 def update_bundle(
     models_dir: Path,
     source: str | Path,  # CSV, Parquet, Excel or SQLAlchemy URL
@@ -191,7 +191,7 @@ def update_bundle(
         path.name, path, len(new.frame), str(new.first), str(state.last), tuple(_notes(new, state))
     )
 
-
+# %% ../nbs/lib/17_update.ipynb #c7c29e7d
 def _check_actual(sales: SalesData) -> None:
     "Refuse revenue that was only computed."
     if sales.computed:
@@ -199,7 +199,7 @@ def _check_actual(sales: SalesData) -> None:
             f"{sales.report.source} has no Revenue: units × price is not what was paid. Name the column in the mapping."
         )
 
-
+# %% ../nbs/lib/17_update.ipynb #3cbabfc2
 def _check_gap(new: NewSales, allowed: bool) -> None:
     "Refuse days that are missing, unless they are allowed to be."
     if new.gap and not allowed:
@@ -208,7 +208,7 @@ def _check_gap(new: NewSales, allowed: bool) -> None:
             f"{new.gap[-1]}. Give a source that has them, or pass --allow-gap if they are lost or nothing was sold."
         )
 
-
+# %% ../nbs/lib/17_update.ipynb #acefe97d
 def _notes(new: NewSales, state: SarimaState) -> list[str]:
     "What the user should know."
     notes = [f"{new.known:,} rows were known already and left out"] if new.known else []
@@ -252,7 +252,7 @@ def _publish(
     record_forecast(models_dir, load_bundle(models_dir, path.name))
     return path
 
-
+# %% ../nbs/lib/17_update.ipynb #efc9121c
 def updated_manifest(bundle: ModelBundle, new: NewSales, state: SarimaState) -> dict[str, Any]:
     "The version's manifest, with what was taken in."
     before = bundle.manifest.get("updated", {})
@@ -266,7 +266,7 @@ def updated_manifest(bundle: ModelBundle, new: NewSales, state: SarimaState) -> 
         },
     }
 
-
+# %% ../nbs/lib/17_update.ipynb #335f680a
 def drop_updates(
     models_dir: Path,
     trained: str,  # the version that was trained
@@ -281,7 +281,7 @@ def drop_updates(
             dropped.append(version)
     return dropped
 
-
+# %% ../nbs/lib/17_update.ipynb #1f6841a2
 def extended_segments(bundle: ModelBundle, new: NewSales) -> pd.DataFrame:
     "The sums by day and segment, with the new days."
     old = pd.read_parquet(bundle.open(SEGMENTS_FILE))

@@ -44,7 +44,7 @@ def check_width(file: IO[bytes], name: str, limit: int) -> None:
             f"{name} has {widest + 1:,} columns or more; up to {WIDEST:,} are read. Send those that the model needs."
         )
 
-
+# %% ../../nbs/api/35_batch.ipynb #7b56605b
 def mapped_tables(
     file: IO[bytes],
     name: str,  # its suffix tells the kind
@@ -87,7 +87,7 @@ def json_rows(
     ends = np.frombuffer(offsets, "int32")[text.offset :][: len(text) + 1]
     return data.to_pybytes()[ends[0] : ends[-1]]
 
-
+# %% ../../nbs/api/35_batch.ipynb #7eef1d56
 def failed_row(rows: PredictionRows, i: int) -> dict[str, Any]:
     "A row without a prediction: its line, and what is wrong with it."
     errors = []
@@ -107,7 +107,7 @@ def readable(tables: Callable[..., Iterator[Any]], *given: Any) -> Iterator[Any]
     except csv.Error as error:
         raise UserError(f"The file is no CSV: {error}.") from None
 
-
+# %% ../../nbs/api/35_batch.ipynb #e88fe073
 @dataclass
 class Counted:
     "How many rows were read, and how many failed."
@@ -115,7 +115,7 @@ class Counted:
     rows: int = 0
     errors: int = 0
 
-
+# %% ../../nbs/api/35_batch.ipynb #1391c400
 def predict_file(
     predictor: Predictor,
     file: IO[bytes],  # seekable

@@ -23,7 +23,7 @@ from ..settings import UserError
 class NotThere(LookupError):
     "The served version has no such forecast; the message says which it has."
 
-
+# %% ../../nbs/api/35a_demand.ipynb #60042ad6
 def state_of(
     states: Mapping[tuple[str, str], DemandState],  # by target and frequency
     target: str,
@@ -39,7 +39,7 @@ def state_of(
         raise NotThere(f"The served version has no forecast of {target} by {freq}. It has {known}.")
     return states[target, freq]
 
-
+# %% ../../nbs/api/35a_demand.ipynb #88ce5e11
 CELLS = 1000  # of a column that are named
 
 
@@ -64,7 +64,7 @@ def _bounds(levels: Sequence[int]) -> dict[str, str]:
     "Names of the columns of ranges, as forecasts and as answers have them."
     return {f"{side}-{level}": f"{side}_{level}" for level in sorted(set(levels)) for side in ("lo", "hi")}
 
-
+# %% ../../nbs/api/35a_demand.ipynb #01a6056d
 def forecast_rows(
     forecast: DemandForecast, rows: np.ndarray, horizon: int, levels: Sequence[int]
 ) -> list[dict[str, Any]]:
@@ -82,7 +82,7 @@ def forecast_rows(
             found.append({"unique_id": name, "ds": day, **{to: column[i] for to, column in columns.items()}})
     return found
 
-
+# %% ../../nbs/api/35a_demand.ipynb #3bb88c00
 def sum_rows(
     forecast: DemandForecast, rows: np.ndarray, horizon: int, levels: Sequence[int]
 ) -> list[dict[str, Any]]:
@@ -100,7 +100,7 @@ def sum_rows(
         found.append(named | {"yhat": yhat, "median": float(np.median(sums))} | bounds)
     return found
 
-
+# %% ../../nbs/api/35a_demand.ipynb #2731de4a
 def past_rows(forecast: DemandForecast, rows: np.ndarray, periods: int) -> list[dict[str, Any]]:
     "A row per series and period, the last ones."
     panel = forecast.panel
@@ -112,7 +112,7 @@ def past_rows(forecast: DemandForecast, rows: np.ndarray, periods: int) -> list[
         for day, y in zip(days, panel.values[row, recent].tolist(), strict=True)
     ]
 
-
+# %% ../../nbs/api/35a_demand.ipynb #a75f4141
 def order_rows(forecast: DemandForecast, rows: np.ndarray, how: OrderInput) -> list[dict[str, Any]]:
     "Stock for each finest series among these; raises `UserError` for revenue, and for more days than there are."
     if forecast.panel.target != "units":
@@ -156,7 +156,7 @@ def demand_answer(
         "notes": list(forecast.notes),
     }
 
-
+# %% ../../nbs/api/35a_demand.ipynb #6a019100
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     "Rows, with None for what is no number."
     rows = table.astype(object).where(table.notna(), None).to_dict("records")

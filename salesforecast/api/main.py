@@ -30,6 +30,7 @@ from flask_openapi3 import APIBlueprint, FileStorage, Info, OpenAPI, Tag
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import HTTPException
 
+# %% ../../nbs/api/36_main.ipynb #9c357159
 from .. import __version__
 from . import observe
 from .batch import predict_file
@@ -82,7 +83,7 @@ class Service:
     settings: Settings
     keys: dict[str, ApiKey]  # by hash
 
-
+# %% ../../nbs/api/36_main.ipynb #e62662ec
 class BadInput(ValueError):
     "The caller sent what cannot be used; `errors` says what and where."
 
@@ -95,7 +96,7 @@ def service() -> Service:
     "The service of the current app."
     return current_app.extensions["salesforecast"]
 
-
+# %% ../../nbs/api/36_main.ipynb #5f4c0c84
 def served() -> Served:
     "The served version; raises `NotLoaded` where there is none."
     g.version = service().store.current()
@@ -117,7 +118,7 @@ class _OrJSON(JSONProvider):
         "An answer."
         return answer(self._prepare_response_obj(args, kwargs))
 
-
+# %% ../../nbs/api/36_main.ipynb #7d6a659e
 def answer(content: Any, status: int = 200) -> Response:
     "An answer of plain values, pydantic models among them."
     body = content.model_dump(exclude_none=True) if isinstance(content, BaseModel) else content
@@ -125,7 +126,7 @@ def answer(content: Any, status: int = 200) -> Response:
         orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), status, mimetype="application/json"
     )
 
-
+# %% ../../nbs/api/36_main.ipynb #1d716eed
 class _JSONRequest(Request):
     "A request whose JSON is read once, when it is admitted."
 
@@ -135,7 +136,7 @@ class _JSONRequest(Request):
         "The body, as `read_json` left it."
         return self.parsed
 
-
+# %% ../../nbs/api/36_main.ipynb #286c660e
 def read_json() -> None:
     "Read the JSON body of the request; aborts with 415 for another type and 400 for what is no JSON."
     if not request.is_json:
@@ -170,7 +171,7 @@ def error_answer(
     }
     return answer(body, code)
 
-
+# %% ../../nbs/api/36_main.ipynb #d302e93b
 def said(error: HTTPException) -> str:
     "What an HTTP error says; for a body that is too large, the limit."
     if error.code != 413:
@@ -178,7 +179,7 @@ def said(error: HTTPException) -> str:
     limit, name = request.max_content_length, "UPLOAD" if request.endpoint in UPLOAD else "JSON"
     return f"The body is larger than {(limit or 0) / 2**20:g} MB, the limit of SALESFORECAST_MAX_{name}_MB. Send it in parts."
 
-
+# %% ../../nbs/api/36_main.ipynb #1b01a8bf
 def on_http_error(error: HTTPException) -> Response:
     "404, 405, 413, 415, 429 and the like; the headers that belong to them stay."
     if error.response is not None:
@@ -191,13 +192,13 @@ def on_http_error(error: HTTPException) -> Response:
             found.headers[name] = value
     return found
 
-
+# %% ../../nbs/api/36_main.ipynb #ddf6cc02
 def on_validation_error(error: ValidationError) -> Response:
     "400 with each field, value and reason."
     errors = error_details(error)
     return error_answer(400, told(errors), errors)
 
-
+# %% ../../nbs/api/36_main.ipynb #148148a5
 def on_failure(error: Exception) -> Response:
     "500 for what nobody expected."
     log.error("unexpected failure", exc_info=error, extra={"request_id": g.get("request_id")})
@@ -236,7 +237,7 @@ def needs_key(asked: Request, how: Service) -> bool:
         return False
     return mode == "on" or bool(how.keys) or not is_local(asked.environ)
 
-
+# %% ../../nbs/api/36_main.ipynb #a9ed9f7e
 def check_key(asked: Request, how: Service) -> None:
     "Abort with 401 without a known key, and 403 where its scope does not reach."
     if not needs_key(asked, how):
@@ -253,7 +254,7 @@ def check_key(asked: Request, how: Service) -> None:
     if wanted not in key.scopes:
         abort(403, f"The key {key.name!r} has no scope {wanted!r}.")
 
-
+# %% ../../nbs/api/36_main.ipynb #a6cab63c
 def admit() -> None:
     "Before every request."
     asked, how = request._get_current_object(), service()  # type: ignore[attr-defined]  # a proxy looks it up each time
@@ -343,7 +344,7 @@ def check_rows(
     if faults:
         raise BadInput(told(faults), faults[:MOST])
 
-
+# %% ../../nbs/api/36_main.ipynb #e1c4ebf0
 def _near(name: str, names: Iterable[str]) -> str:
     "A hint at the most similar name, or nothing."
     found = get_close_matches(name, list(names), n=1, cutoff=0.6)
@@ -381,7 +382,7 @@ def row_warnings(
         )
     return found
 
-
+# %% ../../nbs/api/36_main.ipynb #98335a40
 def predicted(
     version: Served,
     rows: Sequence[PredictionInput],
@@ -408,7 +409,7 @@ def predict(body: PredictionInput) -> Response:
     "Predict the revenue of a transaction."
     return answer(predicted(served(), [body], listed=False)[0])
 
-
+# %% ../../nbs/api/36_main.ipynb #326cfb9a
 @api.post("/predict_batch_json", tags=[PREDICT], security=SECURED, responses={200: BatchPredictionOutput})
 def predict_batch_json(body: BatchPredictionInput) -> Response:
     "Predict the revenue of many transactions; one bad item refuses them all, and is named."
@@ -435,7 +436,7 @@ def predict_batch_csv() -> Response:
         out, "text/csv; charset=utf-8" if as_csv else "application/json", counted.rows, counted.errors
     )
 
-
+# %% ../../nbs/api/36_main.ipynb #72d37343
 def uploaded_file() -> FileStorage:
     "The part `file` of the request."
     if request.content_type and not request.content_type.startswith("multipart/form-data"):
@@ -448,7 +449,7 @@ def uploaded_file() -> FileStorage:
         )
     return file  # type: ignore[return-value]
 
-
+# %% ../../nbs/api/36_main.ipynb #8298c132
 def sent(out: IO[bytes], mimetype: str, rows: int, errors: int) -> Response:
     "A file as an answer."
     size = out.seek(0, 2)
@@ -502,7 +503,7 @@ def shap_values(body: SHAPInput) -> Response:
     found = contributions(version, rows, processed)
     return answer(found if isinstance(asked, list) else found[0])
 
-
+# %% ../../nbs/api/36_main.ipynb #61d4f485
 def contributions(
     version: Served, rows: Sequence[PredictionInput], processed: Processed
 ) -> list[dict[str, Any]]:
@@ -542,7 +543,7 @@ def status() -> Response:
         )
     )
 
-
+# %% ../../nbs/api/36_main.ipynb #1c67dc44
 @api.get("/livez", tags=[ABOUT], responses={200: LiveOutput})
 def livez() -> Response:
     "Whether the process answers."
@@ -586,7 +587,7 @@ def model_info() -> Response:
         }
     )
 
-
+# %% ../../nbs/api/36_main.ipynb #ed8e6108
 @api.post("/reload_model", tags=[ABOUT], security=SECURED, responses={200: ReloadOutput})
 def reload_model() -> Response:
     "Load the newest published version; the old one goes on where that fails."
@@ -618,7 +619,7 @@ def history(query: HistoryQuery) -> Response:
         }
     )
 
-
+# %% ../../nbs/api/36_main.ipynb #aada55ac
 @api.get("/backtest", tags=[FORECAST], security=SECURED, responses={200: BacktestOutput})
 def backtest() -> Response:
     "How far forecasts missed in the backtest, by model and days ahead."
@@ -627,7 +628,7 @@ def backtest() -> Response:
     horizon = max(row["lead_days"] for row in rows)
     return answer({"horizon": horizon, "windows": found["cutoff"].nunique(), "rows": rows})
 
-
+# %% ../../nbs/api/36_main.ipynb #1d99531f
 @api.get("/sample", tags=[PREDICT], security=SECURED, responses={200: SampleOutput, 404: ErrorOutput})
 def sample(query: SampleQuery) -> Response:
     "Past transactions of the test period with what they brought, to compare with and to explain."
@@ -637,7 +638,7 @@ def sample(query: SampleQuery) -> Response:
     currency = version.bundle.manifest["mapping"]["currency"]
     return answer({"currency": currency, "rows": sample_rows(version.sample, query.limit)})
 
-
+# %% ../../nbs/api/36_main.ipynb #0eb433dc
 @api.get("/metrics", tags=[ABOUT], security=SECURED, responses={200: {"content": {"text/plain": {}}}})
 def metrics() -> Response:
     "Metrics of all workers for Prometheus."
@@ -661,7 +662,7 @@ def describe_file(document: dict[str, Any]) -> None:
     operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     operation["responses"]["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
 
-
+# %% ../../nbs/api/36_main.ipynb #68dedf45
 class _API(OpenAPI):
     "Flask, with JSON by orjson."
 
@@ -684,7 +685,7 @@ class _API(OpenAPI):
 
         return super().wsgi_app(environ, begin)
 
-
+# %% ../../nbs/api/36_main.ipynb #effa59f1
 def create_app(
     models: ModelStore | None = None,  # by `MODEL_DIR` by default
     how: Settings | None = None,  # of this process by default
@@ -718,7 +719,7 @@ def _caller() -> str:
     "Whom a request counts for."
     return g.get("key") or request.remote_addr or "unknown"
 
-
+# %% ../../nbs/api/36_main.ipynb #c321918c
 def _limit(app: Flask, how: Settings) -> None:
     "Limit the rate of requests, and allow pages of other origins, as the settings say."
     if how.rate_limit:

@@ -123,7 +123,7 @@ def check_manifest(bundle: ModelBundle) -> None:
             f"The mapping in the manifest of version {bundle.version} does not fit: {error}"
         ) from None
 
-
+# %% ../../nbs/api/31_model_loader.ipynb #af3f4533
 def try_out(served: Served) -> None:
     "One prediction and one forecast; raises `UserError` where they are no numbers."
     needed = served.predictor.preprocessor["scaler"]["columns"]
@@ -143,7 +143,7 @@ def _table(bundle: ModelBundle, name: str) -> pd.DataFrame:
     )
     return rows.to_pandas(use_threads=False)
 
-
+# %% ../../nbs/api/31_model_loader.ipynb #fb46509d
 def load_served(
     models_dir: Path,
     preprocessor_path: Path | None = None,
@@ -174,7 +174,7 @@ TRY_AGAIN = 30.0  # seconds after which a version that failed is tried once more
 class NotLoaded(RuntimeError):
     "There is nothing to serve; the message says why."
 
-
+# %% ../../nbs/api/31_model_loader.ipynb #751c22d3
 def _file_status(path: Path) -> tuple[int, ...]:
     "What tells one `models/current` from another."
     try:
@@ -183,7 +183,7 @@ def _file_status(path: Path) -> tuple[int, ...]:
         return ()
     return found.st_mtime_ns, found.st_ino, found.st_size
 
-
+# %% ../../nbs/api/31_model_loader.ipynb #a05586e3
 def _reason(error: Exception) -> str:
     "Why a version is not served, as it may be told; what nobody expected goes to the log."
     told = isinstance(error, UserError)
@@ -264,7 +264,7 @@ def get_model() -> RevenueModel:
     "The served model of a transaction's revenue."
     return store().current().predictor.model
 
-
+# %% ../../nbs/api/31_model_loader.ipynb #33efb16a
 def get_preprocessor() -> dict[str, Any]:
     "The served model's preprocessor."
     return store().current().predictor.preprocessor
@@ -274,7 +274,7 @@ def get_sarima_model() -> SarimaState:
     "The served forecast model."
     return store().current().sarima
 
-
+# %% ../../nbs/api/31_model_loader.ipynb #86ec27e4
 def load_latest_model(
     model_dir: str | Path,  # a folder of published versions
     model_name_pattern: str = "best_*_model.pkl",  # of the file, as a shell has patterns

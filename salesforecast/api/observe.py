@@ -36,13 +36,13 @@ def request_id(
     "The id of a request: the caller's, or a new one."
     return given if given and re.fullmatch(r"[\w.:-]{1,100}", given, re.ASCII) else uuid.uuid4().hex
 
-
+# %% ../../nbs/api/33_observe.ipynb #c1692fe9
 def log_formatter() -> logging.Formatter:
     "Formats a record, and what was given as `extra`, as a line of JSON."
     names = {"asctime": "time", "levelname": "level", "name": "logger"}
     return OrjsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s", rename_fields=names)
 
-
+# %% ../../nbs/api/33_observe.ipynb #49cf25d9
 def configure_logging(settings: Settings) -> None:
     "Send the library's log to standard error, and to the file of the settings where there is one."
     logger = logging.getLogger("salesforecast")
@@ -77,7 +77,7 @@ def serving_process() -> psutil.Process:
         pass  # a parent that may not be looked at is none of ours
     return own
 
-
+# %% ../../nbs/api/33_observe.ipynb #5f1644b3
 def metrics_folder() -> Path:
     "A folder for the metrics of this server, made where it is not there; those of servers that ended are removed."
     base = (
@@ -95,7 +95,7 @@ def metrics_folder() -> Path:
     folder.mkdir(exist_ok=True)
     return folder
 
-
+# %% ../../nbs/api/33_observe.ipynb #5e0f6885
 CLOCK = 10  # seconds by which the start of a process may seem to move when the clock is set
 
 
@@ -156,7 +156,7 @@ class ServedCollector:
             "salesforecast_model_created_timestamp_seconds", "When it was trained", served.created.timestamp()
         )
 
-
+# %% ../../nbs/api/33_observe.ipynb #88baf62c
 TRIES = 20
 
 

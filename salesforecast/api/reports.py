@@ -73,7 +73,7 @@ def backtest_rows(
     found: Any = backtest.assign(lead=lead).groupby(["model", "lead"], sort=True)
     return [{"model": model, "lead_days": int(days), **_missed(rows)} for (model, days), rows in found]
 
-
+# %% ../../nbs/api/34_reports.ipynb #9e8ed999
 def _missed(rows: pd.DataFrame) -> dict[str, Any]:
     "How far these forecasts missed; a share of nothing is None."
     error, total = rows["yhat"] - rows["y"], rows["y"].abs().sum()

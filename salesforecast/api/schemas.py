@@ -90,7 +90,7 @@ class PredictionOutput(BaseModel):
     upper_95: float | None = None
     warnings: list[str] = Field([], description="what makes this prediction less certain than others")
 
-
+# %% ../../nbs/api/30_schemas.ipynb #c2f5c2b9
 class BatchPredictionInput(BaseModel):
     "Many transactions."
 
@@ -114,7 +114,7 @@ class ErrorDetail(BaseModel):
     value: Any = Field(None, description="what was found, shortened")
     reason: str
 
-
+# %% ../../nbs/api/30_schemas.ipynb #8dd74ace
 class FilePrediction(BaseModel):
     "A row of the file: its prediction, or why there is none."
 
@@ -126,7 +126,7 @@ class FilePrediction(BaseModel):
     row: int | None = Field(None, description="line of a row that failed")
     errors: list[ErrorDetail] | None = Field(None, description="why it failed")
 
-
+# %% ../../nbs/api/30_schemas.ipynb #2b35f835
 class FilePredictionOutput(BaseModel):
     "A prediction per row of the file, in the same order."
 
@@ -150,7 +150,7 @@ class SarimaForecastInput(BaseModel):
     end_date: Day
     confidence: Literal[80, 95] = Field(95, description="share of the days that the range holds, in percent")
 
-
+# %% ../../nbs/api/30_schemas.ipynb #6cbe1e0e
 class SarimaForecastOutput(BaseModel):
     "Revenue of a day (or of the week that ends on it), in currency."
 
@@ -162,7 +162,7 @@ class SarimaForecastOutput(BaseModel):
     confidence_interval_upper: float | None
     in_history: bool = Field(description="a day that the model was trained on: predicted from the day before")
 
-
+# %% ../../nbs/api/30_schemas.ipynb #433a4d3c
 class BatchSarimaForecastOutput(BaseModel):
     "A forecast per day, in order."
 
@@ -180,7 +180,7 @@ class SHAPInput(
 ):
     "One transaction, or a list of them."
 
-
+# %% ../../nbs/api/30_schemas.ipynb #93ca5da4
 class Contributions(BaseModel):
     "What each feature adds to a prediction, in currency; base_value + the sum of shap_values = prediction."
 
@@ -198,7 +198,7 @@ class Contributions(BaseModel):
     prediction: float
     explanation: str = Field(description="the largest contributions in words")
 
-
+# %% ../../nbs/api/30_schemas.ipynb #a9449df5
 class SHAPOutput(RootModel[Contributions | list[Contributions]]):
     "As many as were asked for: one, or a list."
 
@@ -217,13 +217,13 @@ class StatusOutput(BaseModel):
     history_until: str = Field(description="last day that the model knows")
     problem: str | None = Field(None, description="why a newer version is not served")
 
-
+# %% ../../nbs/api/30_schemas.ipynb #1b96d768
 class LiveOutput(BaseModel):
     "The process answers."
 
     status: Literal["ok"] = "ok"
 
-
+# %% ../../nbs/api/30_schemas.ipynb #d4247677
 class ModelInfoOutput(BaseModel):
     "What is served, and how good it is."
 
@@ -248,7 +248,7 @@ class ModelInfoOutput(BaseModel):
     sarima: dict[str, Any]
     currency: str
 
-
+# %% ../../nbs/api/30_schemas.ipynb #b82b5225
 class ReloadOutput(BaseModel):
     "The newest published version is served."
 
@@ -281,7 +281,7 @@ class HistoryQuery(BaseModel):
             )
         return self
 
-
+# %% ../../nbs/api/30_schemas.ipynb #17f3abb7
 class HistoryRow(BaseModel):
     "Sums of a period."
 
@@ -292,7 +292,7 @@ class HistoryRow(BaseModel):
     units: float
     transactions: int
 
-
+# %% ../../nbs/api/30_schemas.ipynb #ba7e32e5
 class HistoryOutput(BaseModel):
     "The history of the served model, in order of date."
 
@@ -301,7 +301,7 @@ class HistoryOutput(BaseModel):
     currency: str
     rows: list[HistoryRow]
 
-
+# %% ../../nbs/api/30_schemas.ipynb #e43a73f4
 class SampleQuery(BaseModel):
     "How much of the sample is asked for."
 
@@ -309,7 +309,7 @@ class SampleQuery(BaseModel):
 
     limit: int = Field(500, ge=1, le=500, description="transactions at most")
 
-
+# %% ../../nbs/api/30_schemas.ipynb #c1682f0b
 class SampleRow(BaseModel):
     "A past transaction, as predictions take it, with what it brought."
 
@@ -319,14 +319,14 @@ class SampleRow(BaseModel):
         description="by a model that was trained on what came before the test period"
     )
 
-
+# %% ../../nbs/api/30_schemas.ipynb #eb9d7b26
 class SampleOutput(BaseModel):
     "Transactions of the test period in random order."
 
     currency: str
     rows: list[SampleRow]
 
-
+# %% ../../nbs/api/30_schemas.ipynb #67e9f4a2
 class BacktestRow(BaseModel):
     "How far forecasts of one model missed, that many days ahead."
 
@@ -339,7 +339,7 @@ class BacktestRow(BaseModel):
     coverage_80: float
     coverage_95: float
 
-
+# %% ../../nbs/api/30_schemas.ipynb #871a45eb
 class BacktestOutput(BaseModel):
     "Accuracy of the daily forecast by model and lead time, from the backtest of the training."
 
@@ -361,7 +361,7 @@ class PlanRow(BaseModel):
     event: Text | None = Field(None, description="as the past names it")
     closed: bool | None = Field(None, description="the whole shop is closed")
 
-
+# %% ../../nbs/api/30_schemas.ipynb #fcd16005
 class OrderInput(BaseModel):
     "How stock is filled."
 
@@ -371,7 +371,7 @@ class OrderInput(BaseModel):
     review: int = Field(7, ge=1, le=366, description="days between orders")
     service_level: float = Field(0.95, gt=0, lt=1, description="probability that the stock lasts")
 
-
+# %% ../../nbs/api/30_schemas.ipynb #30939126
 class DemandInput(BaseModel):
     "Which series are forecast, how far, and with which plan."
 
@@ -403,7 +403,7 @@ class DemandInput(BaseModel):
         0, ge=0, le=56, description="periods before the forecast that are told, 8 weeks at most"
     )
 
-
+# %% ../../nbs/api/30_schemas.ipynb #6df99f9b
 class DemandRow(BaseModel):
     "A series in a period, which is named by its last day; the bounds are None where their level was not asked for."
 
@@ -419,7 +419,7 @@ class DemandRow(BaseModel):
     hi_95: float | None = None
     revenue: float | None = Field(None, description="of forecast units, at expected prices")
 
-
+# %% ../../nbs/api/30_schemas.ipynb #11382bb6
 class PastRow(BaseModel):
     "What a series sold in a period."
 
@@ -427,7 +427,7 @@ class PastRow(BaseModel):
     ds: str
     y: float
 
-
+# %% ../../nbs/api/30_schemas.ipynb #da78432e
 class DemandSum(BaseModel):
     "A series over all periods; the range is its own, since bounds of days do not add up."
 
@@ -442,7 +442,7 @@ class DemandSum(BaseModel):
     lo_95: float | None = None
     hi_95: float | None = None
 
-
+# %% ../../nbs/api/30_schemas.ipynb #57ef95d0
 class OrderRow(BaseModel):
     "Stock of a series that lasts over lead time and review with the service level."
 
@@ -451,7 +451,7 @@ class OrderRow(BaseModel):
     order_up_to: float
     safety_stock: float
 
-
+# %% ../../nbs/api/30_schemas.ipynb #27be2ad6
 class LeadRow(BaseModel):
     "How far forecasts missed in the rehearsal, from that period ahead on, for a week."
 
@@ -460,7 +460,7 @@ class LeadRow(BaseModel):
     wape: float | None
     bias: float | None
 
-
+# %% ../../nbs/api/30_schemas.ipynb #b0408e6b
 class ChampionRow(BaseModel):
     "What forecasts a level; the error against seasonal naive is below 0 where it is smaller, with a 95% range."
 
@@ -472,7 +472,7 @@ class ChampionRow(BaseModel):
     high: float | None
     bias: float | None
 
-
+# %% ../../nbs/api/30_schemas.ipynb #0015a6fb
 class DemandChoices(BaseModel):
     "What may be asked."
 
@@ -482,7 +482,7 @@ class DemandChoices(BaseModel):
     horizon: int
     segments: dict[str, list[str]] = Field(description="cells by column, a thousand at most")
 
-
+# %% ../../nbs/api/30_schemas.ipynb #cdc32d86
 class DemandOutput(BaseModel):
     "Coherent forecasts with their ranges, and how they came about."
 
@@ -510,7 +510,7 @@ class ErrorOutput(BaseModel):
     errors: list[ErrorDetail] = []
     request_id: str | None = None
 
-
+# %% ../../nbs/api/30_schemas.ipynb #c3926db7
 SHORT = 100  # characters of a value that an error repeats
 MOST = 50  # faults that an error lists
 
@@ -522,7 +522,7 @@ def _written(value: Any) -> str:
     except RecursionError:
         return f"a {type(value).__name__} nested very deeply"
 
-
+# %% ../../nbs/api/30_schemas.ipynb #30e07360
 def shortened(value: Any) -> Any:
     "A value as an error repeats it."
     if value is None or isinstance(value, bool | int | float):
@@ -530,7 +530,7 @@ def shortened(value: Any) -> Any:
     text = value if isinstance(value, str) else _written(value)
     return text if len(text) <= SHORT else text[: SHORT - 1] + "…"
 
-
+# %% ../../nbs/api/30_schemas.ipynb #df8ca48a
 def error_details(error: ValidationError) -> list[ErrorDetail]:
     "What pydantic found wrong, the first `MOST` faults."
     found = []
@@ -543,7 +543,7 @@ def error_details(error: ValidationError) -> list[ErrorDetail]:
         found.append(ErrorDetail(field=field, index=index, value=value, reason=reason))
     return found
 
-
+# %% ../../nbs/api/30_schemas.ipynb #bebebf4a
 def told(errors: list[ErrorDetail]) -> str:
     "The first fault in words, with its place."
     first = errors[0]

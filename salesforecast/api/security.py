@@ -34,12 +34,12 @@ class ApiKey:
     scopes: frozenset[str]
     sha256: str
 
-
+# %% ../../nbs/api/32_security.ipynb #a7a961ad
 def hashed(key: str) -> str:
     "What is kept of a key."
     return hashlib.sha256(key.encode()).hexdigest()
 
-
+# %% ../../nbs/api/32_security.ipynb #f4da0727
 def new_key(
     name: str,  # whom it is for: letters, digits, `.`, `_`, `-`
     scopes: Iterable[str] = ("predict",),
@@ -50,7 +50,7 @@ def new_key(
     parse_keys(line)
     return key, line
 
-
+# %% ../../nbs/api/32_security.ipynb #db88a8f1
 def parse_keys(
     text: str,  # lines as `new_key` makes them; what follows a # is a comment
 ) -> dict[str, ApiKey]:
@@ -69,7 +69,7 @@ def parse_keys(
         found[match["sha256"]] = ApiKey(match["name"], scopes, match["sha256"])
     return found
 
-
+# %% ../../nbs/api/32_security.ipynb #a66347a0
 def read_keys(settings: Settings) -> dict[str, ApiKey]:
     "All keys of the settings, by hash; raises `UserError` for a file that cannot be read."
     path: Path | None = settings.api_keys_file
@@ -92,7 +92,7 @@ def is_loopback(address: str) -> bool:
     except ValueError:
         return False
 
-
+# %% ../../nbs/api/32_security.ipynb #ad47db0e
 def check_free(
     host: str,
     port: int,
@@ -109,7 +109,7 @@ def check_free(
             f"{host}:{port} cannot be listened on: {error.strerror}. Choose another with --host and --port, or {settings}."
         ) from None
 
-
+# %% ../../nbs/api/32_security.ipynb #7f6a6643
 BOUND = "salesforecast.bound"  # where `salesforecast serve` listens; no request can set it
 
 
@@ -123,7 +123,7 @@ def listens_on_loopback(environ: Mapping[str, Any]) -> bool:
         known = "werkzeug.socket" in environ
     return known and is_loopback(environ.get("SERVER_NAME", ""))
 
-
+# %% ../../nbs/api/32_security.ipynb #05abc938
 def is_local(environ: Mapping[str, Any]) -> bool:
     "Whether a request can only have come from this machine."
     if not listens_on_loopback(environ) or any(name in environ for name in PROXIED):
@@ -136,7 +136,7 @@ def _is_own(host: str) -> bool:
     "Whether a name, with or without a port, is one of this machine."
     return re.sub(r":\d+$", "", host) in LOCAL_NAMES
 
-
+# %% ../../nbs/api/32_security.ipynb #7d99dfa5
 def given_key(environ: Mapping[str, Any]) -> str:
     "The key of a request: header `X-API-Key`, or `Authorization: Bearer`."
     bearer = environ.get("HTTP_AUTHORIZATION", "")

@@ -37,7 +37,7 @@ def check_address(how: Settings) -> None:
         )
     check_free(how.api_host, how.api_port, "API_HOST and API_PORT")
 
-
+# %% ../../nbs/api/37_server.ipynb #3ef6ba83
 def worker_count(how: Settings) -> int:
     "Processes that serve: as set, else one per core and at most 4."
     return how.api_workers or min(os.cpu_count() or 1, 4)
@@ -72,7 +72,7 @@ def _has_more(connection: Any) -> bool:
     "Whether a part of the next request was read along with the last one: watching the socket would not show it."
     return connection.parser.unreader.buf.getbuffer().nbytes > 0
 
-
+# %% ../../nbs/api/37_server.ipynb #a9d775bb
 def _asks_again(connection: Any) -> bool:
     "Whether the next request comes at once: handing the connection back to be watched costs more than waiting for it."
     poll = select.poll()
@@ -163,7 +163,7 @@ def gunicorn_options(how: Settings) -> dict[str, Any]:
         "child_exit": _forget,
     }
 
-
+# %% ../../nbs/api/37_server.ipynb #3d1f9477
 def _load(worker: Any) -> None:
     "Load the model before the first request; without one, requests are told why."
     from salesforecast.api.model_loader import NotLoaded, store
@@ -171,7 +171,7 @@ def _load(worker: Any) -> None:
     with suppress(NotLoaded):
         store().current()
 
-
+# %% ../../nbs/api/37_server.ipynb #78efebb8
 PATIENCE = 10  # seconds that a client may pause within the head of a request
 
 
@@ -180,7 +180,7 @@ def _impatient(server: Any, worker: Any) -> None:
     for listener in worker.sockets:
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", PATIENCE, 0))
 
-
+# %% ../../nbs/api/37_server.ipynb #1131d6f4
 def _forget(server: Any, worker: Any) -> None:
     "Tell the metrics that a process ended."
     from prometheus_client.multiprocess import mark_process_dead

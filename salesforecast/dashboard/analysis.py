@@ -68,7 +68,7 @@ def _past(name: str, columns: Sequence[str]) -> tuple[str, str] | None:
             return level, name.removeprefix(f"{level}_")
     return None
 
-
+# %% ../../nbs/app/41c_analysis.ipynb #83e5e473
 def input_words(
     name: str,  # of an input of the model
     columns: Sequence[str],  # of a sale, as `/model_info` lists them
@@ -87,7 +87,7 @@ def input_words(
             return f"{column_words(column)}: {name.removeprefix(f'{column}_')}"
     return column_words(name)
 
-
+# %% ../../nbs/app/41c_analysis.ipynb #f7972c5c
 def input_columns(name: str, columns: Sequence[str]) -> tuple[str, ...]:
     "The columns of a sale that an input is made of."
     past = _past(name, columns)
@@ -132,13 +132,13 @@ class Similar:
     high: float
     same: tuple[str, ...]  # columns in which they are the same; empty for all sales
 
-
+# %% ../../nbs/app/41c_analysis.ipynb #25f7e0bd
 def list_revenue(row: Mapping[str, Any]) -> float | None:
     "Units × unit price; None where one is not given."
     units, price = row.get("Units_Sold"), row.get("Unit_Price")
     return None if units is None or price is None else float(units) * float(price)
 
-
+# %% ../../nbs/app/41c_analysis.ipynb #b5047d64
 def sample_frame(rows: Iterable[SampleRow]) -> pd.DataFrame:
     "The transactions of a sample as columns, with `revenue`, `predicted_revenue`, and `share` of list revenue."
     rows = list(rows)
@@ -152,7 +152,7 @@ def sample_frame(rows: Iterable[SampleRow]) -> pd.DataFrame:
         )
     return frame
 
-
+# %% ../../nbs/app/41c_analysis.ipynb #8cde9e74
 def similar_sales(
     sample: pd.DataFrame,  # as `sample_frame` gives it
     row: Mapping[str, Any],
@@ -186,7 +186,7 @@ def what_if_values(
         found = np.round(found) if float(value).is_integer() else np.round(found, 2)
     return np.unique(np.append(found, value))
 
-
+# %% ../../nbs/app/41c_analysis.ipynb #68456471
 def what_if_rows(row: Mapping[str, Any], name: str, values: Iterable[float]) -> list[dict[str, Any]]:
     "The row with each of the values."
     return [{**row, name: float(value)} for value in values]
@@ -200,13 +200,13 @@ def daily_series(
     found = history.groupby("date")["revenue"].sum()
     return found.reindex(pd.date_range(found.index.min(), found.index.max(), freq=f"{step}D"), fill_value=0.0)
 
-
+# %% ../../nbs/app/41c_analysis.ipynb #fcac6ac2
 def history_step(history: pd.DataFrame) -> int:
     "Days between the rows of a history: 1, or 7 for weekly sales."
     gaps = np.diff(np.unique(history["date"].to_numpy("datetime64[D]"))).astype(int)
     return 7 if len(gaps) and (gaps % 7 == 0).all() else 1
 
-
+# %% ../../nbs/app/41c_analysis.ipynb #5521e517
 @dataclass(frozen=True)
 class LastYear:
     "A forecast beside the same days last year."
@@ -220,7 +220,7 @@ class LastYear:
         "Share by which the forecast is above last year; None where that was nothing."
         return (self.forecast - self.before) / abs(self.before) if self.before else None
 
-
+# %% ../../nbs/app/41c_analysis.ipynb #2c289655
 def last_year(
     forecast: pd.DataFrame,  # date, predicted_revenue
     history: pd.Series,  # as `daily_series` gives it
@@ -243,13 +243,13 @@ def _trend_columns(n: int, piece: float) -> np.ndarray:
     knots = np.linspace(0, n - 1, max(round(n / piece), 1) + 1)
     return np.stack([np.interp(np.arange(n), knots, tent) for tent in np.eye(len(knots))], axis=1)
 
-
+# %% ../../nbs/app/41c_analysis.ipynb #bb0acc07
 def _year_columns(days: pd.DatetimeIndex) -> np.ndarray:
     "Sine and cosine waves of the year."
     turn = 2 * np.pi * (days - pd.Timestamp("2000-01-01")).days.to_numpy() / YEAR
     return np.stack([wave(k * turn) for k in range(1, WAVES + 1) for wave in (np.sin, np.cos)], axis=1)
 
-
+# %% ../../nbs/app/41c_analysis.ipynb #4e330bdd
 def decompose(
     series: pd.Series,  # as `daily_series` gives it
     step: int = 1,  # days between its values
@@ -292,7 +292,7 @@ def model_words(name: str) -> str:
     "A model in words."
     return MODEL_WORDS.get(name, name.replace("_", " "))
 
-
+# %% ../../nbs/app/41c_analysis.ipynb #1ca3a6c8
 def accuracy(
     backtest: pd.DataFrame,  # as `/backtest` gives it
     ahead: int = 7,  # days that are taken together
@@ -363,7 +363,7 @@ class Explained:
         "Mean absolute effect by feature, largest first."
         return self.effects.abs().mean().nlargest(most)
 
-
+# %% ../../nbs/app/41c_analysis.ipynb #84f4cdfb
 def explained(
     found: Sequence[Contributions],
     columns: Sequence[str],  # of a sale
@@ -386,7 +386,7 @@ def explained(
         effects, given.reindex(columns=effects.columns), base, prediction, words, np.array(listed, float)
     )
 
-
+# %% ../../nbs/app/41c_analysis.ipynb #33c62eea
 def largest_effects(
     effects: Mapping[str, float],
     most: int = 8,  # that are named; the rest is added up

@@ -111,7 +111,7 @@ class App:
         "The state of the API has changed: say so in the header."
         self.shell.status = status_pill(self.state)
 
-
+# %% ../../nbs/app/43g_app.ipynb #4d42508e
 def dashboard() -> w.Widget:
     "The dashboard, as `nbs/dashboard.ipynb` shows it."
     state = AppState(load_served=load_served)

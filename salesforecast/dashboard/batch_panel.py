@@ -51,7 +51,7 @@ from ..settings import UserError
 class Cancelled(UserError):
     "The visitor does not want it any more."
 
-
+# %% ../../nbs/app/43d_batch_panel.ipynb #ee2d3906
 @dataclass
 class Progress:
     "How far a file has come."
@@ -80,7 +80,7 @@ class Progress:
         "How much of the work is done, roughly: sending is a tenth of it."
         return 0.1 * self.sent / max(self.size, 1) + (0.6 if self.received else 0.0)
 
-
+# %% ../../nbs/app/43d_batch_panel.ipynb #46fc0fe1
 class Counted(io.FileIO):
     "A file whose use is counted."
 
@@ -146,7 +146,7 @@ def answer_blocks(path: Path) -> Iterator[pa.RecordBatch]:
     with pacsv.open_csv(path, reading, pacsv.ParseOptions(newlines_in_values=True), convert) as blocks:
         yield from blocks
 
-
+# %% ../../nbs/app/43d_batch_panel.ipynb #d5e92c35
 def gather(outcome: Outcome, block: pa.RecordBatch) -> np.ndarray:
     "Add a block to sums and faults; returns its predictions."
     revenue = block.column("predicted_revenue").to_numpy(zero_copy_only=False)
@@ -166,7 +166,7 @@ def gather(outcome: Outcome, block: pa.RecordBatch) -> np.ndarray:
     outcome.count += len(block)
     return revenue[np.isfinite(revenue)].astype("float32")
 
-
+# %% ../../nbs/app/43d_batch_panel.ipynb #ec97189c
 def read_answer(csv: Path, check: Callable[[], None] = lambda: None) -> Outcome:
     "Read the answer of the API; raises `UserError` where there is nothing in it."
     outcome = Outcome(csv, csv.with_suffix(".parquet"))
@@ -344,7 +344,7 @@ def revenue_bins(predicted: np.ndarray) -> tuple[list[int], list[float]]:
     counts = np.histogram(np.clip(predicted, low, edges[-1]), edges)[0]
     return counts.tolist(), edges.tolist()
 
-
+# %% ../../nbs/app/43d_batch_panel.ipynb #c34762a2
 def outcome_tiles(outcome: Outcome, currency: str) -> list[str]:
     "The figures of a file."
     told = len(outcome.predicted)
@@ -356,7 +356,7 @@ def outcome_tiles(outcome: Outcome, currency: str) -> list[str]:
         kpi("Without a prediction", number(outcome.failed)),
     ]
 
-
+# %% ../../nbs/app/43d_batch_panel.ipynb #f5c46f76
 LABELS = {
     "predicted_revenue": "Predicted revenue",
     **{
@@ -372,12 +372,12 @@ def predictions_first(rows: pd.DataFrame) -> pd.DataFrame:
     own = [name for name in rows if name not in LABELS]
     return rows[["predicted_revenue", *own, *ranges, *(["problem"] if "problem" in rows else [])]]
 
-
+# %% ../../nbs/app/43d_batch_panel.ipynb #329cdad3
 def faults_table(outcome: Outcome) -> pd.DataFrame:
     "Rows without a prediction, and why."
     return pd.DataFrame(outcome.faults, columns=["row", "problem"])
 
-
+# %% ../../nbs/app/43d_batch_panel.ipynb #d5ae466a
 def outcome_messages(outcome: Outcome) -> list[w.Widget]:
     "What went wrong, row by row."
     if not outcome.failed:

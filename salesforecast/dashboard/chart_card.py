@@ -117,7 +117,7 @@ class ChartCard:
         self.menu.words, self.menu.layout.display = "", "none"  # nor anything to save
         self.place.children = (empty(title, text),)
 
-
+# %% ../../nbs/app/43_widgets_charts.ipynb #0b2babca
 def show_vega(place: w.Output, document: Mapping[str, Any]) -> None:
     "Show an Altair chart."
     data = {VEGA_LITE: dict(document), "text/plain": str(document.get("description", ""))}

@@ -106,7 +106,7 @@ def figure(
     "An empty chart, to be drawn."
     return go.Figure(layout={"template": TEMPLATES[theme], "height": height, "autosize": True, **layout})
 
-
+# %% ../../nbs/app/42_charts.ipynb #50ff7a7e
 def live(
     chart: Any,
     name: str = "chart",  # of a picture that is saved
@@ -116,7 +116,7 @@ def live(
     made._config = CONFIG | {"toImageButtonOptions": {"format": "png", "scale": 2, "filename": name}}
     return made
 
-
+# %% ../../nbs/app/42_charts.ipynb #c65af002
 def restyle(chart: Any, theme: str) -> None:
     "Give a chart the colours of a theme."
     chart.layout.template = TEMPLATES[theme]
@@ -130,7 +130,7 @@ def plain(
     words = " ".join(str(text).split())
     return escape(words if len(words) <= longest else words[: longest - 1] + "…", quote=False)
 
-
+# %% ../../nbs/app/42_charts.ipynb #9a62ce25
 def money_axis(currency: str) -> dict[str, Any]:
     "An axis of amounts: £20k, or 20k EUR."
     after = currency.isalpha() and currency.isascii()
@@ -141,7 +141,7 @@ def money_axis(currency: str) -> dict[str, Any]:
         "tickformat": "~s",
     }
 
-
+# %% ../../nbs/app/42_charts.ipynb #10ddf1d2
 def amounts(values: Any, currency: str) -> list[str]:
     "Amounts for hover texts."
     return [plain(money(float(value), currency)) for value in values]
@@ -168,7 +168,7 @@ def trend_chart(theme: str = "light") -> Any:
     )
     return chart
 
-
+# %% ../../nbs/app/42_charts.ipynb #04b277f4
 def draw_trend(
     chart: Any,
     found: pd.DataFrame,  # of `dataset.trend`
@@ -226,7 +226,7 @@ def bars_chart(theme: str = "light", height: int = 320) -> Any:
     chart.add_scatter(mode="markers", marker=mark, name="The period before", hovertemplate=hover)
     return chart
 
-
+# %% ../../nbs/app/42_charts.ipynb #a3eda0fe
 def _bar_hover(row: Any, name: str, currency: str) -> str:
     "What a bar says."
     lines = [
@@ -240,7 +240,7 @@ def _bar_hover(row: Any, name: str, currency: str) -> str:
         lines.append(f"{percent(row['change'], sign=True)} against the period before")
     return "<br>".join(lines)
 
-
+# %% ../../nbs/app/42_charts.ipynb #4b187753
 def draw_bars(
     chart: Any,
     found: pd.DataFrame,  # of `dataset.by_part`
@@ -276,7 +276,7 @@ def areas_chart(theme: str = "light") -> Any:
         chart.add_scatter(**look, visible=False)
     return chart
 
-
+# %% ../../nbs/app/42_charts.ipynb #75abff59
 def _cut_ends(found: pd.DataFrame) -> list[dict[str, Any]]:
     "Shades over the ends of a range that hold only a part of a period."
     dates, complete = found.index, found.attrs.get("complete", [True])
@@ -294,7 +294,7 @@ def _cut_ends(found: pd.DataFrame) -> list[dict[str, Any]]:
     }
     return [{**look, "x0": str(x[0]), "x1": str(x[-1]), "label": label} for x in ends]
 
-
+# %% ../../nbs/app/42_charts.ipynb #5f0d4d67
 def draw_areas(
     chart: Any,
     found: pd.DataFrame,  # of `dataset.over_time`
@@ -327,7 +327,7 @@ def stack_chart(theme: str = "light") -> Any:
         chart.add_bar(marker={"color": colour}, hovertemplate="%{customdata}<extra></extra>", visible=False)
     return chart
 
-
+# %% ../../nbs/app/42_charts.ipynb #d4e2b26e
 def draw_stack(
     chart: Any,
     found: pd.DataFrame,  # of `dataset.crossed`: revenue by region (rows) and category (columns)
@@ -356,7 +356,7 @@ def distribution_chart(theme: str = "light") -> Any:
     chart.add_bar(marker={"color": BLUE}, hovertemplate="%{customdata}<extra></extra>")
     return chart
 
-
+# %% ../../nbs/app/42_charts.ipynb #16cf4aed
 def draw_distribution(
     chart: Any,
     values: np.ndarray,  # amounts
@@ -439,7 +439,7 @@ def _heat_map(theme: str) -> dict[str, Any]:
     )
     return {**chart.to_dict(), "$schema": "https://vega.github.io/schema/vega-lite/v5.json"}
 
-
+# %% ../../nbs/app/42_charts.ipynb #dbd730b3
 def heat_map(
     found: pd.DataFrame,  # of `dataset.weekday_months`
     currency: str = "",
@@ -474,13 +474,13 @@ def trend_words(found: pd.DataFrame, grain: Grain, currency: str = "", measure: 
         f"Highest {told(high)}, lowest {told(low)}."
     )
 
-
+# %% ../../nbs/app/42_charts.ipynb #6586faef
 def distribution_words(values: np.ndarray, noun: str, currency: str = "") -> str:
     "What a distribution shows."
     low, middle, high = (money(float(v), currency) for v in np.quantile(values, [0.1, 0.5, 0.9]))
     return f"Of {number(len(values))} {noun}, half are above {middle}; eight in ten lie between {low} and {high}."
 
-
+# %% ../../nbs/app/42_charts.ipynb #479b5b06
 def bars_words(found: pd.DataFrame, name: str, currency: str = "") -> str:
     "What bars show."
     rows = found.head(5).to_dict("records")

@@ -54,7 +54,7 @@ def missing_columns(columns: Mapping[str, str]) -> str:
         return "Choose the revenue, or both the units and the price of a unit."
     return ""
 
-
+# %% ../../nbs/app/43a_data_panel.ipynb #0f03c0b8
 class ColumnForm:
     "A form that asks how a file is to be read."
 
@@ -131,7 +131,7 @@ def facts(report: Mapping[str, Any], currency: str) -> list[tuple[str, str]]:
     ]
     return [(name, value) for name, value in found if value]
 
-
+# %% ../../nbs/app/43a_data_panel.ipynb #b719bf43
 def plain_warnings(report: Mapping[str, Any]) -> list[str]:
     "What a person should look at."
     share = report["rows_quarantined"] / max(report["rows_read"], 1)
@@ -141,7 +141,7 @@ def plain_warnings(report: Mapping[str, Any]) -> list[str]:
     rest = [text for text in report["warnings"] if "mapping" not in text]
     return many + [f"{text[:1].upper()}{text[1:]}." for text in rest]
 
-
+# %% ../../nbs/app/43a_data_panel.ipynb #e764a8a2
 def reasons_table(report: Mapping[str, Any]) -> pd.DataFrame:
     "Why rows were set aside, how many, an example, and what may help."
     return pd.DataFrame(
@@ -162,7 +162,7 @@ def fact_list(pairs: list[tuple[str, str]]) -> w.HTML:
     frame = pd.DataFrame(pairs, columns=["What", "Value"])
     return html(table_markup(frame, caption="What was found"))
 
-
+# %% ../../nbs/app/43a_data_panel.ipynb #39bec979
 def aside_card(path: Path, report: Mapping[str, Any], name: str) -> w.Widget:
     "The rows that were set aside, with their reasons."
     total = int(report["rows_quarantined"])

@@ -69,7 +69,7 @@ def product_columns(frame: pd.DataFrame) -> list[str]:
     "What tells products apart, and what names them."
     return [name for name in ("Product_ID", "Product_Name") if name in frame]
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #7e660316
 def _coded(values: pd.Series) -> tuple[np.ndarray, list[str]]:
     "Positions in the sorted names, and these."
     texts = values.astype("category") if values.dtype != "category" else values.cat.remove_unused_categories()
@@ -80,7 +80,7 @@ def _coded(values: pd.Series) -> tuple[np.ndarray, list[str]]:
     missing = bool((texts.cat.codes < 0).any())
     return rank[texts.cat.codes], [*known[order], *([NOT_GIVEN] if missing else [])]
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #d4ed1ecb
 def coded_parts(
     frame: pd.DataFrame,  # checked sales
 ) -> tuple[dict[str, np.ndarray], dict[str, list[str]], list[str]]:
@@ -109,7 +109,7 @@ def _combined(codes: dict[str, np.ndarray], names: dict[str, list[str]], size: i
         key = key * len(names[name]) + values
     return key
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #7898f6fa
 def summed(
     day: np.ndarray,  # numbers
     codes: dict[str, np.ndarray],
@@ -144,7 +144,7 @@ def sale_values(
         "value": revenue[chosen].astype(np.float32),
     }
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #70e379a9
 def from_sales(
     frame: pd.DataFrame,  # checked sales, in order of date
     name: str,
@@ -176,7 +176,7 @@ def from_history(answer: Any, name: str = "History of the served model") -> Data
     days = (pd.Timestamp(answer.last_date) - first).days + 1
     return Dataset(name, first.date(), days, arrays, segments, names, currency=answer.currency)
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #eb60f095
 def load_served(client: Client) -> Dataset:
     "What the served model knows; raises `ApiError` where the API gives nothing."
     return from_history(client.history(by=("Category", "Region")))
@@ -234,7 +234,7 @@ def matching_products(data: Dataset, text: str) -> np.ndarray:
     names = np.array([wanted in name.casefold() for name in data.names["Product"]], bool)
     return names | np.array([wanted in name.casefold() for name in data.ids], bool) if data.ids else names
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #e412502e
 def _chosen_segments(data: Dataset, filters: Filters) -> np.ndarray | None:
     "Which segments the filters leave; None for all."
     masks = []
@@ -262,7 +262,7 @@ class Kpi:
             return None
         return (self.value - self.before) / abs(self.before)
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #68818ec8
 def _figures(part: Selection, start: int, end: int) -> dict[str, float | None]:
     "Key figures of some days."
     total = {name: float(part.daily[name][start : end + 1].sum()) for name in SUMS}
@@ -281,12 +281,12 @@ def _figures(part: Selection, start: int, end: int) -> dict[str, float | None]:
         "Active regions": active["Region"],
     }
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #955ce7a6
 def has_before(part: Selection) -> bool:
     "Whether the dataset holds as many days before the range."
     return part.start >= part.days
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #f83c8f3a
 def kpis(part: Selection) -> list[Kpi]:
     "Key figures of the selection, and of the same number of days before it."
     now = _figures(part, part.start, part.end)
@@ -321,7 +321,7 @@ def period_edges(
     found["complete"] = (begin >= start) & (close <= end)
     return found
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #7ac7ab50
 def range_sums(
     values: np.ndarray,  # by day
     low: np.ndarray,
@@ -344,7 +344,7 @@ def _year_before(first: date, edges: pd.DataFrame, grain: Grain) -> tuple[np.nda
     high = (end - year).where(~end.dt.is_month_end, end - year + pd.offsets.MonthEnd(0))
     return (low - day0).dt.days.to_numpy(), (high - day0).dt.days.to_numpy()
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #ba173664
 def _moving(part: Selection, grain: Grain, measure: str, edges: pd.DataFrame) -> np.ndarray:
     "The mean of the last complete periods, also those before the range; NaN where there are too few."
     every = period_edges(part.data.first, 0, part.end, grain)
@@ -353,7 +353,7 @@ def _moving(part: Selection, grain: Grain, measure: str, edges: pd.DataFrame) ->
     mean = pd.Series(sums, whole["date"]).rolling(AVERAGED[grain]).mean()
     return mean.reindex(edges["date"]).to_numpy()
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #ed69b10b
 def trend(
     part: Selection,
     grain: Grain = "day",
@@ -389,7 +389,7 @@ def by_part(
     found["share"] = found["revenue"] / total if total else np.nan
     return found.sort_values("revenue", ascending=False, kind="stable", ignore_index=True)
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #7f439c0f
 def _part_sums(part: Selection, name: str, start: int, end: int) -> pd.DataFrame:
     "Sums over some days, in order of names."
     sums, names = part.segments(start, end), part.data.names[name]
@@ -453,7 +453,7 @@ def weekday_months(part: Selection) -> pd.DataFrame:
     grouped = frame.groupby(["weekday", "month"])["revenue"]
     return grouped.agg(revenue="mean", days="size").reset_index()
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #2196533c
 def values(part: Selection) -> np.ndarray | None:
     "Revenue of single sales in the selection; None where only sums are known."
     arrays = part.data.arrays
@@ -463,12 +463,12 @@ def values(part: Selection) -> np.ndarray | None:
     found = arrays["value"][low:high]
     return found if part.chosen is None else found[part.chosen[arrays["value_segment"][low:high]]]
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #ab011d34
 def daily_revenue(part: Selection) -> np.ndarray:
     "Revenue of each day of the selection, 0 where nothing was sold."
     return part.daily["revenue"][part.start : part.end + 1]
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #62e24051
 def histogram(
     found: np.ndarray,
     bins: int = 40,
@@ -509,7 +509,7 @@ def write_rows(
     table = table.append_column(DAY, pa.array(days)).append_column(SEGMENT, pa.array(segment))
     pq.write_table(table, path, row_group_size=ROW_GROUP)
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #67f37948
 def row_positions(part: Selection) -> np.ndarray:
     "Which rows of the file the filters leave, ascending."
     import pyarrow.parquet as pq
@@ -533,7 +533,7 @@ def _sort_keys(path: Path, column: str) -> np.ndarray:
     codes, names = _coded(found)
     return np.where(codes == len(names), np.inf, codes) if NOT_GIVEN not in names else codes
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #9eca6086
 def rows_at(path: Path, positions: np.ndarray) -> pd.DataFrame:
     "The rows at these positions, in this order."
     import pyarrow as pa
@@ -565,7 +565,7 @@ def _cell_table(part: Selection) -> pd.DataFrame:
         {"date": day.astype("datetime64[ns]"), **texts, **{name: arrays[name][index] for name in SUMS}}
     )
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #ba4a0048
 class Rows:
     "The rows that the filters leave, in an order."
 
@@ -609,7 +609,7 @@ def save_dataset(data: Dataset, folder: Path) -> None:
     found |= {"first": np.datetime64(data.first), "days": data.days, "ids": np.array(data.ids, np.str_)}
     np.savez(folder / "dataset.npz", **found)
 
-
+# %% ../../nbs/app/41a_dataset.ipynb #4fc114a2
 def load_dataset(folder: Path, name: str, currency: str, about: dict[str, Any]) -> Dataset:
     "The dataset of a folder that `save_dataset` and `write_rows` wrote."
     with np.load(folder / "dataset.npz") as file:

@@ -36,7 +36,7 @@ def fetch_demand(client: Client, asked: dict[str, Any]) -> DemandOutput | ApiErr
             return error
         raise
 
-
+# %% ../../nbs/app/43fa_demand_panel.ipynb #90c060b5
 def fetch_some(client: Client, asked: dict[str, Any]) -> DemandOutput | ApiError:
     "The answer; of another frequency or target where the version holds no such forecast, and of the total."
     found = fetch_demand(client, asked)
@@ -48,7 +48,7 @@ def fetch_some(client: Client, asked: dict[str, Any]) -> DemandOutput | ApiError
         found = found if isinstance(other, ApiError) else other
     return found
 
-
+# %% ../../nbs/app/43fa_demand_panel.ipynb #c07252ef
 def rows_of(rows: Sequence[BaseModel]) -> pd.DataFrame:
     "Rows of an answer as a table."
     return pd.DataFrame([row.model_dump() for row in rows])
@@ -60,7 +60,7 @@ def level_below(levels: Sequence[str], level: str) -> str | None:
     deeper = [name for name in levels if name != "total" and columns < set(name.split(","))]
     return min(deeper, key=lambda name: len(name.split(",")), default=None)
 
-
+# %% ../../nbs/app/43fa_demand_panel.ipynb #7397736b
 def cells_of(unique_id: str, level: str) -> dict[str, str]:
     "The cells of a series by column: `Category=Toys/Region=North` of `Category,Region`."
     if level == "total":
@@ -147,7 +147,7 @@ class DemandView:
         help = "Sums over all periods have ranges of their own: bounds of days do not add up."
         return card("All that fit", paged(rows, labels, self.amount, "All that fit"), help=help)
 
-
+# %% ../../nbs/app/43fa_demand_panel.ipynb #bce99f49
 def paged(
     rows: pd.DataFrame, labels: Mapping[str, str], amount: Callable[[Any], str], caption: str
 ) -> PagedTable:
@@ -224,7 +224,7 @@ def offer(choice: w.Dropdown, options: Sequence[tuple[str, str]]) -> None:
         choice.options = options
         choice.value = value if value in values else values[0]
 
-
+# %% ../../nbs/app/43fa_demand_panel.ipynb #d407bd92
 class DemandPanel(ModelPanel):
     "Demand at every level."
 

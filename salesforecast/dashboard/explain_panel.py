@@ -44,7 +44,7 @@ class Past:
     rows: list[SampleRow]
     why: list[Contributions]
 
-
+# %% ../../nbs/app/43f_explain_panel.ipynb #82aa121b
 def fetch_past(client: Client) -> Past | None:
     "The sample, explained; None where the served version has none."
     try:
@@ -55,7 +55,7 @@ def fetch_past(client: Client) -> Past | None:
         raise
     return Past(rows, client.shap_values([row.transaction for row in rows]))
 
-
+# %% ../../nbs/app/43f_explain_panel.ipynb #afe94768
 def sale_label(row: SampleRow, currency: str) -> str:
     "A past sale in a line."
     sale = row.transaction
@@ -90,7 +90,7 @@ def performance_words(table: pd.DataFrame, test_start: str) -> str:
         said += f" That is {less} than the best simple rule, which missed {percent(best)}."
     return said
 
-
+# %% ../../nbs/app/43f_explain_panel.ipynb #00433ace
 def performance_table(table: pd.DataFrame, currency: str) -> str:
     "The markup of the comparison."
     shares = ("wape", "bias", "coverage_80", "coverage_95")

@@ -35,7 +35,7 @@ def _texts(values: pd.Series) -> bool:
     kind = values.dtype
     return not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_datetime64_any_dtype(kind))
 
-
+# %% ../../nbs/app/41b_export.ipynb #0902a9ca
 def csv_bytes(
     frame: pd.DataFrame,  # its index is not written
     mark: bool = True,  # begin with the mark by which Excel knows UTF-8
@@ -49,7 +49,7 @@ def csv_bytes(
     text = plain.to_csv(index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\r\n")
     return text.encode("utf-8-sig" if mark else "utf-8")
 
-
+# %% ../../nbs/app/41b_export.ipynb #3a3e5b1b
 def _day_text(values: pd.Series) -> pd.Series:
     "Days as text, with the time where there is one."
     whole = (values.dropna() == values.dropna().dt.normalize()).all()
@@ -71,7 +71,7 @@ def money_format(currency: str) -> str:
         return "#,##0.00"
     return f'"{symbol}"#,##0.00' if len(symbol) == 1 and not symbol.isalnum() else f'#,##0.00 "{symbol}"'
 
-
+# %% ../../nbs/app/41b_export.ipynb #ab728f8c
 def cell_format(
     name: str,  # of the column
     values: pd.Series,
@@ -105,14 +105,14 @@ def _put(sheet: Any, row: int, column: int, value: Any, look: Any) -> None:
     else:
         sheet.write_string(row, column, str(value)[:LONGEST], look)
 
-
+# %% ../../nbs/app/41b_export.ipynb #99cf580f
 def _width(name: str, values: pd.Series, style: str) -> int:
     "Characters that a column needs."
     shown = values.head(SEEN).map(lambda value: f"{value:,.2f}" if isinstance(value, float) else str(value))
     spare = 4 if "#" in style else 2
     return min(max([len(name), 10, *map(len, shown)]) + spare, WIDEST)
 
-
+# %% ../../nbs/app/41b_export.ipynb #46909a57
 def _add_sheet(book: Any, title: str, frame: pd.DataFrame, currency: str, money: Collection[str]) -> None:
     "One table."
     sheet = book.add_worksheet(title)
@@ -130,7 +130,7 @@ def _add_sheet(book: Any, title: str, frame: pd.DataFrame, currency: str, money:
         for column, value in enumerate(values):
             _put(sheet, row, column, value, looks[column])
 
-
+# %% ../../nbs/app/41b_export.ipynb #3244a7a2
 def _add_about(book: Any, about: Mapping[str, str]) -> None:
     "The sheet that says what the numbers are."
     sheet = book.add_worksheet("About")
@@ -150,7 +150,7 @@ def made_by() -> dict[str, str]:
     "When, and by which version."
     return {"Made on": f"{datetime.now():%Y-%m-%d %H:%M}", "Made with": f"salesforecast {__version__}"}
 
-
+# %% ../../nbs/app/41b_export.ipynb #b5bf63fa
 def sheet_titles(names: Collection[str]) -> list[str]:
     "Names that Excel allows for sheets, all different, none `About`."
     found: list[str] = []
@@ -163,7 +163,7 @@ def sheet_titles(names: Collection[str]) -> list[str]:
         )
     return found
 
-
+# %% ../../nbs/app/41b_export.ipynb #b698c6a9
 def workbook(
     sheets: Mapping[str, pd.DataFrame],  # by title; an index is not written
     about: Mapping[str, str],  # what the numbers are: source, filters, columns

@@ -46,14 +46,14 @@ class Known:
     step: int  # days between its values
     backtest: BacktestOutput
 
-
+# %% ../../nbs/app/43e_forecast_panel.ipynb #271871a4
 def fetch_known(client: Client) -> Known:
     "The history and the backtest of the served version."
     history = to_frame(client.history())
     step = history_step(history)
     return Known(daily_series(history, step), step, client.backtest())
 
-
+# %% ../../nbs/app/43e_forecast_panel.ipynb #b9aa3bd4
 def fetch_forecast(client: Client, start: date, end: date) -> pd.DataFrame:
     "`date`, `predicted_revenue`, `lower_80`, `upper_80`, `lower_95`, `upper_95`, `in_history`."
     levels: tuple[Confidence, ...] = (80, 95)

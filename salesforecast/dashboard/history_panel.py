@@ -50,7 +50,7 @@ class Choices(anywidget.AnyWidget):
     options: Any = traitlets.List(traitlets.Unicode()).tag(sync=True)
     value: Any = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
-
+# %% ../../nbs/app/43b_history_panel.ipynb #048af2cd
 ALL, YEAR, OWN = "All days", "This year", "Own choice"
 PRESETS = {"Last 30 days": 30, "Last 90 days": 90, "Last 365 days": 365}
 
@@ -62,7 +62,7 @@ def preset_range(name: str, data: Dataset) -> tuple[date | None, date | None]:
     days = PRESETS.get(name)
     return (data.last - timedelta(days=days - 1), None) if days else (None, None)
 
-
+# %% ../../nbs/app/43b_history_panel.ipynb #5a48ec6d
 def filter_words(filters: Filters, data: Dataset) -> str:
     "The filters as files tell of them."
     parts = [f"{day(filters.start or data.first)} to {day(filters.end or data.last)}"]
@@ -173,7 +173,7 @@ def kpi_tiles(part: Selection) -> str:
             tiles.append(kpi(figure.name, write(figure.value), figure.change, f"from {write(figure.before)}"))
     return kpis_markup(*tiles)
 
-
+# %% ../../nbs/app/43b_history_panel.ipynb #5d92cdc7
 def compared_with(part: Selection) -> str:
     "What the key figures are compared with."
     data = part.data
@@ -194,7 +194,7 @@ def automatic(days: int) -> dataset.Grain:
     "The grain that a range is best seen in."
     return "day" if days <= 100 else "week" if days <= 800 else "month"
 
-
+# %% ../../nbs/app/43b_history_panel.ipynb #e8d1d3f3
 class View:
     "Some of the charts."
 
@@ -348,7 +348,7 @@ class Segments(View):
             charts.draw_stack(self.both.chart, self.crossed, currency)
             self.both.say("Revenue of each region, made up of its categories.")
 
-
+# %% ../../nbs/app/43b_history_panel.ipynb #7cb71214
 class Products(View):
     "The products that bring most."
 
@@ -381,7 +381,7 @@ def write_csv(rows: Rows, path: Path) -> Path:
             file.write(part if start == 0 else part.partition(b"\r\n")[2])
     return path
 
-
+# %% ../../nbs/app/43b_history_panel.ipynb #a66aaa76
 class Table(View):
     "The filtered rows, a page at a time."
 
@@ -444,7 +444,7 @@ class Table(View):
         facts = {"What": "The rows that the filters leave, one per sale", **self.about()}
         return workbook({"Sales": self.rows.page(0, self.rows.total)}, facts, self.part.data.currency)
 
-
+# %% ../../nbs/app/43b_history_panel.ipynb #a5d5f80e
 def plain_column(name: str) -> str:
     "A column as people call it."
     return name.replace("_", " ").capitalize() if name.islower() else name.replace("_", " ")

@@ -43,7 +43,7 @@ def new_figure(
     "An empty figure; the page gives it its theme."
     return go.Figure(layout={"template": TEMPLATES["light"], "height": height})
 
-
+# %% ../../nbs/app/42a_model_charts.ipynb #4de75fcb
 def _faded(colour: str, opacity: float) -> str:
     "A #rrggbb colour that lets through what is behind it."
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
@@ -56,7 +56,7 @@ def _add_band(figure: go.Figure, x: Any, low: Any, high: Any, colour: str, opaci
     figure.add_scatter(x=x, y=low, showlegend=False, **quiet)
     figure.add_scatter(x=x, y=high, fill="tonexty", fillcolor=_faded(colour, opacity), name=name, **quiet)
 
-
+# %% ../../nbs/app/42a_model_charts.ipynb #898e20a4
 def amount_axis(
     currency: str,
     *values: Any,  # that are drawn
@@ -150,7 +150,7 @@ def what_if_chart(
         figure.update_xaxes(amount_axis(currency, values))
     return figure
 
-
+# %% ../../nbs/app/42a_model_charts.ipynb #300f1b57
 def _what_if_texts(
     name: str, values: Sequence[float], found: Sequence[PredictionOutput], currency: str
 ) -> list[str]:
@@ -179,7 +179,7 @@ def effect_label(
     shown = f"{value:,g}" if isinstance(value, int | float) else str(value)
     return plain(f"{words.get(name, column_words(name))}" + (f": {shown}" if value is not None else ""))
 
-
+# %% ../../nbs/app/42a_model_charts.ipynb #9ff875ea
 def waterfall_chart(found: Contributions, currency: str) -> go.Figure:
     "From the mean to the prediction, a step per column of the sale."
     effects = {
@@ -219,7 +219,7 @@ def waterfall_chart(found: Contributions, currency: str) -> go.Figure:
     figure.update_yaxes(autorange="reversed", showgrid=False)
     return figure
 
-
+# %% ../../nbs/app/42a_model_charts.ipynb #669e56c8
 def _signed(value: float, currency: str) -> str:
     "An amount with its sign."
     return ("+" if value > 0 else "") + _amount(value, currency)
@@ -331,7 +331,7 @@ def forecast_chart(
     figure.update_layout(hovermode="closest")
     return figure
 
-
+# %% ../../nbs/app/42a_model_charts.ipynb #6f069231
 def _dates(days: Any) -> list[str]:
     "Days as the page takes them."
     return pd.DatetimeIndex(days).strftime("%Y-%m-%d").tolist()
@@ -345,7 +345,7 @@ def _day_texts(series: pd.Series, currency: str, note: str) -> list[str]:
         for when, value in zip(pd.DatetimeIndex(series.index), series, strict=True)
     ]
 
-
+# %% ../../nbs/app/42a_model_charts.ipynb #13da8b29
 def _forecast_texts(forecast: pd.DataFrame, confidence: int, currency: str) -> list[str]:
     "What is shown over each day of a forecast."
     columns = ["date", "predicted_revenue", f"lower_{confidence}", f"upper_{confidence}"]
@@ -379,7 +379,7 @@ def _part_grid(parts: pd.DataFrame) -> go.Figure:
         title.update(x=title.x, font={"size": 13}, yshift=4)
     return figure
 
-
+# %% ../../nbs/app/42a_model_charts.ipynb #ff1ed64d
 def decomposition_chart(
     parts: pd.DataFrame,  # as `decompose` gives it
     currency: str,
@@ -416,7 +416,7 @@ def decomposition_chart(
     figure.update_yaxes(amount_axis(currency, parts["actual"]), row=1, col=1)
     return figure.update_yaxes(amount_axis(currency, parts["rest"]), row=last, col=1)
 
-
+# %% ../../nbs/app/42a_model_charts.ipynb #dec0889f
 def _profile(part: pd.Series, name: str) -> tuple[list[str], list[float]]:
     "What a part that repeats adds on each weekday, or in each month."
     days = pd.DatetimeIndex(part.index)
@@ -501,7 +501,7 @@ def importance_chart(
     figure.update_xaxes(range=[0, 1.18 * float(shares.max())], **axis)
     return figure.update_yaxes(_name_axis(shares.index))
 
-
+# %% ../../nbs/app/42a_model_charts.ipynb #38ee6aec
 def _name_axis(names: Any) -> dict[str, Any]:
     "A vertical axis with a place for each name, the first on top; two that look alike are still two."
     places = list(range(len(names)))
@@ -533,7 +533,7 @@ def swarm(
     side = np.ceil(nth / 2) * np.where(nth % 2, 1, -1)
     return side / max(counts.max() / 2, 1) * width
 
-
+# %% ../../nbs/app/42a_model_charts.ipynb #d537bd96
 def ranks(
     values: pd.Series,  # of a feature
 ) -> np.ndarray | None:
@@ -550,7 +550,7 @@ def _by_value(rank: np.ndarray, title: str) -> dict[str, Any]:
     ticks = {"tickvals": [0, 1], "ticktext": ["low", "high"]}
     return {"color": rank, "colorscale": LOW_HIGH, "cmin": 0, "cmax": 1, "colorbar": bar | ticks}
 
-
+# %% ../../nbs/app/42a_model_charts.ipynb #abf4c7d4
 def _shown(value: Any) -> str:
     "A feature's value as text."
     if value is None or (not isinstance(value, str) and pd.isna(value)):
@@ -559,7 +559,7 @@ def _shown(value: Any) -> str:
         return day(value)
     return f"{value:,.4g}" if isinstance(value, int | float) else str(value)
 
-
+# %% ../../nbs/app/42a_model_charts.ipynb #875a7960
 def _effect_texts(found: Explained, name: str, told: Callable[[float], str]) -> list[str]:
     "What is shown over each sale."
     pairs = zip(found.values[name], found.effects[name], strict=True)
@@ -618,7 +618,7 @@ def dependence_chart(
     figure.update_yaxes(title="Adds, of list revenue" if relative else "Adds to the prediction", **scale)
     return figure.update_xaxes(title=plain(found.label[name], 60), zeroline=False, **axis)
 
-
+# %% ../../nbs/app/42a_model_charts.ipynb #2057b5f2
 def _feature_axis(values: pd.Series, effects: pd.Series) -> tuple[Any, dict[str, Any]]:
     "Where each value is drawn, and the axis; texts in the order of their median effect, scattered a little."
     if pd.api.types.is_datetime64_any_dtype(values):
@@ -657,7 +657,7 @@ def distribution_chart(
     figure.update_xaxes(title="Predicted revenue", showgrid=False)
     return figure.update_yaxes(title="Rows", rangemode="tozero")
 
-
+# %% ../../nbs/app/42a_model_charts.ipynb #30e0d781
 def sums_chart(
     sums: pd.Series,  # predicted revenue by group, largest first
     currency: str,

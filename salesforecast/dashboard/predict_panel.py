@@ -65,7 +65,7 @@ class Field(w.VBox):
             return text if text and text != NOT_GIVEN else None
         return found.isoformat() if isinstance(found, date) else found
 
-
+# %% ../../nbs/app/43c_predict_panel.ipynb #00d35863
 def make_field(name: str, choices: Sequence[str]) -> Field:
     "The input of a column."
     about: dict[str, Any] = {"description": column_words(name), "style": {"description_width": "initial"}}
@@ -137,7 +137,7 @@ class SaleForm:
             field.fault(found.pop(name, ""))
         return list(found.values()) or ([error.details] if error and not error.errors else [])
 
-
+# %% ../../nbs/app/43c_predict_panel.ipynb #cea60d9a
 def _typed(name: str, value: Any) -> Any:
     "A further feature that is written as a number, as one."
     if name in (*MAIN, "Product_ID") or not isinstance(value, str):
@@ -158,7 +158,7 @@ class Answer:
     similar: Similar | None
     listed: float | None  # list revenue
 
-
+# %% ../../nbs/app/43c_predict_panel.ipynb #d250f43c
 def past_sales(client: Client) -> pd.DataFrame:
     "The sample of past sales; empty where the served version has none."
     try:
@@ -168,7 +168,7 @@ def past_sales(client: Client) -> pd.DataFrame:
             return pd.DataFrame()
         raise
 
-
+# %% ../../nbs/app/43c_predict_panel.ipynb #4384559a
 def ask(client: Client, row: dict[str, Any], sample: pd.DataFrame) -> Answer:
     "Predict, explain and compare."
     return Answer(
@@ -183,7 +183,7 @@ def similar_words(similar: Similar | None) -> str:
     same = " and ".join(column_words(name).lower() for name in similar.same)
     return f"{similar.count} past sales" + (f" of the same {same}" if same else ", of all kinds")
 
-
+# %% ../../nbs/app/43c_predict_panel.ipynb #e69d7f6a
 def answer_tiles(answer: Answer, currency: str) -> w.HTML:
     "The figures of a prediction."
     found, listed, similar = answer.found, answer.listed, answer.similar
@@ -200,7 +200,7 @@ def answer_tiles(answer: Answer, currency: str) -> w.HTML:
         tiles.append(kpi("Similar sales realised", percent(similar.share), note=quartiles))
     return kpis(*tiles)
 
-
+# %% ../../nbs/app/43c_predict_panel.ipynb #b4b77259
 def compared_amounts(answer: Answer) -> dict[str, float]:
     "Amounts to compare a prediction with, by name."
     if not answer.listed:
@@ -208,7 +208,7 @@ def compared_amounts(answer: Answer) -> dict[str, float]:
     found = {"List revenue": answer.listed}
     return found | ({"Similar past sales": answer.similar.share * answer.listed} if answer.similar else {})
 
-
+# %% ../../nbs/app/43c_predict_panel.ipynb #75e49c56
 def warning(answer: Answer) -> list[w.Widget]:
     "What makes the prediction less certain, if anything."
     if not answer.found.warnings:
@@ -382,7 +382,7 @@ def prediction_table(answer: Answer) -> pd.DataFrame:
     }
     return pd.DataFrame([{**answer.row, **numbers, **compared}])
 
-
+# %% ../../nbs/app/43c_predict_panel.ipynb #697c9802
 def effects_table(why: Contributions) -> pd.DataFrame:
     "What each column of the sale adds."
     effects = sorted(why.shap_values_by_feature.items(), key=lambda item: -abs(item[1]))

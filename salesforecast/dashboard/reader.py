@@ -87,7 +87,7 @@ def _fits(name: str, cells: pd.Series, read: Read) -> bool:
         return True
     return len(known) > 0 and 1 - float(np.mean(parsed.bad)) >= ENOUGH
 
-
+# %% ../../nbs/app/41d_reader.ipynb #69640801
 def guess_columns(
     cells: pd.DataFrame,  # the first rows
     read: Read = Read(),  # noqa: B008 (frozen)
@@ -123,7 +123,7 @@ class Wish:
         columns = {name: f"`{column}`" if _odd(column) else column for name, column in self.columns.items()}
         return ColumnMapping(columns=columns, read=read, day_first=self.day_first, currency=self.currency)
 
-
+# %% ../../nbs/app/41d_reader.ipynb #25bd9355
 def _odd(column: str) -> bool:
     "Whether a name has to be quoted in a mapping."
     return not column.isidentifier()
@@ -141,7 +141,7 @@ class Answer:
     report: dict[str, Any] = field(default_factory=dict)  # of the data, where it was read
     first_set_aside: list[str] = field(default_factory=list)
 
-
+# %% ../../nbs/app/41d_reader.ipynb #df40b808
 def in_words(error: UserError, path: Path, name: str) -> tuple[str, list[str]]:
     "What the library says, without paths and without its hints for the command line."
     said = str(error).replace(str(path), name).replace(path.name, name)
@@ -166,7 +166,7 @@ def offer(path: Path, wish: Wish, answer: Answer) -> Answer:
     )
     return answer
 
-
+# %% ../../nbs/app/41d_reader.ipynb #2c181510
 def keep(sales: SalesData, name: str, folder: Path) -> None:
     "Write the dataset, the rows and those set aside; what is personal stays out."
     personal = [column for column in sales.mapping.personal if column in sales.frame]
@@ -182,7 +182,7 @@ def keep(sales: SalesData, name: str, folder: Path) -> None:
     texts = aside.astype({c: str for c in aside if c != "row"})
     texts.to_parquet(folder / "aside.parquet", index=False, row_group_size=ROW_GROUP)
 
-
+# %% ../../nbs/app/41d_reader.ipynb #7dd4dcba
 def read_upload(path: Path, name: str, folder: Path, wish: Wish) -> Answer:
     "Read a file and keep what is in it, or say why not."
     if why := refusal(path, name):
@@ -248,7 +248,7 @@ async def read_apart(
             child.kill()
             await child.wait()
 
-
+# %% ../../nbs/app/41d_reader.ipynb #b39b0b28
 def opened(folder: Path, name: str, currency: str, answer: Answer) -> Dataset:
     "The dataset that a child left."
     return load_dataset(folder, name, currency, answer.report)

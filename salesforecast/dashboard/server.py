@@ -148,7 +148,7 @@ class PageHandler(TornadoVoilaHandler):
             self.set_header("Retry-After", "15")
         super().write_error(status_code, **what)
 
-
+# %% ../../nbs/app/44_dashboard_server.ipynb #c0443d86
 class SessionHandler(KernelHandler):
     "Tells a page whether its process is there; a page cannot know that of one that died."
 
@@ -159,7 +159,7 @@ class SessionHandler(KernelHandler):
             await kernels.shutdown_kernel(kernel_id, now=True)
         await super().get(kernel_id)  # type: ignore[misc]
 
-
+# %% ../../nbs/app/44_dashboard_server.ipynb #4783490b
 class HealthHandler(JupyterHandler):
     "Whether the dashboard answers, for whoever watches over it."
 
@@ -275,7 +275,7 @@ def surroundings(how: Settings) -> Iterator[None]:
                 os.environ.pop(name, None)
                 os.environ |= {name: value} if value is not None else {}
 
-
+# %% ../../nbs/app/44_dashboard_server.ipynb #750bf146
 def serve_dashboard(how: Settings) -> None:
     "Serve the dashboard until interrupted; raises `UserError` where the address or the installation is no good."
     check_address(how)

@@ -40,7 +40,7 @@ def number(
         return UNKNOWN
     return f"{value:,.{decimals}f}".replace("-", "−")
 
-
+# %% ../../nbs/app/41_state.ipynb #b879f312
 def money(
     value: float | None,
     currency: str = "",  # a symbol stands before the amount, a code after it
@@ -66,7 +66,7 @@ def percent(
         return UNKNOWN
     return f"{100 * share:{'+' if sign else ''},.{decimals}f}%".replace("-", "−")
 
-
+# %% ../../nbs/app/41_state.ipynb #018d7a82
 def day(when: date | datetime | str | None) -> str:
     "4 Mar 2026."
     if when is None or when == "":
@@ -74,7 +74,7 @@ def day(when: date | datetime | str | None) -> str:
     found = datetime.fromisoformat(when) if isinstance(when, str) else when
     return f"{found.day} {found:%b %Y}"
 
-
+# %% ../../nbs/app/41_state.ipynb #820ee8b9
 def ago(
     when: datetime | str,  # with its time zone, or in this machine's
     now: datetime | None = None,
@@ -113,7 +113,7 @@ class ApiConnection:
     message: str = "Looking for the API …"
     checked_at: datetime | None = field(default=None, compare=False)  # equal where nothing else has changed
 
-
+# %% ../../nbs/app/41_state.ipynb #30e712dc
 @dataclass(frozen=True)
 class Filters:
     "What part of the data is looked at; what is None or empty leaves nothing out."
@@ -173,7 +173,7 @@ def _fetched(state: AppState, version: str) -> dict[str, Any]:
     served = state.load_served(state.watcher) if state.load_served else None
     return {"info": info, "currency": info.currency, "served": served}
 
-
+# %% ../../nbs/app/41_state.ipynb #f67e5fa5
 async def refresh(state: AppState) -> None:
     "Ask how the API is, and fetch what is new."
     try:
@@ -189,7 +189,7 @@ async def refresh(state: AppState) -> None:
     for name, value in new.items():
         setattr(state, name, value)
 
-
+# %% ../../nbs/app/41_state.ipynb #31dbf1e8
 async def watch(state: AppState) -> None:
     "Refresh for as long as the kernel lives."
     while True:

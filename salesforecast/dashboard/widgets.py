@@ -53,7 +53,7 @@ def icon(name: str) -> str:
     "An icon that says nothing to a screen reader."
     return f'<svg class="sf-icon" viewBox="0 0 24 24" aria-hidden="true">{ICONS[name]}</svg>'
 
-
+# %% ../../nbs/app/43_widgets.ipynb #66cc1907
 def html(
     markup: str,  # trusted: what comes from data is escaped by now
     *classes: str,
@@ -64,7 +64,7 @@ def html(
         found.add_class(name)
     return found
 
-
+# %% ../../nbs/app/43_widgets.ipynb #8d4af4a7
 def box(
     *children: w.Widget,
     name: str = "sf-stack",  # sf-stack, sf-row, sf-grid, sf-form, sf-kpis: how it is laid out
@@ -87,7 +87,7 @@ def card(
     found.add_class("sf-card")
     return found
 
-
+# %% ../../nbs/app/43_widgets.ipynb #ec652acf
 def kpi(
     label: str,
     value: str,  # as people read it
@@ -108,7 +108,7 @@ def kpi(
         f'<div class="sf-kpi-value">{escape(value)}</div><div class="sf-kpi-note">{below}</div></div>'
     )
 
-
+# %% ../../nbs/app/43_widgets.ipynb #bb641313
 def kpis(*tiles: str) -> w.HTML:
     "Figures in a row; `.value = kpis_markup(…)` changes them."
     return html(kpis_markup(*tiles))
@@ -126,7 +126,7 @@ def _words(text: str) -> str:
     "Escaped, with `commands` set apart."
     return re.sub(r"`([^`\n]{1,100})`", r"<code>\1</code>", escape(text))
 
-
+# %% ../../nbs/app/43_widgets.ipynb #62a512d9
 def message(
     kind: Kind,
     text: str,
@@ -136,7 +136,7 @@ def message(
     "What the visitor should know."
     return html(message_markup(kind, text, details, title))
 
-
+# %% ../../nbs/app/43_widgets.ipynb #d5a370b4
 def message_markup(kind: Kind, text: str, details: Sequence[str] = (), title: str = "") -> str:
     "The markup of a message."
     role = "alert" if kind == "error" else "status"
@@ -145,7 +145,7 @@ def message_markup(kind: Kind, text: str, details: Sequence[str] = (), title: st
     body = f"{head}{_words(text)}" + (f"<ul>{more}</ul>" if more else "")
     return f'<div class="sf-message" data-kind="{kind}" role="{role}">{icon(kind)}<div>{body}</div></div>'
 
-
+# %% ../../nbs/app/43_widgets.ipynb #c1c81850
 def empty(title: str, text: str, picture: str = "chart") -> w.HTML:
     "Nothing to see yet, and how to change that."
     return html(
@@ -157,13 +157,13 @@ def busy(text: str) -> w.HTML:
     "Something is under way."
     return html(busy_markup(text))
 
-
+# %% ../../nbs/app/43_widgets.ipynb #9c879971
 def busy_markup(text: str) -> str:
     "The markup of what is under way."
     spinner = '<span class="sf-spinner" aria-hidden="true"></span>'
     return f'<div class="sf-busy" role="status">{spinner}{escape(text)}</div>'
 
-
+# %% ../../nbs/app/43_widgets.ipynb #44da2871
 log = logging.getLogger("salesforecast.dashboard")
 
 
@@ -230,7 +230,7 @@ def away_markup(state: AppState) -> str:
     title = "The prediction service is away. This page looks again by itself."
     return message_markup("warn", link.message, title=title)
 
-
+# %% ../../nbs/app/43_widgets.ipynb #48676dec
 class ApiGate(w.VBox):
     "Content that needs the API."
 
@@ -270,7 +270,7 @@ def _cell(value: Any, form: Callable[[Any], str] | None) -> str:
         return number(value, 2)
     return number(value) if isinstance(value, int) and not isinstance(value, bool) else escape(str(value))
 
-
+# %% ../../nbs/app/43_widgets.ipynb #a991ba50
 def table_markup(
     frame: pd.DataFrame,
     formats: Mapping[str, Callable[[Any], str]] = {},  # how a column is written; those of numbers stand right
