@@ -73,7 +73,7 @@ SchedulerOption = Annotated[
     typer.Option("--scheduler", help="of the cluster, such as tcp://host:8786 [DASK_SCHEDULER_ADDRESS]"),
 ]
 
-
+# %% ../nbs/lib/50_cli.ipynb #b8134c55
 @app.callback(invoke_without_command=True)
 def root(
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,

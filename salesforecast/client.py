@@ -36,6 +36,8 @@ from pydantic_core import from_json, to_json
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import MaxRetryError, ReadTimeoutError, ResponseError
 from urllib3.fields import RequestField
+
+# %% ../nbs/app/40_client.ipynb #1a355341
 from urllib3.util import Retry
 
 from . import __version__

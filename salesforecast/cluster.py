@@ -58,7 +58,7 @@ HERE = Here()
 TICK = 2.0  # seconds between looks at the cluster while waiting
 PATIENCE = 60.0  # seconds that a cluster may be without workers
 
-
+# %% ../nbs/lib/01a_cluster.ipynb #43b20a9c
 class Connection:
     "A scheduler and its workers, watched."
 

@@ -137,7 +137,7 @@ LEVELS = (80, 95)
 NORMAL = {80: 1.2815515655446004, 95: 1.959963984540054}  # quantiles of the normal distribution
 DEFAULT_HORIZON = 365  # days
 
-
+# %% ../nbs/lib/09_forecasting.ipynb #40346245
 @dataclass(frozen=True)
 class SarimaState:
     "A fitted SARIMA model after its last day: y = Z a + regressors, a' = T a + c + noise of covariance Q."

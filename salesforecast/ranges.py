@@ -200,7 +200,7 @@ def mean_factor(
 # %% ../nbs/lib/10e_ranges.ipynb #9a903bdb
 CHUNK = 256  # series summed at a time: bounds the memory
 
-
+# %% ../nbs/lib/10e_ranges.ipynb #5ca03e5c
 @dataclass(frozen=True)
 class Paths:
     "Possible courses of all series."

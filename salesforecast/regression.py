@@ -82,7 +82,7 @@ Kind = Literal["random_forest", "xgboost"]
 MODEL_TYPES = {"random_forest": "RandomForestRegressor", "xgboost": "XGBRegressor"}
 FEW = 1000  # rows that one thread predicts sooner than many
 
-
+# %% ../nbs/lib/08_regression.ipynb #4ad33f17
 @dataclass(frozen=True)
 class RevenueModel:
     "A fitted model of the realised share, with its ranges."

@@ -210,7 +210,7 @@ KINDS = (".csv", ".csv.gz", ".parquet")
 LOOK = 0.25  # seconds between looks at the progress
 EXCEL_ROWS = 50_000  # more take Excel, and this, too long
 
-
+# %% ../../nbs/app/43d_batch_panel.ipynb #7be36910
 class BatchPanel(ModelPanel):
     "A file of sales, each predicted."
 

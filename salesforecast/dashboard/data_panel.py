@@ -187,7 +187,7 @@ def aside_card(path: Path, report: Mapping[str, Any], name: str) -> w.Widget:
 STAYS = "What is shown stays as it was."
 KINDS = "CSV (also .gz), Excel or Parquet. It needs a date, and revenue, or units and price."
 
-
+# %% ../../nbs/app/43a_data_panel.ipynb #2a0005a4
 class DataPanel:
     "Where data come from."
 

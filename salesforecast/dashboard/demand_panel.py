@@ -75,7 +75,7 @@ def cells_of(unique_id: str, level: str) -> dict[str, str]:
 # %% ../../nbs/app/43fa_demand_panel.ipynb #2eb07425
 Go = Callable[[str, str], Any]  # told a series and its level, shows its parts
 
-
+# %% ../../nbs/app/43fa_demand_panel.ipynb #9847a9f9
 class DemandView:
     "The series of an answer."
 

@@ -105,7 +105,7 @@ def performance_table(table: pd.DataFrame, currency: str) -> str:
 # %% ../../nbs/app/43f_explain_panel.ipynb #4097a839
 MOST_SALES = 200  # past sales that can be chosen
 
-
+# %% ../../nbs/app/43f_explain_panel.ipynb #2e38943e
 class ExplainPanel(ModelPanel):
     "What predictions go by."
 

@@ -96,7 +96,7 @@ def forecast_tiles(
 SHOWN = 56  # days of history before a forecast, at least
 PEERS = ("sarima", "auto_ets", "seasonal_naive")
 
-
+# %% ../../nbs/app/43e_forecast_panel.ipynb #4e8eda9c
 class ForecastPanel(ModelPanel):
     "What is to come."
 

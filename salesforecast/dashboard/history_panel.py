@@ -457,7 +457,7 @@ VIEWS: dict[str, type[View]] = {
     "Rows": Table,
 }
 
-
+# %% ../../nbs/app/43b_history_panel.ipynb #8942073c
 class HistoryPanel:
     "How sales went."
 

@@ -82,7 +82,7 @@ def make_field(name: str, choices: Sequence[str]) -> Field:
 NUMBERS = ("Units_Sold", "Unit_Price")
 MAIN = ("Transaction_Date", *NUMBERS, "Category", "Region")
 
-
+# %% ../../nbs/app/43c_predict_panel.ipynb #e9d66e4d
 class SaleForm:
     "The inputs of a sale."
 

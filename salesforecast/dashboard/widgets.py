@@ -450,7 +450,7 @@ MIME = {
     ".png": "image/png",
 }
 
-
+# %% ../../nbs/app/43_widgets.ipynb #deae1680
 class Download(anywidget.AnyWidget):
     "A button that saves a file."
 
