@@ -848,6 +848,22 @@ def _save_inputs(prepared: Prepared, folder: Path) -> None:
     write_quarantine(prepared.sales, folder / "quarantine.csv")
 
 # %% ../nbs/lib/15_train.ipynb #7d197f96
+def _learn(
+    rows: Rows, params: Params, engine: Engine, progress: Progress
+) -> tuple[Transactional, Daily, dict[str, DemandForecast]]:
+    "The models of a transaction, of a day, and of each level."
+    prepared = rows.prepared
+    forecast_until = 0.77 if params.demand else 1.0
+    transactional = train_transactional(prepared, params, part_of(progress, 0.0, 0.59), rows.elsewhere)
+    daily = train_daily(prepared, params.forecast, part_of(progress, 0.59, forecast_until))
+    forecasting = part_of(progress, forecast_until, 1.0)
+    return (
+        transactional,
+        daily,
+        train_demand(prepared.sales, rows.sales_of, params.demand, forecasting, engine),
+    )
+
+# %% ../nbs/lib/15_train.ipynb #c62055cc
 def train_models(
     source: str | Path,  # CSV, Parquet, Excel or SQLAlchemy URL
     mapping: ColumnMapping | None = None,  # how a foreign export becomes canonical
@@ -875,31 +891,22 @@ def train_models(
     prepared = rows.prepared
     if processed_dir:
         _save_inputs(prepared, processed_dir)
-    transactional = train_transactional(prepared, params, part_of(progress, 0.08, 0.55), rows.elsewhere)
-    forecast_until = 0.7 if params.demand else 0.88
-    daily = train_daily(prepared, params.forecast, part_of(progress, 0.55, forecast_until))
-    forecasting = part_of(progress, forecast_until, 0.88)
-    demand = train_demand(prepared.sales, rows.sales_of, params.demand, forecasting, cluster or HERE)
+    learnt = _learn(rows, params, cluster or HERE, part_of(progress, 0.08, 0.88))
+    transactional, daily, demand = learnt
     version, plots = new_version(), {}
     if plots_dir:
         progress(0.88, "drawing plots")
-        plots = draw_plots(plots_dir / version, prepared, transactional, daily, demand)
+        plots = draw_plots(plots_dir / version, prepared, *learnt)
     recorded = Recorded({})
     if track and plots_dir:
         progress(0.91, "recording runs in MLflow")
-        runs = training_runs(version, prepared, transactional, daily, demand, plots)
+        runs = training_runs(version, prepared, *learnt, plots)
         recorded = record(*runs, transactional.served, registry_tags(version, prepared, transactional))
     progress(0.98, "publishing")
     manifest = make_manifest(prepared, transactional, daily, params, prepared.sales.report.source)
     manifest |= {"mlflow": _about_runs(recorded), "demand": _plain(about_demand(demand))}
-    path = publish(
-        models_dir,
-        version,
-        manifest,
-        lambda folder: write_files(folder, prepared, transactional, daily, demand),
-        settings().keep_versions,
-        serve,
-    )
+    write, keep = (lambda folder: write_files(folder, prepared, *learnt)), settings().keep_versions
+    path = publish(models_dir, version, manifest, write, keep, serve)
     bundle = load_bundle(models_dir, version)
     record_forecast(models_dir, bundle)
     progress(1.0, "done")
