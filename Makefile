@@ -99,7 +99,8 @@ bench-demand: $(VENV)/.run ## Demand beside its peers and at scale, REAL_DATA=fo
 
 SUMS = find nbs salesforecast -type f \( -name '*.ipynb' -o -name '*.py' \) -not -path '*/.*' | sort | xargs sha256sum
 
-# several test processes share the cores: one thread each
+# several test processes share the cores: one thread each, and whole files, whose tests share what they set up
+PYTEST = pytest -n 2 --dist loadfile
 test test-slow: export OMP_NUM_THREADS := 1
 test test-slow: export SALESFORECAST_THREADS := 1
 
@@ -111,11 +112,11 @@ test: $(VENV)/.dev $(VENV)/.browser ## Notebooks clean and exported, format, lin
 	mypy
 	coverage erase
 	coverage run $(BIN)/nbdev_test --n_workers 2 --skip_folder_re '^([_.]|runs$$)' # test-slow executes the runs
-	coverage run -m pytest -m "not slow"
+	coverage run -m $(PYTEST) -m "not slow"
 	coverage combine --quiet && coverage report
 
 test-slow: $(VENV)/.dev $(VENV)/.browser ## The slow proofs
-	pytest -m slow
+	$(PYTEST) -m slow
 
 test-all: test test-slow ## Everything that CI runs
 

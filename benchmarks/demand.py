@@ -171,9 +171,14 @@ def comparison(table: pd.DataFrame) -> dict[str, Any]:
     return found
 
 
+def tested(rows: pd.DataFrame) -> pd.DataFrame:
+    """The days that test a range: not those of which it is 0 to 0, and rightly so."""
+    return rows[(rows["hi-95"] > 0) | (rows["y"] != 0)]
+
+
 def coverage_band(rows: pd.DataFrame, level: int) -> list[float]:
     """Bootstrap 95% band of the coverage of open days, over whole windows of whole series."""
-    rows = rows[(rows["hi-95"] > 0) | (rows["y"] != 0)]
+    rows = tested(rows)
     held = ((rows[f"lo-{level}"] <= rows["y"]) & (rows["y"] <= rows[f"hi-{level}"])).groupby(
         [rows["unique_id"], rows["cutoff"]]
     )
@@ -193,7 +198,9 @@ def ranges(ours: pd.DataFrame) -> dict[str, Any]:
     for name, rows in parts.items():
         row = accuracy(rows).iloc[0].drop("level")
         bands = {f"band_{level}": coverage_band(rows, level) for level in (80, 95)}
-        found[name] = {key: round(float(value), 4) for key, value in row.items()} | bands
+        unsold = (tested(rows)["y"] == 0).mean()  # a range from 0 holds at least these
+        figures = {**row, "without_sale": unsold}
+        found[name] = {key: round(float(value), 4) for key, value in figures.items()} | bands
     return found
 
 

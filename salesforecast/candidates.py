@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['Candidate', 'REMEMBERED', 'RECENT', 'TRAINING_ROWS', 'BLOCK', 'PARAMS', 'ANY', 'CANDIDATES', 'BASELINE', 'YOUNG',
            'OWN_DAYS', 'QUIET', 'Job', 'Task', 'make_task', 'statistical', 'seasonal_naive', 'year_ago', 'sarima',
-           'fit_pooled', 'pooled', 'Kind', 'ets', 'available', 'alive', 'borrow', 'run_candidate', 'run_candidates']
+           'sampled_rows', 'fit_pooled', 'pooled', 'Kind', 'ets', 'available', 'alive', 'borrow', 'run_candidate',
+           'run_candidates']
 
 # %% ../nbs/lib/10b_candidates.ipynb #c60336bb
 import warnings
@@ -179,6 +180,16 @@ def _dates(step: int, periods: int) -> list[str]:
     return (["dayofweek"] if step == 1 else []) + (["month", "week"] if periods * step > 1.5 * 365 else [])
 
 # %% ../nbs/lib/10b_candidates.ipynb #5d884fee
+def sampled_rows(panel: Panel, count: int) -> np.ndarray:
+    "About so many rows at random, the same share for each level: the few upper series are not lost among the many."
+    rng, found = np.random.default_rng(0), np.empty(0, int)
+    levels = sorted((panel.rows(i) for i in range(len(panel.levels))), key=len)
+    for i, rows in enumerate(levels):
+        share = (count - len(found)) // (len(levels) - i)
+        found = np.r_[found, rng.permutation(rows)[:share]]
+    return np.sort(found)
+
+# %% ../nbs/lib/10b_candidates.ipynb #f7019c84
 def fit_pooled(task: Task) -> Any:
     "The model over all series of all levels, fitted on a sample of them where they are many."
     mlforecast, xgboost = require("mlforecast", "train"), require("xgboost", "train")
@@ -189,8 +200,7 @@ def fit_pooled(task: Task) -> Any:
     )
     dates = _dates(panel.step, t)
     model = mlforecast.MLForecast(booster, freq=panel.freq, date_features=dates, **_lags(panel.step, t))
-    count = min(len(panel.ids), max(TRAINING_ROWS // t, 50))
-    chosen = np.sort(np.random.default_rng(0).permutation(len(panel.ids))[:count])
+    chosen = sampled_rows(panel, max(TRAINING_ROWS // t, 50))
     learnt = _regressed(task, chosen, slice(0, t))
     size = np.sqrt(np.maximum(panel.values[chosen], 0.0).mean(1))
     learnt["weight"] = (size / max(size.mean(), 1e-9) + 1e-6)[learnt["unique_id"]]

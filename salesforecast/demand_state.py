@@ -47,7 +47,7 @@ def save_demand(
         "leaderboard": model.leaderboard.to_dict("records"),
         **{name: getattr(model, name).to_dict("records") for name in TABLES},
     }
-    learnt = ("usual", "growth", "quantiles", "errors", "quiet")
+    learnt = ("usual", "group", "growth", "quantiles", "errors", "quiet")
     arrays = {f"calibration_{name}": getattr(model.calibration, name) for name in learnt}
     price = expected_price(forecast) if forecast.revenue.size else np.empty(0)
     np.savez_compressed(
@@ -115,7 +115,7 @@ def load_demand(path: Path | IO[bytes]) -> DemandState:
     count, horizon = arrays["yhat"].shape
     calibration = Calibration(
         arrays["calibration_usual"],
-        panel.level,
+        arrays.get("calibration_group", panel.level),  # older files have none: their groups were the levels
         arrays["calibration_growth"],
         arrays["calibration_quantiles"],
         tuple({int(level): factor for level, factor in f.items()} for f in text["conformal"]),

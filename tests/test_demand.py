@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from salesforecast.candidates import BASELINE
+from salesforecast.candidates import BASELINE, sampled_rows
 from salesforecast.data import SalesData, read_sales
 from salesforecast.demand import (
     DemandForecast,
@@ -265,6 +265,15 @@ def test_the_champion_never_loses_to_seasonal_naive(shop: DemandForecast) -> Non
     ).all()
 
 
+def test_the_pooled_model_learns_from_every_level() -> None:
+    """The total and the regions are a few of many series."""
+    panel = simulated(3, 100, days=30)
+    rows = sampled_rows(panel, 50)
+    assert len(rows) == 50 == len(np.unique(rows))
+    assert {0, 1, 2, 3} <= set(rows)
+    assert len(sampled_rows(panel, 10_000)) == len(panel.ids)
+
+
 def test_an_unknown_candidate_is_told() -> None:
     with pytest.raises(UserError, match="no candidate 'arima'"):
         fit_demand(simulated(days=60), 7, candidates=("arima",))
@@ -282,6 +291,32 @@ def test_ranges_hold_what_they_say() -> None:
     assert held["n"] > 5000
     assert held["coverage_80"] == pytest.approx(0.80, abs=0.02)
     assert held["coverage_95"] == pytest.approx(0.95, abs=0.02)
+
+
+@pytest.fixture(scope="module")
+def mixed() -> pd.DataFrame:
+    """Backtests of shops of six busy products and forty that sell on one day in ten or twenty."""
+    rng, found = np.random.default_rng(5), []
+    for seed in range(3):
+        busy, quiet = simulated(1, 6, 330, seed, size=20).values[2:], rng.poisson(0.07, (40, 330))
+        keys = pd.DataFrame({"Product_ID": [f"P{i:02d}" for i in range(46)]})
+        panel = as_panel(np.vstack([busy, quiet]).astype(float), keys)
+        found.append(backtest_demand(panel, 28, 3, candidates=QUICK).assign(seed=seed))
+    return pd.concat(found)
+
+
+def test_the_range_of_a_day_without_sales_as_a_rule_begins_at_0(mixed: pd.DataFrame) -> None:
+    quiet = mixed[mixed["unique_id"].between("Product_ID=P06", "Product_ID=P45")]
+    assert (quiet[["median", "lo-50", "lo-80", "lo-95"]] == 0).all(axis=None)
+    assert quiet["hi-95"].mean() > 0
+    assert ((quiet["y"] <= quiet["hi-95"]).mean()) > 0.93
+
+
+def test_quiet_series_do_not_narrow_the_ranges_of_busy_ones(mixed: pd.DataFrame) -> None:
+    busy = mixed[mixed["unique_id"].between("Product_ID=P00", "Product_ID=P05")]
+    held = accuracy(busy).iloc[0]
+    assert held["coverage_80"] == pytest.approx(0.80, abs=0.05)
+    assert held["coverage_95"] == pytest.approx(0.95, abs=0.03)
 
 
 def test_sums_have_ranges_of_their_own(shop: DemandForecast) -> None:
