@@ -235,13 +235,13 @@ def test_the_panels_follow_an_upload_and_keep_the_last_good_one(tmp_path: Path) 
     frame = sales(400)
     data_panel.reader.take(write(state.folder / "a.csv", frame.to_csv(index=False).encode()), "a.csv")
     first = state.dataset
-    assert first.name == "a.csv" and f"{frame['Revenue'].sum():,.0f}" in history.figures.value
+    assert first.name == "a.csv" and f"{frame['Revenue'].sum():,.0f}" in history.report.figures.value
     state.filters = Filters(product="script")
-    history.choice.value = "Products"
-    assert history.views["Products"].found["Product"].tolist() == [EVIL]
-    assert EVIL not in str(history.views["Products"].top.chart.to_plotly_json())
-    history.choice.value = "Rows"
-    assert EVIL not in history.views["Rows"].place.children[0].body.value
+    history.report.choice.value = "Products"
+    assert history.report.views["Products"].found["Product"].tolist() == [EVIL]
+    assert EVIL not in str(history.report.views["Products"].top.chart.to_plotly_json())
+    history.report.choice.value = "Rows"
+    assert EVIL not in history.report.views["Rows"].place.children[0].body.value
     data_panel.reader.take(write(state.folder / "b.csv", b"%PDF"), "b.csv")
     assert state.dataset is first and "PDF" in data_panel.reader.outcome.children[0].value
     data_panel.reader.take(write(state.folder / "c.csv", sales(50).to_csv(index=False).encode()), "c.csv")
