@@ -99,7 +99,7 @@ def test_one_prediction_is_that_of_the_api_with_its_comparisons_and_reasons(url:
         button(panel.view, "Predict").click()
         await settle()
         want = panel.state.client.predict(panel.form.row())
-        answer = panel.answer
+        answer = panel.result.answer
         assert answer.found == want
         assert answer.listed == 100.0
         assert answer.similar.count >= 10 and 0 < answer.similar.share <= 1
@@ -109,11 +109,11 @@ def test_one_prediction_is_that_of_the_api_with_its_comparisons_and_reasons(url:
         assert len(figures(panel.outcome)) == 3
         waterfall = figures(panel.outcome)[1].data[0]
         assert sum(waterfall.x[:-1]) == pytest.approx(want.predicted_revenue, abs=0.05)
-        curve = panel.cards[2].table
+        curve = panel.result.cards[2].table
         assert 25.0 in curve["Unit_Price"].tolist()
-        panel.vary.value = "Units_Sold"
+        panel.result.what_if.vary.value = "Units_Sold"
         await settle()
-        curve = panel.cards[2].table.set_index("Units_Sold")
+        curve = panel.result.cards[2].table.set_index("Units_Sold")
         assert curve.loc[4, "predicted_revenue"] == pytest.approx(want.predicted_revenue)
         assert (curve["lower_95"] <= curve["upper_95"]).all()
 
@@ -208,7 +208,7 @@ def test_a_version_without_a_sample_still_predicts_and_explains(trained: Trained
         assert "without a sample" in text(one.view)
         one.predict()
         await settle()
-        assert one.answer.similar is None and len(figures(one.outcome)) == 3
+        assert one.result.answer.similar is None and len(figures(one.outcome)) == 3
         why = await opened(ExplainPanel, url)
         assert "without a sample" in text(why.view) and len(figures(why.view)) == 2
 
