@@ -24,7 +24,7 @@ from salesforecast.bundle import MANIFEST, publish
 from salesforecast.client import Client, to_frame
 from salesforecast.dashboard import state as module
 from salesforecast.dashboard.analysis import decompose, what_if_values
-from salesforecast.dashboard.batch_panel import EXCEL_ROWS, BatchPanel, Outcome, read_answer
+from salesforecast.dashboard.batch_panel import EXCEL_ROWS, BatchPanel, Outcome, excel_of, read_answer
 from salesforecast.dashboard.explain_panel import ExplainPanel
 from salesforecast.dashboard.forecast_panel import ForecastPanel
 from salesforecast.dashboard.model_charts import decomposition_chart, range_chart, sums_chart
@@ -245,7 +245,7 @@ def test_a_file_is_predicted_with_its_faults_charts_and_downloads(url: str, trai
         panel.take(path, "my sales.csv")
         assert "Predicting my sales.csv" in text(panel.place)
         await settle()
-        found = panel.outcome
+        found = panel.result.outcome
         assert (found.count, found.failed) == (300, int((want["problem"] != "").sum()))
         assert found.total == pytest.approx(want["predicted_revenue"].sum(), rel=1e-5)
         assert found.faults[-1] == (300, "Units_Sold is not a number")
@@ -257,9 +257,9 @@ def test_a_file_is_predicted_with_its_faults_charts_and_downloads(url: str, trai
         assert EVIL not in json.dumps(
             [figure.to_plotly_json() for figure in figures(panel.place)], default=str
         )
-        panel.table.turn(1)
-        assert "26–50 of 300" in text(panel.table)
-        book = load_workbook(io.BytesIO(panel.excel(found, "my sales.csv")))
+        panel.result.table.turn(1)
+        assert "26–50 of 300" in text(panel.result.table)
+        book = load_workbook(io.BytesIO(excel_of(panel.state, found, "my sales.csv")))
         cells = list(book["Predictions"].values)
         at = cells[0].index("predicted_revenue")
         assert [row[at] for row in cells[1:4]] == pytest.approx(want["predicted_revenue"].iloc[:3].tolist())
@@ -267,7 +267,7 @@ def test_a_file_is_predicted_with_its_faults_charts_and_downloads(url: str, trai
         assert pd.read_csv(found.csv)["problem"].notna().sum() == found.failed
         panel.take(rows_file(trained, folder, 11), "again.csv")
         await settle()
-        assert not found.csv.exists() and not found.rows.exists() and panel.outcome.count == 10
+        assert not found.csv.exists() and not found.rows.exists() and panel.result.outcome.count == 10
 
     run(work())
 
@@ -300,7 +300,7 @@ def test_a_file_that_is_cancelled_ends_and_leaves_nothing(url: str, trained: Tra
         panel.take(path, "sales.csv")
         button(panel.place, "Cancel").click()
         await settle()
-        assert "Cancelled" in text(panel.place) and panel.outcome is None
+        assert "Cancelled" in text(panel.place) and panel.result is None
         assert not list(panel.state.folder.glob("*-predicted*"))
 
     run(work())
@@ -320,7 +320,7 @@ def test_an_answer_of_many_rows_is_read_a_block_at_a_time(tmp_path: Path) -> Non
     assert found.page(rows + 50, 25).empty
     assert rows > EXCEL_ROWS
     with pytest.raises(UserError, match="Take CSV"):
-        BatchPanel.excel(None, Outcome(path, path, count=rows), "x.csv")  # type: ignore[arg-type]
+        excel_of(AppState(Client("http://127.0.0.1:9")), Outcome(path, path, count=rows), "x.csv")
 
 
 # --- the forecast ---------------------------------------------------------------------------------
