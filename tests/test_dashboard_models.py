@@ -330,21 +330,21 @@ def test_the_forecast_of_the_next_days_is_there_when_the_tab_opens(url: str) -> 
     async def work() -> None:
         panel = await opened(ForecastPanel, url)
         last = panel.known.history.index[-1].date()
-        assert (panel.start.value, panel.end.value) == (last + timedelta(1), last + timedelta(28))
+        assert (panel.form.start.value, panel.form.end.value) == (last + timedelta(1), last + timedelta(28))
         client = panel.state.client
-        want = to_frame(client.forecast_sarima(panel.start.value, panel.end.value, 80))
-        assert panel.forecast["predicted_revenue"].tolist() == want["predicted_revenue"].tolist()
-        assert panel.forecast["lower_80"].tolist() == want["confidence_interval_lower"].tolist()
+        want = to_frame(client.forecast_sarima(panel.form.start.value, panel.form.end.value, 80))
+        assert panel.result.found["predicted_revenue"].tolist() == want["predicted_revenue"].tolist()
+        assert panel.result.found["lower_80"].tolist() == want["confidence_interval_lower"].tolist()
         said = text(panel.view)
         assert "Against the same days last year" in said and "The 95% range held" in said
         before = panel.known.history.reindex(want["date"] - pd.Timedelta(days=364)).sum()
         assert f"{before:,.0f}" in said
         assert len(figures(panel.view)) == 3
-        names = [trace.name for trace in panel.card.figure.data if trace.name]
+        names = [trace.name for trace in panel.result.card.figure.data if trace.name]
         assert {"Revenue", "Forecast", "80% of days", "95% of days", "Same days last year"} == set(names)
-        panel.confidence.value = 80
-        assert "95% of days" not in [trace.name for trace in panel.card.figure.data]
-        assert list(panel.sheets()["Forecast"])[2:4] == ["lower_80", "upper_80"]
+        panel.form.confidence.value = 80
+        assert "95% of days" not in [trace.name for trace in panel.result.card.figure.data]
+        assert list(panel.result.sheets()["Forecast"])[2:4] == ["lower_80", "upper_80"]
 
     run(work())
 
@@ -352,12 +352,12 @@ def test_the_forecast_of_the_next_days_is_there_when_the_tab_opens(url: str) -> 
 def test_past_days_are_shown_beside_what_was_sold_and_far_ones_warned_of(url: str) -> None:
     async def work() -> None:
         panel = await opened(ForecastPanel, url)
-        button(panel.presets, "Past 4 weeks").click()
+        button(panel.form.presets, "Past 4 weeks").click()
         await settle()
-        assert panel.forecast["in_history"].all() and "Really sold" in text(panel.outcome)
+        assert panel.result.found["in_history"].all() and "Really sold" in text(panel.outcome)
         sold = panel.known.history.tail(28).sum()
         assert f"{sold:,.0f}" in text(panel.outcome)
-        button(panel.presets, "Next 3 months").click()
+        button(panel.form.presets, "Next 3 months").click()
         await settle()
         assert "were not tested" in text(panel.outcome)
 
@@ -376,7 +376,7 @@ def test_past_days_are_shown_beside_what_was_sold_and_far_ones_warned_of(url: st
 def test_days_that_cannot_be_forecast_are_explained(url: str, start: Any, end: Any, says: str) -> None:
     async def work() -> None:
         panel = await opened(ForecastPanel, url)
-        panel.start.value, panel.end.value = start, end
+        panel.form.start.value, panel.form.end.value = start, end
         panel.ask()
         await settle()
         said = text(panel.view)
