@@ -408,17 +408,21 @@ def test_explanations_are_those_of_the_api(url: str) -> None:
             for name in why[0].shap_values_by_feature
         }
         top = max(means, key=lambda name: means[name])
-        assert panel.feature.value == top
-        shares = panel.importance.table["share"]
+        assert panel.result.dependence.feature.value == top
+        shares = panel.model.importance.table["share"]
         assert shares.sum() == pytest.approx(1) and shares.is_monotonic_decreasing
         assert len(figures(panel.view)) == 6
-        worst = panel.sale.value
+        worst = panel.result.detail.sale.value
         assert abs(sample[worst].revenue - why[worst].prediction) == max(
             abs(row.revenue - one.prediction) for row, one in zip(sample, why, strict=True)
         )
-        assert sum(panel.waterfall.figure.data[0].x[:-1]) == pytest.approx(why[worst].prediction, abs=0.05)
-        panel.sale.value = panel.sale.options[3][1]
-        assert why[panel.sale.value].explanation.split("(")[0] in text(panel.told).replace("&#x27;", "'")
+        assert sum(panel.result.detail.waterfall.figure.data[0].x[:-1]) == pytest.approx(
+            why[worst].prediction, abs=0.05
+        )
+        panel.result.detail.sale.value = panel.result.detail.sale.options[3][1]
+        assert why[panel.result.detail.sale.value].explanation.split("(")[0] in text(
+            panel.result.detail.told
+        ).replace("&#x27;", "'")
         assert "simple rule" in text(panel.view) and "it had not seen" in text(panel.view)
 
     run(work())
@@ -428,14 +432,14 @@ def test_inputs_of_the_model_are_told_in_words_and_every_feature_can_be_followed
     async def work() -> None:
         panel = await opened(ExplainPanel, url)
         panel.by_input.value = True
-        assert len(panel.importance.table) == 15
-        assert not any("_" in name for name in panel.importance.table["feature"])
+        assert len(panel.model.importance.table) == 15
+        assert not any("_" in name for name in panel.model.importance.table["feature"])
         panel.by_input.value = False
-        for _, name in panel.feature.options:
-            panel.feature.value = name
-            assert len(panel.dependence.figure.data[0].y) == len(panel.past.rows)
-        panel.relative.value = True
-        assert panel.dependence.figure.layout.yaxis.tickformat == ".1%"
+        for _, name in panel.result.dependence.feature.options:
+            panel.result.dependence.feature.value = name
+            assert len(panel.result.dependence.card.figure.data[0].y) == len(panel.past.rows)
+        panel.result.dependence.relative.value = True
+        assert panel.result.dependence.card.figure.layout.yaxis.tickformat == ".1%"
 
     run(work())
 
