@@ -233,18 +233,18 @@ def test_the_panels_follow_an_upload_and_keep_the_last_good_one(tmp_path: Path) 
     data_panel, history = DataPanel(state), HistoryPanel(state)
     history.shown()
     frame = sales(400)
-    data_panel.take(write(state.folder / "a.csv", frame.to_csv(index=False).encode()), "a.csv")
+    data_panel.reader.take(write(state.folder / "a.csv", frame.to_csv(index=False).encode()), "a.csv")
     first = state.dataset
-    assert first.name == "a.csv" and f"{frame['Revenue'].sum():,.0f}" in history.figures.value
+    assert first.name == "a.csv" and f"{frame['Revenue'].sum():,.0f}" in history.report.figures.value
     state.filters = Filters(product="script")
-    history.choice.value = "Products"
-    assert history.views["Products"].found["Product"].tolist() == [EVIL]
-    assert EVIL not in str(history.views["Products"].top.chart.to_plotly_json())
-    history.choice.value = "Rows"
-    assert EVIL not in history.views["Rows"].place.children[0].body.value
-    data_panel.take(write(state.folder / "b.csv", b"%PDF"), "b.csv")
-    assert state.dataset is first and "PDF" in data_panel.outcome.children[0].value
-    data_panel.take(write(state.folder / "c.csv", sales(50).to_csv(index=False).encode()), "c.csv")
+    history.report.choice.value = "Products"
+    assert history.report.views["Products"].found["Product"].tolist() == [EVIL]
+    assert EVIL not in str(history.report.views["Products"].top.chart.to_plotly_json())
+    history.report.choice.value = "Rows"
+    assert EVIL not in history.report.views["Rows"].place.children[0].body.value
+    data_panel.reader.take(write(state.folder / "b.csv", b"%PDF"), "b.csv")
+    assert state.dataset is first and "PDF" in data_panel.reader.outcome.children[0].value
+    data_panel.reader.take(write(state.folder / "c.csv", sales(50).to_csv(index=False).encode()), "c.csv")
     assert state.dataset.name == "c.csv" and not first.rows.exists() and state.filters == Filters()
 
 
@@ -254,14 +254,14 @@ def test_a_cancelled_file_changes_nothing(tmp_path: Path) -> None:
     path = write(state.folder / "a.csv", sales(400).to_csv(index=False).encode())
 
     async def cancel() -> None:
-        panel.take(path, "a.csv")
+        panel.reader.take(path, "a.csv")
         await asyncio.sleep(0.2)
-        panel.stop()
-        await asyncio.wait([panel.task])
+        panel.reader.stop()
+        await asyncio.wait([panel.reader.task])
 
     asyncio.run(cancel())
-    assert state.dataset is None and "cancelled" in panel.outcome.children[0].value
-    assert not panel.folder.exists()
+    assert state.dataset is None and "cancelled" in panel.reader.outcome.children[0].value
+    assert not panel.reader.folder.exists()
 
 
 def test_files_hold_numbers_and_no_formula() -> None:

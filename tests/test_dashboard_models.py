@@ -24,7 +24,7 @@ from salesforecast.bundle import MANIFEST, publish
 from salesforecast.client import Client, to_frame
 from salesforecast.dashboard import state as module
 from salesforecast.dashboard.analysis import decompose, what_if_values
-from salesforecast.dashboard.batch_panel import EXCEL_ROWS, BatchPanel, Outcome, read_answer
+from salesforecast.dashboard.batch_panel import EXCEL_ROWS, BatchPanel, Outcome, excel_of, read_answer
 from salesforecast.dashboard.explain_panel import ExplainPanel
 from salesforecast.dashboard.forecast_panel import ForecastPanel
 from salesforecast.dashboard.model_charts import decomposition_chart, range_chart, sums_chart
@@ -99,7 +99,7 @@ def test_one_prediction_is_that_of_the_api_with_its_comparisons_and_reasons(url:
         button(panel.view, "Predict").click()
         await settle()
         want = panel.state.client.predict(panel.form.row())
-        answer = panel.answer
+        answer = panel.result.answer
         assert answer.found == want
         assert answer.listed == 100.0
         assert answer.similar.count >= 10 and 0 < answer.similar.share <= 1
@@ -109,11 +109,11 @@ def test_one_prediction_is_that_of_the_api_with_its_comparisons_and_reasons(url:
         assert len(figures(panel.outcome)) == 3
         waterfall = figures(panel.outcome)[1].data[0]
         assert sum(waterfall.x[:-1]) == pytest.approx(want.predicted_revenue, abs=0.05)
-        curve = panel.cards[2].table
+        curve = panel.result.cards[2].table
         assert 25.0 in curve["Unit_Price"].tolist()
-        panel.vary.value = "Units_Sold"
+        panel.result.what_if.vary.value = "Units_Sold"
         await settle()
-        curve = panel.cards[2].table.set_index("Units_Sold")
+        curve = panel.result.cards[2].table.set_index("Units_Sold")
         assert curve.loc[4, "predicted_revenue"] == pytest.approx(want.predicted_revenue)
         assert (curve["lower_95"] <= curve["upper_95"]).all()
 
@@ -208,7 +208,7 @@ def test_a_version_without_a_sample_still_predicts_and_explains(trained: Trained
         assert "without a sample" in text(one.view)
         one.predict()
         await settle()
-        assert one.answer.similar is None and len(figures(one.outcome)) == 3
+        assert one.result.answer.similar is None and len(figures(one.outcome)) == 3
         why = await opened(ExplainPanel, url)
         assert "without a sample" in text(why.view) and len(figures(why.view)) == 2
 
@@ -245,7 +245,7 @@ def test_a_file_is_predicted_with_its_faults_charts_and_downloads(url: str, trai
         panel.take(path, "my sales.csv")
         assert "Predicting my sales.csv" in text(panel.place)
         await settle()
-        found = panel.outcome
+        found = panel.result.outcome
         assert (found.count, found.failed) == (300, int((want["problem"] != "").sum()))
         assert found.total == pytest.approx(want["predicted_revenue"].sum(), rel=1e-5)
         assert found.faults[-1] == (300, "Units_Sold is not a number")
@@ -257,9 +257,9 @@ def test_a_file_is_predicted_with_its_faults_charts_and_downloads(url: str, trai
         assert EVIL not in json.dumps(
             [figure.to_plotly_json() for figure in figures(panel.place)], default=str
         )
-        panel.table.turn(1)
-        assert "26–50 of 300" in text(panel.table)
-        book = load_workbook(io.BytesIO(panel.excel(found, "my sales.csv")))
+        panel.result.table.turn(1)
+        assert "26–50 of 300" in text(panel.result.table)
+        book = load_workbook(io.BytesIO(excel_of(panel.state, found, "my sales.csv")))
         cells = list(book["Predictions"].values)
         at = cells[0].index("predicted_revenue")
         assert [row[at] for row in cells[1:4]] == pytest.approx(want["predicted_revenue"].iloc[:3].tolist())
@@ -267,7 +267,7 @@ def test_a_file_is_predicted_with_its_faults_charts_and_downloads(url: str, trai
         assert pd.read_csv(found.csv)["problem"].notna().sum() == found.failed
         panel.take(rows_file(trained, folder, 11), "again.csv")
         await settle()
-        assert not found.csv.exists() and not found.rows.exists() and panel.outcome.count == 10
+        assert not found.csv.exists() and not found.rows.exists() and panel.result.outcome.count == 10
 
     run(work())
 
@@ -300,7 +300,7 @@ def test_a_file_that_is_cancelled_ends_and_leaves_nothing(url: str, trained: Tra
         panel.take(path, "sales.csv")
         button(panel.place, "Cancel").click()
         await settle()
-        assert "Cancelled" in text(panel.place) and panel.outcome is None
+        assert "Cancelled" in text(panel.place) and panel.result is None
         assert not list(panel.state.folder.glob("*-predicted*"))
 
     run(work())
@@ -320,7 +320,7 @@ def test_an_answer_of_many_rows_is_read_a_block_at_a_time(tmp_path: Path) -> Non
     assert found.page(rows + 50, 25).empty
     assert rows > EXCEL_ROWS
     with pytest.raises(UserError, match="Take CSV"):
-        BatchPanel.excel(None, Outcome(path, path, count=rows), "x.csv")  # type: ignore[arg-type]
+        excel_of(AppState(Client("http://127.0.0.1:9")), Outcome(path, path, count=rows), "x.csv")
 
 
 # --- the forecast ---------------------------------------------------------------------------------
@@ -330,21 +330,21 @@ def test_the_forecast_of_the_next_days_is_there_when_the_tab_opens(url: str) -> 
     async def work() -> None:
         panel = await opened(ForecastPanel, url)
         last = panel.known.history.index[-1].date()
-        assert (panel.start.value, panel.end.value) == (last + timedelta(1), last + timedelta(28))
+        assert (panel.form.start.value, panel.form.end.value) == (last + timedelta(1), last + timedelta(28))
         client = panel.state.client
-        want = to_frame(client.forecast_sarima(panel.start.value, panel.end.value, 80))
-        assert panel.forecast["predicted_revenue"].tolist() == want["predicted_revenue"].tolist()
-        assert panel.forecast["lower_80"].tolist() == want["confidence_interval_lower"].tolist()
+        want = to_frame(client.forecast_sarima(panel.form.start.value, panel.form.end.value, 80))
+        assert panel.result.found["predicted_revenue"].tolist() == want["predicted_revenue"].tolist()
+        assert panel.result.found["lower_80"].tolist() == want["confidence_interval_lower"].tolist()
         said = text(panel.view)
         assert "Against the same days last year" in said and "The 95% range held" in said
         before = panel.known.history.reindex(want["date"] - pd.Timedelta(days=364)).sum()
         assert f"{before:,.0f}" in said
         assert len(figures(panel.view)) == 3
-        names = [trace.name for trace in panel.card.figure.data if trace.name]
+        names = [trace.name for trace in panel.result.card.figure.data if trace.name]
         assert {"Revenue", "Forecast", "80% of days", "95% of days", "Same days last year"} == set(names)
-        panel.confidence.value = 80
-        assert "95% of days" not in [trace.name for trace in panel.card.figure.data]
-        assert list(panel.sheets()["Forecast"])[2:4] == ["lower_80", "upper_80"]
+        panel.form.confidence.value = 80
+        assert "95% of days" not in [trace.name for trace in panel.result.card.figure.data]
+        assert list(panel.result.sheets()["Forecast"])[2:4] == ["lower_80", "upper_80"]
 
     run(work())
 
@@ -352,12 +352,12 @@ def test_the_forecast_of_the_next_days_is_there_when_the_tab_opens(url: str) -> 
 def test_past_days_are_shown_beside_what_was_sold_and_far_ones_warned_of(url: str) -> None:
     async def work() -> None:
         panel = await opened(ForecastPanel, url)
-        button(panel.presets, "Past 4 weeks").click()
+        button(panel.form.presets, "Past 4 weeks").click()
         await settle()
-        assert panel.forecast["in_history"].all() and "Really sold" in text(panel.outcome)
+        assert panel.result.found["in_history"].all() and "Really sold" in text(panel.outcome)
         sold = panel.known.history.tail(28).sum()
         assert f"{sold:,.0f}" in text(panel.outcome)
-        button(panel.presets, "Next 3 months").click()
+        button(panel.form.presets, "Next 3 months").click()
         await settle()
         assert "were not tested" in text(panel.outcome)
 
@@ -376,7 +376,7 @@ def test_past_days_are_shown_beside_what_was_sold_and_far_ones_warned_of(url: st
 def test_days_that_cannot_be_forecast_are_explained(url: str, start: Any, end: Any, says: str) -> None:
     async def work() -> None:
         panel = await opened(ForecastPanel, url)
-        panel.start.value, panel.end.value = start, end
+        panel.form.start.value, panel.form.end.value = start, end
         panel.ask()
         await settle()
         said = text(panel.view)
@@ -408,17 +408,21 @@ def test_explanations_are_those_of_the_api(url: str) -> None:
             for name in why[0].shap_values_by_feature
         }
         top = max(means, key=lambda name: means[name])
-        assert panel.feature.value == top
-        shares = panel.importance.table["share"]
+        assert panel.result.dependence.feature.value == top
+        shares = panel.model.importance.table["share"]
         assert shares.sum() == pytest.approx(1) and shares.is_monotonic_decreasing
         assert len(figures(panel.view)) == 6
-        worst = panel.sale.value
+        worst = panel.result.detail.sale.value
         assert abs(sample[worst].revenue - why[worst].prediction) == max(
             abs(row.revenue - one.prediction) for row, one in zip(sample, why, strict=True)
         )
-        assert sum(panel.waterfall.figure.data[0].x[:-1]) == pytest.approx(why[worst].prediction, abs=0.05)
-        panel.sale.value = panel.sale.options[3][1]
-        assert why[panel.sale.value].explanation.split("(")[0] in text(panel.told).replace("&#x27;", "'")
+        assert sum(panel.result.detail.waterfall.figure.data[0].x[:-1]) == pytest.approx(
+            why[worst].prediction, abs=0.05
+        )
+        panel.result.detail.sale.value = panel.result.detail.sale.options[3][1]
+        assert why[panel.result.detail.sale.value].explanation.split("(")[0] in text(
+            panel.result.detail.told
+        ).replace("&#x27;", "'")
         assert "simple rule" in text(panel.view) and "it had not seen" in text(panel.view)
 
     run(work())
@@ -428,14 +432,14 @@ def test_inputs_of_the_model_are_told_in_words_and_every_feature_can_be_followed
     async def work() -> None:
         panel = await opened(ExplainPanel, url)
         panel.by_input.value = True
-        assert len(panel.importance.table) == 15
-        assert not any("_" in name for name in panel.importance.table["feature"])
+        assert len(panel.model.importance.table) == 15
+        assert not any("_" in name for name in panel.model.importance.table["feature"])
         panel.by_input.value = False
-        for _, name in panel.feature.options:
-            panel.feature.value = name
-            assert len(panel.dependence.figure.data[0].y) == len(panel.past.rows)
-        panel.relative.value = True
-        assert panel.dependence.figure.layout.yaxis.tickformat == ".1%"
+        for _, name in panel.result.dependence.feature.options:
+            panel.result.dependence.feature.value = name
+            assert len(panel.result.dependence.card.figure.data[0].y) == len(panel.past.rows)
+        panel.result.dependence.relative.value = True
+        assert panel.result.dependence.card.figure.layout.yaxis.tickformat == ".1%"
 
     run(work())
 

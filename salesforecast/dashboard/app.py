@@ -22,7 +22,7 @@ from .forecast_panel import ForecastPanel
 from .history_panel import HistoryPanel
 from .predict_panel import PredictPanel
 from .state import AppState, ago, day, spawn, watch
-from .widgets import ASSETS
+from .widgets import ASSETS, classed
 
 # %% ../../nbs/app/43g_app.ipynb #429af3ac
 class Panel(Protocol):
@@ -93,8 +93,7 @@ class App:
         self.panels = [make(state) for make in panels]
         self.shell = Shell(titles=[panel.title for panel in self.panels], status=status_pill(state))
         places = [self._place(index, panel) for index, panel in enumerate(self.panels)]
-        self.view = w.VBox([self.shell, *places])
-        self.view.add_class("sf-app")
+        self.view = classed(w.VBox([self.shell, *places]), "sf-app")
         traitlets.dlink((self.shell, "theme"), (state, "theme"))
         self.shell.observe(lambda change: self.panels[change["new"]].shown(), "active")
         state.observe(self._tell, ["connection", "info"])
@@ -102,10 +101,7 @@ class App:
 
     def _place(self, index: int, panel: Panel) -> w.Widget:
         "Where a panel is; the page shows the one whose tab is open."
-        found = w.VBox([panel.view])
-        found.add_class("sf-panel")
-        found.add_class(f"sf-panel-{index}")
-        return found
+        return classed(w.VBox([panel.view]), "sf-panel", f"sf-panel-{index}")
 
     def _tell(self, change: Any) -> None:
         "The state of the API has changed: say so in the header."

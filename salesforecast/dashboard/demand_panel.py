@@ -4,10 +4,13 @@
 
 # %% auto #0
 __all__ = ['HISTORY', 'FREQUENCIES', 'ALL', 'Go', 'ORDER', 'fetch_demand', 'fetch_some', 'rows_of', 'level_below', 'cells_of',
-           'DemandView', 'paged', 'trust_card', 'OrderCard', 'offer', 'DemandPanel']
+           'amount_words', 'course_of', 'demand_tiles', 'SeriesView', 'series_table', 'sums_card', 'trust_card',
+           'OrderCard', 'offer', 'DemandForm', 'DemandView', 'DemandPanel']
 
 # %% ../../nbs/app/43fa_demand_panel.ipynb #8a195d6b
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import ipywidgets as w
@@ -17,9 +20,20 @@ from pydantic import BaseModel
 from ..api.schemas import DemandOutput, DemandSum
 from ..client import ApiError, Client, to_frame
 from .model_charts import accuracy_chart, forecast_chart
-from .model_panel import FigureCard, ModelPanel, Sheets, downloads
+from .model_panel import FigureCard, ModelPanel, ResultView, Sheets, attempt, downloads
 from .state import AppState, day, money, number, percent
-from .widgets import PagedTable, Region, box, card, html, kpi, kpis, message
+from salesforecast.dashboard.widgets import (
+    PagedTable,
+    Region,
+    box,
+    button,
+    card,
+    html,
+    kpi,
+    kpis_markup,
+    message,
+    paged,
+)
 
 # %% ../../nbs/app/43fa_demand_panel.ipynb #18ad3ccc
 HISTORY = 56  # periods before the forecast
@@ -29,12 +43,7 @@ ALL = "All"
 
 def fetch_demand(client: Client, asked: dict[str, Any]) -> DemandOutput | ApiError:
     "The answer; where the version does not hold it, why."
-    try:
-        return client.forecast(levels=[80, 95], history=HISTORY, limit=1000, **asked)
-    except ApiError as error:
-        if error.code in (400, 404):
-            return error
-        raise
+    return attempt(lambda: client.forecast(levels=[80, 95], history=HISTORY, limit=1000, **asked), 400, 404)
 
 # %% ../../nbs/app/43fa_demand_panel.ipynb #90c060b5
 def fetch_some(client: Client, asked: dict[str, Any]) -> DemandOutput | ApiError:
@@ -76,31 +85,56 @@ def cells_of(unique_id: str, level: str) -> dict[str, str]:
 Go = Callable[[str, str], Any]  # told a series and its level, shows its parts
 
 # %% ../../nbs/app/43fa_demand_panel.ipynb #9847a9f9
-class DemandView:
-    "The series of an answer."
+def amount_words(value: float | None, target: str, currency: str) -> str:
+    "Money or pieces."
+    if target == "revenue" or value is None:
+        return money(value, currency)
+    return number(value, 0 if value >= 100 else 1)
+
+# %% ../../nbs/app/43fa_demand_panel.ipynb #574e95cc
+def course_of(found: DemandOutput, series: str) -> tuple[pd.Series, pd.DataFrame, pd.DataFrame]:
+    "What was of a series, what is to come as `forecast_chart` takes it, and its rows."
+    rows = to_frame(found)
+    rows = rows[rows["unique_id"] == series].reset_index(drop=True)
+    sides = (("lo", "lower"), ("hi", "upper"))
+    ranges = {f"{to}_{c}": rows[f"{side}_{c}"] for c in (80, 95) for side, to in sides}
+    course = rows[["ds"]].rename(columns={"ds": "date"}).assign(predicted_revenue=rows["yhat"], **ranges)
+    past = [row for row in found.history if row.unique_id == series]
+    return pd.Series([row.y for row in past], pd.DatetimeIndex([row.ds for row in past])), course, rows
+
+# %% ../../nbs/app/43fa_demand_panel.ipynb #bce99f49
+def demand_tiles(found: DemandOutput, total: DemandSum, currency: str) -> list[str]:
+    "The figures of a series."
+    mean, low, high = (
+        amount_words(v, found.target, currency) for v in (total.yhat, total.lo_80, total.hi_80)
+    )
+    days = f"{day(found.first_date)} to {day(found.last_date)}"
+    tiles = [kpi("Expected", mean, note=days)]
+    tiles.append(kpi("At least, 9 times in 10", low, note="lower bound of the sum's 80% range"))
+    tiles.append(kpi("At most, 9 times in 10", high, note="upper bound of the sum's 80% range"))
+    champion = next((row for row in found.champions if row.level == total.level), None)
+    if champion and champion.against_naive is not None:
+        gain = percent(champion.against_naive, 0, sign=True)
+        tiles.append(kpi("Error against last season again", gain, note=champion.model.replace("_", " ")))
+    return tiles
+
+# %% ../../nbs/app/43fa_demand_panel.ipynb #97354409
+class SeriesView:
+    "One of the series: its figures and its course."
 
     def __init__(self, state: AppState, answer: DemandOutput, down: Go):
-        self.state, self.answer, self.down = state, answer, down
-        self.currency = state.currency if answer.target == "revenue" else ""
+        self.state, self.answer = state, answer
         self.series = w.Dropdown(description="Series", options=[row.unique_id for row in answer.sums])
         levels = [("80%", 80), ("95%", 95)]
         self.confidence = w.ToggleButtons(options=levels, value=80, description="Range")
-        self.parts = w.Button(description="Into its parts")
-        self.parts.on_click(lambda _: self.down(self.series.value, self.total.level))
+        self.parts = button("Into its parts", lambda: down(self.series.value, self.total.level))
         self.figures = html("")
         form = box(self.series, self.confidence, self.parts, name="sf-form")
         help = "The range is of each period, not of their sum."
-        self.course = FigureCard(state, "Course of the series", form, help=help)
+        self.card = FigureCard(state, "Course of the series", form, help=help)
         for choice in (self.series, self.confidence):
             choice.observe(lambda change: self.draw(), "value")
         self.draw()
-        self.view = box(self.figures, self.course.view, self.table())
-
-    def amount(self, value: float | None) -> str:
-        "Money or pieces."
-        if self.answer.target == "revenue" or value is None:
-            return money(value, self.currency)
-        return number(value, 0 if value >= 100 else 1)
 
     @property
     def total(self) -> DemandSum:
@@ -108,59 +142,34 @@ class DemandView:
         return next(row for row in self.answer.sums if row.unique_id == self.series.value)
 
     def draw(self) -> None:
-        "Figures and course of the chosen series."
+        "Draw the chosen series."
         found, total = self.answer, self.total
-        self.figures.value = kpis(*self.tiles()).value
+        currency = self.state.currency if found.target == "revenue" else ""
+        self.figures.value = kpis_markup(*demand_tiles(found, total, currency))
         self.parts.disabled = level_below(found.choices.levels, total.level) is None
-        rows = to_frame(found)
-        rows = rows[rows["unique_id"] == total.unique_id].reset_index(drop=True)
-        sides = (("lo", "lower"), ("hi", "upper"))
-        ranges = {f"{to}_{c}": rows[f"{side}_{c}"] for c in (80, 95) for side, to in sides}
-        course = rows[["ds"]].rename(columns={"ds": "date"}).assign(predicted_revenue=rows["yhat"], **ranges)
-        past = [row for row in found.history if row.unique_id == total.unique_id]
-        history = pd.Series([row.y for row in past], pd.DatetimeIndex([row.ds for row in past]))
-        noun = found.target.capitalize()
-        figure = forecast_chart(history, course, self.confidence.value, self.currency, noun=noun)
-        words = f"{total.unique_id}: {self.amount(total.yhat)} expected in {len(rows)} periods."
-        self.course.show(figure, rows, words)
+        history, course, rows = course_of(found, total.unique_id)
+        noun, chosen = found.target.capitalize(), self.confidence.value
+        mean = amount_words(total.yhat, found.target, currency)
+        words = f"{total.unique_id}: {mean} expected in {len(rows)} periods."
+        self.card.show(forecast_chart(history, course, chosen, currency, noun=noun), rows, words)
 
-    def tiles(self) -> list[str]:
-        "The figures of the chosen series."
-        found, total = self.answer, self.total
-        days = f"{day(found.first_date)} to {day(found.last_date)}"
-        low, high = self.amount(total.lo_80), self.amount(total.hi_80)
-        tiles = [kpi("Expected", self.amount(total.yhat), note=days)]
-        tiles.append(kpi("At least, 9 times in 10", low, note="lower bound of the sum's 80% range"))
-        tiles.append(kpi("At most, 9 times in 10", high, note="upper bound of the sum's 80% range"))
-        champion = next((row for row in found.champions if row.level == total.level), None)
-        if champion and champion.against_naive is not None:
-            gain = percent(champion.against_naive, 0, sign=True)
-            tiles.append(kpi("Error against last season again", gain, note=champion.model.replace("_", " ")))
-        return tiles
-
-    def table(self) -> w.Widget:
-        "All series that fit, with the ranges of their sums."
-        rows = rows_of(self.answer.sums)[["unique_id", "yhat", "lo_80", "hi_80", "lo_95", "hi_95"]]
-        labels = {"unique_id": "Series", "yhat": "Expected"}
-        words = (("lo", "From"), ("hi", "To"))
-        labels |= {f"{side}_{c}": f"{word}, {c}%" for c in (80, 95) for side, word in words}
-        help = "Sums over all periods have ranges of their own: bounds of days do not add up."
-        return card("All that fit", paged(rows, labels, self.amount, "All that fit"), help=help)
-
-# %% ../../nbs/app/43fa_demand_panel.ipynb #bce99f49
-def paged(
+# %% ../../nbs/app/43fa_demand_panel.ipynb #59113821
+def series_table(
     rows: pd.DataFrame, labels: Mapping[str, str], amount: Callable[[Any], str], caption: str
 ) -> PagedTable:
     "A table of series, ten a page; all columns but the first are amounts."
-    return PagedTable(
-        lambda start, count: rows.iloc[start : start + count],
-        len(rows),
-        10,
-        formats=dict.fromkeys(list(labels)[1:], amount),
-        labels=labels,
-        caption=caption,
-        noun="series",
-    )
+    formats = dict.fromkeys(list(labels)[1:], amount)
+    return paged(rows, formats=formats, labels=labels, caption=caption, noun="series")
+
+# %% ../../nbs/app/43fa_demand_panel.ipynb #2101b4c6
+def sums_card(state: AppState, found: DemandOutput) -> w.Widget:
+    "All series that fit, with the ranges of their sums."
+    rows = rows_of(found.sums)[["unique_id", "yhat", "lo_80", "hi_80", "lo_95", "hi_95"]]
+    labels, words = {"unique_id": "Series", "yhat": "Expected"}, (("lo", "From"), ("hi", "To"))
+    labels |= {f"{side}_{c}": f"{word}, {c}%" for c in (80, 95) for side, word in words}
+    help = "Sums over all periods have ranges of their own: bounds of days do not add up."
+    amount = partial(amount_words, target=found.target, currency=state.currency)
+    return card("All that fit", series_table(rows, labels, amount, "All that fit"), help=help)
 
 # %% ../../nbs/app/43fa_demand_panel.ipynb #92af7733
 def trust_card(state: AppState, found: DemandOutput, level: str, week: int) -> FigureCard:
@@ -168,12 +177,11 @@ def trust_card(state: AppState, found: DemandOutput, level: str, week: int) -> F
     rows = rows_of(found.accuracy)
     shown = rows.assign(model=rows["level"], first=rows["ahead"], last=rows["ahead"] + week - 1)
     help = "By how much rehearsed forecasts missed, by level and time ahead."
-    made = FigureCard(state, "How far to trust it", help=help)
     order = sorted(rows["level"].unique(), key=lambda name: name != level)
     figure = accuracy_chart(shown, {name: name.replace(",", " × ") for name in order})
     miss = rows.loc[rows["level"] == level, "wape"].mean()
-    made.show(figure, rows, f"Forecasts of {level} missed by {percent(miss)} of sales on average.")
-    return made
+    words = f"Forecasts of {level} missed by {percent(miss)} of sales on average."
+    return FigureCard(state, "How far to trust it", help=help).show(figure, rows, words)
 
 # %% ../../nbs/app/43fa_demand_panel.ipynb #7cf5167b
 ORDER = {
@@ -193,10 +201,8 @@ class OrderCard:
         self.review = w.BoundedIntText(value=7, min=1, max=366, description="Days between orders")
         levels = [(f"{share:.0%}", share) for share in (0.9, 0.95, 0.98, 0.99)]
         self.service = w.Dropdown(description="Service level", options=levels, value=0.95)
-        button = w.Button(description="Quantities", button_style="primary")
-        button.on_click(lambda _: self.ask())
-        self.outcome = Region()
-        form = box(self.lead, self.review, self.service, button, name="sf-form")
+        self.outcome, go = Region(), button("Quantities", self.ask, button_style="primary")
+        form = box(self.lead, self.review, self.service, go, name="sf-form")
         help = "Stock on hand and on order is filled up to this, for the finest level."
         self.view = card("How much to order", form, self.outcome, help=help)
 
@@ -213,7 +219,7 @@ class OrderCard:
         self.orders = rows_of(found.orders)
         days = self.lead.value + self.review.value
         about = {"What": f"Stock that lasts {days} days with a probability of {self.service.value:.0%}"}
-        table = paged(self.orders, ORDER, lambda value: number(value, 1), "Quantities to order")
+        table = series_table(self.orders, ORDER, lambda value: number(value, 1), "Quantities to order")
         return [table, downloads(self.state, "orders", lambda: {"Orders": self.orders}, about)]
 
 # %% ../../nbs/app/43fa_demand_panel.ipynb #d4de31c5
@@ -225,34 +231,29 @@ def offer(choice: w.Dropdown, options: Sequence[tuple[str, str]]) -> None:
         choice.value = value if value in values else values[0]
 
 # %% ../../nbs/app/43fa_demand_panel.ipynb #d407bd92
-class DemandPanel(ModelPanel):
-    "Demand at every level."
+class DemandForm:
+    "What is asked, of which level and of which of its cells."
 
-    title = "Demand"
-
-    def build(self) -> w.Widget:
-        "Places for the question and for what is found."
-        self.answer: DemandOutput | None = None
-        self.order: OrderCard | None = None
-        self.filling = False  # choices are being set, which is no question
+    def __init__(self, ask: Callable[[], Any]):
+        self.ask, self.filling = ask, False
         self.target = w.Dropdown(description="What", options=["revenue", "units"])
         self.freq = w.Dropdown(description="By", options=[("Days", "D")])
         self.level = w.Dropdown(description="Level", options=["total"])
         self.segments: dict[str, w.Dropdown] = {}
-        self.places, self.outcome = box(name="sf-form"), Region()
+        self.view = box(name="sf-form")
         for choice in (self.target, self.freq, self.level):
-            choice.observe(self._asked, "value")
-        help = "Children add up to their parents at every level."
-        return box(card("The series", self.places, help=help), self.outcome)
+            choice.observe(self._chosen, "value")
 
-    def renew(self) -> None:
-        "What the served version holds."
-        self.segments = {}
-        self.ask()
-
-    def _asked(self, change: Any) -> None:
+    def _chosen(self, change: Any) -> None:
         if not self.filling:
             self.ask()
+
+    @contextmanager
+    def quietly(self) -> Iterator[None]:
+        "Choices are being set, which is no question."
+        self.filling = True
+        yield
+        self.filling = False
 
     def question(self, level: str) -> dict[str, Any]:
         "What is asked of a level, as `Client.forecast` takes it."
@@ -260,61 +261,55 @@ class DemandPanel(ModelPanel):
         chosen = {n: [c.value] for n, c in self.segments.items() if n in columns and c.value != ALL}
         return {"target": self.target.value, "freq": self.freq.value, "by": [level], "segments": chosen}
 
-    def ask(self) -> Any:
-        "Ask the API."
-        client, asked = self.state.client, self.question(self.level.value)
-        return self.outcome.work(lambda: fetch_some(client, asked), self._outcome, "Forecasting …")
-
-    def _outcome(self, found: DemandOutput | ApiError) -> Sequence[w.Widget]:
-        if isinstance(found, ApiError):
-            self.answer = None
-            return [message("info", found.details, title="This version does not show demand by level.")]
-        self.answer, self.order = found, None
-        self._choices(found)
-        if not found.forecasts:
-            return [message("info", "No series fits. Choose another level or segment.")]
-        self.shown_series = DemandView(self.state, found, self.go_down)
-        week = 7 if self.freq.value == "D" else 1
-        cards = [self.shown_series.view, trust_card(self.state, found, self.level.value, week).view]
-        if found.target == "units":
-            self.order = OrderCard(self.state, lambda: self.question(found.choices.levels[-1]))
-            cards.append(self.order.view)
-        if found.notes:
-            cards.append(message("info", " ".join(f"{note.rstrip('.')}." for note in found.notes)))
-        about = {"What": f"Demand ({found.target}), {found.first_date} to {found.last_date}"}
-        return [*cards, downloads(self.state, "demand", self.sheets, about)]
-
-    def _choices(self, found: DemandOutput) -> None:
+    def show(self, found: DemandOutput) -> None:
         "Offer what the version holds; a column that the level does not have cannot be chosen."
-        self.filling, known = True, found.choices
-        offer(self.target, [(name, name) for name in known.targets])
-        offer(self.freq, [(FREQUENCIES[name], name) for name in known.freq])
-        offer(self.level, [(name.replace(",", " × "), name) for name in known.levels])
-        self.target.value = found.target
-        self.level.value = found.sums[0].level if found.sums else self.level.value
+        known = found.choices
+        with self.quietly():
+            offer(self.target, [(name, name) for name in known.targets])
+            offer(self.freq, [(FREQUENCIES[name], name) for name in known.freq])
+            offer(self.level, [(name.replace(",", " × "), name) for name in known.levels])
+            self.target.value = found.target
+            self.level.value = found.sums[0].level if found.sums else self.level.value
         for name, cells in known.segments.items():
             if name not in self.segments:
                 self.segments[name] = w.Dropdown(description=name, options=[ALL, *cells], value=ALL)
-                self.segments[name].observe(self._asked, "value")
+                self.segments[name].observe(self._chosen, "value")
             self.segments[name].disabled = name not in self.level.value.split(",")
-        self.places.children = (self.target, self.freq, self.level, *self.segments.values())
-        self.filling = False
+        self.view.children = (self.target, self.freq, self.level, *self.segments.values())
 
-    def go_down(self, series: str, level: str) -> Any:
-        "Show the parts of a series."
-        below = level_below(self.answer.choices.levels, level) if self.answer else None
-        if below is None:
-            return None
-        self.filling = True
-        for column, cell in cells_of(series, level).items():
-            self.segments[column].value = cell
-        self.level.value = below
-        self.filling = False
+    def choose(self, cells: Mapping[str, str], level: str) -> Any:
+        "Ask for a level of these cells."
+        with self.quietly():
+            for column, cell in cells.items():
+                self.segments[column].value = cell
+            self.level.value = level
         return self.ask()
 
+# %% ../../nbs/app/43fa_demand_panel.ipynb #45341ed3
+class DemandView(ResultView):
+    "The series of an answer, how far to trust them, what to order, and the numbers to take away."
+
+    def __init__(self, state: AppState, form: DemandForm, found: DemandOutput, down: Go):
+        self.answer = found
+        self.series = SeriesView(state, found, down)
+        week = 7 if form.freq.value == "D" else 1
+        trust = trust_card(state, found, form.level.value, week)
+        shown = box(self.series.figures, self.series.card.view, sums_card(state, found))
+        finest = found.choices.levels[-1]
+        self.order = OrderCard(state, lambda: form.question(finest)) if found.target == "units" else None
+        notes = " ".join(f"{note.rstrip('.')}." for note in found.notes)
+        about = {"What": f"Demand ({found.target}), {found.first_date} to {found.last_date}"}
+        self.cards = [self.series.card, trust]
+        self.parts = [
+            shown,
+            trust.view,
+            *([self.order.view] if self.order else []),
+            *([message("info", notes)] if notes else []),
+            downloads(state, "demand", self.sheets, about),
+        ]
+
     def sheets(self) -> Sheets:
-        "The forecasts that are shown, their sums, and how far to trust them."
-        assert self.answer is not None
+        "The forecasts, their sums, how far to trust them, and what to order."
         found = {
             "Demand": to_frame(self.answer),
             "Sums": rows_of(self.answer.sums).drop(columns=["lo_50", "hi_50"]),
@@ -322,3 +317,38 @@ class DemandPanel(ModelPanel):
             "Champions": rows_of(self.answer.champions),
         }
         return found | ({"Orders": self.order.orders} if self.order and len(self.order.orders) else {})
+
+# %% ../../nbs/app/43fa_demand_panel.ipynb #4fdc7412
+class DemandPanel(ModelPanel):
+    "Demand at every level."
+
+    title = "Demand"
+
+    def build(self) -> w.Widget:
+        "Places for the question and for what is found."
+        self.form, self.outcome = DemandForm(self.ask), Region()
+        help = "Children add up to their parents at every level."
+        return box(card("The series", self.form.view, help=help), self.outcome)
+
+    def renew(self) -> None:
+        "What the served version holds."
+        self.form.segments = {}
+        self.ask()
+
+    def ask(self) -> Any:
+        "Ask the API."
+        client, asked = self.state.client, self.form.question(self.form.level.value)
+        return self.outcome.work(lambda: fetch_some(client, asked), self._outcome, "Forecasting …")
+
+    def _outcome(self, found: DemandOutput | ApiError) -> Sequence[w.Widget]:
+        if isinstance(found, ApiError):
+            return [message("info", found.details, title="This version does not show demand by level.")]
+        self.form.show(found)
+        if not found.forecasts:
+            return [message("info", "No series fits. Choose another level or segment.")]
+        return self.present(DemandView(self.state, self.form, found, self.go_down))
+
+    def go_down(self, series: str, level: str) -> Any:
+        "Show the parts of a series."
+        below = level_below(self.result.answer.choices.levels, level) if self.result else None
+        return self.form.choose(cells_of(series, level), below) if below else None

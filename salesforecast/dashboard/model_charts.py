@@ -281,55 +281,31 @@ def forecast_chart(
     noun: str = "Revenue",  # what is forecast
 ) -> go.Figure:
     "What was, what is to come, and the ranges."
-    figure = new_figure(400)
-    days = _dates(forecast["date"])
+    figure, days = new_figure(400), _dates(forecast["date"])
     for level, opacity in BANDS:
         if int(level) <= confidence:
-            _add_band(
-                figure,
-                days,
-                forecast[f"lower_{level}"],
-                forecast[f"upper_{level}"],
-                ORANGE,
-                opacity,
-                f"{level}% of days",
-            )
+            low, high, name = forecast[f"lower_{level}"], forecast[f"upper_{level}"], f"{level}% of days"
+            _add_band(figure, days, low, high, ORANGE, opacity, name)
     if before is not None and len(before):
-        dotted = {"color": GREY, "width": 1.2, "dash": "dot"}
-        figure.add_scatter(
-            x=_dates(before.index),
-            y=before,
-            mode="lines",
-            line=dotted,
-            name="Same days last year",
-            hovertext=_day_texts(before, currency, "last year"),
-            hoverinfo="text",
-        )
-    figure.add_scatter(
-        x=_dates(history.index),
-        y=history,
-        mode="lines",
-        line={"color": BLUE, "width": 1.6},
-        name=noun,
-        hovertext=_day_texts(history, currency, ""),
-        hoverinfo="text",
-    )
+        dotted, told = {"color": GREY, "width": 1.2, "dash": "dot"}, _day_texts(before, currency, "last year")
+        _add_days(figure, before, told, line=dotted, name="Same days last year")
+    told, line = _day_texts(history, currency, ""), {"color": BLUE, "width": 1.6}
+    _add_days(figure, history, told, line=line, name=noun)
     ahead = forecast.set_index("date")["predicted_revenue"]
-    line, marker = {"color": ORANGE, "width": 2.2}, {"size": 5}
+    told, line = _forecast_texts(forecast, confidence, currency), {"color": ORANGE, "width": 2.2}
     mode = "lines+markers" if len(ahead) <= 45 else "lines"
-    figure.add_scatter(
-        x=days,
-        y=ahead,
-        mode=mode,
-        line=line,
-        marker=marker,
-        name="Forecast",
-        hovertext=_forecast_texts(forecast, confidence, currency),
-        hoverinfo="text",
-    )
+    _add_days(figure, ahead, told, line=line, name="Forecast", mode=mode, marker={"size": 5})
     figure.update_yaxes(amount_axis(currency, history, ahead))
     figure.update_layout(hovermode="closest")
     return figure
+
+# %% ../../nbs/app/42a_model_charts.ipynb #5c568a1f
+def _add_days(
+    figure: go.Figure, series: pd.Series, told: list[str], mode: str = "lines", **look: Any
+) -> None:
+    "A line over days."
+    days = _dates(series.index)
+    figure.add_scatter(x=days, y=series, mode=mode, hovertext=told, hoverinfo="text", **look)
 
 # %% ../../nbs/app/42a_model_charts.ipynb #6f069231
 def _dates(days: Any) -> list[str]:
