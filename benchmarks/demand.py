@@ -179,14 +179,14 @@ def tested(rows: pd.DataFrame) -> pd.DataFrame:
 def coverage_band(rows: pd.DataFrame, level: int) -> list[float]:
     """Bootstrap 95% band of the coverage of open days, over whole windows of whole series."""
     rows = tested(rows)
-    held = ((rows[f"lo-{level}"] <= rows["y"]) & (rows["y"] <= rows[f"hi-{level}"])).groupby(
-        [rows["unique_id"], rows["cutoff"]]
-    )
-    table = held.mean().unstack().to_numpy()
+    held = (rows[f"lo-{level}"] <= rows["y"]) & (rows["y"] <= rows[f"hi-{level}"])
+    parts = held.groupby([rows["unique_id"], rows["cutoff"]])
+    hits, counts = (x.unstack(fill_value=0).to_numpy() for x in (parts.sum(), parts.size()))
     rng = np.random.default_rng(0)
-    n, w = table.shape
-    draws = [table[rng.integers(0, n, n)][:, rng.integers(0, w, w)].ravel() for _ in range(1000)]
-    return [round(float(q), 4) for q in np.quantile([np.nanmean(draw) for draw in draws], [0.025, 0.975])]
+    n, w = hits.shape
+    draws = [np.ix_(rng.integers(0, n, n), rng.integers(0, w, w)) for _ in range(1000)]
+    shares = [hits[draw].sum() / max(counts[draw].sum(), 1) for draw in draws]
+    return [round(float(q), 4) for q in np.quantile(shares, [0.025, 0.975])]
 
 
 def ranges(ours: pd.DataFrame) -> dict[str, Any]:

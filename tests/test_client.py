@@ -277,7 +277,7 @@ def test_keys(guarded: str, monkeypatch: pytest.MonkeyPatch, trained: Trained) -
         settings.cache_clear()
 
 
-@pytest.mark.parametrize("key", [KEY, "sf_wrong"])
+@pytest.mark.parametrize("key", [KEY, "sf_wrong"], ids=["known", "wrong"])
 def test_a_file_too_large_is_told(guarded: str, tmp_path: Path, key: str) -> None:
     large = tmp_path / "large.csv"
     large.write_bytes(b"Units_Sold,Unit_Price\n" + b"1,2\n" * 5_000_000)

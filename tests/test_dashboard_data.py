@@ -176,7 +176,11 @@ BAD = {
     "web page": (".csv", b"<!DOCTYPE html><html></html>", "web page"),
     "zip": (".csv", b"PK\x03\x04rest", "Excel or zip"),
     "no excel": (".xlsx", b"PK\x03\x04 nonsense", "no Excel file"),
-    "cut gzip": (".csv.gz", gzip.compress(b"Transaction_Date,Revenue\n" * 999)[:60], "not a whole gzip"),
+    "cut gzip": (
+        ".csv.gz",
+        gzip.compress(b"Transaction_Date,Revenue\n" * 999, mtime=0)[:60],
+        "not a whole gzip",
+    ),
     "all bad": (".csv", b"Transaction_Date,Revenue\nx,y\nz,w\n", "no row is left"),
 }
 
