@@ -16,7 +16,7 @@ from conftest import ROOT
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
-WAIT = 60_000  # milliseconds, on a busy machine
+WAIT = 180_000  # milliseconds; other tests share the cores
 expect.set_options(timeout=WAIT)
 NOT_OURS = (
     "processLuminoMessage",  # ipywidgets: a view that was replaced while it was drawn
