@@ -21,7 +21,7 @@ import pandas as pd
 from scipy import sparse
 
 from salesforecast.data import read_sales
-from salesforecast.demand import accuracy, backtest_demand, fit_demand, forecast_demand
+from salesforecast.demand import accuracy, backtest_demand, fit_demand, forecast_demand, tested
 from salesforecast.effects import facts_of
 from salesforecast.hierarchy import Panel, make_panel, parse_levels
 from salesforecast.optional import require
@@ -169,11 +169,6 @@ def comparison(table: pd.DataFrame) -> dict[str, Any]:
     labels = sorted((table["shop"] + ": " + table["unique_id"]).unique())
     found["by series"] = dict(zip(labels, by_series.to_dict("records"), strict=True))
     return found
-
-
-def tested(rows: pd.DataFrame) -> pd.DataFrame:
-    """The days that test a range: not those of which it is 0 to 0, and rightly so."""
-    return rows[(rows["hi-95"] > 0) | (rows["y"] != 0)]
 
 
 def coverage_band(rows: pd.DataFrame, level: int) -> list[float]:

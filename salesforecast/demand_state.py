@@ -110,12 +110,16 @@ def load_demand(path: Path | IO[bytes]) -> DemandState:
     "What `save_demand` wrote."
     with np.load(path, allow_pickle=False) as kept:
         arrays = dict(kept)
+    if "calibration_group" not in arrays:
+        raise UserError(
+            "The demand forecast comes from an older release, whose ranges were made otherwise. Train again."
+        )
     text = json.loads(str(arrays["text"]))
     panel = _panel(arrays, text)
     count, horizon = arrays["yhat"].shape
     calibration = Calibration(
         arrays["calibration_usual"],
-        arrays.get("calibration_group", panel.level),  # older files have none: their groups were the levels
+        arrays["calibration_group"],
         arrays["calibration_growth"],
         arrays["calibration_quantiles"],
         tuple({int(level): factor for level, factor in f.items()} for f in text["conformal"]),

@@ -56,14 +56,20 @@ def usual_levels(sales: SalesData) -> Levels:
     return tuple((name,) for name in found)
 
 # %% ../nbs/lib/10_hierarchy.ipynb #36762b8d
+def _log_prices(price: np.ndarray, periods: int) -> tuple[np.ndarray, np.ndarray]:
+    "Logarithms of the last known prices, and their medians over so many periods; without prices, nothing."
+    if not price.size:
+        return price, price
+    known = pd.DataFrame(np.log(np.maximum(price.T, 1e-9))).ffill()
+    return known.to_numpy().T, known.rolling(periods, min_periods=1).median().to_numpy().T
+
+# %% ../nbs/lib/10_hierarchy.ipynb #b1739458
 @dataclass(frozen=True)
 class Panel:
     "Series of all levels."
 
     ids: np.ndarray  # names such as `total` and `Category=Toys/Region=North`, shape (n,)
-    days: (
-        np.ndarray
-    )  # datetime64[D] of each period, without gaps; a week is named by its last day; shape (t,)
+    days: np.ndarray  # datetime64[D], without gaps; a week is named by its last day; shape (t,)
     values: np.ndarray  # float64, shape (n, t)
     step: int  # days of a period: 1 or 7
     levels: tuple[str, ...]  # names, `total` first, the finest last
@@ -72,9 +78,7 @@ class Panel:
     keys: pd.DataFrame  # cells of the level columns, a row per finest series
     group: np.ndarray  # whom a new series borrows from: the category of each finest series; shape (k,)
     target: str  # "revenue" or "units"
-    price: (
-        np.ndarray
-    )  # revenue per unit of each finest series and period, NaN without a sale; shape (k, t) or (0, 0)
+    price: np.ndarray  # revenue per unit of the finest series, NaN without a sale; shape (k, t) or (0, 0)
     opening: pd.Series  # daily total while the periods lasted, for finding closed days; empty for weekly rows
     whole: int = 0  # periods of the history of which this is the beginning, in a rehearsal
 
@@ -100,21 +104,13 @@ class Panel:
     @cached_property
     def log_prices(self) -> tuple[np.ndarray, np.ndarray]:
         "Logarithms of the last known prices, and their medians over the four weeks up to each period, shape (k, t)."
-        if not self.price.size:
-            return self.price, self.price
-        price = pd.DataFrame(np.log(np.maximum(self.price.T, 1e-9))).ffill()
-        return price.to_numpy().T, price.rolling(28 // self.step, min_periods=1).median().to_numpy().T
+        return _log_prices(self.price, 28 // self.step)
 
     def until(self, count: int, whole: int = 0) -> "Panel":
         "The first periods: all that was known then."
-        found = replace(
-            self,
-            days=self.days[:count],
-            values=self.values[:, :count],
-            price=self.price[:, :count],
-            opening=self.opening[self.opening.index <= pd.Timestamp(self.days[count - 1])],
-            whole=whole,
-        )
+        days, values, price = self.days[:count], self.values[:, :count], self.price[:, :count]
+        opening = self.opening[self.opening.index <= pd.Timestamp(days[-1])]
+        found = replace(self, days=days, values=values, price=price, opening=opening, whole=whole)
         price, usual = self.log_prices  # both look back only
         vars(found)["log_prices"] = price[:, :count], usual[:, :count]
         return found

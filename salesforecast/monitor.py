@@ -12,7 +12,7 @@ __all__ = ['AROUND', 'SEGMENT_COLUMNS', 'STEP_LIMIT', 'ABOVE_REACHED', 'WITH_REV
 
 # %% ../nbs/lib/18a_monitor.ipynb #f5ba3872
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -546,21 +546,7 @@ def monitor(
     progress(0.6, "comparing")
     found = _found(models_dir, bundle, recent, baseline, params)
     progress(0.9, "judging")
-    day = str(recent.last)
-    problems: list[str] = []
-    if state is None:
-        alerts = judge(empty_state(), found["findings"], day, 1, 1)
-    else:
-        about = {"version": bundle.version, "data": f"{recent.first} to {recent.last}"}
-        alerts, problems = notify(
-            state,
-            found["findings"],
-            day,
-            needed=params.needed,
-            of=params.of,
-            channels=channels,
-            context=about,
-        )
+    alerts, problems = _alerts(found["findings"], recent, bundle.version, params, state, channels)
     progress(1.0, "done")
     return MonitorReport(
         version=bundle.version,
@@ -583,6 +569,22 @@ def _about(recent: Recent) -> dict[str, Any]:
         "rows": int(recent.window.sum()),
         "has_actuals": recent.revenue is not None,
     }
+
+# %% ../nbs/lib/18a_monitor.ipynb #087dfe1d
+def _alerts(
+    findings: Sequence[Finding],
+    recent: Recent,
+    version: str,
+    params: MonitorParams,
+    state: Path | None,
+    channels: Channels | None,
+) -> tuple[list[Alert], list[str]]:
+    "What the findings amount to, with what earlier runs saw, and what went wrong in telling it."
+    day = str(recent.last)
+    if state is None:
+        return judge(empty_state(), findings, day, 1, 1), []
+    about = {"version": version, "data": f"{recent.first} to {recent.last}"}
+    return notify(state, findings, day, needed=params.needed, of=params.of, channels=channels, context=about)
 
 # %% ../nbs/lib/18a_monitor.ipynb #2e772404
 def _found(

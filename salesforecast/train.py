@@ -847,6 +847,20 @@ def _save_inputs(prepared: Prepared, folder: Path) -> None:
         save_processed(prepared, folder / "PreparedSalesData.csv", daily_path)
     write_quarantine(prepared.sales, folder / "quarantine.csv")
 
+# %% ../nbs/lib/15_train.ipynb #f127405a
+def _rows(
+    cluster: Cluster | None,
+    source: str | Path,
+    mapping: ColumnMapping | None,
+    test_start: date | str | None,
+    progress: Progress,
+    **read_options: Any,
+) -> Rows:
+    "All rows, read by the workers where there is a cluster."
+    if cluster is None:
+        return _rows_here(source, mapping, test_start, **read_options)
+    return _rows_there(cluster, source, mapping, test_start, progress, **read_options)
+
 # %% ../nbs/lib/15_train.ipynb #7d197f96
 def _learn(
     rows: Rows, params: Params, engine: Engine, progress: Progress
@@ -864,6 +878,17 @@ def _learn(
     )
 
 # %% ../nbs/lib/15_train.ipynb #c62055cc
+def _recorded(
+    version: str,
+    prepared: Prepared,
+    learnt: tuple[Transactional, Daily, dict[str, DemandForecast]],
+    plots: Mapping[str, Path],
+) -> Recorded:
+    "What MLflow was told of a training."
+    runs, tags = training_runs(version, prepared, *learnt, plots), registry_tags(version, prepared, learnt[0])
+    return record(*runs, learnt[0].served, tags)
+
+# %% ../nbs/lib/15_train.ipynb #e6b7076c
 def train_models(
     source: str | Path,  # CSV, Parquet, Excel or SQLAlchemy URL
     mapping: ColumnMapping | None = None,  # how a foreign export becomes canonical
@@ -883,11 +908,7 @@ def train_models(
     params, models_dir = params or load_params(), models_dir or settings().model_dir
     progress(0.0, "reading and checking sales")
     reading = part_of(progress, 0.0, 0.08)
-    rows = (
-        _rows_here(source, mapping, test_start, **read_options)
-        if cluster is None
-        else (_rows_there(cluster, source, mapping, test_start, reading, **read_options))
-    )
+    rows = _rows(cluster, source, mapping, test_start, reading, **read_options)
     prepared = rows.prepared
     if processed_dir:
         _save_inputs(prepared, processed_dir)
@@ -900,8 +921,7 @@ def train_models(
     recorded = Recorded({})
     if track and plots_dir:
         progress(0.91, "recording runs in MLflow")
-        runs = training_runs(version, prepared, *learnt, plots)
-        recorded = record(*runs, transactional.served, registry_tags(version, prepared, transactional))
+        recorded = _recorded(version, prepared, learnt, plots)
     progress(0.98, "publishing")
     manifest = make_manifest(prepared, transactional, daily, params, prepared.sales.report.source)
     manifest |= {"mlflow": _about_runs(recorded), "demand": _plain(about_demand(demand))}

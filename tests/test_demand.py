@@ -19,6 +19,7 @@ from salesforecast.demand import (
     order_table,
     sum_range,
 )
+from salesforecast.demand_state import load_demand, save_demand
 from salesforecast.effects import Facts, facts_of, read_plan
 from salesforecast.evaluate import mase, smape
 from salesforecast.hierarchy import Panel, make_panel, parse_levels, summing_matrix
@@ -588,3 +589,13 @@ def test_a_forecast_that_cannot_be_meant_is_told(
     done = run_command("forecast", *place, *words)
     assert done.returncode == 2
     assert any(part in done.stderr for part in named.split("|"))
+
+
+def test_a_forecast_of_an_older_release_is_told(shop: DemandForecast, tmp_path: Path) -> None:
+    """Its ranges were made otherwise: read as today's, they would be wrong without a word."""
+    save_demand(shop, tmp_path / "demand.npz")
+    with np.load(tmp_path / "demand.npz") as kept:
+        arrays = {name: kept[name] for name in kept if name != "calibration_group"}
+    np.savez_compressed(tmp_path / "older.npz", **arrays)
+    with pytest.raises(UserError, match="older release.*Train again"):
+        load_demand(tmp_path / "older.npz")

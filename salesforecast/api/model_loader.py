@@ -192,6 +192,13 @@ def _reason(error: Exception) -> str:
     return reason
 
 # %% ../../nbs/api/31_model_loader.ipynb #fd633dfc
+def _without_paths(reason: str, models_dir: Path, preprocessor_path: Path | None) -> str:
+    "The reason as anyone may read it: settings by their names; the log has the paths."
+    for path, name in ((preprocessor_path, "PREPROCESSOR_PATH"), (models_dir, "MODEL_DIR")):
+        reason = reason.replace(str(path), name) if path else reason
+    return reason
+
+# %% ../../nbs/api/31_model_loader.ipynb #8a514619
 class ModelStore:
     "The served version of a folder of models, kept current."
 
@@ -242,16 +249,9 @@ class ModelStore:
                 log.info("serving a version", extra={"version": self.served.bundle.version})
             self.problem = ""
         except Exception as error:  # whatever is wrong with the new version, the old one goes on
-            self.problem = self._without_paths(_reason(error))
+            self.problem = _without_paths(_reason(error), self.models_dir, self.preprocessor_path)
             self.on_load("failure")
         self._seen, self._again = status, time.monotonic() + TRY_AGAIN
-
-    def _without_paths(self, reason: str) -> str:
-        "The reason as anyone may read it: settings by their names; the log has the paths."
-        named = {self.preprocessor_path: "PREPROCESSOR_PATH", self.models_dir: "MODEL_DIR"}
-        for path, name in named.items():
-            reason = reason.replace(str(path), name) if path else reason
-        return reason
 
 # %% ../../nbs/api/31_model_loader.ipynb #bc4a8898
 @lru_cache(maxsize=1)
