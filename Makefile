@@ -150,7 +150,7 @@ clean: ## Remove what can be made again (not data, not models)
 # --- in operation ------------------------------------------------------------------------
 
 env-example: $(VENV)/.run ## Write .env.example from the settings
-	python -c 'from salesforecast.settings import env_example; print(env_example(), end="")' > .env.example
+	python -c 'from salesforecast.core.settings import env_example; print(env_example(), end="")' > .env.example
 
 smoke: $(VENV)/.run ## Check a deployed API: make smoke URL=https://… [DASHBOARD=https://…] [API_KEY=…]
 	@test -n '$(URL)' || { echo "Name the API: make smoke URL=https://api.example.com [DASHBOARD=https://…] [API_KEY=…]"; exit 1; }

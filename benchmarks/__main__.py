@@ -18,15 +18,15 @@ import xgboost as xgb
 from benchmarks import best, clock
 from benchmarks.api import api
 from benchmarks.dashboard import dashboard
-from salesforecast.data import read_sales
-from salesforecast.data_preprocessing import frame_columns, model_inputs, prepare, row_scale
-from salesforecast.evaluate import regression_metrics
-from salesforecast.forecasting import SarimaState
-from salesforecast.predict_utils import COLUMNS, Predictor
-from salesforecast.regression import fit_model, save_model
-from salesforecast.synthetic import generate_sales, write_sales
-from salesforecast.tracking import library_versions
-from salesforecast.train import ForecastParams, Params, load_params, make_table, train_models
+from salesforecast.core.metrics import regression_metrics
+from salesforecast.datasets import generate_sales, write_sales
+from salesforecast.features.preprocessing import frame_columns, model_inputs, prepare, row_scale
+from salesforecast.forecasting.sarima import SarimaState
+from salesforecast.models.regression import fit_model, save_model
+from salesforecast.registry.predictor import COLUMNS, Predictor
+from salesforecast.registry.tracking import library_versions
+from salesforecast.sales.quality import read_sales
+from salesforecast.training.orchestration import ForecastParams, Params, load_params, make_table, train_models
 
 RESULTS = Path(__file__).with_name("results.json")
 

@@ -21,16 +21,16 @@ import pandas as pd
 import psutil
 
 from benchmarks import best
+from salesforecast.api.auth import new_key
 from salesforecast.api.model_loader import load_served
-from salesforecast.api.security import new_key
-from salesforecast.bundle import load_bundle, new_version, publish
-from salesforecast.data import read_sales
-from salesforecast.data_preprocessing import frame_columns
-from salesforecast.explain import Explainer
-from salesforecast.predict_utils import process_columns
-from salesforecast.regression import MODEL_TYPES, fit_model
-from salesforecast.synthetic import generate_sales, write_sales
-from salesforecast.train import ForecastParams, Params, load_params, train_models
+from salesforecast.datasets import generate_sales, write_sales
+from salesforecast.features.preprocessing import frame_columns
+from salesforecast.models.explanations import Explainer
+from salesforecast.models.regression import MODEL_TYPES, fit_model
+from salesforecast.registry.bundle import load_bundle, new_version, publish
+from salesforecast.registry.predictor import process_columns
+from salesforecast.sales.quality import read_sales
+from salesforecast.training.orchestration import ForecastParams, Params, load_params, train_models
 
 CONNECTIONS = 4
 SECONDS = 8.0
@@ -171,7 +171,14 @@ def single(models: Path, frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
     rows = transactions(frame, 500)
     key, line = new_key("bench")
     port = free_port()
-    command = [sys.executable, "-c", "from salesforecast.cli import main; main()", "serve", "--workers", "1"]
+    command = [
+        sys.executable,
+        "-c",
+        "from salesforecast.cli.main import main; main()",
+        "serve",
+        "--workers",
+        "1",
+    ]
     env = {
         "API_PORT": str(port),
         "MODEL_DIR": str(models),
@@ -199,7 +206,7 @@ FLOOR = """
 import sys, time
 import numpy as np, pyarrow.csv as csv, joblib
 from pathlib import Path
-from salesforecast.bundle import load_bundle, new_version, publish
+from salesforecast.registry.bundle import load_bundle, new_version, publish
 booster = load_bundle(Path(sys.argv[1])).load("xgboost").estimator
 real = np.load(sys.argv[3])  # the rows that the model gets: columns left at zero would spare it most of its cache misses
 began = time.perf_counter()
@@ -218,7 +225,14 @@ def whole_file(models: Path, folder: Path, rows: int) -> dict[str, Any]:
     """`/predict_batch_csv` over HTTP, beside a process that reads, encodes and predicts, and no more."""
     source = write_sales(generate_sales(rows=rows, seed=2, dirty_share=0), folder / "many.csv")
     port, found = free_port(), {}
-    command = [sys.executable, "-c", "from salesforecast.cli import main; main()", "serve", "--workers", "1"]
+    command = [
+        sys.executable,
+        "-c",
+        "from salesforecast.cli.main import main; main()",
+        "serve",
+        "--workers",
+        "1",
+    ]
     with running(command, port, "/readyz", {"API_PORT": str(port), "MODEL_DIR": str(models)}) as process:
 
         def upload(path: Path) -> None:
@@ -333,7 +347,14 @@ def explaining(models: Path, frame: pd.DataFrame) -> dict[str, Any]:
 def starting(models: Path) -> dict[str, Any]:
     """From start to ready, beside the bare imports; and the memory of several workers."""
     kind = load_bundle(models).manifest["served"]
-    command = [sys.executable, "-c", "from salesforecast.cli import main; main()", "serve", "--workers", "3"]
+    command = [
+        sys.executable,
+        "-c",
+        "from salesforecast.cli.main import main; main()",
+        "serve",
+        "--workers",
+        "3",
+    ]
     ready, bare, shares = [], [], []
     for _ in range(3):
         port = free_port()

@@ -13,10 +13,10 @@ import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.api import free_port, running
-from salesforecast.synthetic import generate_sales, write_sales
-from salesforecast.train import ForecastParams, Params, load_params, train_models
+from salesforecast.datasets import generate_sales, write_sales
+from salesforecast.training.orchestration import ForecastParams, Params, load_params, train_models
 
-COMMAND = [sys.executable, "-c", "from salesforecast.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from salesforecast.cli.main import main; main()"]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 VISITS, FILTERS = 5, 10
 SETTLE = 8  # seconds until the next session is warm

@@ -20,13 +20,19 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from salesforecast.data import read_sales
-from salesforecast.demand import accuracy, backtest_demand, fit_demand, forecast_demand, tested
-from salesforecast.effects import facts_of
-from salesforecast.hierarchy import Panel, make_panel, parse_levels
-from salesforecast.optional import require
-from salesforecast.schema import load_mapping
-from salesforecast.tracking import library_versions
+from salesforecast.core.optional import require
+from salesforecast.forecasting.covariates import facts_of
+from salesforecast.forecasting.forecaster import (
+    accuracy,
+    backtest_demand,
+    fit_demand,
+    forecast_demand,
+    tested,
+)
+from salesforecast.forecasting.panel import Panel, make_panel, parse_levels
+from salesforecast.registry.tracking import library_versions
+from salesforecast.sales.quality import read_sales
+from salesforecast.sales.schema import load_mapping
 
 RESULTS = Path(__file__).with_name("demand.json")
 MAPPINGS = Path(__file__).parents[1] / "data" / "mappings"

@@ -18,8 +18,8 @@ from pathlib import Path
 import requests
 import yaml
 
-from salesforecast.bundle import current_version
-from salesforecast.synthetic import Drift, generate_sales
+from salesforecast.datasets import Drift, generate_sales
+from salesforecast.registry.bundle import current_version
 
 CHANGE, TRAINED_UNTIL = "2026-08-15", "2026-08-01"
 CONFIGURATIONS = {
@@ -43,7 +43,7 @@ ROW = {
     "Region": "North",
     "Transaction_Date": "2026-09-30",
 }
-MAIN = (sys.executable, "-c", "from salesforecast.cli import main; main()")
+MAIN = (sys.executable, "-c", "from salesforecast.cli.main import main; main()")
 
 
 class Story:

@@ -12,13 +12,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from salesforecast.bundle import load_bundle
-from salesforecast.data import read_sales
-from salesforecast.evaluate import coverage
-from salesforecast.feature_engineering import aggregate_daily_revenue
-from salesforecast.forecasting import backtest
-from salesforecast.schema import load_mapping
-from salesforecast.train import calendar_facts
+from salesforecast.core.metrics import coverage
+from salesforecast.features.history import aggregate_daily_revenue
+from salesforecast.forecasting.sarima import backtest
+from salesforecast.registry.bundle import load_bundle
+from salesforecast.sales.quality import read_sales
+from salesforecast.sales.schema import load_mapping
+from salesforecast.training.orchestration import calendar_facts
 
 RESULTS = Path(__file__).with_name("real_data.json")
 MAPPINGS = Path(__file__).parents[1] / "data" / "mappings"
@@ -30,7 +30,7 @@ WINDOWS = 4
 def trained(name: str, words: list[str], folder: Path) -> dict[str, Any]:
     """Metrics of one export, and the seconds that the whole command took."""
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, "-c", "from salesforecast.cli import main; main()", "train"]
+        command = [sys.executable, "-c", "from salesforecast.cli.main import main; main()", "train"]
         command += [
             f"{folder / name}.csv.gz",
             "--mapping",

@@ -21,8 +21,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from salesforecast.bundle import BUILDING, CURRENT
-from salesforecast.settings import UserError, settings
+from salesforecast.core.settings import UserError, settings
+from salesforecast.registry.bundle import BUILDING, CURRENT
 
 SUMS = "sha256.json"
 SQLITE = ("", "-wal", "-shm", "-journal")

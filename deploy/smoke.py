@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import requests
 
-from salesforecast.api.security import HEADERS, is_loopback
+from salesforecast.api.auth import HEADERS, is_loopback
 from salesforecast.client import ApiError, Client
-from salesforecast.settings import UserError
+from salesforecast.core.settings import UserError
 
 Check = tuple[str, Callable[[], str]]
 OLD_TLS = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)

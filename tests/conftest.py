@@ -7,39 +7,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from salesforecast.bundle import MANIFEST, publish
-from salesforecast.settings import settings
-from salesforecast.synthetic import generate_sales, write_sales
-from salesforecast.train import ForecastParams, Params, Training, train_models
-
-ROOT = Path(__file__).parents[1]
+from salesforecast.core.settings import settings
+from salesforecast.datasets import generate_sales, write_sales
+from salesforecast.registry.bundle import MANIFEST, publish
+from salesforecast.training.orchestration import train_models
+from support.models import NEW, OLD, ROOT, SMALL, Trained
 
 # a shell ignores Ctrl-C for what it runs in the background, and what the tests start would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-OLD, NEW = "20260101-000000-0000", "20260102-000000-0000"
-
-SMALL = Params(
-    random_forest=[{"n_estimators": 8, "min_samples_leaf": 20}],
-    xgboost=[{"n_estimators": 60, "max_depth": 4}],
-    forecast=ForecastParams(windows=2),
-)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A small training and where it lies."""
-
-    source: Path
-    models: Path
-    training: Training
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,24 +39,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     source = write_sales(generate_sales(rows=8_000, seed=3), folder / "sales.csv")
     training = train_models(source, models_dir=folder / "models", params=SMALL, track=False)
     return Trained(source, folder / "models", training)
-
-
-@contextmanager
-def small_disk(folder: Path, size: int) -> Iterator[tuple[Path, Callable[[int], None]]]:
-    """A file system of so many bytes, and what gives it another size."""
-    folder.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", f"size={size // 1024}k", "tmpfs", str(folder)]
-    mounted = subprocess.run(words, capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"a small tmpfs cannot be mounted here: {mounted.stderr.decode().strip()}")
-
-    def grow(size: int) -> None:
-        subprocess.run(["mount", "-o", f"remount,size={size // 1024}k", str(folder)], check=True)
-
-    try:
-        yield folder, grow
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +71,7 @@ def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(*words: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", "from salesforecast.cli import main; main()", *map(str, words)],
+            [sys.executable, "-c", "from salesforecast.cli.main import main; main()", *map(str, words)],
             capture_output=True,
             text=True,
             cwd=ROOT,
@@ -123,7 +85,7 @@ def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
 @pytest.fixture(scope="session")
 def api(trained: Trained) -> Iterator[str]:
     """The address of an API of the small models."""
-    from browsing import free_port, serving
+    from support.browsing import free_port, serving
 
     with serving(trained.models, free_port()) as found:
         yield found.url
@@ -132,7 +94,7 @@ def api(trained: Trained) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def dashboard(api: str) -> Iterator[str]:
     """The address of a dashboard of that API."""
-    from browsing import showing
+    from support.browsing import showing
 
     with showing(api) as found:
         yield found.url
@@ -141,7 +103,7 @@ def dashboard(api: str) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A browser; for a module only, as its event loop would be in the way of other tests."""
-    from browsing import chromium
+    from support.browsing import chromium
 
     with chromium() as found:
         yield found
@@ -150,7 +112,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any, dashboard: str) -> Iterator[Any]:
     """A visitor's page; no request leaves the machine, and no script fails."""
-    from browsing import visiting
+    from support.browsing import visiting
 
     with visiting(browser, dashboard) as found:
         yield found.page

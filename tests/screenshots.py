@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from browsing import chromium, free_port, serving, showing, visiting
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from salesforecast.synthetic import generate_sales, write_sales
-from salesforecast.train import load_params, train_models
+from salesforecast.datasets import generate_sales, write_sales
+from salesforecast.training.orchestration import load_params, train_models
+from support.browsing import chromium, free_port, serving, showing, visiting
 
 PICTURES = Path(__file__).parents[1] / "nbs" / "images"
 COLOURS = 256  # of a picture: enough, and the file is a third of the size

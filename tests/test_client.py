@@ -22,13 +22,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, Trained
 from pandas.testing import assert_frame_equal
 from pydantic import SecretStr
 
 from salesforecast import client as module
+from salesforecast.api.auth import new_key
 from salesforecast.api.schemas import BatchPredictionInput, PredictionInput
-from salesforecast.api.security import new_key
 from salesforecast.client import (
     ApiError,
     BadRequest,
@@ -39,9 +38,10 @@ from salesforecast.client import (
     Unavailable,
     to_frame,
 )
-from salesforecast.data import read_sales
-from salesforecast.predict_utils import COLUMNS, Predictor, predict_source
-from salesforecast.settings import UserError, settings
+from salesforecast.core.settings import UserError, settings
+from salesforecast.registry.predictor import COLUMNS, Predictor, predict_source
+from salesforecast.sales.quality import read_sales
+from support.models import ROOT, Trained
 
 GIVEN = ["Transaction_Date", "Units_Sold", "Unit_Price", "Category", "Region", "Product_ID"]
 SALE = {"Units_Sold": 3, "Unit_Price": 19.5, "Category": "Electronics", "Region": "North"}
@@ -59,7 +59,7 @@ def serving(models: Path, port: int, **env: str) -> Iterator[str]:
     """`salesforecast serve` in a process of its own, until it is ready."""
     words = ["serve", "--port", str(port), "--workers", "1", "--models-dir", str(models)]
     process = subprocess.Popen(
-        [sys.executable, "-c", "from salesforecast.cli import main; main()", *words],
+        [sys.executable, "-c", "from salesforecast.cli.main import main; main()", *words],
         cwd=ROOT,
         env=os.environ | env,
         stdout=subprocess.DEVNULL,
@@ -310,7 +310,7 @@ def test_nothing_published_yet(tmp_path: Path, trained: Trained) -> None:
     port = free_port()
     words = ["serve", "--port", str(port), "--workers", "1", "--models-dir", str(tmp_path)]
     process = subprocess.Popen(
-        [sys.executable, "-c", "from salesforecast.cli import main; main()", *words],
+        [sys.executable, "-c", "from salesforecast.cli.main import main; main()", *words],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

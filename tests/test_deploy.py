@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from salesforecast.bundle import current_version, load_bundle
-from salesforecast.settings import Settings, variable
+from salesforecast.core.settings import Settings, variable
+from salesforecast.registry.bundle import current_version, load_bundle
 
 ROOT = Path(__file__).parents[1]
 DEPLOY, GITHUB = ROOT / "deploy", ROOT / ".github"
@@ -254,7 +254,13 @@ def test_the_processes_as_they_are_written_there(tmp_path: Path) -> None:
     }
     passes("sh", DEPLOY / "secrets.sh", "nginx", env=how)
     found = run(
-        "unshare", "--net", "--mount", sys.executable, ROOT / "tests/deploy_stack.py", tmp_path, cwd=ROOT
+        "unshare",
+        "--net",
+        "--mount",
+        sys.executable,
+        ROOT / "tests/support/deploy_stack.py",
+        tmp_path,
+        cwd=ROOT,
     )
     assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-5000:]
     seen = json.loads(found.stdout.splitlines()[-1])

@@ -15,10 +15,10 @@ import yaml
 from typer.main import get_command
 
 from salesforecast.api.main import create_app
-from salesforecast.cli import app
-from salesforecast.settings import Settings, variable
+from salesforecast.cli.main import app
+from salesforecast.core.settings import Settings, variable
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 NBS = ROOT / "nbs"
 PAGES = sorted(path for path in NBS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")

@@ -1,0 +1,278 @@
+"""Demand forecasts that a version brings along: trained, served, asked for, tried with plans."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import requests
+from playwright.sync_api import expect
+
+from salesforecast.client import ApiError, BadRequest, Client, to_frame
+from salesforecast.core.settings import UserError
+from salesforecast.datasets import generate_sales, write_sales
+from salesforecast.forecasting.forecaster import order_table
+from salesforecast.training.orchestration import DemandParams, Training, train_models
+from support.browsing import WAIT, free_port, serving, showing, visiting
+from support.models import SMALL, Trained
+
+HORIZON, QUICK = 14, ["ets_seasonal", "window_average"]
+
+
+@pytest.fixture(scope="module")
+def with_demand(tmp_path_factory: pytest.TempPathFactory) -> Training:
+    """A small training with forecasts by region and category, in units by day and in revenue by week."""
+    folder = tmp_path_factory.mktemp("demand")
+    source = write_sales(generate_sales(rows=6_000, seed=4), folder / "sales.csv")
+    demand = DemandParams(
+        by="Region;Category,Region", targets=["units", "revenue"], horizon=HORIZON, candidates=QUICK
+    )
+    params = SMALL.model_copy(update={"demand": demand})
+    return train_models(source, models_dir=folder / "models", params=params, plots_dir=folder / "plots")
+
+
+@pytest.fixture(scope="module")
+def client(with_demand: Training) -> Iterator[Client]:
+    with serving(with_demand.path.parent, free_port()) as found, Client(found.url) as asking:
+        yield asking
+
+
+def test_the_api_answers_what_training_forecast(client: Client, with_demand: Training) -> None:
+    made = with_demand.demand["units-D"]
+    answer = client.forecast("units", by="Region", levels=[50, 80, 95])
+    found = to_frame(answer).set_index(["unique_id", "ds"])
+    expected = made.frame().set_index(["unique_id", "ds"]).loc[found.index]
+    for column in ("yhat", "median", "lo-50", "hi-80", "lo-95", "revenue"):
+        np.testing.assert_allclose(found[column.replace("-", "_")], expected[column], rtol=1e-6)
+    assert answer.series == (made.panel.level == 1).sum()
+    assert answer.choices.levels == ["total", "Region", "Category,Region"]
+    assert answer.choices.targets == ["revenue", "units"]
+    assert answer.champions[0].model == made.model.leaderboard.query("chosen")["model"].iloc[0]
+
+
+def test_what_is_answered_adds_up(client: Client) -> None:
+    rows = to_frame(client.forecast("revenue", limit=1000))
+    wide = rows.pivot(index="ds", columns="unique_id", values="yhat")
+    regions = wide[[name for name in wide if name.startswith("Region=")]]
+    finest = wide[[name for name in wide if name.startswith("Category=")]]
+    np.testing.assert_allclose(regions.sum(axis=1), wide["total"])
+    np.testing.assert_allclose(finest.sum(axis=1), wide["total"])
+
+
+def test_a_segment_is_followed_down(client: Client) -> None:
+    answer = client.forecast("units", segments={"Region": ["North"]})
+    names = {row.unique_id for row in answer.forecasts}
+    assert "Region=North" in names and "total" not in names
+    assert all(name.endswith("Region=North") for name in names)
+
+
+def test_a_plan_changes_what_it_names(client: Client) -> None:
+    before = to_frame(client.forecast("units", by="Region"))
+    day = before["ds"].min()
+    plan = [{"start": f"{day:%Y-%m-%d}", "end": f"{day:%Y-%m-%d}", "closed": True}]
+    after = to_frame(client.forecast("units", by="Region", plan=plan))
+    closed = before["ds"] == day
+    assert (after.loc[closed, ["yhat", "hi_95", "revenue"]] == 0).all().all()
+    pd.testing.assert_series_equal(after.loc[~closed, "yhat"], before.loc[~closed, "yhat"])
+
+
+def test_an_unknown_promotion_is_told(client: Client) -> None:
+    plan = [{"start": "2026-01-01", "end": "2026-01-02", "promotion": "never seen", "Region": "North"}]
+    answer = client.forecast("units", plan=plan)
+    assert any("promotion never seen is new to the history" in note for note in answer.notes)
+
+
+def test_orders_are_those_of_the_training(client: Client, with_demand: Training) -> None:
+    how = {"lead_time": 3, "review": 4, "service_level": 0.9}
+    answer = client.forecast("units", by="Category,Region", order=how, limit=1000)
+    found = pd.DataFrame([row.model_dump() for row in answer.orders]).set_index("unique_id")
+    expected = order_table(with_demand.demand["units-D"], **how).set_index("unique_id").loc[found.index]
+    pd.testing.assert_frame_equal(found, expected, check_names=False, atol=1.0)
+
+
+def test_sums_have_the_range_of_their_paths(client: Client) -> None:
+    answer = client.forecast("units", by="total", levels=[80])
+    total, days = answer.sums[0], to_frame(answer)
+    assert total.lo_80 is not None and total.hi_80 is not None
+    assert total.yhat == pytest.approx(days["yhat"].sum())
+    assert days["lo_80"].sum() < total.lo_80 < total.yhat < total.hi_80 < days["hi_80"].sum()
+    assert total.lo_95 is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"freq": "W"}, "no forecast of revenue by W. It has revenue by D and units by D"),
+        ({"by": "Shop"}, "no level 'Shop' in this forecast. It has total; Region; Category,Region"),
+        ({"segments": {"Shop": ["1"]}}, "not made by 'Shop'. Its columns are Category, Region"),
+        (
+            {"segments": {"Region": ["Nord"]}},
+            "no Region 'Nord' in this forecast. It has Central, East, North",
+        ),
+        ({"horizon": 15}, "goes 14 periods ahead, not 15"),
+    ],
+)
+def test_what_the_version_does_not_hold_is_404_and_named(
+    client: Client, asked: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ApiError, match=told) as error:
+        client.forecast(**asked)
+    assert error.value.code == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"plan": [{"start": "2026-01-02", "end": "2026-01-01", "discount": 0.1}]}, "the earlier one first"),
+        ({"plan": [{"start": "2026-01-01", "end": "2026-01-02", "Shop": "1", "discount": 0.1}]}, "'Shop'"),
+        ({"plan": [{"start": "2026-01-01", "end": "2026-01-02"}]}, "The plan says nothing"),
+        ({"order": {"lead_time": 3}}, "Orders are of units"),
+        ({"target": "units", "order": {"lead_time": 30}}, "forecast with a horizon of at least"),
+    ],
+)
+def test_what_cannot_be_meant_is_400(client: Client, asked: dict[str, Any], told: str) -> None:
+    with pytest.raises(BadRequest, match=told) as error:
+        client.forecast(**asked)
+    assert error.value.code == 400
+
+
+def test_a_wrong_field_is_named_by_server_and_client(client: Client) -> None:
+    answer = requests.post(f"{client.url}/forecast", json={"targets": "units"}, timeout=30)
+    assert answer.status_code == 400 and "targets" in answer.json()["details"]
+    with pytest.raises(UserError, match="target"):
+        client.forecast("profit")  # type: ignore[arg-type]
+
+
+def test_a_version_without_demand_says_how_to_get_it(api: str) -> None:
+    with Client(api) as asking, pytest.raises(ApiError, match=r"section demand of params\.yaml") as error:
+        asking.forecast()
+    assert error.value.code == 404
+
+
+def test_serving_imports_nothing_of_the_training(with_demand: Training) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from salesforecast.api.demand import demand_answer
+from salesforecast.api.model_loader import load_served
+from salesforecast.api.schemas import DemandInput
+served = load_served(Path({str(with_demand.path.parent)!r}))
+assert demand_answer(served.demand, DemandInput(), "EUR")["forecasts"]
+print(sorted({{"statsforecast", "mlforecast", "hierarchicalforecast", "statsmodels", "mlflow"}} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_manifest_tells_of_it(with_demand: Training) -> None:
+    about = with_demand.manifest["demand"]
+    assert set(about) == {"units-D", "revenue-D"}
+    assert about["units-D"]["levels"] == ["total", "Region", "Category,Region"]
+    assert [row["level"] for row in about["units-D"]["champions"]] == about["units-D"]["levels"]
+    assert Path(with_demand.path, "demand-units-D.npz").exists()
+
+
+def test_mlflow_and_the_report_have_the_leaderboard(with_demand: Training) -> None:
+    import mlflow
+
+    from salesforecast.lifecycle.report import demand_picture, demand_table
+
+    assert with_demand.recorded.problem == ""
+    run = mlflow.get_run(with_demand.recorded.ids["demand units-D"])
+    board = with_demand.demand["units-D"].model.leaderboard.query("chosen").set_index("level")
+    assert run.data.params["champion.Category/Region"] == board.loc["Category,Region", "model"]
+    assert run.data.metrics["against_naive.total"] == pytest.approx(board.loc["total", "against_naive"])
+    table = pd.read_csv(mlflow.artifacts.download_artifacts(f"{run.info.artifact_uri}/leaderboard.csv"))
+    assert len(table) == len(with_demand.demand["units-D"].model.leaderboard)
+    said = demand_table(with_demand).data
+    assert said is not None and board.loc["Region", "model"] in said and "units-D" in said
+    assert len(demand_picture(with_demand).data) > 10_000
+
+
+def test_the_past_comes_along(client: Client, with_demand: Training) -> None:
+    answer = client.forecast("units", by="total", history=14)
+    panel = with_demand.demand["units-D"].panel
+    np.testing.assert_allclose([row.y for row in answer.history], panel.values[0, -14:])
+    assert [row.ds for row in answer.history] == [str(when) for when in panel.days[-14:]]
+
+
+def test_the_dashboard_goes_down_and_orders(client: Client, browser: Any) -> None:
+    """In a real browser: units, the total into its regions, one of them into its parts, quantities, and files."""
+    with showing(client.url) as dashboard, visiting(browser, dashboard.url) as visitor:
+        visitor.open("Demand")
+        tab = visitor.page.locator(".sf-panel:visible")
+        down = tab.get_by_role("button", name="Into its parts")
+        expect(down).to_be_visible(timeout=WAIT)
+        tab.get_by_label("What", exact=True).select_option("units")
+        expect(tab.get_by_text("How much to order")).to_be_visible(timeout=WAIT)
+        down.click()
+        expect(tab.get_by_label("Level", exact=True)).to_have_value("Region", timeout=WAIT)
+        tab.get_by_label("Series", exact=True).select_option("Region=North")
+        total = client.forecast("units", by="Region", segments={"Region": ["North"]}).sums[0]
+        told = tab.locator(".sf-kpi", has_text="Expected").locator(".sf-kpi-value").first
+        expect(told).to_have_text(f"{total.yhat:.{0 if total.yhat >= 100 else 1}f}", timeout=WAIT)
+        down.click()
+        expect(tab.get_by_label("Region", exact=True)).to_have_value("North", timeout=WAIT)
+        expect(down).to_be_disabled()
+        tab.get_by_role("button", name="Quantities").click()
+        expect(tab.get_by_text("Safety stock")).to_be_visible(timeout=WAIT)
+        with visitor.page.expect_download(timeout=WAIT) as waiting:
+            tab.get_by_role("button", name="Excel").last.click()
+        book = pd.read_excel(Path(waiting.value.path()), sheet_name=None)
+        assert {"Demand", "Sums", "Accuracy", "Champions", "Orders"} <= set(book)
+        assert book["Orders"]["unique_id"].str.endswith("Region=North").all()
+        assert len(book["Orders"]) == len(book["Sums"])
+    assert (visitor.errors, visitor.outside) == ([], [])
+
+
+def test_the_dashboard_says_why_there_is_no_demand(page: Any) -> None:
+    page.get_by_role("tab", name="Demand", exact=True).click()
+    place = page.locator(".sf-panel:visible")
+    expect(place.get_by_text("section demand of params.yaml")).to_be_visible(timeout=WAIT)
+
+
+def test_planners_override_and_are_judged(
+    with_demand: Training, run_command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """By command: kept beside what the model said, listed, judged by the days that came, taken back."""
+    made = with_demand.demand["units-D"]
+    day, said = str(made.days[0]), float(made.yhat[made.row("Region=North"), 0])
+    env = {"SALESFORECAST_DATA_DIR": str(tmp_path), "MODEL_DIR": str(with_demand.path.parent)}
+    units = ("--target", "units")
+
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        return run_command("override", *words, *units, env=env)
+
+    added = run("add", "Region=North", day, 10 * said, "--author", "Ana", "--reason", "a large order")
+    assert added.returncode == 0, added.stderr
+    assert run("add", "Region=Nowhere", day, 1, "--author", "Ana").returncode != 0
+    listed = run("list").stdout
+    assert "Ana" in listed and "a large order" in listed and day in listed
+    sales = pd.read_csv(with_demand.report.source)
+    last = pd.Timestamp(made.panel.days[-1])
+    later = [sales]
+    for ahead in range(1, 4):
+        rows = (
+            sales[sales["Region"] == "North"]
+            .head(20)
+            .assign(Transaction_Date=str((last + pd.Timedelta(days=ahead)).date()))
+        )
+        later.append(rows.assign(Transaction_ID=[f"L{ahead}-{i}" for i in range(len(rows))]))
+    pd.concat(later).to_csv(tmp_path / "later.csv", index=False)
+    judged = run("judge", tmp_path / "later.csv")
+    assert judged.returncode == 0, judged.stderr
+    assert "Ana" in judged.stdout and "value_added" in judged.stdout
+    assert "is gone" in run("remove", 1).stdout
+    assert "no overrides" in run("list").stdout
+    assert "no override 1" in run("remove", 1).stderr
+
+
+def test_a_plain_training_has_none(trained: Trained) -> None:
+    assert trained.training.demand == {}
+    assert trained.training.manifest["demand"] == {}

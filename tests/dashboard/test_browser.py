@@ -1,0 +1,270 @@
+"""The dashboard as a visitor has it: a real API, a real server, a real browser."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from salesforecast.dashboard.app import PANELS
+from support.browsing import WAIT, free_port, serving, showing, visiting
+from support.models import ROOT, Trained
+
+TABS = [panel.title for panel in PANELS]
+
+
+def theme(page: Page) -> str:
+    return page.evaluate("document.documentElement.dataset.sfTheme")
+
+
+def test_a_visitor_finds_tabs_by_keyboard_a_status_and_two_themes(page: Page) -> None:
+    tabs = page.get_by_role("tab")
+    assert tabs.all_inner_texts() == TABS
+    expect(page.locator("#sf-status .sf-pill-text")).to_contain_text("Models ready, trained")
+    tabs.first.focus()
+    for key, name in (
+        ("ArrowRight", TABS[1]),
+        ("End", TABS[-1]),
+        ("ArrowRight", TABS[0]),
+        ("ArrowLeft", TABS[-1]),
+    ):
+        page.keyboard.press(key)
+        expect(page.get_by_role("tab", name=name, exact=True)).to_be_focused()
+        expect(page.get_by_role("tab", selected=True)).to_have_text(name)
+        expect(page.get_by_role("tabpanel", name=name, exact=True)).to_be_visible()
+    page.locator("#sf-status summary").click()
+    expect(page.get_by_text("Knows sales until")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("Knows sales until")).not_to_be_visible()
+    assert theme(page) == "light"
+    page.get_by_role("button", name="Switch between light and dark").click()
+    assert theme(page) == "dark"
+    page.reload()
+    page.wait_for_selector("[data-sf-ready]", state="attached")
+    assert theme(page) == "dark"
+    expect(page.get_by_role("tab", selected=True)).to_have_text(TABS[-1])  # the address remembers the tab
+
+
+def test_what_is_no_page_or_comes_from_elsewhere_is_refused(dashboard: str) -> None:
+    missing = requests.get(f"{dashboard}/nothing", timeout=30)
+    assert missing.status_code == 404 and "There is no such page" in missing.text
+    for path in ("api/kernels", "voila/files/dashboard.ipynb", "api/contents"):
+        assert requests.get(f"{dashboard}/{path}", timeout=30).status_code == 404
+    assert requests.post(f"{dashboard}/api/kernels", timeout=30).status_code in (403, 404, 405)
+    other = requests.get(dashboard, headers={"Host": "elsewhere.example"}, timeout=30)
+    assert other.status_code == 403
+    answer = requests.get(f"{dashboard}/healthz", timeout=30)
+    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+
+
+# asks the page's own process to run code, then what it is; gives the types of its answers
+ASK_TO_RUN = """([address, code]) => new Promise((done) => {
+  const socket = new WebSocket(address), said = [];
+  const ask = (type, content) => socket.send(JSON.stringify({
+    header: { msg_id: type, msg_type: type, session: "s", username: "", version: "5.3", date: new Date().toISOString() },
+    parent_header: {}, metadata: {}, content, channel: "shell", buffers: [],
+  }));
+  socket.onopen = () => {
+    ask("execute_request", { code, silent: false, store_history: false, user_expressions: {}, allow_stdin: false });
+    ask("kernel_info_request", {});
+  };
+  socket.onmessage = (message) => {
+    if (typeof message.data !== "string") return;
+    const { header, parent_header } = JSON.parse(message.data);
+    if (parent_header.session === "s") said.push(header.msg_type);
+    if (header.msg_type === "kernel_info_reply") setTimeout(() => done(said), 1000);
+  };
+})"""
+
+
+def test_no_code_of_a_visitor_is_run(browser: Browser, dashboard: str, tmp_path: Path) -> None:
+    with visiting(browser, dashboard) as visitor:
+        sockets: list[str] = []
+        visitor.page.on("websocket", lambda socket: sockets.append(socket.url))
+        visitor.page.reload()
+        visitor.page.wait_for_selector("[data-sf-ready]", state="attached")
+        address = sockets[-1].split("?")[0]
+        marker = tmp_path / "was here"
+        said = visitor.page.evaluate(ASK_TO_RUN, [address, f"open({str(marker)!r}, 'w').close()"])
+        assert "kernel_info_reply" in said  # it listens
+        assert "execute_reply" not in said and not marker.exists()
+
+
+def test_an_address_that_is_no_good_is_told(run_command: Any) -> None:
+    port = free_port()
+    with ExitStack() as stack:
+        taken = stack.enter_context(socket.socket())
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        found = run_command("dashboard", "--port", port)
+        assert found.returncode == 2 and "--port" in found.stderr and "Traceback" not in found.stderr
+        found = run_command("up", env={"DASHBOARD_PORT": str(port), "API_PORT": str(free_port())})
+        assert found.returncode == 2 and "DASHBOARD_PORT" in found.stderr
+
+
+@pytest.mark.slow
+def test_all_tabs_are_accessible_and_fit_in_both_themes(browser: Browser, dashboard: str) -> None:
+    axe = Axe()
+    for width, height, look in ((1366, 768, "light"), (390, 844, "dark")):
+        with visiting(browser, dashboard, width, height, look) as visitor:
+            expect(visitor.page.locator(".js-plotly-plot").first).to_be_visible()
+            for tab in TABS:
+                visitor.open(tab)
+                visitor.page.wait_for_timeout(2_500)  # what the tab fetches
+                assert visitor.page.evaluate("document.documentElement.scrollWidth") <= width, (tab, width)
+                found = axe.run(visitor.page).response["violations"]
+                told = [
+                    (fault["id"], [node["html"][:150] for node in fault["nodes"][:3]])
+                    for fault in found
+                    if fault["impact"] in ("serious", "critical")
+                ]
+                assert told == [], (tab, look)
+        visitor.check()
+
+
+@pytest.mark.slow
+def test_two_visitors_do_not_see_each_others_files(browser: Browser, dashboard: str) -> None:
+    with visiting(browser, dashboard) as one, visiting(browser, dashboard) as other:
+        for visitor, name, revenue in ((one, "one.csv", "1.00"), (other, "other.csv", "2.00")):
+            visitor.open("Data")
+            data = f"Transaction_Date,Revenue\n2026-01-30,{revenue}\n2026-01-31,{revenue}\n".encode()
+            place = visitor.page.locator(".sf-drop input[type=file]").first
+            place.set_input_files({"name": name, "mimeType": "text/csv", "buffer": data})
+            expect(visitor.page.get_by_text(f"{name} is read.")).to_be_visible()
+        for visitor, revenue, foreign in ((one, "2.00", "other.csv"), (other, "4.00", "one.csv")):
+            visitor.open("History")
+            expect(visitor.page.locator(".sf-kpi-value").first).to_contain_text(revenue)
+            assert foreign not in visitor.page.content()
+    one.check()
+    other.check()
+
+
+@pytest.mark.slow
+def test_the_api_goes_away_and_comes_back(browser: Browser, trained: Trained) -> None:
+    port = free_port()
+    with ExitStack() as stack:
+        api = stack.enter_context(serving(trained.models, port))
+        board = stack.enter_context(showing(api.url))
+        with visiting(browser, board.url) as visitor:
+            page, pill = visitor.page, visitor.page.locator("#sf-status .sf-pill-text")
+            expect(pill).to_contain_text("Models ready")
+            visitor.open("Predict one")
+            expect(page.get_by_role("button", name="Predict", exact=True)).to_be_visible()
+            expect(page.get_by_label("Units", exact=True)).not_to_have_value(
+                "1"
+            )  # a usual sale is suggested by now
+            page.get_by_label("Units", exact=True).fill("7")  # and not left, so that no kernel knows of it
+            for worker in psutil.Process(api.process.pid).children(recursive=True):
+                worker.kill()
+            api.process.kill()
+            api.process.wait()
+            expect(pill).to_have_text("Predictions are away")
+            expect(page.get_by_text("The prediction service is away.").first).to_be_visible()
+            visitor.open("History")
+            expect(page.locator(".js-plotly-plot").first).to_be_visible()  # goes on with what it has
+            stack.enter_context(serving(trained.models, port))
+            expect(pill).to_contain_text("Models ready")
+            visitor.open("Predict one")
+            expect(page.get_by_text("The prediction service is away.")).to_have_count(0)
+            assert page.get_by_label("Units", exact=True).input_value() == "7"
+        visitor.check()
+
+
+def kernels(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The processes of visitors."""
+    return [
+        one
+        for one in psutil.Process(process.pid).children(recursive=True)
+        if "ipykernel_launcher" in one.cmdline()
+    ]
+
+
+@pytest.mark.slow
+def test_a_full_dashboard_says_so_and_a_dead_session_too(browser: Browser, api: str, tmp_path: Path) -> None:
+    env = {"SALESFORECAST_DASHBOARD_SESSIONS": "1", "SALESFORECAST_DASHBOARD_WARM": "1"}
+    with showing(api, tmp_path, **env) as board:
+        with visiting(browser, board.url) as visitor:
+            full = requests.get(board.url, timeout=60)
+            assert full.status_code == 503 and "The dashboard is busy" in full.text
+            assert full.headers["Retry-After"] == "15"
+        wait_for(lambda: requests.get(f"{board.url}/healthz", timeout=30).json()["visitors"] == 0)
+        with visiting(browser, board.url) as visitor:  # whoever left made room
+            answer = visitor.page.evaluate(
+                "JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId"
+            )
+            process = next(
+                one for one in kernels(board.process) if any(answer in word for word in one.cmdline())
+            )
+            process.kill()
+            expect(visitor.page.get_by_text("This session has ended")).to_be_visible()
+            expect(visitor.page.get_by_role("button", name="Reload")).to_be_visible()
+        left = kernels(board.process)
+        assert left
+        board.process.send_signal(signal.SIGINT)
+        assert board.process.wait(60) == 0
+        assert not [one for one in left if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+def wait_for(done: Any) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + WAIT / 1000
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.3)
+
+
+@pytest.mark.slow
+def test_a_token_is_asked_for_where_one_is_set(browser: Browser, api: str) -> None:
+    with showing(api, SALESFORECAST_DASHBOARD_TOKEN="open-sesame") as board:
+        page = browser.new_page()
+        page.goto(board.url)
+        expect(page.get_by_text("This dashboard needs a token")).to_be_visible()
+        page.get_by_label("Token").fill("wrong")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("alert")).to_be_visible()
+        page.get_by_label("Token").fill("open-sesame")
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_selector("[data-sf-ready]", state="attached", timeout=WAIT)
+        page.close()
+
+
+@pytest.mark.slow
+def test_a_wheel_carries_the_dashboard(api: str, tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "uv", "build", "--wheel", "--quiet", "--out-dir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True)
+    place = ["--target", str(tmp_path / "lib"), "--no-deps", str(next(tmp_path.glob("*.whl")))]
+    subprocess.run([sys.executable, "-m", "uv", "pip", "install", "--quiet", *place], check=True)
+    with showing(api, tmp_path, PYTHONPATH=str(tmp_path / "lib")) as board:
+        page = requests.get(board.url, timeout=120)
+    assert page.status_code == 200 and "application/vnd.jupyter.widget-view+json" in page.text
+
+
+@pytest.mark.slow
+def test_up_starts_all_three_says_where_and_ends_them(trained: Trained, tmp_path: Path) -> None:
+    ports = {name: str(free_port()) for name in ("API_PORT", "DASHBOARD_PORT", "MLFLOW_PORT")}
+    env = os.environ | ports | {"MODEL_DIR": str(trained.models), "COLUMNS": "200"}
+    start = [sys.executable, "-c", "from salesforecast.cli.main import main; main()", "up"]
+    process = subprocess.Popen(start, env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    said = ""
+    while "MLflow" not in said:
+        line = process.stdout.readline()
+        assert line, said
+        said += line
+    children = psutil.Process(process.pid).children(recursive=True)
+    for port, path in zip(ports.values(), ("/readyz", "/healthz", "/health"), strict=True):
+        assert f"http://127.0.0.1:{port}" in said
+        assert requests.get(f"http://127.0.0.1:{port}{path}", timeout=30).status_code == 200
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert not [one for one in children if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]

@@ -1,0 +1,141 @@
+"""The tabs of predictions, forecasts and explanations in a real browser, against a real API."""
+
+import io
+import re
+from pathlib import Path
+
+import openpyxl
+import pandas as pd
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from salesforecast.client import Client, to_frame
+from salesforecast.dashboard.model.analysis import preset_days
+from support.browsing import WAIT, free_port, serving, showing, visiting
+from support.models import Trained
+
+EVIL = "<script>alert(1)</script>"
+
+
+def opened(page: Page, name: str) -> Locator:
+    """The content of a tab."""
+    page.get_by_role("tab", name=name, exact=True).click()
+    return page.locator(".sf-panel:visible")
+
+
+def saved(page: Page, button: Locator) -> bytes:
+    """The file that a button saves."""
+    with page.expect_download(timeout=WAIT) as waiting:
+        button.click()
+    return Path(waiting.value.path()).read_bytes()
+
+
+def chart(place: Locator, title: str) -> Locator:
+    """The chart of a card."""
+    head = place.page.locator("h2", has_text=re.compile(f"^{re.escape(title)}$"))
+    found = place.locator(".sf-card", has=head).locator(".js-plotly-plot").first
+    expect(found).to_be_visible(timeout=WAIT)
+    return found
+
+
+def test_one_sale_is_predicted_explained_and_varied(page: Page) -> None:
+    tab = opened(page, "Predict one")
+    tab.get_by_label("Units", exact=True).fill("4")
+    tab.get_by_label("Unit price", exact=True).fill("-5")
+    tab.get_by_role("button", name="Predict", exact=True).click()
+    expect(tab.locator(".sf-field-error")).to_contain_text("greater than or equal to 0", timeout=WAIT)
+    tab.get_by_label("Unit price", exact=True).fill("25")
+    tab.get_by_role("button", name="More about the sale").click()
+    tab.get_by_label("Product", exact=True).fill(EVIL)
+    tab.get_by_role("button", name="Predict", exact=True).click()
+    expect(tab.get_by_text(EVIL).first).to_be_visible(timeout=WAIT)  # it was not in the training data
+    for title in ("How sure it is", "Why", "What if"):
+        chart(tab, title)
+    told = tab.locator(".sf-kpi", has_text="Predicted revenue").locator(".sf-kpi-value").inner_text()
+    tab.get_by_role("button", name="Units", exact=True).click()
+    expect(chart(tab, "What if").locator(".xtitle")).to_have_text("Units", timeout=WAIT)
+    book = openpyxl.load_workbook(io.BytesIO(saved(page, tab.get_by_role("button", name="Excel").last)))
+    head, row = list(book["Prediction"].values)[:2]
+    assert f"{row[head.index('predicted_revenue')]:,.2f}" == told
+    assert row[head.index("Product_ID")] == EVIL
+
+
+def test_a_file_is_predicted_paged_and_taken_away(page: Page, trained: Trained) -> None:
+    lines = trained.source.read_text().splitlines()[:200]
+    bad = f'TXN9,2026-09-01,P9,"{EVIL}",Toys,many,3.00,1.00,C9,North'
+    content = ("\n".join([*lines, bad]) + "\n").encode()
+    tab = opened(page, "Predict many")
+    file = {"name": "my sales.csv", "mimeType": "text/csv", "buffer": content}
+    tab.locator("input[type=file]").set_input_files(file)
+    expect(tab.get_by_text("Units_Sold is not a number").first).to_be_visible(timeout=WAIT)
+    chart(tab, "Distribution of predictions")
+    chart(tab, "Predicted revenue by category")
+    rows = tab.locator(".sf-card", has_text="All rows").last
+    expect(rows.get_by_text("1–25 of 200 rows")).to_be_visible(timeout=WAIT)
+    rows.get_by_role("button", name="Next").click()
+    expect(rows.get_by_text("26–50 of 200 rows")).to_be_visible(timeout=WAIT)
+    as_csv = pd.read_csv(io.BytesIO(saved(page, rows.get_by_role("button", name="CSV"))))
+    as_excel = openpyxl.load_workbook(io.BytesIO(saved(page, rows.get_by_role("button", name="Excel"))))
+    head, *cells = list(as_excel["Predictions"].values)
+    found = [row[head.index("predicted_revenue")] for row in cells]
+    want = as_csv["predicted_revenue"]
+    assert len(found) == 200 and [v for v in found if v is not None] == pytest.approx(want.dropna().tolist())
+    assert as_csv["problem"].iloc[-1] == "Units_Sold is not a number"
+
+
+def test_the_forecast_is_drawn_and_taken_away(page: Page) -> None:
+    tab = opened(page, "Forecast")
+    for title in ("Revenue by day", "How far to trust it", "What the history is made of"):
+        chart(tab, title)
+    expect(tab.get_by_text("tests on past days").first).to_be_visible(timeout=WAIT)
+    tab.get_by_role("button", name="Past 4 weeks").click()
+    expect(tab.get_by_text("Really sold")).to_be_visible(timeout=WAIT)
+    tab.get_by_role("button", name="Next 4 weeks").click()
+    expect(tab.get_by_text("Really sold")).to_be_hidden(timeout=WAIT)
+    total = tab.locator(".sf-kpi", has_text="Total").first.locator(".sf-kpi-value").inner_text()
+    excel = tab.locator(".sf-downloads").get_by_role("button", name="Excel")
+    expect(excel).to_be_visible(timeout=WAIT)
+    head, *rows = list(openpyxl.load_workbook(io.BytesIO(saved(page, excel)))["Forecast"].values)
+    assert len(rows) == 28
+    assert f"{sum(row[head.index('predicted_revenue')] for row in rows):,.0f}" == total
+
+
+def test_explanations_are_drawn_for_all_and_for_one(page: Page) -> None:
+    tab = opened(page, "Explain")
+    for title in ("What matters most", "How good the model is", "Effects over past sales", "One feature"):
+        chart(tab, title)
+    for title in ("From the mean to the prediction", "What pushes up, what pushes down"):
+        chart(tab, title)
+    tab.get_by_label("Feature", exact=True).select_option(label="Unit price")
+    expect(chart(tab, "One feature").locator(".xtitle")).to_have_text("Unit price", timeout=WAIT)
+    tab.get_by_role("button", name="Inputs of the model").click()
+    expect(chart(tab, "What matters most")).to_contain_text("realised share", timeout=WAIT)
+
+
+@pytest.mark.slow
+def test_tabs_wait_for_the_api_and_keep_what_was_typed_when_it_goes(
+    browser: Browser, trained: Trained
+) -> None:
+    port = free_port()
+    api = f"http://127.0.0.1:{port}"
+    with showing(api) as board, visiting(browser, board.url, width=390, height=800) as visitor:
+        page = visitor.page
+        tab = opened(page, "Predict one")
+        expect(tab.get_by_text("is away")).to_be_visible()
+        with serving(trained.models, port):
+            tab.get_by_label("Units", exact=True).fill("7")
+            tab.get_by_role("button", name="Predict", exact=True).click()
+            chart(tab, "Why")
+        expect(tab.get_by_text("is away")).to_be_visible()
+        with serving(trained.models, port):
+            expect(tab.get_by_text("is away")).to_be_hidden()
+            assert tab.get_by_label("Units", exact=True).input_value() == "7"
+            forecast = opened(page, "Forecast")
+            chart(forecast, "Revenue by day")
+            page.wait_for_function(
+                "document.documentElement.scrollWidth <= 390"
+            )  # once charts have their width
+            last = to_frame(Client(api).history())["date"].max().date()
+            until = preset_days(last)["Next 4 weeks"][1]
+            assert forecast.get_by_label("To", exact=True).input_value() == str(until)
+    visitor.check()

@@ -1,0 +1,271 @@
+"""Runs by papermill: what they refuse, what they leave when a kernel dies or hangs, and what the schedule does."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import psutil
+import pytest
+
+from salesforecast.core.settings import UserError
+from salesforecast.lifecycle.runs import notebook_path, parameters, run_notebook
+from salesforecast.lifecycle.schedule import JOURNAL, Due, Job, Journal, _now, due_now, run_due, run_schedule
+from support.models import ROOT
+
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "python3", "language": "python"}}
+SAMPLE = ROOT / "data" / "sample" / "sales_sample.csv"
+
+
+def notebook(path: Path, *cells: str) -> Path:
+    """A notebook whose first code cell has the parameters."""
+    first = nbformat.v4.new_code_cell(
+        "days: int = 7\nshare: float = 0.5\nfast: bool = False\nfolder: str = ''",
+        metadata={"tags": ["parameters"]},
+    )
+    rest = [nbformat.v4.new_code_cell(source) for source in cells]
+    nbformat.write(nbformat.v4.new_notebook(cells=[first, *rest], metadata=KERNEL), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"dayz": "7"}, r"no parameter dayz. It takes: days"),
+        ({"days": "1.5"}, "days takes a whole number; '1.5' is none"),
+        ({"share": "half"}, "share takes a number; 'half' is none"),
+        ({"fast": "perhaps"}, "fast takes true or false; 'perhaps' is none"),
+    ],
+)
+def test_an_unknown_or_ill_typed_parameter_is_refused(tmp_path: Path, given: dict, message: str) -> None:
+    path = notebook(tmp_path / "n.ipynb")
+    with pytest.raises(UserError, match=message):
+        run_notebook("n", given, tmp_path / "run", path=path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_parameters_get_their_types(tmp_path: Path) -> None:
+    path = notebook(tmp_path / "n.ipynb")
+    given = {"days": "3", "share": "0.25", "fast": "yes"}
+    assert parameters(path, given) == {"days": 3, "share": 0.25, "fast": True}
+
+
+def test_the_run_notebooks_say_what_each_parameter_is() -> None:
+    import papermill
+
+    for name in ("train", "monitor"):
+        known = papermill.inspect_notebook(str(notebook_path(name)))
+        assert {"source", "mapping", "models_dir", "folder"} <= set(known)
+        assert all(parameter["help"] for parameter in known.values())
+
+
+def kernels() -> set[psutil.Process]:
+    """The kernels that these tests started and that still run; other tests keep a dashboard."""
+    return {p for p in psutil.Process().children(recursive=True) if "ipykernel" in " ".join(p.cmdline())}
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "The kernel died"),
+        ("import time; time.sleep(600)", "longer than 3 seconds"),
+        ("raise ValueError('no such luck')", "ValueError: no such luck"),
+    ],
+)
+def test_a_run_that_breaks_leaves_a_partial_report(tmp_path: Path, cell: str, message: str) -> None:
+    others = kernels()
+    path = notebook(
+        tmp_path / "n.ipynb", "from IPython.display import HTML\nHTML('<b>so far</b>')", cell, "1 / 0"
+    )
+    done = run_notebook("n", {}, tmp_path / "run", timeout=3, path=path)
+    assert done.exit_code == 1
+    assert message in done.sentence
+    html = done.html.read_text()
+    assert "This run ended early" in html
+    assert "<b>so far</b>" in html
+    assert "ZeroDivisionError" not in done.notebook.read_text()  # nothing ran after it
+    assert kernels() <= others
+
+
+def test_a_fault_of_the_user_is_exit_code_2(tmp_path: Path) -> None:
+    cell = "from salesforecast.core.settings import UserError\nraise UserError('name another file')"
+    done = run_notebook("n", {}, tmp_path / "run", path=notebook(tmp_path / "n.ipynb", cell))
+    assert (done.exit_code, done.sentence) == (2, "name another file")
+
+
+def test_a_run_that_is_done_is_not_run_again(tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    path = notebook(
+        tmp_path / "n.ipynb",
+        f"open({str(count)!r}, 'a').write('x')",
+        "from salesforecast.lifecycle.report import conclude\nconclude(folder, 3, 'refused')",
+    )
+    runs = [run_notebook("n", {}, tmp_path / "run", path=path) for _ in range(2)]
+    assert [(run.exit_code, run.sentence) for run in runs] == [(3, "refused")] * 2
+    assert count.read_text() == "x"
+
+
+# a stand-in for `salesforecast run`: it notes that it ran, and leaves an outcome, or hangs where it is told to
+STAND_IN = """
+import json, sys, time
+from pathlib import Path
+name, folder = sys.argv[1], Path(sys.argv[3])
+folder.mkdir(parents=True, exist_ok=True)
+with (folder.parent / "ran").open("a") as file:
+    file.write(name + "\\n")
+if (folder.parent / "hang").exists():
+    time.sleep(600)
+alert = name == "monitor"
+(folder / "outcome.json").write_text(json.dumps({"exit_code": 4 * alert, "sentence": "ran", "retrain": alert}))
+sys.exit(4 * alert)
+"""
+COMMAND = (sys.executable, "-c", STAND_IN)
+
+
+def past(journal: Journal, *jobs: Job) -> None:
+    for job in jobs:
+        journal.add("first seen", job.name, _now() - timedelta(days=3))
+
+
+def test_what_was_missed_is_made_up_for_once_and_an_alert_trains(tmp_path: Path) -> None:
+    jobs = [Job("monitor", "0 * * * *"), Job("train", "0 0 1 1 *")]
+    past(Journal(tmp_path / JOURNAL), *jobs)
+    for _ in range(2):  # the second has nothing left to do
+        run_schedule(jobs, once=True, folder=tmp_path, command=COMMAND, tell=lambda text: None)
+        assert (tmp_path / "ran").read_text().split() == ["monitor", "train"]
+    events = [
+        (e["event"], e["job"], e.get("why"), e.get("exit_code")) for e in Journal(tmp_path / JOURNAL).lines()
+    ]
+    assert events[2:] == [
+        ("start", "monitor", "schedule", None),
+        ("end", "monitor", "schedule", 4),
+        ("start", "train", "alert", None),
+        ("end", "train", "alert", 0),
+    ]
+
+
+SCHEDULE = """
+import sys
+from pathlib import Path
+from salesforecast.lifecycle.schedule import Job, run_schedule
+run_schedule([Job("train", "0 * * * *")], folder=Path(sys.argv[1]), command=(sys.executable, "-c", sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_schedule_that_is_stopped_takes_up_its_run_again(tmp_path: Path, how: signal.Signals) -> None:
+    journal, job = Journal(tmp_path / JOURNAL), Job("train", "0 * * * *")
+    past(journal, job)
+    (tmp_path / "hang").touch()
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCHEDULE, str(tmp_path), STAND_IN], stdout=subprocess.DEVNULL
+    )
+    while not (tmp_path / "ran").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    with pytest.raises(UserError, match="Another schedule is at work"):
+        run_schedule([job], folder=tmp_path, command=COMMAND, tell=lambda text: None)
+    process.send_signal(how)
+    process.wait(20)
+    for child in children:
+        if child.is_running():
+            child.kill()
+    (tmp_path / "hang").unlink()
+    run_schedule([job], once=True, folder=tmp_path, command=COMMAND, tell=lambda text: None)
+    starts = [line["due"] for line in journal.lines() if line["event"] == "start"]
+    assert len(starts) == 2
+    assert starts[0] == starts[1]
+    assert due_now([job], journal, _now()) is None
+
+
+def test_half_a_line_in_the_journal_is_no_harm(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / JOURNAL)
+    journal.add("first seen", "train", _now())
+    with journal.path.open("a") as file:
+        file.write('{"time": "2026')
+    journal.add("start", "train", _now(), why="schedule")
+    assert [line["event"] for line in journal.lines()] == ["first seen", "start"]
+
+
+def test_a_command_that_cannot_do_it_is_noted(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / JOURNAL)
+    due = Due(Job("train", "0 0 * * *"), _now(), "schedule")
+    run_due(due, journal, threading.Event(), (sys.executable, "-c", "import sys; sys.exit(1)"))
+    assert journal.lines()[-1]["exit_code"] == 1
+
+
+@pytest.mark.slow
+def test_the_committed_run_notebooks_on_the_sample(
+    tmp_path: Path, run_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """nbval executes them: a model of the sample's first part is monitored on the rest, then trained anew."""
+    env = {
+        "MODEL_DIR": str(tmp_path / "models"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
+        "SALESFORECAST_REPORTS_DIR": str(tmp_path / "reports"),
+        "SALESFORECAST_GATE": "report-only",
+    }
+    rows = pd.read_csv(SAMPLE, dtype=str)
+    early = tmp_path / "early.csv"
+    rows[rows["Transaction_Date"] < "2026-06-01"].to_csv(early, index=False)
+    done = run_command("train", early, "--no-track", "--processed-dir", tmp_path / "processed", env=env)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "reports" / "monitor"
+    done = run_command("run", "monitor", "-p", "source", SAMPLE, "--folder", folder, env=env)
+    assert done.returncode in (0, 3, 4), done.stderr
+    told = json.loads((folder / "monitoring.json").read_text())
+    assert (
+        f"salesforecast_monitor_rows {float(told['window']['rows'])}"
+        in (tmp_path / "reports" / "salesforecast.prom").read_text()
+    )
+    nbval = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-cell-timeout=600", "-q", "nbs/runs"]
+    checked = subprocess.run(
+        nbval, cwd=ROOT, env=os.environ | env, capture_output=True, text=True, timeout=900
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.slow
+def test_a_training_run_leaves_a_page_that_needs_nothing(
+    tmp_path: Path, run_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    env = {"MODEL_DIR": str(tmp_path / "models"), "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+    env["SALESFORECAST_PARAMS_PATH"] = str(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("selection_metric: wape\n")  # and no demand
+    folder = tmp_path / "run"
+    done = run_command("run", "train", "-p", "source", SAMPLE, "--folder", folder, env=env)
+    assert done.returncode == 0, done.stderr
+    html = (folder / "train.html").read_text()
+    for words in (
+        "is served now",
+        "The decision",
+        "seasonal_naive",
+        "group_mean_discount",
+        "Rows in quarantine",
+    ):
+        assert words in html
+    assert html.count('src="data:image/png;base64,') == 4
+    assert "<script" not in html
+    assert "http://" not in html and "https://" not in html
+    outcome = json.loads((folder / "outcome.json").read_text())
+    listed = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import mlflow; print([a.path for a in mlflow.MlflowClient().list_artifacts('{outcome['mlflow_run']}', 'report')])",
+        ],
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "report/train.html" in listed.stdout and "report/train.ipynb" in listed.stdout, listed.stderr

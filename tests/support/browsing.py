@@ -1,0 +1,134 @@
+"""A real API, a real dashboard and a real browser, for the tests that need them."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from support.models import ROOT
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
+WAIT = 180_000  # milliseconds; other tests share the cores
+expect.set_options(timeout=WAIT)
+NOT_OURS = (
+    "processLuminoMessage",  # ipywidgets: a view that was replaced while it was drawn
+    "Failed to load resource",  # the browser's word on the answers that a test asks for
+)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass
+class Running:
+    """A command of ours, once it answers."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+
+
+@contextmanager
+def running(
+    words: list[str], port: int, path: str, env: dict[str, str], cwd: Path = ROOT
+) -> Iterator[Running]:
+    """`salesforecast WORDS…` from when it answers to the end of the block."""
+    start = [sys.executable, "-c", "from salesforecast.cli.main import main; main()", *words]
+    process = subprocess.Popen(start, cwd=cwd, env=os.environ | env, stderr=subprocess.DEVNULL)
+    url, end = f"http://127.0.0.1:{port}", time.monotonic() + 120
+    try:
+        while True:
+            assert process.poll() is None and time.monotonic() < end, f"{words} does not answer"
+            try:
+                if requests.get(url + path, timeout=5).status_code == 200:
+                    break
+            except requests.ConnectionError:
+                time.sleep(0.2)
+        yield Running(process, url)
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@contextmanager
+def serving(models: Path, port: int) -> Iterator[Running]:
+    """The API of these models."""
+    env = {"MODEL_DIR": str(models), "API_PORT": str(port), "SALESFORECAST_API_WORKERS": "1"}
+    with running(["serve"], port, "/readyz", env) as found:
+        yield found
+
+
+@contextmanager
+def showing(api: str, cwd: Path = ROOT, **env: str) -> Iterator[Running]:
+    """The dashboard of this API."""
+    port = free_port()
+    words = ["dashboard", "--port", str(port), "--api-url", api]
+    with running(words, port, "/healthz", env, cwd) as found:
+        yield found
+
+
+@dataclass
+class Visitor:
+    """Someone with a browser: the page, what it asked for, and what went wrong in it."""
+
+    context: BrowserContext
+    page: Page
+    outside: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def open(self, tab: str) -> None:
+        """Open a tab."""
+        self.page.get_by_role("tab", name=tab, exact=True).click()
+
+    def check(self) -> None:
+        """Nothing was asked of another host, and no script of ours failed."""
+        assert self.outside == [] and self.errors == []
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, or Playwright's own."""
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        yield found
+        found.close()
+
+
+@contextmanager
+def visiting(
+    browser: Browser, url: str, width: int = 1366, height: int = 768, theme: str = "light"
+) -> Iterator[Visitor]:
+    """A visitor, once the dashboard is there; leaves as people do."""
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, accept_downloads=True, color_scheme=theme
+    )
+    visitor = Visitor(context, context.new_page())
+    page = visitor.page
+    page.set_default_timeout(WAIT)
+
+    def asked(address: str) -> None:
+        if address.startswith(("http", "ws")) and "//127.0.0.1:" not in address:
+            visitor.outside.append(address)
+
+    page.on("request", lambda request: asked(request.url))
+    page.on("websocket", lambda socket: asked(socket.url))
+    page.on("pageerror", lambda error: visitor.errors.append(str(error)))
+    page.on("console", lambda said: visitor.errors.append(said.text) if said.type == "error" else None)
+    page.goto(url)
+    page.wait_for_selector("[data-sf-ready]", state="attached")
+    yield visitor
+    page.goto("about:blank")
+    visitor.errors = [text for text in visitor.errors if not any(name in text for name in NOT_OURS)]
+    context.close()

@@ -1,0 +1,26 @@
+"""Synthetic sales that tests of the dashboard share."""
+
+import numpy as np
+import pandas as pd
+
+EVIL = "<script>alert(1)</script>"
+
+
+def sales(rows: int = 3_000) -> pd.DataFrame:
+    """Made-up sales over two years, in order of date, one product with a name that is a script."""
+    rng = np.random.default_rng(0)
+    days = np.sort(rng.integers(0, 730, rows))
+    product = rng.integers(0, 50, rows)
+    frame = pd.DataFrame(
+        {
+            "Transaction_Date": pd.Timestamp("2024-01-01") + pd.to_timedelta(days, unit="D"),
+            "Product_ID": [f"P{i:03}" for i in product],
+            "Product_Name": [EVIL if i == 7 else f"Thing {i}" for i in product],
+            "Category": [f"Category {i % 10}" for i in product],
+            "Region": rng.choice(["North", "South", "West"], rows),
+            "Units_Sold": rng.integers(1, 9, rows).astype(float),
+            "Unit_Price": np.round(rng.lognormal(3, 1, rows), 2),
+        }
+    )
+    frame["Revenue"] = np.round(frame["Units_Sold"] * frame["Unit_Price"] * 0.9, 2)
+    return frame
