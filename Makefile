@@ -108,7 +108,7 @@ test: $(VENV)/.dev $(VENV)/.browser ## Notebooks clean and exported, format, lin
 	before=$$($(SUMS))
 	nbdev_clean && nbdev_export
 	diff <(echo "$$before") <($(SUMS)) || { echo "Notebooks were not clean, or not exported: look at the files above and commit what nbdev_clean and nbdev_export made of them."; exit 1; }
-	ruff format --check . && ruff check . && lint-imports --quiet
+	ruff format --check . && ruff check . && lint-imports --no-logo
 	mypy
 	coverage erase
 	coverage run $(BIN)/nbdev_test --n_workers 2 --skip_folder_re '^([_.]|runs$$)' # test-slow executes the runs
