@@ -20,13 +20,19 @@ from benchmarks.api import api
 from benchmarks.dashboard import dashboard
 from salesforecast.core.metrics import regression_metrics
 from salesforecast.datasets import generate_sales, write_sales
-from salesforecast.features.preprocessing import frame_columns, model_inputs, prepare, row_scale
+from salesforecast.features.preprocessing import compute_row_scale, frame_columns, model_inputs, prepare_sales
 from salesforecast.forecasting.sarima import SarimaState
 from salesforecast.models.regression import fit_model, save_model
 from salesforecast.registry.predictor import COLUMNS, Predictor
 from salesforecast.registry.tracking import library_versions
 from salesforecast.sales.quality import read_sales
-from salesforecast.training.orchestration import ForecastParams, Params, load_params, make_table, train_models
+from salesforecast.training.orchestration import (
+    ForecastParams,
+    Params,
+    load_params,
+    make_training_dataset,
+    train_models,
+)
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -38,8 +44,8 @@ def training(rows: int, folder: Path) -> dict[str, Any]:
     with clock(times, "read and check"):
         sales = read_sales(source)
     with clock(times, "history and inputs"):
-        prepared = prepare(sales)
-        table = make_table(prepared, prepared.preprocessor)
+        prepared = prepare_sales(sales)
+        table = make_training_dataset(prepared, prepared.preprocessor)
         train, test = table.rows(prepared.train), table.rows(~prepared.train)
     with clock(times, "fit"):
         model = fit_model("xgboost", params, train.inputs, train.revenue, train.scale)
@@ -83,7 +89,7 @@ def predicting(rows: int, folder: Path) -> dict[str, Any]:
     frame = read_sales(write_sales(generate_sales(rows=rows, seed=2), folder / "many.csv")).frame
     columns = frame_columns(frame)
     inputs = model_inputs(predictor.preprocessor, predictor.history, columns)
-    scale = row_scale(predictor.preprocessor["scale"], columns)
+    scale = compute_row_scale(predictor.preprocessor["scale"], columns)
     bare = best(lambda: booster.estimator.inplace_predict(inputs) * scale)
     ours = best(lambda: predictor.predict(frame))
     one = frame.iloc[[0]]

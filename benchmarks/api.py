@@ -21,14 +21,14 @@ import pandas as pd
 import psutil
 
 from benchmarks import best
-from salesforecast.api.auth import new_key
+from salesforecast.api.auth import generate_key
 from salesforecast.api.model_loader import load_served
 from salesforecast.datasets import generate_sales, write_sales
 from salesforecast.features.preprocessing import frame_columns
 from salesforecast.models.explanations import Explainer
 from salesforecast.models.regression import MODEL_TYPES, fit_model
 from salesforecast.registry.bundle import load_bundle, new_version, publish
-from salesforecast.registry.predictor import process_columns
+from salesforecast.registry.predictor import prepare_inputs
 from salesforecast.sales.quality import read_sales
 from salesforecast.training.orchestration import ForecastParams, Params, load_params, train_models
 
@@ -169,7 +169,7 @@ def transactions(frame: pd.DataFrame, count: int) -> list[dict[str, Any]]:
 def single(models: Path, frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
     """`/predict` with keys, validation, metrics and logs, beside `mlflow models serve`; one worker each."""
     rows = transactions(frame, 500)
-    key, line = new_key("bench")
+    key, line = generate_key("bench")
     port = free_port()
     command = [
         sys.executable,
@@ -223,7 +223,7 @@ print(time.perf_counter() - began)
 
 def whole_file(models: Path, folder: Path, rows: int) -> dict[str, Any]:
     """`/predict_batch_csv` over HTTP, beside a process that reads, encodes and predicts, and no more."""
-    source = write_sales(generate_sales(rows=rows, seed=2, dirty_share=0), folder / "many.csv")
+    source = write_sales(generate_sales(rows=rows, seed=2, error_share=0), folder / "many.csv")
     port, found = free_port(), {}
     command = [
         sys.executable,
@@ -263,7 +263,7 @@ def whole_file(models: Path, folder: Path, rows: int) -> dict[str, Any]:
         found["growth MB with twice the rows"] = round(memory_growth(worker, lambda: upload(twice)), 1)
     real = folder / "inputs.npy"
     bundle, columns = load_bundle(models), frame_columns(read_sales(source).frame)
-    np.save(real, process_columns(bundle.preprocessor, bundle.history, columns).inputs)
+    np.save(real, prepare_inputs(bundle.preprocessor, bundle.history, columns).inputs)
     floor = min(
         float(
             subprocess.run(
@@ -325,9 +325,9 @@ def explaining(models: Path, frame: pd.DataFrame) -> dict[str, Any]:
 
     served = load_served(models)
     predictor, found = served.predictor, {}
-    rows = process_columns(predictor.preprocessor, predictor.history, frame_columns(frame.iloc[[0]]))
+    rows = prepare_inputs(predictor.preprocessor, predictor.history, frame_columns(frame.iloc[[0]]))
     sample = frame[~frame["is_return"]].tail(50_000)
-    many = process_columns(predictor.preprocessor, predictor.history, frame_columns(sample))
+    many = prepare_inputs(predictor.preprocessor, predictor.history, frame_columns(sample))
     how, revenue = load_params().random_forest[0], sample["Revenue"].to_numpy()
     forest = fit_model("random_forest", how, many.inputs, revenue, many.scale)
     for kind, model in {"xgboost": served.bundle.load("xgboost"), "random_forest": forest}.items():

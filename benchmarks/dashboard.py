@@ -80,7 +80,7 @@ def dashboard(rows: int, folder: Path) -> dict[str, Any]:
     )
     source, models = write_sales(generate_sales(rows=60_000, seed=1), folder / "sales.csv"), folder / "models"
     train_models(source, models_dir=models, params=params, track=False)
-    many = write_sales(generate_sales(rows=rows, seed=2, dirty_share=0), folder / "many.csv")
+    many = write_sales(generate_sales(rows=rows, seed=2, error_share=0), folder / "many.csv")
     api, board = free_port(), free_port()
     env = {"MODEL_DIR": str(models), "API_PORT": str(api), "SALESFORECAST_API_WORKERS": "1"}
     env |= {"API_URL": f"http://127.0.0.1:{api}", "DASHBOARD_PORT": str(board)}

@@ -21,13 +21,13 @@ import pandas as pd
 from scipy import sparse
 
 from salesforecast.core.optional import require
-from salesforecast.forecasting.covariates import facts_of
+from salesforecast.forecasting.covariates import covariates_from_mapping
 from salesforecast.forecasting.forecaster import (
-    accuracy,
     backtest_demand,
+    evaluate_backtest,
     fit_demand,
     forecast_demand,
-    tested,
+    select_coverage_rows,
 )
 from salesforecast.forecasting.panel import Panel, make_panel, parse_levels
 from salesforecast.registry.tracking import library_versions
@@ -49,7 +49,7 @@ def panel_of(name: str, folder: Path, frequency: Any = None) -> tuple[Panel, Any
     mapping = load_mapping(MAPPINGS / f"{name}.yaml")
     sales = read_sales(f"{folder / name}.csv.gz", mapping)
     panel = make_panel(sales, parse_levels(SHOPS[name][0]), frequency=frequency)
-    return panel, facts_of(panel, mapping)
+    return panel, covariates_from_mapping(panel, mapping)
 
 
 def compared(name: str, panel: Panel) -> np.ndarray:
@@ -113,12 +113,12 @@ def _prophet(series: pd.DataFrame, country: str) -> pd.DataFrame:
 
 def with_peers(name: str, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Our backtest of all series; and that of the compared ones with the peers beside it."""
-    panel, facts = panel_of(name, folder)
-    ours = backtest_demand(panel, HORIZON, WINDOWS, facts)
+    panel, covariates = panel_of(name, folder)
+    ours = backtest_demand(panel, HORIZON, WINDOWS, covariates)
     chosen = panel.ids[compared(name, panel)]
     frames = []
     for cutoff, window in ours[ours["unique_id"].isin(chosen)].groupby("cutoff"):
-        history = panel.long()
+        history = panel.to_long_frame()
         history = history[history["unique_id"].isin(chosen) & (history["ds"] <= cutoff)]
         history["unique_id"] = history["unique_id"].astype(str)
         theirs = peers(history, SHOPS[name][1])
@@ -179,7 +179,7 @@ def comparison(table: pd.DataFrame) -> dict[str, Any]:
 
 def coverage_band(rows: pd.DataFrame, level: int) -> list[float]:
     """Bootstrap 95% band of the coverage of open days, over whole windows of whole series."""
-    rows = tested(rows)
+    rows = select_coverage_rows(rows)
     held = (rows[f"lo-{level}"] <= rows["y"]) & (rows["y"] <= rows[f"hi-{level}"])
     parts = held.groupby([rows["unique_id"], rows["cutoff"]])
     hits, counts = (x.unstack(fill_value=0).to_numpy() for x in (parts.sum(), parts.size()))
@@ -192,7 +192,7 @@ def coverage_band(rows: pd.DataFrame, level: int) -> list[float]:
 
 def least_coverage(rows: pd.DataFrame, level: int) -> float:
     """Coverage over all series where each holds what it says, or its days without a sale, which a range from 0 cannot miss."""
-    sold_nothing = (tested(rows)["y"] == 0).groupby(rows["unique_id"]).agg(["mean", "size"])
+    sold_nothing = (select_coverage_rows(rows)["y"] == 0).groupby(rows["unique_id"]).agg(["mean", "size"])
     return float(np.average(np.maximum(sold_nothing["mean"], level / 100), weights=sold_nothing["size"]))
 
 
@@ -203,7 +203,7 @@ def ranges(ours: pd.DataFrame) -> dict[str, Any]:
     parts |= {f"{name}, sold on most days": rows[sold.loc[rows.index]] for name, rows in parts.items()}
     found = {}
     for name, rows in parts.items():
-        row = accuracy(rows).iloc[0].drop("level")
+        row = evaluate_backtest(rows).iloc[0].drop("level")
         bands = {f"band_{level}": coverage_band(rows, level) for level in (80, 95)}
         figures = {**row, **{f"least_{level}": least_coverage(rows, level) for level in (80, 95)}}
         found[name] = {key: round(float(value), 4) for key, value in figures.items()} | bands
@@ -239,10 +239,10 @@ def made_up(count: int, days: int = 730, seed: int = 0) -> Panel:
         level=np.repeat([0, 1, 2], [1, len(names), count]),
         summing=summing,
         keys=keys,
-        group=keys["Category"].to_numpy(object),
+        category=keys["Category"].to_numpy(object),
         target="units",
         price=np.empty((0, 0)),
-        opening=pd.Series(finest.sum(0), index),
+        daily_total=pd.Series(finest.sum(0), index),
     )
 
 
@@ -252,7 +252,7 @@ def cost(count: int) -> dict[str, Any]:
     began = time.perf_counter()
     model = fit_demand(panel, HORIZON)
     fitted = time.perf_counter()
-    found = forecast_demand(model, HORIZON).frame()
+    found = forecast_demand(model, HORIZON).to_frame()
     ended = time.perf_counter()
     assert len(found) == len(panel.ids) * HORIZON
     return {
@@ -289,8 +289,8 @@ def main() -> None:
         found["peers"] = {"horizon": HORIZON, "windows": WINDOWS, **comparison(compared_ones)}
         found["ranges"] = {name: ranges(rows) for name, rows in ours.groupby("shop", sort=False)}
         for name in SHOPS:
-            panel, facts = panel_of(name, options.folder, "weekly")
-            found["ranges"][f"{name}, weekly"] = ranges(backtest_demand(panel, 4, 6, facts))
+            panel, covariates = panel_of(name, options.folder, "weekly")
+            found["ranges"][f"{name}, weekly"] = ranges(backtest_demand(panel, 4, 6, covariates))
         options.out.write_text(json.dumps(found, indent=1) + "\n")
     if options.only != "peers":
         found["scale"] = []

@@ -112,7 +112,7 @@ def tell(folder: Path) -> None:
     """The story, step by step."""
     story = Story(folder)
     story.say("Sales of an online shop, whose prices rise by 40% in the middle of August")
-    sales = generate_sales(rows=20_000, seed=3, scenario=Drift("price_level", CHANGE, 0.4))
+    sales = generate_sales(rows=20_000, seed=3, drift=Drift("price_level", CHANGE, 0.4))
     old, new = folder / "until_july.csv", folder / "until_september.csv"
     sales.frame[(sales.truth["ds"] < TRAINED_UNTIL).to_numpy()].to_csv(old, index=False)
     sales.frame.to_csv(new, index=False)

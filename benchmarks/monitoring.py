@@ -84,7 +84,7 @@ def one_shop(seed: int, rows: int, folder: Path) -> dict[str, Any]:
     for kind, strengths in KINDS.items():
         for strength in strengths:
             drifted = generate_sales(
-                rows=rows, seed=seed, scenario=Drift(kind, f"{DRIFT_START:%Y-%m-%d}", strength)
+                rows=rows, seed=seed, drift=Drift(kind, f"{DRIFT_START:%Y-%m-%d}", strength)
             )
             opened = [hit for hit in watch(drifted, models, folder, looks) if hit[0] >= DRIFT_START]
             named = [day for day, check in opened if check == EXPECTED[kind]]

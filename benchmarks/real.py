@@ -18,7 +18,7 @@ from salesforecast.forecasting.sarima import backtest
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.sales.quality import read_sales
 from salesforecast.sales.schema import load_mapping
-from salesforecast.training.orchestration import calendar_facts
+from salesforecast.training.orchestration import calendar_covariates
 
 RESULTS = Path(__file__).with_name("real_data.json")
 MAPPINGS = Path(__file__).parents[1] / "data" / "mappings"
@@ -61,7 +61,7 @@ def ranges(name: str, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for category in largest:
         series = aggregate_daily_revenue(frame[frame["Category"] == category])
-        rows = backtest(series, horizon=28, windows=WINDOWS, **calendar_facts(series, mapping))
+        rows = backtest(series, horizon=28, windows=WINDOWS, **calendar_covariates(series, mapping))
         rows = rows[rows["model"] == "sarima"]
         found[str(category)] = {
             str(level): coverage(rows["y"], rows[f"lo-{level}"], rows[f"hi-{level}"]) for level in (80, 95)

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from salesforecast.core.settings import UserError, settings
-from salesforecast.registry.bundle import BUILDING, CURRENT
+from salesforecast.registry.bundle import CURRENT, STAGING_PREFIX
 
 SUMS = "sha256.json"
 SQLITE = ("", "-wal", "-shm", "-journal")
@@ -70,7 +70,7 @@ def pack(folder: Path, target: Path, databases: list[Path]) -> None:
     def wanted(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
         name = Path(info.name).name
         is_database = any(name == f"{path.name}{more}" for path in databases for more in SQLITE)
-        return None if name.startswith(BUILDING) or is_database else info
+        return None if name.startswith(STAGING_PREFIX) or is_database else info
 
     with tarfile.open(target, "w:gz") as tar:
         for path in sorted(folder.iterdir(), key=lambda path: (path.name != CURRENT, path.name)):

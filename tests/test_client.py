@@ -26,7 +26,7 @@ from pandas.testing import assert_frame_equal
 from pydantic import SecretStr
 
 from salesforecast import client as module
-from salesforecast.api.auth import new_key
+from salesforecast.api.auth import generate_key
 from salesforecast.api.schemas import BatchPredictionInput, PredictionInput
 from salesforecast.client import (
     ApiError,
@@ -45,7 +45,7 @@ from support.models import ROOT, Trained
 
 GIVEN = ["Transaction_Date", "Units_Sold", "Unit_Price", "Category", "Region", "Product_ID"]
 SALE = {"Units_Sold": 3, "Unit_Price": 19.5, "Category": "Electronics", "Region": "North"}
-KEY, LINE = new_key("tests", ("predict",))
+KEY, LINE = generate_key("tests", ("predict",))
 
 
 def free_port() -> int:

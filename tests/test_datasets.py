@@ -13,17 +13,17 @@ from salesforecast.core.settings import UserError
 from salesforecast.datasets import (
     CATEGORIES,
     COLUMNS,
+    DATA_ERRORS,
     DUPLICATE,
-    FAULTS,
     REGIONS,
     Drift,
     Kind,
     SyntheticSales,
-    best_possible,
+    assign_promotions,
     black_fridays,
+    compute_oracle_wape,
     draw_promotions,
     generate_sales,
-    in_force,
     write_sales,
 )
 
@@ -33,7 +33,7 @@ CALM: dict[str, Any] = {
     "rows": 20_000,
     "start": "2024-07-01",
     "days": 730,
-    "dirty_share": 0,
+    "error_share": 0,
     "return_share": 0,
 }
 
@@ -67,7 +67,7 @@ def test_the_sample_is_what_the_generator_makes(tmp_path: Path) -> None:
 def test_the_sample_has_every_fault_once_and_spans_two_years() -> None:
     sample = generate_sales(rows=3_000)
     faults = sample.truth["dirty"].value_counts()
-    assert faults.drop("").to_dict() == dict.fromkeys([*FAULTS, DUPLICATE], 1)
+    assert faults.drop("").to_dict() == dict.fromkeys([*DATA_ERRORS, DUPLICATE], 1)
     assert sample.truth["ds"].max() - sample.truth["ds"].min() > pd.Timedelta(days=2 * 365)
 
 
@@ -99,11 +99,11 @@ def test_days_and_hours(sales: SyntheticSales, clean: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 2, 240, 5_001])
-@pytest.mark.parametrize("dirty_share", [0.0, 0.05, 0.25])
-def test_exactly_the_rows_asked_for(rows: int, dirty_share: float) -> None:
-    made = generate_sales(rows=rows, dirty_share=dirty_share, days=90, return_share=0)
+@pytest.mark.parametrize("error_share", [0.0, 0.05, 0.25])
+def test_exactly_the_rows_asked_for(rows: int, error_share: float) -> None:
+    made = generate_sales(rows=rows, error_share=error_share, days=90, return_share=0)
     assert len(made.frame) == len(made.truth) == rows
-    assert (made.truth["dirty"] != "").sum() == round(dirty_share * rows)
+    assert (made.truth["dirty"] != "").sum() == round(error_share * rows)
 
 
 @pytest.mark.parametrize("days", [1, 2, 7, 2_000])
@@ -121,7 +121,7 @@ def test_equal_seeds_equal_sales() -> None:
 
 
 def test_a_file_reads_back_as_the_frame(tmp_path: Path) -> None:
-    made = generate_sales(rows=400, dirty_share=0.1)
+    made = generate_sales(rows=400, error_share=0.1)
     plain = write_sales(made, tmp_path / "new" / "sales.csv")
     pd.testing.assert_frame_equal(pd.read_csv(plain, dtype=object, keep_default_na=False), made.frame)
     packed = write_sales(made, tmp_path / "sales.csv.gz")
@@ -145,7 +145,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     [
         ({"rows": 0}, "0 rows"),
         ({"days": 0}, "0 days"),
-        ({"dirty_share": 0.5}, "dirty_share"),
+        ({"error_share": 0.5}, "error_share"),
         ({"return_share": -0.1}, "return_share"),
         ({"start": "yesterday-ish"}, "'yesterday-ish' is no day"),
         ({"start": "2025-12-25", "days": 1}, "closed from 2025-12-25"),
@@ -175,7 +175,7 @@ def test_the_truth_is_the_mean_and_its_noise_the_spread(clean: pd.DataFrame) -> 
 
 def test_daily_truth_is_the_mean_of_what_is_drawn() -> None:
     """Summed over the years; the standard error is that of the sum of the rows."""
-    made = generate_sales(rows=200_000, dirty_share=0, return_share=0.02, days=730)
+    made = generate_sales(rows=200_000, error_share=0, return_share=0.02, days=730)
     revenue = made.frame["Revenue"].astype(float)
     error = np.sqrt((revenue**2).sum())
     assert abs(revenue.sum() - made.daily["expected_revenue"].sum()) < 4 * error
@@ -201,7 +201,18 @@ def test_the_deeper_promotion_holds() -> None:
     calendar = calendar.assign(first=days[[0, 3]], last=days[[9, 5]], depth=[0.1, 0.3])
     calendar.index = pd.Index([1, 2])
     for order in ([0, 1], [1, 0]):
-        assert in_force(calendar.iloc[order], days)[:, 0, 0].tolist() == [1, 1, 1, 2, 2, 2, 1, 1, 1, 1]
+        assert assign_promotions(calendar.iloc[order], days)[:, 0, 0].tolist() == [
+            1,
+            1,
+            1,
+            2,
+            2,
+            2,
+            1,
+            1,
+            1,
+            1,
+        ]
 
 
 def test_black_fridays_follow_the_fourth_thursday() -> None:
@@ -211,16 +222,16 @@ def test_black_fridays_follow_the_fourth_thursday() -> None:
 
 
 def test_best_possible_leaves_room_for_a_model(sales: SyntheticSales) -> None:
-    best = best_possible(sales)
+    best = compute_oracle_wape(sales)
     assert 0.03 < best["wape"] < 0.05
     assert best["list_revenue"] > 3 * best["wape"]
 
 
 def test_best_possible_counts_only_clean_sales() -> None:
-    made = generate_sales(rows=2_000, dirty_share=0.2, return_share=0.2)
+    made = generate_sales(rows=2_000, error_share=0.2, return_share=0.2)
     kept = (made.truth["dirty"] == "") & ~made.truth["returned"]
     only = replace(made, frame=made.frame[kept], truth=made.truth[kept])
-    assert best_possible(made) == best_possible(only)
+    assert compute_oracle_wape(made) == compute_oracle_wape(only)
 
 
 # --- what a model can find -----------------------------------------------------------------
@@ -293,8 +304,8 @@ def test_cheap_goods_sell_in_larger_and_spread_numbers(clean: pd.DataFrame) -> N
 
 
 def test_every_fault_is_what_it_is_called() -> None:
-    made = generate_sales(rows=2_000, dirty_share=0.1, return_share=0.1)
-    dirty = {fault: made.frame[made.truth["dirty"] == fault] for fault in [*FAULTS, DUPLICATE]}
+    made = generate_sales(rows=2_000, error_share=0.1, return_share=0.1)
+    dirty = {fault: made.frame[made.truth["dirty"] == fault] for fault in [*DATA_ERRORS, DUPLICATE]}
     assert min(map(len, dirty.values())) >= 22
     dates = {
         name: pd.to_datetime(rows["Transaction_Date"], format="%Y-%m-%d %H:%M:%S", errors="coerce")
@@ -326,7 +337,7 @@ def test_returns_are_negative_and_can_be_switched_off(sales: SyntheticSales) -> 
 
 def drifted(kind: Kind, strength: float) -> SyntheticSales:
     """Two years that change in the middle, on 2025-07-01."""
-    return generate_sales(**CALM, scenario=Drift(kind, "2025-07-01", strength))
+    return generate_sales(**CALM, drift=Drift(kind, "2025-07-01", strength))
 
 
 def halves(frame: pd.DataFrame, made: SyntheticSales) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from salesforecast.core.settings import Settings, variable
+from salesforecast.core.settings import Settings, environment_variable
 from salesforecast.registry.bundle import current_version, load_bundle
 
 ROOT = Path(__file__).parents[1]
@@ -82,7 +82,7 @@ def test_dockerfile_agrees_with_the_project() -> None:
 
 
 def test_settings_that_are_deployed_exist() -> None:
-    known = {variable(name) for name in Settings.model_fields}
+    known = {environment_variable(name) for name in Settings.model_fields}
     given = [
         line.split("=")[0]
         for line in (DEPLOY / "settings.env").read_text().splitlines()

@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from salesforecast.api.main import create_app
 from salesforecast.cli.main import app
-from salesforecast.core.settings import Settings, variable
+from salesforecast.core.settings import Settings, environment_variable
 
 ROOT = Path(__file__).parents[1]
 NBS = ROOT / "nbs"
@@ -165,7 +165,7 @@ def shown(page: str) -> str:
 def test_the_reference_names_every_setting_command_and_endpoint() -> None:
     """The pages are made from the program; a program that has grown wants them executed anew."""
     told = shown("settings.ipynb")
-    assert [name for name in Settings.model_fields if f"`{variable(name)}`" not in told] == []
+    assert [name for name in Settings.model_fields if f"`{environment_variable(name)}`" not in told] == []
     told, click = shown("cli.ipynb"), get_command(app)
     below = {name: getattr(command, "commands", {}) for name, command in click.commands.items()}
     words = [f"{name} {inner}" for name, group in below.items() for inner in group]

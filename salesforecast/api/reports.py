@@ -71,10 +71,10 @@ def backtest_rows(
     "mae, wape, bias and coverage by model and days ahead."
     lead = (backtest["ds"] - backtest["cutoff"]).dt.days
     found: Any = backtest.assign(lead=lead).groupby(["model", "lead"], sort=True)
-    return [{"model": model, "lead_days": int(days), **_missed(rows)} for (model, days), rows in found]
+    return [{"model": model, "lead_days": int(days), **_error_metrics(rows)} for (model, days), rows in found]
 
 # %% ../../nbs/api/04_reports.ipynb #9e8ed999
-def _missed(rows: pd.DataFrame) -> dict[str, Any]:
+def _error_metrics(rows: pd.DataFrame) -> dict[str, Any]:
     "How far these forecasts missed; a share of nothing is None."
     error, total = rows["yhat"] - rows["y"], rows["y"].abs().sum()
     return {

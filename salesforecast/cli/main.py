@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['app', 'models_app', 'Source', 'MappingOption', 'ModelsDir', 'KnownMapping', 'TableOption', 'ProcessedDir',
-           'QueryOption', 'GateMode', 'Limit', 'EngineOption', 'SchedulerOption', 'REFUSED', 'ByOption', 'TargetOption',
-           'FreqOption', 'PlanOption', 'HorizonOption', 'OutOption', 'FEW_ROWS', 'override_app', 'OverrideTarget',
-           'OverrideFreq', 'Why', 'pipeline_app', 'root', 'generate', 'validate', 'train', 'backtest', 'forecast',
-           'order', 'override_add', 'override_list', 'override_remove', 'override_judge', 'predict', 'update',
-           'monitor', 'models_list', 'models_show', 'models_promote', 'models_publish', 'models_rollback',
+           'QueryOption', 'GateMode', 'Limit', 'EngineOption', 'SchedulerOption', 'EXIT_NOT_PROMOTED', 'ByOption',
+           'TargetOption', 'FreqOption', 'PlanOption', 'HorizonOption', 'OutOption', 'FEW_ROWS', 'override_app',
+           'OverrideTarget', 'OverrideFreq', 'Why', 'pipeline_app', 'root', 'generate', 'validate', 'train', 'backtest',
+           'forecast', 'order', 'override_add', 'override_list', 'override_remove', 'override_judge', 'predict',
+           'update', 'monitor', 'models_list', 'models_show', 'models_promote', 'models_publish', 'models_rollback',
            'models_history', 'pipeline_preprocess', 'pipeline_aggregate', 'pipeline_train', 'pipeline_evaluate', 'run',
            'schedule', 'serve', 'dashboard', 'up', 'key', 'main']
 
@@ -237,27 +237,29 @@ def train(
     output.print(version_report(trained.manifest))
     output.print(forecast_table(trained.forecast), "")
     output.print(paths_table({"version": trained.path} | trained.plots), "")
-    _tell_decision(outcome.decision, outcome.promoted, (*outcome.repaired, outcome.problem))
+    _print_decision(outcome.decision, outcome.promoted, (*outcome.repaired, outcome.problem))
 
 # %% ../../nbs/cli/02_main.ipynb #0b542120
-REFUSED = 3  # exit code of a training whose version did not pass the gate
+EXIT_NOT_PROMOTED = 3  # exit code of a training whose version did not pass the gate
 
 
-def _tell_decision(decision: Any, promoted: bool, problems: Iterable[str]) -> None:
-    "The gate's decision; ends the command with `REFUSED` where the version is not served."
-    from salesforecast.lifecycle.promotion import in_words
+def _print_decision(decision: Any, promoted: bool, problems: Iterable[str]) -> None:
+    "The gate's decision; ends the command with `EXIT_NOT_PROMOTED` where the version is not served."
+    from salesforecast.lifecycle.promotion import describe_decision
     from salesforecast.cli.terminal import decision_table, messages, output
 
     output.print(decision_table(decision.to_dict()), "")
     for problem in (*problems, decision.note):
         if problem:
             messages.print(problem, style="yellow", markup=False)
-    output.print(in_words(decision, promoted), style="bold" if promoted else "bold red", markup=False)
+    output.print(
+        describe_decision(decision, promoted), style="bold" if promoted else "bold red", markup=False
+    )
     if not promoted:
         messages.print(
             f"To serve it all the same: salesforecast models promote {decision.version}", markup=False
         )
-        raise typer.Exit(REFUSED)
+        raise typer.Exit(EXIT_NOT_PROMOTED)
 
 # %% ../../nbs/cli/02_main.ipynb #795518cb
 ByOption = Annotated[
@@ -279,30 +281,30 @@ OutOption = Annotated[
 FEW_ROWS = 10_000  # that come here where only sums are wanted
 
 
-def _summed_sales(source: str, mapping: Any, by: str | None, cluster: Any, **options: Any) -> Any:
+def _aggregated_sales(source: str, mapping: Any, by: str | None, cluster: Any, **options: Any) -> Any:
     "The sales; those of Parquet on a cluster are summed there by the columns of these levels."
     from salesforecast.sales.quality import read_sales
-    from salesforecast.forecasting.panel import level_columns, parse_levels
-    from salesforecast.sales.partitions import is_parquet, read_parts
+    from salesforecast.forecasting.panel import hierarchy_columns, parse_levels
+    from salesforecast.sales.partitions import is_parquet, read_partitioned_sales
 
     if cluster is None or not is_parquet(source):
         return read_sales(source, mapping, **options)
-    parted = read_parts(source, mapping, cluster, rows_here=FEW_ROWS, **options)
-    return parted.sums(level_columns(parted.sample, parse_levels(by or "")))
+    parted = read_partitioned_sales(source, mapping, cluster, max_local_rows=FEW_ROWS, **options)
+    return parted.aggregate_daily(hierarchy_columns(parted.sample, parse_levels(by or "")))
 
 # %% ../../nbs/cli/02_main.ipynb #7b0063cf
-def _panel_and_facts(
+def _panel_and_covariates(
     sales: Any, by: str | None, target: str, freq: str | None, plan: Path | None
 ) -> tuple[Any, Any]:
     "The series that are asked for, and what is known of their days."
-    from salesforecast.forecasting.covariates import facts_of, read_plan
+    from salesforecast.forecasting.covariates import covariates_from_mapping, read_plan
     from salesforecast.forecasting.panel import make_panel, parse_levels
 
     names = {"D": "daily", "W": "weekly", None: None}
     if freq not in names:
         raise UserError(f"--freq {freq!r} is not known. Use D for days or W for weeks.")
     panel = make_panel(sales, parse_levels(by or ""), target=target, frequency=names[freq])  # type: ignore[arg-type]
-    return panel, facts_of(panel, sales.mapping, read_plan(plan) if plan else None)
+    return panel, covariates_from_mapping(panel, sales.mapping, read_plan(plan) if plan else None)
 
 # %% ../../nbs/cli/02_main.ipynb #5791e197
 def _write(found: Any, out: str | None, name: str) -> bool:
@@ -337,12 +339,12 @@ def backtest(
 ) -> None:
     "Forecast the last weeks again and again from what was known then; print which model did best."
     from salesforecast.sales.quality import write_table
-    from salesforecast.core.settings import part_of
+    from salesforecast.core.settings import scale_progress
     from salesforecast.cli.terminal import DAILY_COLUMNS, messages, metrics_table, output, progress_bar
     from salesforecast.training.orchestration import backtest_daily
 
     with _cluster(engine, scheduler) as cluster, progress_bar("reading and checking sales") as report:
-        sales = _summed_sales(
+        sales = _aggregated_sales(
             source,
             _mapping(mapping),
             by,
@@ -353,10 +355,10 @@ def backtest(
         )
         if by or freq or plan or target != "revenue":
             found = _backtest_levels(
-                sales, horizon, windows, (by, target, freq, plan), cluster, part_of(report, 0.1, 1.0)
+                sales, horizon, windows, (by, target, freq, plan), cluster, scale_progress(report, 0.1, 1.0)
             )
         else:
-            found, metrics = backtest_daily(sales, horizon, windows, part_of(report, 0.1, 1.0))
+            found, metrics = backtest_daily(sales, horizon, windows, scale_progress(report, 0.1, 1.0))
     if by or freq or plan or target != "revenue":
         _print_accuracy(found)
         _write(found, out, "backtest")
@@ -372,25 +374,27 @@ def _backtest_levels(
     sales: Any, horizon: int, windows: int, asked: tuple[Any, ...], cluster: Any, report: Any
 ) -> Any:
     "The champions' backtest."
-    from salesforecast.core.engine import HERE
+    from salesforecast.core.engine import LOCAL_ENGINE
     from salesforecast.forecasting.forecaster import backtest_demand
 
-    panel, facts = _panel_and_facts(sales, *asked)
-    return backtest_demand(panel, horizon, windows, facts, progress=report, engine=cluster or HERE)
+    panel, covariates = _panel_and_covariates(sales, *asked)
+    return backtest_demand(
+        panel, horizon, windows, covariates, progress=report, engine=cluster or LOCAL_ENGINE
+    )
 
 # %% ../../nbs/cli/02_main.ipynb #81e6c03c
 def _print_accuracy(found: Any) -> None:
     "Accuracy by level, and by how far ahead."
-    from salesforecast.forecasting.forecaster import accuracy
+    from salesforecast.forecasting.forecaster import evaluate_backtest
     from salesforecast.cli.terminal import frame_table, number, output, percent
 
     formats: dict[str, Any] = dict.fromkeys(("wape", "median_wape", "naive_wape", "bias"), percent)
     formats |= {f"coverage_{level}": percent for level in (50, 80, 95)}
     formats["n"] = lambda value: number(value, 0)
     windows = f"{found['cutoff'].nunique()} windows up to {found['ds'].max():%Y-%m-%d}"
-    output.print(frame_table(f"By level: {windows}", accuracy(found), formats), "")
+    output.print(frame_table(f"By level: {windows}", evaluate_backtest(found), formats), "")
     finest = found[found["level"] == found["level"].iloc[-1]]
-    weeks = accuracy(finest.assign(ahead=(finest["ahead"] - 1) // 7 * 7 + 1), "ahead")
+    weeks = evaluate_backtest(finest.assign(ahead=(finest["ahead"] - 1) // 7 * 7 + 1), "ahead")
     output.print(frame_table(f"By periods ahead, {finest['level'].iloc[0]}", weeks, formats))
 
 # %% ../../nbs/cli/02_main.ipynb #d4ec41f6
@@ -428,7 +432,7 @@ def forecast(
         asked, place = (by, target, freq, plan), (engine, scheduler)
         found = _forecast_levels(source, mapping, models_dir, horizon, asked, place)
         found = _with_overrides(found) if overrides else found
-        if not _write(found.frame(), out, "forecast"):
+        if not _write(found.to_frame(), out, "forecast"):
             _print_forecast(found)
 
 # %% ../../nbs/cli/02_main.ipynb #6c9fda9c
@@ -440,14 +444,14 @@ def _demand_sales(
     from salesforecast.sales.schema import Mapping
 
     if source:
-        return _summed_sales(source, _mapping(mapping), by, cluster)
+        return _aggregated_sales(source, _mapping(mapping), by, cluster)
     manifest = load_bundle(models_dir or settings().model_dir).manifest
     trained_on = str(manifest["data"]["source"])
     if ":***@" in trained_on or ("://" not in trained_on and not Path(trained_on).exists()):
         raise UserError(
             f"The served version was trained on {trained_on}, which cannot be read from here. Name the sales: salesforecast forecast SOURCE …"
         )
-    return _summed_sales(trained_on, _mapping(mapping) or Mapping(**manifest["mapping"]), by, cluster)
+    return _aggregated_sales(trained_on, _mapping(mapping) or Mapping(**manifest["mapping"]), by, cluster)
 
 # %% ../../nbs/cli/02_main.ipynb #6be4f45f
 def _forecast_levels(
@@ -459,16 +463,18 @@ def _forecast_levels(
     place: tuple[str, str | None],  # engine and scheduler
 ) -> Any:
     "Forecasts of all levels."
-    from salesforecast.core.engine import HERE
+    from salesforecast.core.engine import LOCAL_ENGINE
     from salesforecast.forecasting.forecaster import fit_demand, forecast_demand
-    from salesforecast.core.settings import part_of
+    from salesforecast.core.settings import scale_progress
     from salesforecast.cli.terminal import messages, progress_bar
 
     with _cluster(*place) as cluster, progress_bar("reading and checking sales") as report:
-        sales, engine = _demand_sales(source, mapping, models_dir, asked[0], cluster), cluster or HERE
-        panel, facts = _panel_and_facts(sales, *asked)
-        model = fit_demand(panel, horizon, facts, progress=part_of(report, 0.1, 0.9), engine=engine)
-        found = forecast_demand(model, horizon, facts, engine=engine)
+        sales, engine = _demand_sales(source, mapping, models_dir, asked[0], cluster), cluster or LOCAL_ENGINE
+        panel, covariates = _panel_and_covariates(sales, *asked)
+        model = fit_demand(
+            panel, horizon, covariates, progress=scale_progress(report, 0.1, 0.9), engine=engine
+        )
+        found = forecast_demand(model, horizon, covariates, engine=engine)
     for note in found.notes:
         messages.print(f"{note}.", markup=False)
     return found
@@ -478,14 +484,14 @@ def _print_forecast(found: Any) -> None:
     "Who forecasts which level, and the sums of the largest series over the horizon."
     import pandas as pd
 
-    from salesforecast.forecasting.forecaster import sum_range
+    from salesforecast.forecasting.forecaster import sum_interval
     from salesforecast.cli.terminal import frame_table, number, output, percent
 
     board = found.model.leaderboard.query("chosen").drop(columns="chosen")
     shares = dict.fromkeys(("wape", "against_naive", "low", "high", "bias"), percent)
     output.print(frame_table("Champions, rehearsed on the past", board, shares), "")
     largest = found.panel.ids[(-found.yhat.sum(1)).argsort(kind="stable")[:15]]
-    rows = pd.DataFrame([{"unique_id": name, **sum_range(found, [name])} for name in largest])
+    rows = pd.DataFrame([{"unique_id": name, **sum_interval(found, [name])} for name in largest])
     days = f"{found.days[0]} to {found.days[-1]}"
     title = f"{found.panel.target}, {days}, the largest of {len(found.panel.ids):,} series"
     amounts = dict.fromkeys(rows.columns[1:], lambda value: number(value, 0))
@@ -538,14 +544,16 @@ def order(
     scheduler: SchedulerOption = None,
 ) -> None:
     "How far to fill the stock of each series so that it lasts until the next order comes."
-    from salesforecast.forecasting.forecaster import order_table
+    from salesforecast.forecasting.forecaster import order_quantities
     from salesforecast.cli.terminal import frame_table, number, output
 
     days = lead_time + review
     horizon = -(-days // 7) if freq == "W" else days
     found = _forecast_levels(source, mapping, None, horizon, (by, "units", freq, plan), (engine, scheduler))
     held = _stock(stock) if stock else None
-    orders = order_table(found, lead_time=lead_time, review=review, service_level=service_level, stock=held)
+    orders = order_quantities(
+        found, lead_time=lead_time, review_period=review, service_level=service_level, stock=held
+    )
     if not _write(orders, out, "orders"):
         title = f"Stock that lasts {days} days with a probability of {service_level:.0%}"
         output.print(frame_table(title, orders, dict.fromkeys(orders.columns[1:], number)))
@@ -555,10 +563,10 @@ def _stock(source: str) -> Any:
     "A table of stock."
     import pandas as pd
 
-    from salesforecast.sales.schema import Read
+    from salesforecast.sales.schema import SourceOptions
     from salesforecast.sales.tables import load_table
 
-    cells = load_table(source, Read()).cells
+    cells = load_table(source, SourceOptions()).cells
     numbers = {
         name: pd.to_numeric(cells[name], errors="coerce") for name in ("on_hand", "on_order") if name in cells
     }
@@ -769,7 +777,7 @@ def monitor(
             folder,
             source,
             _mapping(mapping),
-            params=monitoring.with_limits(load_params(params).monitor, limit or []),
+            params=monitoring.override_limits(load_params(params).monitor, limit or []),
             state=state or folder / "alerts.json",
             channels=Channels(how.alert_file, how.alert_webhook),
             progress=report,
@@ -849,7 +857,7 @@ def models_publish(
     with progress_bar("reading the version") as report:
         found = publish_trained(folder, source, models_dir or settings().model_dir, gate, report)
     decision, promoted, problem = found
-    _tell_decision(decision, promoted, [problem])
+    _print_decision(decision, promoted, [problem])
 
 # %% ../../nbs/cli/02_main.ipynb #db0e2937
 @models_app.command("rollback")
@@ -876,11 +884,11 @@ def models_history(
     models_dir: ModelsDir = None,
 ) -> None:
     "Who served which version when, and why."
-    from salesforecast.registry.bundle import current_version, read_history
+    from salesforecast.registry.bundle import current_version, read_events
     from salesforecast.cli.terminal import history_table, output
 
     folder = models_dir or settings().model_dir
-    events = read_history(folder)
+    events = read_events(folder)
     if json:
         output.print_json(data=events)
     else:
@@ -993,7 +1001,7 @@ def schedule(
         jobs,
         retrain_on_alert=retrain_on_alert,
         once=once,
-        tell=lambda text: messages.print(text, markup=False),
+        on_message=lambda text: messages.print(text, markup=False),
     )
 
 # %% ../../nbs/cli/02_main.ipynb #a572f7ed
@@ -1062,7 +1070,7 @@ def dashboard(
 @app.command()
 def up() -> None:
     "Serve the API, the dashboard and MLflow's page together, until interrupted."
-    from salesforecast.cli.services import Service, run_together, the_services
+    from salesforecast.cli.services import Service, run_together, configured_services
     from salesforecast.cli.terminal import messages, output, paths_table
 
     def tell(services: Sequence[Service]) -> None:
@@ -1072,7 +1080,7 @@ def up() -> None:
     messages.print(
         "Starting the API, the dashboard and MLflow; the first takes a few seconds, the last the longest …"
     )
-    run_together(the_services(settings()), tell)
+    run_together(configured_services(settings()), tell)
 
 # %% ../../nbs/cli/02_main.ipynb #e7911a16
 @app.command()
@@ -1081,10 +1089,10 @@ def key(
     scopes: Annotated[str, typer.Option("--scopes", help="predict, admin, or predict+admin")] = "predict",
 ) -> None:
     "Make an API key: print it once, and the line to keep in SALESFORECAST_API_KEYS or a file of such lines."
-    from salesforecast.api.auth import new_key
+    from salesforecast.api.auth import generate_key
     from salesforecast.cli.terminal import messages, output
 
-    secret, line = new_key(name, scopes.split("+"))
+    secret, line = generate_key(name, scopes.split("+"))
     messages.print("The key, for its owner; it is not kept anywhere:")
     output.print(secret, markup=False, soft_wrap=True)
     messages.print("The line for SALESFORECAST_API_KEYS, or the file that SALESFORECAST_API_KEYS_FILE names:")

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ROOT_MARKERS', 'RootedPath', 'SECRETS_DIR', 'Progress', 'UserError', 'find_root', 'TrainingSettings', 'ApiSettings',
-           'Settings', 'secrets_folder', 'read_settings', 'settings', 'variable', 'env_example', 'no_progress',
-           'part_of', 'replacing']
+           'Settings', 'secrets_folder', 'read_settings', 'settings', 'environment_variable', 'env_example',
+           'no_progress', 'scale_progress', 'atomic_write']
 
 # %% ../../nbs/core/00_settings.ipynb #0ed27fc2
 import os
@@ -159,7 +159,7 @@ def settings() -> Settings:
     return read_settings()
 
 # %% ../../nbs/core/00_settings.ipynb #a142c7ed
-def variable(name: str) -> str:
+def environment_variable(name: str) -> str:
     "The environment variable of a setting, by its short name where it has one."
     alias = Settings.model_fields[name].validation_alias
     return str(alias.choices[-1]) if isinstance(alias, AliasChoices) else f"SALESFORECAST_{name.upper()}"
@@ -174,7 +174,7 @@ def env_example() -> str:
     for name, field in Settings.model_fields.items():
         default = field.default.as_posix() if isinstance(field.default, Path) else field.default
         lines += [f"# {field.description}"] if field.description else []
-        lines.append(f"#{variable(name)}={'' if default is None else default}")
+        lines.append(f"#{environment_variable(name)}={'' if default is None else default}")
     lines += [
         "",
         "# Only in the environment: a folder with a file per secret, named as its variable",
@@ -190,7 +190,7 @@ def no_progress(done: float, label: str) -> None:
     "Tell nobody."
 
 # %% ../../nbs/core/00_settings.ipynb #916666bc
-def part_of(
+def scale_progress(
     progress: Progress,  # told about the whole
     start: float,  # share of the whole done before the part
     end: float,  # share done after it
@@ -200,7 +200,7 @@ def part_of(
 
 # %% ../../nbs/core/00_settings.ipynb #d7f0aa40
 @contextmanager
-def replacing(
+def atomic_write(
     path: Path,  # where the file is to appear
 ) -> Iterator[Path]:
     "A path beside `path` to write to; it takes its place when the block ends without an error."

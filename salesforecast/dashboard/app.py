@@ -15,14 +15,14 @@ import traitlets
 
 from .tabs.batch import BatchPanel
 from .tabs.data import DataPanel
-from .model.dataset import load_served
+from .model.dataset import load_served_history
 from .tabs.demand import DemandPanel
 from .tabs.explain import ExplainPanel
 from .tabs.forecast import ForecastPanel
 from .tabs.history import HistoryPanel
 from .tabs.predict import PredictPanel
-from .model.state import AppState, ago, day, spawn, watch
-from .ui.widgets import ASSETS, classed
+from .model.state import AppState, day, format_age, run_in_background, watch
+from .ui.widgets import ASSETS, add_classes
 
 # %% ../../nbs/dashboard/01_app.ipynb #429af3ac
 class Panel(Protocol):
@@ -31,7 +31,7 @@ class Panel(Protocol):
     title: str
     view: w.Widget
 
-    def shown(self) -> None:
+    def on_open(self) -> None:
         "The visitor has opened the tab."
 
 # %% ../../nbs/dashboard/01_app.ipynb #37186fc1
@@ -50,13 +50,13 @@ def status_pill(state: AppState) -> dict[str, Any]:
         ("Version", found.version),
         ("Model of a sale", MODEL_NAMES.get(found.transactional_model_type, found.transactional_model_type)),
         ("Daily forecast", "SARIMA" if found.sarima_model_loaded else "none"),
-        ("Trained", f"{day(info.training_date)}, {ago(info.training_date)}" if info else "…"),
+        ("Trained", f"{day(info.training_date)}, {format_age(info.training_date)}" if info else "…"),
         ("Knows sales until", day(found.history_until)),
         ("Served since", found.loaded_at),
     ]
     if found.problem:
         return {"kind": "warn", "text": "An older model is served", "lines": [("Why", found.problem), *lines]}
-    age = f", trained {ago(info.training_date)}" if info else ""
+    age = f", trained {format_age(info.training_date)}" if info else ""
     return {"kind": "good", "text": f"Models ready{age}", "lines": lines}
 
 # %% ../../nbs/dashboard/01_app.ipynb #db494f55
@@ -93,15 +93,15 @@ class App:
         self.panels = [make(state) for make in panels]
         self.shell = Shell(titles=[panel.title for panel in self.panels], status=status_pill(state))
         places = [self._place(index, panel) for index, panel in enumerate(self.panels)]
-        self.view = classed(w.VBox([self.shell, *places]), "sf-app")
+        self.view = add_classes(w.VBox([self.shell, *places]), "sf-app")
         traitlets.dlink((self.shell, "theme"), (state, "theme"))
-        self.shell.observe(lambda change: self.panels[change["new"]].shown(), "active")
+        self.shell.observe(lambda change: self.panels[change["new"]].on_open(), "active")
         state.observe(self._tell, ["connection", "info"])
-        self.panels[0].shown()
+        self.panels[0].on_open()
 
     def _place(self, index: int, panel: Panel) -> w.Widget:
         "Where a panel is; the page shows the one whose tab is open."
-        return classed(w.VBox([panel.view]), "sf-panel", f"sf-panel-{index}")
+        return add_classes(w.VBox([panel.view]), "sf-panel", f"sf-panel-{index}")
 
     def _tell(self, change: Any) -> None:
         "The state of the API has changed: say so in the header."
@@ -110,7 +110,7 @@ class App:
 # %% ../../nbs/dashboard/01_app.ipynb #4d42508e
 def dashboard() -> w.Widget:
     "The dashboard, as `nbs/dashboard.ipynb` shows it."
-    state = AppState(load_served=load_served)
+    state = AppState(load_served=load_served_history)
     app = App(state)
-    spawn(watch(state))
+    run_in_background(watch(state))
     return app.view

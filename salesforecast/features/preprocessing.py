@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['TEST_MONTHS', 'FULL_HISTORY_MONTHS', 'SHORT_HISTORY_SHARE', 'FORMAT', 'MAX_ONE_HOT', 'NUMBERS', 'HOLIDAY_YEARS_AHEAD',
-           'CHUNK', 'LARGEST', 'Memory', 'MOST_REMEMBERED', 'MODEL_TEXT', 'HISTORY_FILE', 'test_start_day',
-           'scale_kind', 'row_scale', 'frame_columns', 'take', 'fit_preprocessor', 'scaled_columns', 'one_hot_columns',
-           'number_columns', 'context_columns', 'model_inputs', 'Whole', 'Prepared', 'model_columns', 'prepare',
-           'split_anew', 'daily_revenue', 'row_codes', 'fingerprint', 'segments', 'join_segments', 'preprocess_data',
-           'prepared_frame', 'save_daily', 'save_processed', 'save_preprocessor', 'load_preprocessor']
+           'CHUNK', 'LARGEST', 'InputCache', 'MAX_CACHED_ROWS', 'MODEL_TEXT', 'HISTORY_FILE', 'test_start_day',
+           'choose_scale', 'compute_row_scale', 'frame_columns', 'select_rows', 'fit_preprocessor', 'scaled_columns',
+           'one_hot_columns', 'number_columns', 'context_columns', 'model_inputs', 'SalesSummary', 'PreparedSales',
+           'model_columns', 'prepare_sales', 'resplit', 'daily_revenue', 'hash_checked_rows', 'fingerprint',
+           'aggregate_segments', 'merge_segments', 'preprocess_data', 'prepared_frame', 'save_daily', 'save_processed',
+           'save_preprocessor', 'load_preprocessor']
 
 # %% ../../nbs/features/01_preprocessing.ipynb #ca262347
 import hashlib
@@ -31,19 +32,19 @@ from salesforecast.features.history import (
     History,
     aggregate_daily_revenue,
     build_history,
-    encode,
+    encode_categories,
     history_features,
     holiday_dates,
     level_feature_names,
     load_history,
     save_history,
     time_features,
-    unfinished_last_day,
-    with_segment,
+    find_incomplete_last_day,
+    add_segment,
 )
-from ..sales.partitions import join_frames
+from ..sales.partitions import concat_frames
 from ..sales.schema import Mapping as ColumnMapping
-from ..core.settings import UserError, replacing
+from ..core.settings import UserError, atomic_write
 
 # %% ../../nbs/features/01_preprocessing.ipynb #728a1c78
 TEST_MONTHS = 6
@@ -72,7 +73,7 @@ def test_start_day(
     return np.datetime64(start, "D")
 
 # %% ../../nbs/features/01_preprocessing.ipynb #b92345c6
-def scale_kind(
+def choose_scale(
     columns: Iterable[str],  # names of the columns that the rows have
 ) -> str:
     "What a row's prediction is multiplied with: `list_revenue`, `units` or `one`."
@@ -82,8 +83,8 @@ def scale_kind(
     return "units" if "Units_Sold" in names else "one"
 
 # %% ../../nbs/features/01_preprocessing.ipynb #7a3544df
-def row_scale(
-    kind: str,  # as `scale_kind`
+def compute_row_scale(
+    kind: str,  # as `choose_scale`
     columns: Mapping[str, Any],
 ) -> np.ndarray:
     "The scale of each row, float64 of shape (n,), in currency (`list_revenue`), pieces, or 1."
@@ -94,7 +95,7 @@ def row_scale(
 
 # %% ../../nbs/features/01_preprocessing.ipynb #a2068493
 def frame_columns(
-    frame: pd.DataFrame,  # canonical rows, as `read_sales` and `read_rows` give them
+    frame: pd.DataFrame,  # canonical rows, as `read_sales` and `read_prediction_rows` give them
     today: date | None = None,  # stands in for a missing date
 ) -> dict[str, Any]:
     "Column arrays by name: days as datetime64[D], numbers as float64, text as it is."
@@ -110,10 +111,10 @@ def frame_columns(
     dates = (
         frame["Transaction_Date"].fillna(day) if "Transaction_Date" in frame else pd.Series(day, frame.index)
     )
-    return with_segment(columns | {"Transaction_Date": dates.to_numpy().astype("datetime64[D]")})
+    return add_segment(columns | {"Transaction_Date": dates.to_numpy().astype("datetime64[D]")})
 
 # %% ../../nbs/features/01_preprocessing.ipynb #4d950c90
-def take(columns: Mapping[str, Any], where: np.ndarray | slice) -> dict[str, Any]:
+def select_rows(columns: Mapping[str, Any], where: np.ndarray | slice) -> dict[str, Any]:
     "The rows that a mask or slice names, of each column."
     return {
         name: values.iloc[where] if isinstance(values, pd.Series) else np.asarray(values)[where]
@@ -140,7 +141,7 @@ def fit_preprocessor(
     distinct = {name: _distinct(columns[name]) for name in levels if name != SEGMENT}
     parts: dict[str, Any] = {
         "format": FORMAT,
-        "scale": scale_kind(columns),
+        "scale": choose_scale(columns),
         "encoder": {name: keys for name, keys in distinct.items() if 0 < len(keys) <= MAX_ONE_HOT},
         "scaler": _fit_scaler(columns),
         "numeric_features": list(numbers),
@@ -192,7 +193,7 @@ def one_hot_columns(parts: Mapping[str, Any], columns: Mapping[str, Any]) -> dic
     "`Category_*`, `Region_*`, …: 1.0 where the row has the value."
     out: dict[str, np.ndarray] = {}
     for name, keys in parts["encoder"].items():
-        codes = encode(columns[name], {key: code for code, key in enumerate(keys.tolist())})
+        codes = encode_categories(columns[name], {key: code for code, key in enumerate(keys.tolist())})
         out |= {f"{name}_{key}": (codes == code).astype(float) for code, key in enumerate(keys.tolist())}
     return out
 
@@ -205,7 +206,7 @@ def number_columns(parts: Mapping[str, Any], columns: Mapping[str, Any]) -> dict
     "Inputs made of the rows' own numbers."
     values = scaled_columns(parts, columns)
     if parts["scale"] == "list_revenue":
-        values["List_Revenue_log"] = np.log1p(np.maximum(row_scale("list_revenue", columns), 0.0))
+        values["List_Revenue_log"] = np.log1p(np.maximum(compute_row_scale("list_revenue", columns), 0.0))
     return values | {name: np.asarray(columns[name], float) for name in parts["numeric_features"]}
 
 # %% ../../nbs/features/01_preprocessing.ipynb #0142869c
@@ -226,15 +227,15 @@ def _write(out: np.ndarray, parts: Mapping[str, Any], values: Mapping[str, np.nd
     np.clip(out, -LARGEST, LARGEST, out=out)
 
 # %% ../../nbs/features/01_preprocessing.ipynb #b85494bd
-Memory = dict[tuple, np.ndarray]  # inputs by day and texts
-MOST_REMEMBERED = 10_000
+InputCache = dict[tuple, np.ndarray]  # inputs by day and texts
+MAX_CACHED_ROWS = 10_000
 
 
 def model_inputs(
     parts: Mapping[str, Any],  # the fitted preprocessor
     history: History,  # what the lags are looked up in
     columns: Mapping[str, Any],  # rows as column arrays
-    memory: Memory | None = None,  # of this preprocessor and history; for a single row
+    memory: InputCache | None = None,  # of this preprocessor and history; for a single row
 ) -> np.ndarray:
     "Inputs of shape (n, features), float32, columns in the order of `feature_names`; NaN is unknown."
     n = len(columns["Transaction_Date"])
@@ -245,13 +246,13 @@ def model_inputs(
         return out
     for start in range(0, n, CHUNK):
         rows = slice(start, min(start + CHUNK, n))
-        some = take(columns, rows) if n > CHUNK else columns
+        some = select_rows(columns, rows) if n > CHUNK else columns
         _write(out[rows], parts, number_columns(parts, some) | context_columns(parts, history, some))
     return out
 
 # %% ../../nbs/features/01_preprocessing.ipynb #8ee10af0
 def _remembered(
-    parts: Mapping[str, Any], history: History, columns: Mapping[str, Any], memory: Memory
+    parts: Mapping[str, Any], history: History, columns: Mapping[str, Any], memory: InputCache
 ) -> np.ndarray:
     "What a single row is about, as inputs; its numbers are left 0."
     names = [*parts["encoder"], *(name for name in history.levels if name != TOTAL)]
@@ -259,7 +260,7 @@ def _remembered(
     known = memory.get(key)  # one look: another thread may clear the memory after it
     if known is not None:
         return known
-    if len(memory) >= MOST_REMEMBERED:
+    if len(memory) >= MAX_CACHED_ROWS:
         memory.clear()
     row = np.zeros((1, len(parts["feature_names"])), "float32")
     _write(row, parts, context_columns(parts, history, columns))
@@ -271,19 +272,19 @@ MODEL_TEXT = ("Category", "Region", "Product_ID")
 
 
 @dataclass(frozen=True)
-class Whole:
+class SalesSummary:
     "What is known of all rows, where those at hand may be a sample of them."
 
     rows: int
     days: np.ndarray  # with sales, datetime64[D], ascending
     sales: np.ndarray  # rows of sales of each
     fingerprint: str
-    segments: pd.DataFrame  # as `segments` gives them
+    segments: pd.DataFrame  # as `aggregate_segments` gives them
     preprocessor: dict[str, Any] | None = None  # fitted on all rows, those of the test period too
 
 # %% ../../nbs/features/01_preprocessing.ipynb #c0e69770
 @dataclass(frozen=True)
-class Prepared:
+class PreparedSales:
     "Checked sales, split by time, with the preprocessor fitted on the first part."
 
     sales: SalesData
@@ -294,23 +295,23 @@ class Prepared:
     history: History  # of all rows, returns included
     preprocessor: dict[str, Any]
     daily: pd.Series  # revenue per day or week, without an unfinished last day
-    unfinished: pd.Timestamp | None  # the day that was left out of `daily`
-    whole: Whole | None = None  # of sales that were read in parts
+    incomplete_day: pd.Timestamp | None  # the day that was left out of `daily`
+    full_summary: SalesSummary | None = None  # of sales that were read in parts
 
     @cached_property
-    def about(self) -> Whole:
+    def sales_summary(self) -> SalesSummary:
         "What is told of all rows."
-        if self.whole:
-            return self.whole
+        if self.full_summary:
+            return self.full_summary
         frame = self.sales.frame
         days, sales = np.unique(self.columns["Transaction_Date"], return_counts=True)
-        code = fingerprint([row_codes(frame)], frame.columns)
-        return Whole(len(frame), days, sales, code, segments(frame))
+        code = fingerprint([hash_checked_rows(frame)], frame.columns)
+        return SalesSummary(len(frame), days, sales, code, aggregate_segments(frame))
 
     @property
-    def sampled(self) -> bool:
+    def is_sample(self) -> bool:
         "Whether the rows at hand are a sample."
-        return self.whole is not None and self.whole.rows > len(self.sales.frame)
+        return self.full_summary is not None and self.full_summary.rows > len(self.sales.frame)
 
     @property
     def train(self) -> np.ndarray:
@@ -327,43 +328,51 @@ def model_columns(sales: SalesData) -> tuple[list[str], list[str]]:
     return [*text, *segment, *(name for name in extra if name not in numbers)], numbers
 
 # %% ../../nbs/features/01_preprocessing.ipynb #5f968791
-def prepare(
+def prepare_sales(
     sales: SalesData,  # checked rows, as `read_sales` gives them
     test_start: date | str | None = None,  # first day of the test period; by `test_start_day` when None
-) -> Prepared:
+) -> PreparedSales:
     "Split, build the history, fit the preprocessor on the rows before the split."
     frame = sales.frame.sort_values("Transaction_Date", kind="stable")
     columns = frame_columns(frame)
     text, numbers = model_columns(sales)
-    kind = scale_kind(columns)
+    kind = choose_scale(columns)
     is_sale = ~frame["is_return"].to_numpy(bool)
     if not is_sale.any():
         raise UserError(
             f"There is no sale among the rows: all {len(frame):,} are returns, as {sales.mapping.returns.when!r} says. "
             "Correct returns.when in the mapping."
         )
-    history = build_history(columns, row_scale(kind, columns), text)
-    rows = take(columns, is_sale)
+    history = build_history(columns, compute_row_scale(kind, columns), text)
+    rows = select_rows(columns, is_sale)
     start = test_start_day(rows["Transaction_Date"], test_start)
     before = rows["Transaction_Date"] < start
     if not before.any():
         raise UserError(f"There is no sale before {start}, the first day of the test period.")
-    preprocessor = fit_preprocessor(take(rows, before), text, numbers, sales.mapping.holidays)
+    preprocessor = fit_preprocessor(select_rows(rows, before), text, numbers, sales.mapping.holidays)
     daily, unfinished = daily_revenue(sales)
-    return Prepared(
-        sales, rows, row_scale(kind, rows), rows["Revenue"], start, history, preprocessor, daily, unfinished
+    return PreparedSales(
+        sales,
+        rows,
+        compute_row_scale(kind, rows),
+        rows["Revenue"],
+        start,
+        history,
+        preprocessor,
+        daily,
+        unfinished,
     )
 
 # %% ../../nbs/features/01_preprocessing.ipynb #7d79ab6c
-def split_anew(
-    prepared: Prepared,
+def resplit(
+    prepared: PreparedSales,
     test_start: np.datetime64,  # first day of another test period
-) -> Prepared:
+) -> PreparedSales:
     "The same sales with another split; history and daily revenue are those of all rows, and stay."
     before = prepared.columns["Transaction_Date"] < test_start
     if not before.any():
         raise UserError(f"There is no sale before {test_start}, the first day of the test period.")
-    fitted_on, holidays = take(prepared.columns, before), prepared.sales.mapping.holidays
+    fitted_on, holidays = select_rows(prepared.columns, before), prepared.sales.mapping.holidays
     preprocessor = fit_preprocessor(fitted_on, *model_columns(prepared.sales), holidays)
     return replace(prepared, test_start=test_start, preprocessor=preprocessor)
 
@@ -372,13 +381,13 @@ def daily_revenue(sales: SalesData) -> tuple[pd.Series, pd.Timestamp | None]:
     "Revenue per day (or week) of these sales, and the unfinished last day that was left out, if any."
     frame, unfinished = sales.frame, None
     if sales.mapping.frequency == "daily":
-        unfinished = unfinished_last_day(frame["Transaction_Date"])
+        unfinished = find_incomplete_last_day(frame["Transaction_Date"])
         if unfinished is not None:
             frame = frame[frame["Transaction_Date"] < unfinished]
     return aggregate_daily_revenue(frame, frequency=sales.mapping.frequency), unfinished
 
 # %% ../../nbs/features/01_preprocessing.ipynb #d0e0105b
-def row_codes(
+def hash_checked_rows(
     frame: pd.DataFrame,  # checked rows
 ) -> np.ndarray:
     "A number of 64 bits for each row, shape (n,)."
@@ -386,7 +395,7 @@ def row_codes(
 
 # %% ../../nbs/features/01_preprocessing.ipynb #3144d641
 def fingerprint(
-    codes: Iterable[np.ndarray],  # `row_codes` of the parts in order
+    codes: Iterable[np.ndarray],  # `hash_checked_rows` of the parts in order
     columns: Iterable[str],  # of the frame
 ) -> str:
     "A digest of checked rows: equal data, equal fingerprint."
@@ -397,7 +406,7 @@ def fingerprint(
     return digest.hexdigest()[:16]
 
 # %% ../../nbs/features/01_preprocessing.ipynb #811516c2
-def segments(
+def aggregate_segments(
     frame: pd.DataFrame,  # checked sales
 ) -> pd.DataFrame:
     "Daily revenue, units and transactions by category and region, long format, for charts."
@@ -408,12 +417,12 @@ def segments(
     rows["revenue"] = frame["Revenue"]
     rows["units"] = frame.get("Units_Sold", 1.0)
     rows["transactions"] = (~frame["is_return"]).astype("int64")
-    return join_segments([rows])
+    return merge_segments([rows])
 
 # %% ../../nbs/features/01_preprocessing.ipynb #c4a5c840
-def join_segments(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    "The sums of several parts, as `segments` gives them."
-    rows = join_frames(parts)
+def merge_segments(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    "The sums of several parts, as `aggregate_segments` gives them."
+    rows = concat_frames(parts)
     by = [name for name in rows if name not in ("revenue", "units", "transactions")]
     return rows.groupby(by, observed=True, dropna=False).sum().reset_index()
 
@@ -426,9 +435,9 @@ def preprocess_data(
     test_start: date | str | None = None,  # first day of the test period
     daily_path: str | Path | None = None,  # daily_aggregated_revenue.csv beside the processed data by default
     **read_options: Any,  # passed to `read_sales`
-) -> Prepared:
+) -> PreparedSales:
     "Read, check and prepare sales; write the processed rows, the daily revenue, the preprocessor and its history."
-    prepared = prepare(read_sales(raw_data_path, mapping, **read_options), test_start)
+    prepared = prepare_sales(read_sales(raw_data_path, mapping, **read_options), test_start)
     processed = Path(processed_data_path)
     save_processed(
         prepared, processed, Path(daily_path or processed.with_name("daily_aggregated_revenue.csv"))
@@ -437,7 +446,7 @@ def preprocess_data(
     return prepared
 
 # %% ../../nbs/features/01_preprocessing.ipynb #37a35dab
-def prepared_frame(prepared: Prepared) -> pd.DataFrame:
+def prepared_frame(prepared: PreparedSales) -> pd.DataFrame:
     "The rows of `PreparedSalesData.csv`: index `Transaction_Date`, scaled and one-hot columns, `Revenue_log`, `Revenue`."
     columns = scaled_columns(prepared.preprocessor, prepared.columns)
     columns |= one_hot_columns(prepared.preprocessor, prepared.columns)
@@ -449,11 +458,11 @@ def prepared_frame(prepared: Prepared) -> pd.DataFrame:
 # %% ../../nbs/features/01_preprocessing.ipynb #23c7b796
 def save_daily(daily: pd.Series, path: Path) -> None:
     "Write the daily revenue as CSV."
-    with replacing(path) as beside:
+    with atomic_write(path) as beside:
         daily.to_csv(beside, date_format="%Y-%m-%d")
 
 # %% ../../nbs/features/01_preprocessing.ipynb #54ecd146
-def save_processed(prepared: Prepared, processed: Path, daily: Path | None = None) -> None:
+def save_processed(prepared: PreparedSales, processed: Path, daily: Path | None = None) -> None:
     "Write the processed rows and, where asked, the daily revenue as CSV, each in one step."
     import pyarrow as pa
     from pyarrow import csv
@@ -461,7 +470,7 @@ def save_processed(prepared: Prepared, processed: Path, daily: Path | None = Non
     table = pa.Table.from_pandas(prepared_frame(prepared).reset_index(), preserve_index=False)
     days = table["Transaction_Date"].cast(pa.date32())
     table = table.set_column(0, "Transaction_Date", days)
-    with replacing(processed) as beside:
+    with atomic_write(processed) as beside:
         csv.write_csv(table, beside, csv.WriteOptions(quoting_style="needed"))
     if daily:
         save_daily(prepared.daily, daily)
@@ -476,9 +485,9 @@ def save_preprocessor(
     path: Path,  # preprocessor.pkl; the history is written beside it
 ) -> None:
     "Write the preprocessor and its history."
-    with replacing(path.with_name(HISTORY_FILE)) as beside:
+    with atomic_write(path.with_name(HISTORY_FILE)) as beside:
         save_history(history, beside)
-    with replacing(path) as beside:
+    with atomic_write(path) as beside:
         joblib.dump(dict(parts), beside)
 
 # %% ../../nbs/features/01_preprocessing.ipynb #a2cc7e86

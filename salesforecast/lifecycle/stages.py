@@ -19,20 +19,20 @@ from ..registry.bundle import load_bundle, publish
 from ..sales.quality import read_sales
 from salesforecast.features.preprocessing import (
     daily_revenue,
-    prepare,
+    prepare_sales,
     save_daily,
     save_preprocessor,
     save_processed,
 )
 from .gate import Decision
 from ..training.plots import backtest_figure, importance_figure, save_figure
-from .promotion import alone, pass_gate, repair
+from .promotion import models_lock, pass_gate, repair
 from ..sales.schema import Mapping as ColumnMapping
-from ..core.settings import Progress, UserError, find_root, no_progress, replacing, settings
-from ..training.orchestration import Params, Training, load_params, train_models
+from ..core.settings import Progress, UserError, find_root, no_progress, atomic_write, settings
+from ..training.orchestration import Params, TrainingResult, load_params, train_models
 
 # %% ../../nbs/lifecycle/06_stages.ipynb #28eb6951
-def _place(*parts: str) -> Path:
+def _pipeline_path(*parts: str) -> Path:
     "A path of the pipeline, below the root."
     return find_root().joinpath(*parts)
 
@@ -46,24 +46,24 @@ PREPROCESSOR, TRAINED = ("models/pipeline", "preprocessor.pkl"), ("models/pipeli
 
 def preprocess(source: str | Path, mapping: ColumnMapping | None = None) -> None:
     "Write `PreparedSalesData.csv`, and the preprocessor fitted on the rows before the test period, with its history."
-    prepared = prepare(read_sales(source, mapping))
-    save_processed(prepared, _place(*PREPARED))
-    save_preprocessor(prepared.preprocessor, prepared.history, _place(*PREPROCESSOR))
+    prepared = prepare_sales(read_sales(source, mapping))
+    save_processed(prepared, _pipeline_path(*PREPARED))
+    save_preprocessor(prepared.preprocessor, prepared.history, _pipeline_path(*PREPROCESSOR))
 
 # %% ../../nbs/lifecycle/06_stages.ipynb #4926a204
 def aggregate(source: str | Path, mapping: ColumnMapping | None = None) -> None:
     "Write `daily_aggregated_revenue.csv`; returns lower a day's revenue, so it is made of all valid rows."
-    save_daily(daily_revenue(read_sales(source, mapping))[0], _place(*DAILY))
+    save_daily(daily_revenue(read_sales(source, mapping))[0], _pipeline_path(*DAILY))
 
 # %% ../../nbs/lifecycle/06_stages.ipynb #04632239
-def _check_stages(training: Training) -> None:
+def _check_stages(training: TrainingResult) -> None:
     "Raise `UserError` where the files of the stages before are of other sales."
     sums = {
         PREPARED: float(training.prepared.revenue.sum()),
         DAILY: float(training.prepared.daily.sum()),
     }
     for parts, expected in sums.items():
-        found = float(pd.read_csv(_place(*parts), usecols=["Revenue"])["Revenue"].sum())
+        found = float(pd.read_csv(_pipeline_path(*parts), usecols=["Revenue"])["Revenue"].sum())
         if abs(found - expected) > 1e-6 * max(abs(expected), 1.0):
             raise UserError(
                 f"{'/'.join(parts)} adds up to {found:,.2f}, the sales to {expected:,.2f}: it is of other sales. "
@@ -77,13 +77,13 @@ def train_version(
     progress: Progress = no_progress,
     params: Params | None = None,
     track: bool = True,
-) -> Training:
+) -> TrainingResult:
     "Train a version into `models/pipeline/trained`, where nothing is served from."
     with tempfile.TemporaryDirectory() as plots:
         training = train_models(
             source,
             mapping,
-            models_dir=_place(*TRAINED),
+            models_dir=_pipeline_path(*TRAINED),
             params=params,
             plots_dir=Path(plots),
             track=track,
@@ -95,7 +95,7 @@ def train_version(
 # %% ../../nbs/lifecycle/06_stages.ipynb #7a86bb53
 def evaluate() -> None:
     "Write `evaluation/metrics.json`, and plots as images, which need no script from elsewhere."
-    bundle, folder = load_bundle(_place(*TRAINED)), _place("evaluation")
+    bundle, folder = load_bundle(_pipeline_path(*TRAINED)), _pipeline_path("evaluation")
     m, served = bundle.manifest["metrics"], bundle.manifest["served"]
     kept = {
         "transactional": {
@@ -107,7 +107,7 @@ def evaluate() -> None:
         "baselines": {name: row["wape"] for name, row in m["daily"].items() if name != "sarima"}
         | {name: row["wape"] for name, row in m["transactional"].items() if "coverage_80" not in row},
     }
-    with replacing(folder / "metrics.json") as beside:
+    with atomic_write(folder / "metrics.json") as beside:
         beside.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     backtest = pd.read_parquet(bundle.open("backtest.parquet"))
     importance, name = bundle.manifest["feature_importance"][served], bundle.manifest["model_type"]
@@ -127,14 +127,14 @@ def publish_trained(
     bundle = load_bundle(folder)
     manifest: dict[str, Any] = {k: v for k, v in bundle.manifest.items() if k != "files"}
     mapping, start = ColumnMapping(**manifest["mapping"]), manifest["split"]["test_start"]
-    prepared = prepare(read_sales(source, mapping), start)
+    prepared = prepare_sales(read_sales(source, mapping), start)
 
     def copy(into: Path) -> None:
         for name in bundle.manifest["files"]:
             bundle.open(name)  # verified
             shutil.copy(bundle.path / name, into)
 
-    with alone(models_dir, "training", 3600, progress):
+    with models_lock(models_dir, "training", 3600, progress):
         repair(models_dir)
         if not (models_dir / bundle.version).exists():
             publish(models_dir, bundle.version, manifest, copy, settings().keep_versions, serve=False)

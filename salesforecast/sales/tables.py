@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['TEXT', 'MAX_CELL', 'LONG_CELL', 'ENCODING_MARKS', 'LATIN_ENCODINGS', 'OTHER_ENCODINGS', 'DELIMITERS', 'SAMPLE',
            'LINE', 'BLANK', 'EXCEL_LINE', 'OPEN', 'GZIP_MARK', 'EXCEL', 'KINDS', 'MAX_EXCEL_ROWS', 'Table',
-           'find_encoding', 'decode', 'find_delimiter', 'above_header', 'count_lines', 'quoting', 'records_end',
-           'read_text', 'read_parquet', 'frame_table', 'read_excel', 'is_url', 'shown', 'open_database', 'read_sql',
-           'load_table', 'check_folder', 'check_there', 'read_table', 'chosen_read', 'write_table', 'write_csv_rows']
+           'find_encoding', 'decode', 'find_delimiter', 'parse_preamble', 'count_lines', 'classify_quoting',
+           'records_end', 'read_text', 'read_parquet', 'frame_table', 'read_excel', 'is_url', 'redact_url',
+           'open_database', 'read_sql', 'load_table', 'check_parquet_folder', 'check_path_exists', 'read_table',
+           'resolve_source_options', 'write_table', 'write_csv_rows']
 
 # %% ../../nbs/sales/02_tables.ipynb #1f7a5eb2
 import csv
@@ -27,8 +28,8 @@ import pyarrow as pa
 import pyarrow.csv
 
 from .values import as_text
-from .schema import Mapping, Read, near
-from ..core.settings import UserError, replacing
+from .schema import Mapping, SourceOptions, suggest_name
+from ..core.settings import UserError, atomic_write
 
 # %% ../../nbs/sales/02_tables.ipynb #f6bc800f
 TEXT = pd.ArrowDtype(pa.string())
@@ -146,7 +147,7 @@ BLANK = re.compile(r"[\r\n]*")
 EXCEL_LINE = re.compile(r"""(?i)"?sep=([^\r\n"])(?:\1|[ \t"])*(?:\r\n|\r|\n|$)""")
 
 
-def above_header(
+def parse_preamble(
     text: str,
     skip_rows: int,
 ) -> tuple[int, str | None]:
@@ -201,7 +202,7 @@ def _arrow_csv(
     return table, [(row.number, row.text) for row in ragged]
 
 # %% ../../nbs/sales/02_tables.ipynb #9fc9ba86
-def quoting(
+def classify_quoting(
     data: bytes,  # begins with a row
     delimiter: str,
 ) -> Literal["none", "pairs", "other"]:
@@ -235,7 +236,7 @@ def _by_lines(
         return None
     header = _split(first, delimiter)
     data = text.encode()
-    if count_lines(data) != data.count(b"\n") or quoting(data, delimiter) == "other":
+    if count_lines(data) != data.count(b"\n") or classify_quoting(data, delimiter) == "other":
         return None
     try:
         table, ragged = _arrow_csv(data, delimiter, len(header))
@@ -349,7 +350,7 @@ def _without_blank(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 # %% ../../nbs/sales/02_tables.ipynb #0d811bff
 def read_text(
     data: bytes,
-    read: Read,
+    read: SourceOptions,
 ) -> Table:
     "A CSV file's bytes as a table of text."
     if data.startswith(b"PK\x03\x04"):
@@ -359,7 +360,7 @@ def read_text(
     text, encoding = decode(data, read.encoding)
     notes = [] if read.encoding or encoding.startswith("utf") else [f"read as {encoding}, found by looking"]
     text = text if "\n" in text else text.replace("\r", "\n")
-    above, told = above_header(text, read.skip_rows)
+    above, told = parse_preamble(text, read.skip_rows)
     skipped, text = count_lines(text[:above].encode()), text[above:]
     if not text.strip():
         below = f" below the {read.skip_rows} lines that read.skip_rows leaves out" if read.skip_rows else ""
@@ -398,7 +399,7 @@ def frame_table(
     return Table(_named(cells, np.arange(first, first + len(cells)), notes), notes=notes)
 
 # %% ../../nbs/sales/02_tables.ipynb #f42667d5
-def read_excel(path: Path, read: Read) -> Table:
+def read_excel(path: Path, read: SourceOptions) -> Table:
     "A sheet of an Excel file (.xlsx, .xls, .xlsb, .ods)."
     import python_calamine
 
@@ -408,7 +409,9 @@ def read_excel(path: Path, read: Read) -> Table:
         raise UserError(f"{path} is no Excel file: {error}") from None
     sheets, sheet = book.sheet_names, read.sheet or book.sheet_names[0]
     if sheet not in sheets:
-        raise UserError(f"{path} has no sheet {sheet!r}.{near(sheet, sheets)} Sheets: {', '.join(sheets)}")
+        raise UserError(
+            f"{path} has no sheet {sheet!r}.{suggest_name(sheet, sheets)} Sheets: {', '.join(sheets)}"
+        )
     lines = book.get_sheet_by_name(sheet).to_python(skip_empty_area=False)[read.skip_rows :]
     if not lines:
         raise UserError(f"The sheet {sheet!r} of {path} is empty. It needs a header line and rows below it")
@@ -425,7 +428,7 @@ def is_url(source: str | Path) -> bool:
     return isinstance(source, str) and "://" in source
 
 
-def shown(
+def redact_url(
     source: str | Path,
 ) -> str:
     "The source as it may be shown: without a password."
@@ -440,11 +443,11 @@ def open_database(url: str) -> Any:
         return sa.create_engine(url)
     except (sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise UserError(
-            f"The driver for {shown(url)} is not installed: {error}. Install it with pip"
+            f"The driver for {redact_url(url)} is not installed: {error}. Install it with pip"
         ) from None
     except sa.exc.ArgumentError:
         raise UserError(
-            f"{shown(url)!r} is no database URL. Write it as sqlite:///sales.db or postgresql://user:password@host/database"
+            f"{redact_url(url)!r} is no database URL. Write it as sqlite:///sales.db or postgresql://user:password@host/database"
         ) from None
 
 # %% ../../nbs/sales/02_tables.ipynb #ad330b1c
@@ -468,10 +471,10 @@ def read_sql(
         raise UserError(f"There is no database file {file}")
     try:
         with engine.connect() as connection:
-            statement = sa.text(query) if query else _select(sa.inspect(connection), table, shown(url))
+            statement = sa.text(query) if query else _select(sa.inspect(connection), table, redact_url(url))
             cells = pd.read_sql_query(statement, connection)
     except sa.exc.SQLAlchemyError as error:
-        raise UserError(f"{shown(url)} does not give the rows: {_said(error, engine)}") from None
+        raise UserError(f"{redact_url(url)} does not give the rows: {_said(error, engine)}") from None
     finally:
         engine.dispose()
     notes: list[str] = []
@@ -489,7 +492,7 @@ def _select(inspector: Any, table: str | None, url: str) -> Any:
     schema, _, name = (table or tables[0]).rpartition(".")
     if not schema and name not in tables:
         raise UserError(
-            f"{url} has no table {name!r}.{near(name, tables)} Tables: {', '.join(sorted(tables))}"
+            f"{url} has no table {name!r}.{suggest_name(name, tables)} Tables: {', '.join(sorted(tables))}"
         )
     return sa.select(sa.text("*")).select_from(sa.table(name, schema=schema or None))
 
@@ -501,7 +504,7 @@ KINDS = ".csv, .txt, .tsv (also .gz), .parquet, .xlsx, .xls, or a database URL s
 
 def load_table(
     source: str | Path,  # file, folder of Parquet files, or SQLAlchemy URL
-    read: Read,
+    read: SourceOptions,
 ) -> Table:
     "The cells of any source; raises `UserError` for one that gives none."
     if is_url(source):
@@ -510,7 +513,7 @@ def load_table(
         found = _load_file(Path(source), read)
     if found.cells.empty:
         raise UserError(
-            f"{shown(source)} has a header but no row below it: {', '.join(map(str, found.cells))}"
+            f"{redact_url(source)} has a header but no row below it: {', '.join(map(str, found.cells))}"
         )
     return found
 
@@ -523,7 +526,7 @@ def _other_files(folder: Path) -> list[str]:
     ]
 
 # %% ../../nbs/sales/02_tables.ipynb #61c84801
-def check_folder(path: Path) -> None:
+def check_parquet_folder(path: Path) -> None:
     "Raise `UserError` for a folder that holds anything but Parquet."
     if not any(path.rglob("*.parquet")):
         raise UserError(f"{path} is a folder without Parquet files. Name a file: {KINDS}")
@@ -533,18 +536,18 @@ def check_folder(path: Path) -> None:
         )
 
 # %% ../../nbs/sales/02_tables.ipynb #384d180a
-def check_there(path: Path) -> None:
+def check_path_exists(path: Path) -> None:
     "Raise `UserError` where there is no such file or folder."
     if not path.exists():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise UserError(f"There is no file {path}.{near(path.name, beside)}")
+        raise UserError(f"There is no file {path}.{suggest_name(path.name, beside)}")
 
 # %% ../../nbs/sales/02_tables.ipynb #16983c69
-def _load_file(path: Path, read: Read) -> Table:
+def _load_file(path: Path, read: SourceOptions) -> Table:
     "The cells of a file."
-    check_there(path)
+    check_path_exists(path)
     if path.is_dir():
-        check_folder(path)
+        check_parquet_folder(path)
         return read_parquet(path)
     suffix = path.with_suffix("").suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
     if suffix in (".parquet", ".pq"):
@@ -570,10 +573,10 @@ def read_table(
     query: str | None = None,  # SQL; wins over the mapping's
 ) -> pd.DataFrame:
     "The source's cells as they are; index `row`, the header of a file being line 1."
-    return load_table(source, chosen_read(mapping or Mapping(), table, query)).cells
+    return load_table(source, resolve_source_options(mapping or Mapping(), table, query)).cells
 
 # %% ../../nbs/sales/02_tables.ipynb #941a2341
-def chosen_read(mapping: Mapping, table: str | None, query: str | None) -> Read:
+def resolve_source_options(mapping: Mapping, table: str | None, query: str | None) -> SourceOptions:
     "The mapping's way to read, with the table or query that was asked for."
     if table and query:
         raise UserError(f"Both a table ({table!r}) and a query were given. Choose one")
@@ -603,7 +606,7 @@ def write_table(
         )
     if path.is_dir():
         raise UserError(f"{path} is a folder. Name a file in it")
-    with replacing(path) as beside:
+    with atomic_write(path) as beside:
         writers[kind](frame, beside)
 
 # %% ../../nbs/sales/02_tables.ipynb #dac85e9b
@@ -716,6 +719,8 @@ def _write_sql(frame: pd.DataFrame, url: str, table: str) -> None:
                 name, connection, schema=schema or None, if_exists="replace", index=False, chunksize=10_000
             )
     except sa.exc.SQLAlchemyError as error:
-        raise UserError(f"{shown(url)} does not take the table {table!r}: {_said(error, engine)}") from None
+        raise UserError(
+            f"{redact_url(url)} does not take the table {table!r}: {_said(error, engine)}"
+        ) from None
     finally:
         engine.dispose()

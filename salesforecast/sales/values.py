@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['MISSING', 'CODES', 'CURRENCY', 'SAME_CURRENCY', 'MISSING_NUMBER', 'PLAIN_NUMBER', 'ISO_DATE', 'NUMERIC_DATE',
            'PLAIN_DATE', 'TYPOS', 'MONTH', 'NAMED_DATE', 'EXCEL_DAYS', 'ZONE', 'BACKTICKS', 'TRUE', 'FALSE',
-           'ALLOWED_NODES', 'GRAMMAR', 'Parsed', 'is_arrow_text', 'distinct', 'look_up', 'as_text', 'as_texts',
-           'is_word', 'parse_text', 'parse_numbers', 'parse_dates', 'Columns', 'Text', 'Result', 'UnknownColumn',
-           'evaluate', 'MissingColumn', 'unknown_column', 'condition']
+           'ALLOWED_NODES', 'EXPRESSION_HELP', 'ParsedColumn', 'is_arrow_text', 'factorize_cells', 'expand_codes',
+           'as_text', 'as_texts', 'is_word', 'parse_text', 'parse_numbers', 'parse_dates', 'ExpressionContext', 'Text',
+           'ExpressionResult', 'UnknownColumn', 'evaluate_expression', 'MissingColumnError', 'missing_column_error',
+           'evaluate_condition']
 
 # %% ../../nbs/sales/01_values.ipynb #3920c2dc
 import ast
@@ -25,12 +26,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from simpleeval import InvalidExpression, SimpleEval
 
-from .schema import Read, find_column, near
+from .schema import SourceOptions, find_column, suggest_name
 from ..core.settings import UserError
 
 # %% ../../nbs/sales/01_values.ipynb #b99132bc
 @dataclass(frozen=True)
-class Parsed:
+class ParsedColumn:
     "A column of numbers, dates or text."
 
     data: Any  # array of float64 or datetime64[ns], NaN or NaT where missing or bad; or categories of text
@@ -43,7 +44,7 @@ def is_arrow_text(cells: pd.Series) -> bool:
     return isinstance(cells.dtype, pd.ArrowDtype) and pa.types.is_string(cells.dtype.pyarrow_dtype)
 
 # %% ../../nbs/sales/01_values.ipynb #c438ac50
-def distinct(
+def factorize_cells(
     cells: pd.Series,  # of any type
 ) -> tuple[np.ndarray, list[Any] | pa.Array]:
     "A code per cell (-1 where missing), and the distinct values; those of an Arrow text column stay in Arrow."
@@ -57,7 +58,7 @@ def distinct(
     return codes, list(values)
 
 # %% ../../nbs/sales/01_values.ipynb #e7304647
-def look_up(
+def expand_codes(
     values: np.ndarray,  # of the distinct cells
     codes: np.ndarray,  # of the rows
     missing: Any,  # value of code -1
@@ -91,13 +92,15 @@ def parse_text(
     cells: pd.Series,
 ) -> pd.Categorical:
     "A text column as categories, which keeps a million rows small; missing where there is no text."
-    codes, values = distinct(cells)
+    codes, values = factorize_cells(cells)
     texts = as_texts(values)
     there = np.flatnonzero(~is_word(texts, MISSING))
     kept, categories = pd.factorize(np.asarray(texts.take(there).to_pylist(), dtype=object))
     new = np.full(len(texts), -1)
     new[there] = kept
-    return pd.Categorical.from_codes(look_up(new, codes, -1), categories=pd.Index(categories, dtype=object))
+    return pd.Categorical.from_codes(
+        expand_codes(new, codes, -1), categories=pd.Index(categories, dtype=object)
+    )
 
 # %% ../../nbs/sales/01_values.ipynb #4fb58104
 CODES = (
@@ -166,7 +169,7 @@ def _plain(
     return texts
 
 # %% ../../nbs/sales/01_values.ipynb #d13d1903
-def _text_numbers(texts: pa.Array, codes: np.ndarray, read: Read) -> tuple[np.ndarray, np.ndarray]:
+def _text_numbers(texts: pa.Array, codes: np.ndarray, read: SourceOptions) -> tuple[np.ndarray, np.ndarray]:
     "Values of trimmed distinct texts, and which of them are no numbers."
     rows = np.bincount(codes[codes >= 0], minlength=len(texts))
     plain = _plain(_without_currency(texts, rows), read.decimal, read.thousands)
@@ -183,20 +186,20 @@ def _text_numbers(texts: pa.Array, codes: np.ndarray, read: Read) -> tuple[np.nd
 # %% ../../nbs/sales/01_values.ipynb #1b0d0a3b
 def parse_numbers(
     cells: pd.Series,  # text as `read` says, or numbers
-    read: Read = Read(),  # noqa: B008 (frozen)
-) -> Parsed:
+    read: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)
+) -> ParsedColumn:
     "A column as float64; infinities stay what they are."
     if pd.api.types.is_numeric_dtype(cells.dtype):
-        return Parsed(cells.to_numpy(float, na_value=np.nan), np.zeros(len(cells), bool))
-    codes, values = distinct(cells)
+        return ParsedColumn(cells.to_numpy(float, na_value=np.nan), np.zeros(len(cells), bool))
+    codes, values = factorize_cells(cells)
     if isinstance(values, pa.Array):
         found, bad = _text_numbers(pc.utf8_trim_whitespace(values), codes, read)
-        return Parsed(look_up(found, codes, np.nan), look_up(bad, codes, False))
+        return ParsedColumn(expand_codes(found, codes, np.nan), expand_codes(bad, codes, False))
     found, bad = _text_numbers(as_texts(values), codes, read)
     for i, value in enumerate(values):
         if isinstance(value, int | float | Decimal | np.number):
             found[i], bad[i] = float(value), False
-    return Parsed(look_up(found, codes, np.nan), look_up(bad, codes, False))
+    return ParsedColumn(expand_codes(found, codes, np.nan), expand_codes(bad, codes, False))
 
 # %% ../../nbs/sales/01_values.ipynb #c4675d75
 ISO_DATE = r"^\d{4}([-/.]\d{1,2}[-/.]\d{1,2}|\d{4})([T ].*)?$"
@@ -216,7 +219,7 @@ def parse_dates(
     cells: pd.Series,
     date_format: str | None = None,  # as strptime has it; found by looking when None
     day_first: bool | None = None,  # in dates such as 3/4/2024; found by looking when None
-) -> Parsed:
+) -> ParsedColumn:
     "A column as datetime64[ns]; raises `UserError` where the order of day and month cannot be known."
     if isinstance(cells.dtype, pd.DatetimeTZDtype):
         cells = cells.dt.tz_localize(None)
@@ -224,14 +227,16 @@ def parse_dates(
         np.issubdtype(getattr(cells.dtype, "numpy_dtype", np.dtype(object)), np.datetime64)
         or cells.dtype.kind == "M"
     ):
-        return Parsed(
+        return ParsedColumn(
             cells.to_numpy("datetime64[ns]", na_value=np.datetime64("NaT")), np.zeros(len(cells), bool)
         )
-    codes, values = distinct(cells)
+    codes, values = factorize_cells(cells)
     texts = pc.replace_substring_regex(as_texts(values), ZONE, r"\1")
     found, told = _text_dates(texts, date_format, day_first)
     bad = np.isnat(found) & ~is_word(texts, MISSING_NUMBER)
-    return Parsed(look_up(found, codes, np.datetime64("NaT")), look_up(bad, codes, False), told)
+    return ParsedColumn(
+        expand_codes(found, codes, np.datetime64("NaT")), expand_codes(bad, codes, False), told
+    )
 
 # %% ../../nbs/sales/01_values.ipynb #e3f90136
 def _text_dates(
@@ -334,20 +339,20 @@ def _day_first(
 
 # %% ../../nbs/sales/01_values.ipynb #035172fc
 @dataclass
-class Columns:
+class ExpressionContext:
     "The columns that expressions see, and what was found out about them."
 
     cells: pd.DataFrame  # of the source
-    read: Read = field(default_factory=Read)
+    read: SourceOptions = field(default_factory=SourceOptions)
     known: dict[str, np.ndarray | pd.Categorical] = field(default_factory=dict)  # parsed canonical columns
-    numbers: dict[str, Parsed] = field(default_factory=dict)  # source columns parsed so far
+    numbers: dict[str, ParsedColumn] = field(default_factory=dict)  # source columns parsed so far
 
     @property
     def names(self) -> list[str]:
         "Of the source."
         return [str(name) for name in self.cells]
 
-    def number(self, name: str) -> Parsed:
+    def number(self, name: str) -> ParsedColumn:
         "A source column as numbers, parsed once."
         if name not in self.numbers:
             self.numbers[name] = parse_numbers(self.cells[name], self.read)
@@ -363,7 +368,7 @@ class Text:
 
 # %% ../../nbs/sales/01_values.ipynb #c2d9a202
 @dataclass
-class Result:
+class ExpressionResult:
     "What an expression comes to."
 
     value: Any  # Text, array of float64 or bool, or one number or string
@@ -394,13 +399,13 @@ def _truth(value: Any) -> np.ndarray:
         raise UserError(
             f"{unclear[0]!r} is neither yes nor no; compare the column with a value, as in status == 'X'"
         )
-    return look_up(lower.isin(TRUE), words.codes, False)
+    return expand_codes(lower.isin(TRUE), words.codes, False)
 
 # %% ../../nbs/sales/01_values.ipynb #c0a2ede5
 class _Evaluation:
     "One evaluation: operators and functions over `columns`, noting what took part."
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, columns: ExpressionContext) -> None:
         "Begin with nothing used."
         self.columns = columns
         self.size = len(columns.cells)
@@ -465,7 +470,7 @@ def _comparison(evaluation: _Evaluation, op: Callable) -> Callable:
         if not isinstance(b, str):
             return np.broadcast_to(op(evaluation.number(a), evaluation.number(b)), evaluation.size)
         words = evaluation.text(a)
-        return look_up(op(np.asarray(words.categories), b).astype(bool), words.codes, op is operator.ne)
+        return expand_codes(op(np.asarray(words.categories), b).astype(bool), words.codes, op is operator.ne)
 
     return apply
 
@@ -492,7 +497,7 @@ def _functions(evaluation: _Evaluation) -> dict[str, Callable]:
 
     def by_category(value: Any, test: Callable[[str], bool]) -> np.ndarray:
         words = text(value)
-        return look_up(np.array([test(word) for word in words.categories], bool), words.codes, False)
+        return expand_codes(np.array([test(word) for word in words.categories], bool), words.codes, False)
 
     def isnull(value: Any) -> np.ndarray:
         return np.isnan(value) if isinstance(value, np.ndarray) else np.asarray(text(value).isna())
@@ -525,59 +530,59 @@ def _functions(evaluation: _Evaluation) -> dict[str, Callable]:
 ALLOWED_NODES = ("Expr", "Name", "UnaryOp", "BinOp", "Compare", "Call", "Constant")
 
 
-def evaluate(
+def evaluate_expression(
     expression: str,  # a source column's name, or an expression
-    columns: Columns,
+    columns: ExpressionContext,
     place: str,  # key of the mapping, for messages
-) -> Result:
+) -> ExpressionResult:
     "What the expression comes to; raises `UserError` that names the place, the fault and the fix."
     evaluation = _Evaluation(columns)
     whole = find_column(expression, columns.names)
     if whole is not None:
-        return Result(Text(columns.cells[whole], whole), evaluation.bad, [whole])
+        return ExpressionResult(Text(columns.cells[whole], whole), evaluation.bad, [whole])
     evaluator = SimpleEval(_operators(evaluation), _functions(evaluation), evaluation.name, allowed_attrs={})
     evaluator.nodes = {node: how for node, how in evaluator.nodes.items() if node.__name__ in ALLOWED_NODES}
     code = re.sub(r"`([^`]+)`", lambda found: f"_tick_{found[1].encode().hex()}", expression)
     try:
         value = evaluator.eval(code, ast.parse(code.strip(), mode="eval").body)
     except UnknownColumn as error:
-        raise unknown_column(place, expression, error.name, columns.names) from None
+        raise missing_column_error(place, expression, error.name, columns.names) from None
     except SyntaxError:
-        raise unknown_column(place, expression, expression, columns.names) from None
+        raise missing_column_error(place, expression, expression, columns.names) from None
     except UserError as error:
         raise UserError(f"{place}: in {expression!r}, {error}.") from None
     except (InvalidExpression, ArithmeticError, TypeError, ValueError, KeyError) as error:
-        raise UserError(f"{place}: {expression!r} cannot be computed: {error}. {GRAMMAR}") from None
-    return Result(value, evaluation.bad, evaluation.used)
+        raise UserError(f"{place}: {expression!r} cannot be computed: {error}. {EXPRESSION_HELP}") from None
+    return ExpressionResult(value, evaluation.bad, evaluation.used)
 
 # %% ../../nbs/sales/01_values.ipynb #efade2b0
-GRAMMAR = (
+EXPRESSION_HELP = (
     "An expression is made of column names (in `backticks` where they have blanks), numbers, 'text', + - * /, "
     "comparisons, & | ~ with each condition in parentheses (instead of and, or, not), and the functions "
     "abs, round, number, isnull, where, coalesce, startswith, contains, lower, replace, join."
 )
 
 
-class MissingColumn(UserError):
+class MissingColumnError(UserError):
     "A mapping names a column that the source does not have."
 
 # %% ../../nbs/sales/01_values.ipynb #9883352d
-def unknown_column(place: str, expression: str, name: str, columns: list[str]) -> MissingColumn:
+def missing_column_error(place: str, expression: str, name: str, columns: list[str]) -> MissingColumnError:
     "The error for a column that is not there."
     if name == expression:
         said = f"{place}: {name!r} is neither a column of the source nor an expression."
     else:
         said = f"{place}: in {expression!r}, {name!r} is no column of the source."
-    return MissingColumn(f"{said}{near(name, columns)} Columns: {', '.join(columns)}")
+    return MissingColumnError(f"{said}{suggest_name(name, columns)} Columns: {', '.join(columns)}")
 
 # %% ../../nbs/sales/01_values.ipynb #1fe41887
-def condition(
+def evaluate_condition(
     expression: str,  # a condition, or a column of yes and no
-    columns: Columns,
+    columns: ExpressionContext,
     place: str,  # key of the mapping, for messages
 ) -> np.ndarray:
     "Where the condition holds, as bool per row."
-    value = evaluate(expression, columns, place).value
+    value = evaluate_expression(expression, columns, place).value
     try:
         return np.broadcast_to(_truth(value), len(columns.cells))
     except UserError as error:

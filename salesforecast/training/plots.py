@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.optional import require
-from ..core.settings import replacing
+from ..core.settings import atomic_write
 
 # %% ../../nbs/training/00_plots.ipynb #1d58179d
 BLUE, PALE, PALER, ORANGE, GREY = "#0b5fa5", "#8fb8dc", "#d3e3f2", "#d9720b", "#6b6b6b"
@@ -33,7 +33,7 @@ def new_figure(width: float = 9.0, height: float = 4.5) -> tuple[Any, Any]:
 # %% ../../nbs/training/00_plots.ipynb #c1a344de
 def save_figure(figure: Any, path: Path) -> Path:
     "Write a figure as PNG."
-    with replacing(path) as beside:
+    with atomic_write(path) as beside:
         figure.savefig(beside, dpi=110)
     return path
 

@@ -15,8 +15,8 @@ from playwright.sync_api import expect
 from salesforecast.client import ApiError, BadRequest, Client, to_frame
 from salesforecast.core.settings import UserError
 from salesforecast.datasets import generate_sales, write_sales
-from salesforecast.forecasting.forecaster import order_table
-from salesforecast.training.orchestration import DemandParams, Training, train_models
+from salesforecast.forecasting.forecaster import order_quantities
+from salesforecast.training.orchestration import DemandParams, TrainingResult, train_models
 from support.browsing import WAIT, free_port, serving, showing, visiting
 from support.models import SMALL, Trained
 
@@ -24,7 +24,7 @@ HORIZON, QUICK = 14, ["ets_seasonal", "window_average"]
 
 
 @pytest.fixture(scope="module")
-def with_demand(tmp_path_factory: pytest.TempPathFactory) -> Training:
+def with_demand(tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
     """A small training with forecasts by region and category, in units by day and in revenue by week."""
     folder = tmp_path_factory.mktemp("demand")
     source = write_sales(generate_sales(rows=6_000, seed=4), folder / "sales.csv")
@@ -36,16 +36,16 @@ def with_demand(tmp_path_factory: pytest.TempPathFactory) -> Training:
 
 
 @pytest.fixture(scope="module")
-def client(with_demand: Training) -> Iterator[Client]:
+def client(with_demand: TrainingResult) -> Iterator[Client]:
     with serving(with_demand.path.parent, free_port()) as found, Client(found.url) as asking:
         yield asking
 
 
-def test_the_api_answers_what_training_forecast(client: Client, with_demand: Training) -> None:
+def test_the_api_answers_what_training_forecast(client: Client, with_demand: TrainingResult) -> None:
     made = with_demand.demand["units-D"]
     answer = client.forecast("units", by="Region", levels=[50, 80, 95])
     found = to_frame(answer).set_index(["unique_id", "ds"])
-    expected = made.frame().set_index(["unique_id", "ds"]).loc[found.index]
+    expected = made.to_frame().set_index(["unique_id", "ds"]).loc[found.index]
     for column in ("yhat", "median", "lo-50", "hi-80", "lo-95", "revenue"):
         np.testing.assert_allclose(found[column.replace("-", "_")], expected[column], rtol=1e-6)
     assert answer.series == (made.panel.level == 1).sum()
@@ -86,11 +86,11 @@ def test_an_unknown_promotion_is_told(client: Client) -> None:
     assert any("promotion never seen is new to the history" in note for note in answer.notes)
 
 
-def test_orders_are_those_of_the_training(client: Client, with_demand: Training) -> None:
+def test_orders_are_those_of_the_training(client: Client, with_demand: TrainingResult) -> None:
     how = {"lead_time": 3, "review": 4, "service_level": 0.9}
     answer = client.forecast("units", by="Category,Region", order=how, limit=1000)
     found = pd.DataFrame([row.model_dump() for row in answer.orders]).set_index("unique_id")
-    expected = order_table(with_demand.demand["units-D"], **how).set_index("unique_id").loc[found.index]
+    expected = order_quantities(with_demand.demand["units-D"], **how).set_index("unique_id").loc[found.index]
     pd.testing.assert_frame_equal(found, expected, check_names=False, atol=1.0)
 
 
@@ -153,15 +153,15 @@ def test_a_version_without_demand_says_how_to_get_it(api: str) -> None:
     assert error.value.code == 404
 
 
-def test_serving_imports_nothing_of_the_training(with_demand: Training) -> None:
+def test_serving_imports_nothing_of_the_training(with_demand: TrainingResult) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from salesforecast.api.demand import demand_answer
+from salesforecast.api.demand import demand_response
 from salesforecast.api.model_loader import load_served
 from salesforecast.api.schemas import DemandInput
 served = load_served(Path({str(with_demand.path.parent)!r}))
-assert demand_answer(served.demand, DemandInput(), "EUR")["forecasts"]
+assert demand_response(served.demand, DemandInput(), "EUR")["forecasts"]
 print(sorted({{"statsforecast", "mlforecast", "hierarchicalforecast", "statsmodels", "mlflow"}} & set(sys.modules)))
 """
     done = subprocess.run(
@@ -170,7 +170,7 @@ print(sorted({{"statsforecast", "mlforecast", "hierarchicalforecast", "statsmode
     assert done.stdout.strip() == "[]"
 
 
-def test_the_manifest_tells_of_it(with_demand: Training) -> None:
+def test_the_manifest_tells_of_it(with_demand: TrainingResult) -> None:
     about = with_demand.manifest["demand"]
     assert set(about) == {"units-D", "revenue-D"}
     assert about["units-D"]["levels"] == ["total", "Region", "Category,Region"]
@@ -178,7 +178,7 @@ def test_the_manifest_tells_of_it(with_demand: Training) -> None:
     assert Path(with_demand.path, "demand-units-D.npz").exists()
 
 
-def test_mlflow_and_the_report_have_the_leaderboard(with_demand: Training) -> None:
+def test_mlflow_and_the_report_have_the_leaderboard(with_demand: TrainingResult) -> None:
     import mlflow
 
     from salesforecast.lifecycle.report import demand_picture, demand_table
@@ -195,7 +195,7 @@ def test_mlflow_and_the_report_have_the_leaderboard(with_demand: Training) -> No
     assert len(demand_picture(with_demand).data) > 10_000
 
 
-def test_the_past_comes_along(client: Client, with_demand: Training) -> None:
+def test_the_past_comes_along(client: Client, with_demand: TrainingResult) -> None:
     answer = client.forecast("units", by="total", history=14)
     panel = with_demand.demand["units-D"].panel
     np.testing.assert_allclose([row.y for row in answer.history], panel.values[0, -14:])
@@ -238,7 +238,7 @@ def test_the_dashboard_says_why_there_is_no_demand(page: Any) -> None:
 
 
 def test_planners_override_and_are_judged(
-    with_demand: Training, run_command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+    with_demand: TrainingResult, run_command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     """By command: kept beside what the model said, listed, judged by the days that came, taken back."""
     made = with_demand.demand["units-D"]

@@ -18,7 +18,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from salesforecast.api.auth import new_key
+from salesforecast.api.auth import generate_key
 from salesforecast.api.main import create_app
 from salesforecast.api.model_loader import ModelStore
 from salesforecast.core.settings import Settings, settings
@@ -733,7 +733,7 @@ KEYED = [(method, path) for method, paths in (("POST", [*POSTS, "/predict_batch_
 @pytest.fixture(scope="module")
 def keys() -> tuple[str, str, str]:
     """A key to predict with, one to administer with, and the lines that are kept of them."""
-    (one, line), (two, other) = new_key("shop"), new_key("boss", ["admin"])
+    (one, line), (two, other) = generate_key("shop"), generate_key("boss", ["admin"])
     return one, two, f"{line}\n{other}"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from salesforecast.api.auth import new_key
+from salesforecast.api.auth import generate_key
 from salesforecast.api.schemas import ErrorOutput
 from salesforecast.registry.bundle import set_current
 from salesforecast.registry.predictor import COLUMNS, Predictor
@@ -34,7 +34,7 @@ def server(two_versions: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="module")
 def key() -> tuple[str, str]:
     """A key to predict with, and the line that is kept of it."""
-    return new_key("shop")
+    return generate_key("shop")
 
 
 def version_of(server: Server) -> str:
@@ -388,9 +388,9 @@ def test_no_request_fails_in_a_minute_of_changes(two_versions: Path, tmp_path: P
 
 
 def test_numbers_over_http_are_those_of_python(server: Server, two_versions: Path, trained: Trained) -> None:
-    from salesforecast.sales.quality import read_rows
+    from salesforecast.sales.quality import read_prediction_rows
 
-    rows = read_rows(trained.source).frame.head(20)
+    rows = read_prediction_rows(trained.source).frame.head(20)
     expected = Predictor.load(two_versions).predict(rows).to_dict("records")
     lines = trained.source.read_bytes().splitlines(keepends=True)[:21]
     files = {"file": ("rows.csv", b"".join(lines))}

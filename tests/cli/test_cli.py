@@ -15,7 +15,7 @@ from salesforecast.cli.terminal import paths_table, version_report
 from salesforecast.core.settings import UserError, settings
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.predictor import Predictor, predict_source
-from salesforecast.sales.quality import read_rows
+from salesforecast.sales.quality import read_prediction_rows
 from salesforecast.sales.schema import Mapping
 from salesforecast.training.orchestration import Params, load_params
 from support.models import ROOT, Trained
@@ -100,7 +100,7 @@ def test_predict_keeps_rows_and_order(trained: Trained, run_command: Callable, t
     whole = numbers.dropna()
     assert len(whole) > 0.99 * len(given)
     assert (whole["lower_95"] <= whole["lower_80"]).all() and (whole["upper_80"] <= whole["upper_95"]).all()
-    rows = read_rows(trained.source)
+    rows = read_prediction_rows(trained.source)
     assert (numbers.isna().any(axis=1).to_numpy() == (rows.problems != "").to_numpy()).all()
     predicted = Predictor.load(trained.models).predict(rows.frame)["predicted_revenue"].to_numpy()
     good = (rows.problems == "").to_numpy()

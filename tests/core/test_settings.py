@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from salesforecast.core.settings import SECRETS_DIR, Settings, UserError, env_example, read_settings, variable
+from salesforecast.core.settings import (
+    SECRETS_DIR,
+    Settings,
+    UserError,
+    env_example,
+    environment_variable,
+    read_settings,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +27,7 @@ def test_every_variable_of_the_example_is_read(name: str, monkeypatch: pytest.Mo
     default = Settings.model_fields[name].default
     number = isinstance(default, int | float)
     monkeypatch.delenv(f"SALESFORECAST_{name.upper()}", raising=False)
-    monkeypatch.setenv(variable(name), str(default + 1) if number else "otherwise")
+    monkeypatch.setenv(environment_variable(name), str(default + 1) if number else "otherwise")
     try:
         found = getattr(read_settings(), name)
     except UserError as error:

@@ -19,7 +19,7 @@ from salesforecast.core.settings import UserError
 from salesforecast.dashboard.export import csv_bytes, workbook
 from salesforecast.dashboard.model import dataset
 from salesforecast.dashboard.model.dataset import Rows, Selection, from_sales, write_rows
-from salesforecast.dashboard.model.reader import Answer, Wish, opened, read_apart
+from salesforecast.dashboard.model.reader import UploadOptions, UploadResult, opened, read_in_subprocess
 from salesforecast.dashboard.model.state import AppState, Filters
 from salesforecast.dashboard.tabs.data import DataPanel
 from salesforecast.dashboard.tabs.history import HistoryPanel, write_csv
@@ -76,7 +76,7 @@ def test_a_selection_is_what_pandas_finds(shop, filters: Filters) -> None:
             rows["Revenue"].sum()
         )
     for name in ("Category", "Region"):
-        found = dataset.by_part(part, name).set_index(name)["revenue"]
+        found = dataset.sums_by_dimension(part, name).set_index(name)["revenue"]
         expected = rows.groupby(name)["Revenue"].sum()
         pd.testing.assert_series_equal(
             found.sort_index(), expected, check_names=False, check_index_type=False
@@ -117,10 +117,10 @@ def test_a_year_before_means_the_same_weekday_or_month(shop) -> None:
 
 
 def read(
-    path: Path, folder: Path, name: str = "mine.csv", wish: Wish | None = None, seconds: float = 60
-) -> Answer:
+    path: Path, folder: Path, name: str = "mine.csv", wish: UploadOptions | None = None, seconds: float = 60
+) -> UploadResult:
     """What comes of a file."""
-    return asyncio.run(read_apart(path, name, folder, wish or Wish(), seconds))
+    return asyncio.run(read_in_subprocess(path, name, folder, wish or UploadOptions(), seconds))
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -181,14 +181,16 @@ def test_other_names_are_asked_for_with_a_guess(tmp_path: Path) -> None:
         "Umsatz",
         "Filiale",
     ]
-    wish = Wish({"Transaction_Date": "Tag", "Revenue": "Umsatz", "Region": "Filiale"}, decimal=",")
+    wish = UploadOptions({"Transaction_Date": "Tag", "Revenue": "Umsatz", "Region": "Filiale"}, decimal=",")
     answer = read(path, tmp_path / "out2", wish=wish)
     assert answer.problem == "" and answer.report["revenue_total"] == pytest.approx(1244.5)
 
 
 def test_a_column_name_is_never_an_expression(tmp_path: Path) -> None:
     path = write(tmp_path / "u.csv", b"day (local),a+b\n2025-12-31,5\n2025-12-30,7\n")
-    answer = read(path, tmp_path / "out", wish=Wish({"Transaction_Date": "day (local)", "Revenue": "a+b"}))
+    answer = read(
+        path, tmp_path / "out", wish=UploadOptions({"Transaction_Date": "day (local)", "Revenue": "a+b"})
+    )
     assert answer.problem == "" and answer.report["revenue_total"] == 12
 
 
@@ -214,7 +216,7 @@ def test_personal_columns_stay_out(tmp_path: Path) -> None:
 def test_the_panels_follow_an_upload_and_keep_the_last_good_one(tmp_path: Path) -> None:
     state = AppState(Client("http://127.0.0.1:9", retries=0))
     data_panel, history = DataPanel(state), HistoryPanel(state)
-    history.shown()
+    history.on_open()
     frame = sales(400)
     data_panel.reader.take(write(state.folder / "a.csv", frame.to_csv(index=False).encode()), "a.csv")
     first = state.dataset

@@ -23,7 +23,7 @@ from salesforecast.core.settings import UserError
 from salesforecast.dashboard.model import state as module
 from salesforecast.dashboard.model.analysis import decompose, what_if_values
 from salesforecast.dashboard.model.state import AppState, refresh
-from salesforecast.dashboard.tabs.batch import EXCEL_ROWS, BatchPanel, Outcome, excel_of, read_answer
+from salesforecast.dashboard.tabs.batch import EXCEL_ROWS, BatchPanel, BatchResult, excel_of, read_predictions
 from salesforecast.dashboard.tabs.explain import ExplainPanel
 from salesforecast.dashboard.tabs.forecast import ForecastPanel
 from salesforecast.dashboard.tabs.predict import PredictPanel
@@ -59,7 +59,7 @@ async def opened(panel: type[ModelPanel], url: str) -> Any:
     state = AppState(Client(url))
     found = panel(state)
     await refresh(state)
-    found.shown()
+    found.on_open()
     await settle()
     return found
 
@@ -146,7 +146,7 @@ def test_defaults_are_those_of_a_usual_sale_and_what_was_typed_stays(url: str) -
         units = panel.form.fields["Units_Sold"].control
         assert units.disabled  # a suggestion is to come
         units.value = 77
-        panel.shown()
+        panel.on_open()
         await settle()
         assert not units.disabled
         assert panel.form.fields["Units_Sold"].value == 77
@@ -180,7 +180,7 @@ def test_what_was_typed_stays_while_the_api_is_away(trained: Trained, tmp_path: 
             panel = PredictPanel(state := AppState(client, client))
             assert "Looking for the API" in text(panel.view)
             await refresh(state)
-            panel.shown()
+            panel.on_open()
             await settle()
             panel.form.fields["Units_Sold"].control.value = 7
             server.stop()
@@ -313,14 +313,14 @@ def test_an_answer_of_many_rows_is_read_a_block_at_a_time(tmp_path: Path) -> Non
         predicted_revenue=1.5, lower_80=1.0, upper_80=2.0, lower_95=0.5, upper_95=3.0, problem=""
     )
     frame.to_csv(path, index=False)
-    found = read_answer(path)
+    found = read_predictions(path)
     assert (found.count, found.failed, found.total) == (rows, 0, 1.5 * rows)
     assert dict(found.sums["Category"]) == {"A": 0.75 * rows, "B": 0.75 * rows}
     assert found.page(rows - 3, 25)["Category"].tolist() == ["A", "B", "A"]
     assert found.page(rows + 50, 25).empty
     assert rows > EXCEL_ROWS
     with pytest.raises(UserError, match="Take CSV"):
-        excel_of(AppState(Client("http://127.0.0.1:9")), Outcome(path, path, count=rows), "x.csv")
+        excel_of(AppState(Client("http://127.0.0.1:9")), BatchResult(path, path, count=rows), "x.csv")
 
 
 # --- the forecast ---------------------------------------------------------------------------------
@@ -465,10 +465,10 @@ def test_nothing_is_asked_before_the_tab_is_opened_and_again_only_for_another_ve
         await refresh(state)
         await settle()
         assert panel.known is None
-        panel.shown()
+        panel.on_open()
         await settle()
         known = panel.known
-        panel.shown()
+        panel.on_open()
         await refresh(state)
         await settle()
         assert panel.known is known

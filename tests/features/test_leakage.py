@@ -5,10 +5,16 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
-from salesforecast.features.preprocessing import Prepared, frame_columns, model_inputs, prepare, take
+from salesforecast.features.preprocessing import (
+    PreparedSales,
+    frame_columns,
+    model_inputs,
+    prepare_sales,
+    select_rows,
+)
 from salesforecast.registry.predictor import Predictor
 from salesforecast.sales.quality import SalesData, read_sales
-from salesforecast.training.orchestration import make_table, train_transactional
+from salesforecast.training.orchestration import make_training_dataset, train_transactional
 from support.models import SMALL, Trained
 
 CUT = pd.Timestamp("2026-06-01")
@@ -32,12 +38,12 @@ def changed_after(sales: SalesData, cut: pd.Timestamp) -> SalesData:
     return SalesData(frame, sales.quarantine, sales.report, sales.mapping)
 
 
-def before(prepared: Prepared, cut: pd.Timestamp) -> dict:
-    return take(prepared.columns, prepared.columns["Transaction_Date"] < np.datetime64(cut, "D"))
+def before(prepared: PreparedSales, cut: pd.Timestamp) -> dict:
+    return select_rows(prepared.columns, prepared.columns["Transaction_Date"] < np.datetime64(cut, "D"))
 
 
 def test_changing_the_future_changes_no_feature_before_it(sales: SalesData) -> None:
-    one, other = prepare(sales), prepare(changed_after(sales, CUT))
+    one, other = prepare_sales(sales), prepare_sales(changed_after(sales, CUT))
     rows = before(one, CUT)
     inputs = model_inputs(one.preprocessor, one.history, rows)
     assert len(inputs) > 1000
@@ -45,8 +51,8 @@ def test_changing_the_future_changes_no_feature_before_it(sales: SalesData) -> N
 
 
 def test_changing_the_test_period_changes_no_fitted_preprocessor(sales: SalesData) -> None:
-    one = prepare(sales)
-    other = prepare(changed_after(sales, pd.Timestamp(one.test_start)))
+    one = prepare_sales(sales)
+    other = prepare_sales(changed_after(sales, pd.Timestamp(one.test_start)))
     assert one.preprocessor.keys() == other.preprocessor.keys()
     for name, part in one.preprocessor.items():
         np.testing.assert_equal(other.preprocessor[name], part, err_msg=name)
@@ -55,7 +61,7 @@ def test_changing_the_test_period_changes_no_fitted_preprocessor(sales: SalesDat
 def test_changing_the_future_changes_no_prediction_before_it(sales: SalesData) -> None:
     found = []
     for data in (sales, changed_after(sales, CUT)):
-        prepared = prepare(data)
+        prepared = prepare_sales(data)
         evaluated = train_transactional(prepared, SMALL).evaluated["xgboost"]
         days = prepared.columns["Transaction_Date"][~prepared.train]
         found.append(evaluated.predicted[days < np.datetime64(CUT, "D")])
@@ -65,11 +71,11 @@ def test_changing_the_future_changes_no_prediction_before_it(sales: SalesData) -
 
 def test_the_rows_own_day_is_not_in_its_features(sales: SalesData) -> None:
     """Doubling one day's revenue changes features of later days only."""
-    prepared = prepare(sales)
+    prepared = prepare_sales(sales)
     frame = sales.frame.copy()
     day = pd.Timestamp("2026-02-10")
     frame.loc[frame["Transaction_Date"].dt.normalize() == day, "Revenue"] *= 0.5
-    other = prepare(SalesData(frame, sales.quarantine, sales.report, sales.mapping))
+    other = prepare_sales(SalesData(frame, sales.quarantine, sales.report, sales.mapping))
     days = prepared.columns["Transaction_Date"]
     inputs = [model_inputs(prepared.preprocessor, p.history, prepared.columns) for p in (prepared, other)]
     differs = ~((inputs[0] == inputs[1]) | np.isnan(inputs[0]) & np.isnan(inputs[1])).all(1)
@@ -82,16 +88,16 @@ def test_a_shuffled_target_scores_no_better_than_the_baseline(sales: SalesData) 
     listed = frame["Units_Sold"] * frame["Unit_Price"]
     share = (frame["Revenue"] / listed).to_numpy()
     frame["Revenue"] = (listed * rng.permutation(share)).round(2)
-    shuffled = prepare(SalesData(frame, sales.quarantine, sales.report, sales.mapping))
+    shuffled = prepare_sales(SalesData(frame, sales.quarantine, sales.report, sales.mapping))
     metrics = train_transactional(shuffled, SMALL).metrics
     for kind in ("random_forest", "xgboost"):
         assert metrics[kind]["wape"] >= 0.99 * metrics["group_mean_discount"]["wape"]
 
 
 def test_training_and_serving_inputs_are_identical(trained: Trained) -> None:
-    prepared = prepare(read_sales(trained.source))
+    prepared = prepare_sales(read_sales(trained.source))
     predictor = Predictor.load(trained.models)
-    trained_on = make_table(prepared, predictor.preprocessor).inputs
+    trained_on = make_training_dataset(prepared, predictor.preprocessor).inputs
     served = model_inputs(predictor.preprocessor, predictor.history, prepared.columns)
     assert_array_equal(served, trained_on)
     frame = prepared.sales.frame.sort_values("Transaction_Date", kind="stable")
@@ -115,7 +121,7 @@ def test_a_memory_that_is_cleared_by_another_thread_changes_nothing(trained: Tra
             self.clear()
             return found
 
-    prepared, predictor = prepare(read_sales(trained.source)), Predictor.load(trained.models)
+    prepared, predictor = prepare_sales(read_sales(trained.source)), Predictor.load(trained.models)
     row = frame_columns(prepared.sales.frame.iloc[[0]])
     plain = model_inputs(predictor.preprocessor, predictor.history, row)
     for memory in ({}, Cleared()):

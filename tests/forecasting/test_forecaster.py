@@ -10,17 +10,17 @@ import pytest
 from salesforecast.core.metrics import mase, smape
 from salesforecast.core.settings import UserError
 from salesforecast.datasets import generate_sales, write_sales
-from salesforecast.forecasting.candidates import BASELINE, sampled_rows
-from salesforecast.forecasting.covariates import Facts, facts_of, read_plan
+from salesforecast.forecasting.candidates import BASELINE, sample_rows_by_level
+from salesforecast.forecasting.covariates import Covariates, covariates_from_mapping, read_plan
 from salesforecast.forecasting.forecaster import (
     DemandForecast,
-    accuracy,
     backtest_demand,
+    evaluate_backtest,
     expected_prices,
     fit_demand,
     forecast_demand,
-    order_table,
-    sum_range,
+    order_quantities,
+    sum_interval,
 )
 from salesforecast.forecasting.overrides import apply_overrides, load_overrides, record_overrides, value_added
 from salesforecast.forecasting.panel import Panel, make_panel, parse_levels, summing_matrix
@@ -62,10 +62,10 @@ def as_panel(finest: np.ndarray, keys: pd.DataFrame, levels: tuple = (), step: i
         level=np.repeat(np.arange(len(names)), [len(found) for found in names]),
         summing=summing,
         keys=keys,
-        group=np.full(len(keys), "all", object),
+        category=np.full(len(keys), "all", object),
         target="units",
         price=np.full(finest.shape, 2.0, "float32"),
-        opening=pd.Series(values[0], pd.DatetimeIndex(days))
+        daily_total=pd.Series(values[0], pd.DatetimeIndex(days))
         if step == 1
         else pd.Series(dtype=float, index=pd.DatetimeIndex([])),
     )
@@ -78,8 +78,8 @@ def products(finest: np.ndarray, step: int = 1) -> Panel:
 
 def coherent(found: DemandForecast) -> None:
     """Parts add up, nothing is negative, ranges lie within each other."""
-    np.testing.assert_allclose(found.panel.summing @ found.yhat[found.panel.finest], found.yhat, atol=1e-6)
-    frame = found.frame()
+    np.testing.assert_allclose(found.panel.summing @ found.yhat[found.panel.bottom], found.yhat, atol=1e-6)
+    frame = found.to_frame()
     assert np.isfinite(frame.drop(columns=["unique_id", "ds"]).to_numpy()).all()
     columns = ["lo-95", "lo-80", "lo-50", "median", "hi-50", "hi-80", "hi-95"]
     assert (np.diff(frame[columns].to_numpy(), axis=1) >= -1e-9).all()
@@ -163,14 +163,16 @@ def test_forecasts_are_coherent_and_never_negative(shop: DemandForecast) -> None
 
 def test_one_series_alone(sales: SalesData) -> None:
     panel = make_panel(sales)
-    found = forecast_demand(fit_demand(panel, 14, candidates=QUICK, origins=3), 14)
+    found = forecast_demand(fit_demand(panel, 14, candidates=QUICK, n_windows=3), 14)
     coherent(found)
-    assert found.frame()["unique_id"].unique().tolist() == ["total"]
+    assert found.to_frame()["unique_id"].unique().tolist() == ["total"]
 
 
 def test_weeks(sales: SalesData) -> None:
     panel = make_panel(sales, parse_levels("Category"), target="units", frequency="weekly")
-    found = forecast_demand(fit_demand(panel, 6, facts_of(panel, sales.mapping), origins=4), 6)
+    found = forecast_demand(
+        fit_demand(panel, 6, covariates_from_mapping(panel, sales.mapping), n_windows=4), 6
+    )
     coherent(found)
     assert (np.diff(found.days).astype(int) == 7).all()
     recent = panel.values[0, -8:].mean()
@@ -180,7 +182,7 @@ def test_weeks(sales: SalesData) -> None:
 def test_a_horizon_longer_than_a_season_and_than_the_rehearsal(shop: DemandForecast) -> None:
     found = forecast_demand(shop.model, 120)
     coherent(found)
-    width = found.ranges["hi-80"] - found.ranges["lo-80"]
+    width = found.intervals["hi-80"] - found.intervals["lo-80"]
     assert width[0, 113:].mean() > width[0, :7].mean()
 
 
@@ -189,7 +191,7 @@ def test_a_short_history_says_so() -> None:
     found = forecast_demand(fit_demand(panel, 28), 28)
     coherent(found)
     assert any("history is short" in note for note in found.notes)
-    coherent(forecast_demand(fit_demand(panel.until(8), 3), 3))
+    coherent(forecast_demand(fit_demand(panel.truncate(8), 3), 3))
 
 
 def test_lumpy_sales() -> None:
@@ -197,12 +199,12 @@ def test_lumpy_sales() -> None:
     rng = np.random.default_rng(0)
     finest = rng.poisson(0.1, (20, 500)) * rng.integers(1, 5, (20, 500)).astype(float)
     found = forecast_demand(
-        fit_demand(products(finest), 28, candidates=("tsb", "window_average", "pooled"), origins=4), 28
+        fit_demand(products(finest), 28, candidates=("tsb", "window_average", "pooled"), n_windows=4), 28
     )
     coherent(found)
     assert found.yhat[0].mean() == pytest.approx(finest[:, -200:].sum(0).mean(), rel=0.25)
-    assert np.median(found.ranges["median"][1:]) < 0.05
-    assert (found.ranges["lo-80"][1:] <= 0.05).mean() > 0.9
+    assert np.median(found.intervals["median"][1:]) < 0.05
+    assert (found.intervals["lo-80"][1:] <= 0.05).mean() > 0.9
 
 
 def test_a_new_product_borrows_and_a_discontinued_one_fades() -> None:
@@ -210,7 +212,7 @@ def test_a_new_product_borrows_and_a_discontinued_one_fades() -> None:
     finest = rng.poisson(10 * WEEK[np.arange(420) % 7], (12, 420)).astype(float)
     finest[0, :415] = 0  # five days old
     finest[1, -70:] = 0  # silent for ten weeks
-    found = forecast_demand(fit_demand(products(finest), 28, candidates=QUICK, origins=4), 28)
+    found = forecast_demand(fit_demand(products(finest), 28, candidates=QUICK, n_windows=4), 28)
     others = found.yhat[3:].mean()
     assert found.yhat[1].mean() == pytest.approx(others, rel=0.35)
     assert found.yhat[1, 3::7].std() < 0.5 * found.yhat[1].std()  # the week of its category
@@ -221,14 +223,14 @@ def test_closed_days_are_0() -> None:
     panel = simulated()
     closed = (panel.days.astype(int) + 3) % 7 == 6
     panel.values[:, closed] = 0
-    panel.opening[closed] = 0
+    panel.daily_total[closed] = 0
     tomorrow = pd.Timestamp(panel.days[-1]) + pd.Timedelta(days=3)
-    facts = Facts(closures=[tomorrow.date()])
-    found = forecast_demand(fit_demand(panel, 14, facts, candidates=QUICK, origins=3), 14, facts)
+    covariates = Covariates(closures=[tomorrow.date()])
+    found = forecast_demand(fit_demand(panel, 14, covariates, candidates=QUICK, n_windows=3), 14, covariates)
     shut = ((found.days.astype(int) + 3) % 7 == 6) | (found.days == np.datetime64(tomorrow, "D"))
     assert shut.sum() >= 2
     assert (found.yhat[:, shut] == 0).all()
-    assert (found.ranges["hi-95"][:, shut] == 0).all()
+    assert (found.intervals["hi-95"][:, shut] == 0).all()
     assert (found.yhat[0, ~shut] > 0).all()
 
 
@@ -239,7 +241,7 @@ def test_odd_series_have_forecasts() -> None:
     finest[2] = np.random.default_rng(0).poisson(4, 120)
     finest[2, 100] = -50.0
     finest[3, 5] = 9.0
-    coherent(found := forecast_demand(fit_demand(products(finest), 10, origins=4), 10))
+    coherent(found := forecast_demand(fit_demand(products(finest), 10, n_windows=4), 10))
     assert found.yhat[2].mean() == pytest.approx(3.0, rel=0.2)
     assert found.yhat[[1, 4, 5]].max() < 0.3
 
@@ -249,9 +251,9 @@ def test_nothing_is_learnt_from_the_future() -> None:
     panel = simulated(days=300)
     changed = simulated(days=300)
     changed.values[:, 250:] *= 7
-    changed.opening[250:] *= 7
+    changed.daily_total[250:] *= 7
     one, other = (
-        forecast_demand(fit_demand(p.until(250), 14, origins=4), 14).frame() for p in (panel, changed)
+        forecast_demand(fit_demand(p.truncate(250), 14, n_windows=4), 14).to_frame() for p in (panel, changed)
     )
     pd.testing.assert_frame_equal(one, other)
 
@@ -269,10 +271,10 @@ def test_the_champion_never_loses_to_seasonal_naive(shop: DemandForecast) -> Non
 def test_the_pooled_model_learns_from_every_level() -> None:
     """The total and the regions are a few of many series."""
     panel = simulated(3, 100, days=30)
-    rows = sampled_rows(panel, 50)
+    rows = sample_rows_by_level(panel, 50)
     assert len(rows) == 50 == len(np.unique(rows))
     assert {0, 1, 2, 3} <= set(rows)
-    assert len(sampled_rows(panel, 10_000)) == len(panel.ids)
+    assert len(sample_rows_by_level(panel, 10_000)) == len(panel.ids)
 
 
 def test_an_unknown_candidate_is_told() -> None:
@@ -288,7 +290,7 @@ def test_ranges_hold_what_they_say() -> None:
     tried = [backtest_demand(simulated(4, 6, seed=seed), 28, 3, candidates=QUICK) for seed in range(3)]
     found = pd.concat(tried)
     finest = found[found["level"] == "Region,Product_ID"]
-    held = accuracy(finest).iloc[0]
+    held = evaluate_backtest(finest).iloc[0]
     assert held["n"] > 5000
     assert held["coverage_80"] == pytest.approx(0.80, abs=0.02)
     assert held["coverage_95"] == pytest.approx(0.95, abs=0.02)
@@ -315,21 +317,21 @@ def test_the_range_of_a_day_without_sales_as_a_rule_begins_at_0(mixed: pd.DataFr
 
 def test_quiet_series_do_not_narrow_the_ranges_of_busy_ones(mixed: pd.DataFrame) -> None:
     busy = mixed[mixed["unique_id"].between("Product_ID=P00", "Product_ID=P05")]
-    held = accuracy(busy).iloc[0]
+    held = evaluate_backtest(busy).iloc[0]
     assert held["coverage_80"] == pytest.approx(0.80, abs=0.05)
     assert held["coverage_95"] == pytest.approx(0.95, abs=0.03)
 
 
 def test_sums_have_ranges_of_their_own(shop: DemandForecast) -> None:
     """Narrower than the sum of bounds, wider than independence would have; and they hold."""
-    found = sum_range(shop, ["Region=R0"])
+    found = sum_interval(shop, ["Region=R0"])
     row = shop.row("Region=R0")
-    bounds = shop.ranges["hi-80"][row] - shop.ranges["lo-80"][row]
+    bounds = shop.intervals["hi-80"][row] - shop.intervals["lo-80"][row]
     width = found["hi-80"] - found["lo-80"]
     assert np.sqrt((bounds**2).sum()) < width < bounds.sum()
     assert found["lo-95"] < found["lo-80"] < found["yhat"] < found["hi-80"] < found["hi-95"]
     regions = [shop.row(f"Region=R{r}") for r in range(3)]
-    assert shop.paths.total(regions).sum(1).mean() == pytest.approx(shop.paths.of(0).sum(1).mean())
+    assert shop.paths.total(regions).sum(1).mean() == pytest.approx(shop.paths.of_series(0).sum(1).mean())
 
 
 def test_paths_of_lumpy_series_have_the_mean_of_their_forecast_and_hold() -> None:
@@ -337,11 +339,11 @@ def test_paths_of_lumpy_series_have_the_mean_of_their_forecast_and_hold() -> Non
     for seed in range(4):
         panel = simulated(3, 8, seed=40 + seed, size=0.3)
         for cutoff in (-14, -42):
-            past = panel.until(len(panel.days) + cutoff)
+            past = panel.truncate(len(panel.days) + cutoff)
             made = forecast_demand(fit_demand(past, 14, candidates=("window_average",)), 14)
             truth = panel.values[:, len(past.days) : len(past.days) + 14].sum(1)
             for row in range(4):  # the total and the regions
-                sums = made.paths.of(row).sum(1)
+                sums = made.paths.of_series(row).sum(1)
                 assert sums.mean() == pytest.approx(made.yhat[row].sum(), rel=1e-6)
                 low, high = np.quantile(sums, [0.1, 0.9])
                 inside.append(low <= truth[row] <= high)
@@ -354,11 +356,11 @@ def test_sums_of_quiet_series_hold() -> None:
     for seed in range(3):
         panel = simulated(2, 15, seed=70 + seed, size=0.05)
         for cutoff in (-14, -56):
-            past = panel.until(len(panel.days) + cutoff)
+            past = panel.truncate(len(panel.days) + cutoff)
             made = forecast_demand(fit_demand(past, 14, candidates=("window_average", "tsb")), 14)
             truth = panel.values[:, len(past.days) : len(past.days) + 14].sum(1)
-            for row in np.flatnonzero(made.paths.quiet):
-                low, high, reach = np.quantile(made.paths.of(row).sum(1), [0.1, 0.9, 0.95])
+            for row in np.flatnonzero(made.paths.intermittent):
+                low, high, reach = np.quantile(made.paths.of_series(row).sum(1), [0.1, 0.9, 0.95])
                 inside.append(low <= truth[row] <= high)
                 lasts.append(truth[row] <= reach)
     assert len(inside) > 100
@@ -373,11 +375,11 @@ def test_ranges_of_weekly_sums_hold() -> None:
     for seed in range(6):
         panel = simulated(4, 4, seed=10 + seed)
         for cutoff in (-7, -35, -63):
-            past = panel.until(len(panel.days) + cutoff)
+            past = panel.truncate(len(panel.days) + cutoff)
             made = forecast_demand(fit_demand(past, 7, candidates=("ets_seasonal",)), 7)
             truth = panel.values[:, len(past.days) : len(past.days) + 7].sum(1)
             for row in range(len(panel.ids)):
-                sums = made.paths.of(row).sum(1)
+                sums = made.paths.of_series(row).sum(1)
                 low, high = np.quantile(sums, [0.1, 0.9])
                 inside.append(low <= truth[row] <= high)
     assert np.mean(inside) == pytest.approx(0.8, abs=0.07)
@@ -396,8 +398,8 @@ def test_a_planned_promotion_changes_what_past_ones_changed() -> None:
     plan = read_plan(
         pd.DataFrame({"start": days[::2], "end": days[1::2], "Product_ID": "P0", "discount": 0.33})
     )
-    model = fit_demand(panel, 28, Facts(plan=plan), candidates=QUICK)
-    planned, quiet = (forecast_demand(model, 28, Facts(plan=p)) for p in (plan, plan.iloc[:2]))
+    model = fit_demand(panel, 28, Covariates(plan=plan), candidates=QUICK)
+    planned, quiet = (forecast_demand(model, 28, Covariates(plan=p)) for p in (plan, plan.iloc[:2]))
     row = planned.row("Region=R0/Product_ID=P0")
     gain = planned.yhat - quiet.yhat
     assert planned.yhat[row, :10].sum() / quiet.yhat[row, :10].sum() == pytest.approx(2.0, rel=0.15)
@@ -408,10 +410,10 @@ def test_a_planned_promotion_changes_what_past_ones_changed() -> None:
 
 def test_a_promotion_without_a_past_has_no_effect_and_says_so() -> None:
     panel = simulated(1, 2, days=200)
-    start = str(panel.future(1)[0])
+    start = str(panel.future_periods(1)[0])
     plan = read_plan(pd.DataFrame({"start": [start], "end": [start], "promotion": ["flyer"]}))
-    model = fit_demand(panel, 7, candidates=QUICK, origins=3)
-    with_plan, without = (forecast_demand(model, 7, f) for f in (Facts(plan=plan), Facts()))
+    model = fit_demand(panel, 7, candidates=QUICK, n_windows=3)
+    with_plan, without = (forecast_demand(model, 7, f) for f in (Covariates(plan=plan), Covariates()))
     np.testing.assert_allclose(with_plan.yhat, without.yhat)
     assert any("flyer" in note and "no effect" in note for note in with_plan.notes)
 
@@ -437,17 +439,17 @@ def test_a_plan_for_what_was_never_sold_is_told() -> None:
         )
     )
     with pytest.raises(UserError, match="never sold"):
-        fit_demand(simulated(1, 2, days=100), 7, Facts(plan=plan), candidates=QUICK)
+        fit_demand(simulated(1, 2, days=100), 7, Covariates(plan=plan), candidates=QUICK)
 
 
 def test_revenue_is_units_at_expected_prices(sales: SalesData) -> None:
     panel = make_panel(sales, parse_levels("Category;Category,Region"), target="units")
-    found = forecast_demand(fit_demand(panel, 14, candidates=QUICK, origins=3), 14)
+    found = forecast_demand(fit_demand(panel, 14, candidates=QUICK, n_windows=3), 14)
     price = expected_prices(panel)
-    np.testing.assert_allclose(found.revenue[panel.finest], found.yhat[panel.finest] * price[:, None])
-    np.testing.assert_allclose(panel.summing @ found.revenue[panel.finest], found.revenue)
-    electronics = panel.group == "Electronics"
-    assert price[electronics].mean() > price[panel.group == "Grocery"].mean()
+    np.testing.assert_allclose(found.revenue[panel.bottom], found.yhat[panel.bottom] * price[:, None])
+    np.testing.assert_allclose(panel.summing @ found.revenue[panel.bottom], found.revenue)
+    electronics = panel.category == "Electronics"
+    assert price[electronics].mean() > price[panel.category == "Grocery"].mean()
 
 
 def test_stock_that_is_ordered_lasts_as_often_as_said() -> None:
@@ -455,24 +457,24 @@ def test_stock_that_is_ordered_lasts_as_often_as_said() -> None:
     for seed in range(6):
         panel = simulated(4, 4, seed=20 + seed)
         for cutoff in (-12, -40, -68):
-            past = panel.until(len(panel.days) + cutoff)
+            past = panel.truncate(len(panel.days) + cutoff)
             made = forecast_demand(fit_demand(past, 12, candidates=("ets_seasonal",)), 12)
-            orders = order_table(made, lead_time=5, review=7, service_level=0.9)
-            needed = panel.values[panel.finest, len(past.days) : len(past.days) + 12].sum(1)
+            orders = order_quantities(made, lead_time=5, review_period=7, service_level=0.9)
+            needed = panel.values[panel.bottom, len(past.days) : len(past.days) + 12].sum(1)
             lasted.extend(needed <= orders["order_up_to"])
     assert np.mean(lasted) == pytest.approx(0.9, abs=0.06)
 
 
 def test_more_is_ordered_for_a_higher_service_level_and_less_with_stock(shop: DemandForecast) -> None:
-    low, high = (order_table(shop, lead_time=5, service_level=level) for level in (0.8, 0.98))
+    low, high = (order_quantities(shop, lead_time=5, service_level=level) for level in (0.8, 0.98))
     assert (high["order_up_to"] > low["order_up_to"]).all()
     stock = pd.DataFrame({"unique_id": high["unique_id"][:1], "on_hand": [10.0], "on_order": [5.0]})
-    orders = order_table(shop, lead_time=5, service_level=0.98, stock=stock)
+    orders = order_quantities(shop, lead_time=5, service_level=0.98, stock=stock)
     assert orders["order"][0] == orders["order_up_to"][0] - 15
     assert orders["order"][1] == orders["order_up_to"][1]
     for wrong in ({"service_level": 95}, {"lead_time": -1}, {"lead_time": 100}):
         with pytest.raises(UserError):
-            order_table(shop, **{"lead_time": 5, **wrong})
+            order_quantities(shop, **{"lead_time": 5, **wrong})
 
 
 def test_overrides_hold_are_kept_and_judged(shop: DemandForecast, tmp_path: Path) -> None:

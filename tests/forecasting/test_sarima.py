@@ -15,11 +15,11 @@ from salesforecast.features.history import holiday_dates
 from salesforecast.forecasting.sarima import (
     SarimaModel,
     SarimaState,
-    ahead,
     backtest,
     fit_sarima,
+    forecast_steps,
     standardised_errors,
-    update,
+    update_state,
 )
 
 BOUNDS = ["lower_95", "lower_80", "predicted_revenue", "upper_80", "upper_95"]
@@ -48,11 +48,11 @@ def model() -> SarimaModel:
 
 def test_the_stored_state_forecasts_what_statsmodels_does(model: SarimaModel) -> None:
     days = model.state.last + np.arange(1, 91)
-    sarimax, params = model.rebuild
+    sarimax, params = model.statsmodels_inputs
     exact = sarimax.filter(params, cov_type="none").get_forecast(
         90, exog=model.state.calendar.regressors(days)
     )
-    mean, sd = ahead(model.state, 90)
+    mean, sd = forecast_steps(model.state, 90)
     np.testing.assert_allclose(mean, exact.predicted_mean, rtol=1e-9)
     np.testing.assert_allclose(sd, exact.se_mean, rtol=1e-9)
 
@@ -61,13 +61,13 @@ def test_update_is_the_kalman_filter(model: SarimaModel) -> None:
     """New days, a closed one among them, move the state as statsmodels' append does."""
     new = np.array([900.0, 0.0, 1100.0, 1250.0, 990.0])
     days = model.state.last + np.arange(1, 6)
-    sarimax, params = model.rebuild
+    sarimax, params = model.statsmodels_inputs
     scaled = np.where(new > 0, np.log1p(new), np.nan)
     longer = sarimax.clone(
         np.r_[sarimax.endog[:, 0], scaled],
         exog=np.vstack([sarimax.exog, model.state.calendar.regressors(days)]),
     ).filter(params, cov_type="none")
-    moved = update(model.state, new)
+    moved = update_state(model.state, new)
     np.testing.assert_allclose(moved.mean, longer.predicted_state[:, -1], rtol=1e-6)
     np.testing.assert_allclose(moved.past_mean[-5:], longer.filter_results.forecasts[0, -5:], rtol=1e-8)
     assert moved.last == model.state.last + np.timedelta64(5, "D")
@@ -299,7 +299,7 @@ def test_days_in_the_history_are_one_step_predictions(model: SarimaModel) -> Non
     found = model.state.forecast("2025-12-25", "2026-03-15").set_index("date")
     assert found["in_history"].sum() == (model.state.last_date - date(2025, 12, 24)).days
     earlier = daily(800).iloc[:-10]
-    sarimax, params = model.rebuild
+    sarimax, params = model.statsmodels_inputs
     cut = sarimax.clone(sarimax.endog[:-10, 0], exog=sarimax.exog[:-10]).filter(params, cov_type="none")
     day = earlier.index[-1] + pd.Timedelta(days=1)
     step = cut.forecast(1, exog=model.state.calendar.regressors(np.array([day], "datetime64[D]")))
@@ -334,9 +334,9 @@ def test_standardised_errors_of_a_true_model_are_normal() -> None:
     state = fit_sarima(daily(300, noise=0.08)).state
     rng, values, now = np.random.default_rng(5), [], state
     for _ in range(400):
-        mean, sd = ahead(now, 1)
+        mean, sd = forecast_steps(now, 1)
         values.append(np.expm1(rng.normal(mean[0], sd[0])))
-        now = update(now, np.array(values[-1:]))
+        now = update_state(now, np.array(values[-1:]))
     z = np.concatenate(standardised_errors(state, np.array(values), horizon=1, step=1))
     assert abs(z.std() - 1) < 0.1 and abs(z.mean()) < 0.1
 

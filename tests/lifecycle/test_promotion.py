@@ -20,19 +20,25 @@ import pytest
 import requests
 
 from salesforecast.core.settings import UserError, settings
-from salesforecast.lifecycle.gate import Comparison, Judged, coverage_check
+from salesforecast.lifecycle.gate import Comparison, WindowPredictions, coverage_check
 from salesforecast.lifecycle.promotion import promote, repair, retrain, rollback
 from salesforecast.registry.bundle import (
-    HISTORY,
-    append_history,
+    EVENT_LOG,
+    append_event,
     current_version,
     previous_version,
     publish,
-    read_history,
+    read_events,
     set_current,
     versions,
 )
-from salesforecast.registry.tracking import Run, aliases, mlflow_ready, record, registered_number
+from salesforecast.registry.tracking import (
+    Run,
+    configure_mlflow,
+    find_registered_version,
+    record_training,
+    registry_aliases,
+)
 from salesforecast.training.orchestration import GateParams, Params
 from support.browsing import free_port
 from support.models import NEW, OLD, ROOT, SMALL, Trained, small_disk, whole
@@ -94,14 +100,14 @@ def test_a_version_that_is_not_there_or_damaged_is_not_served(three: Path) -> No
     with pytest.raises(UserError, match="served already"):
         promote(three, A)
     assert current_version(three) == A
-    assert [entry["to"] for entry in read_history(three)] == [A]
+    assert [entry["to"] for entry in read_events(three)] == [A]
 
 
 def test_who_when_and_why_are_kept_and_half_a_line_is_no_harm(three: Path) -> None:
-    with (three / HISTORY).open("a") as file:
+    with (three / EVENT_LOG).open("a") as file:
         file.write('{"time": "2026-0')
     promote(three, B, why="newer prices")
-    last = read_history(three)[-1]
+    last = read_events(three)[-1]
     assert (last["from"], last["to"], last["why"]) == (A, B, "newer prices")
     assert last["who"] and last["time"]
 
@@ -116,7 +122,7 @@ def test_an_update_with_newer_days_is_no_other_training(three: Path) -> None:
     promote(three, B)
     publish(three, "20260104-000000-0000", {"updated": {"trained": B, "from": B}}, lambda at: None)
     assert repair(three) == []
-    assert read_history(three)[-1]["action"] == "update"
+    assert read_events(three)[-1]["action"] == "update"
     assert rollback(three)[0] == A
 
 
@@ -159,7 +165,7 @@ def test_a_kill_while_promoting_leaves_a_served_version_and_a_true_history(three
         process.wait()
         served = whole(three)
         repair(three)
-        last = read_history(three)[-1]
+        last = read_events(three)[-1]
         assert served == (last["from"] if last["action"] == "interrupted" else last["to"])
     promote(three, C)
     assert whole(three) == C
@@ -168,7 +174,7 @@ def test_a_kill_while_promoting_leaves_a_served_version_and_a_true_history(three
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_kill_on_either_side_of_the_step_is_put_in_order(three: Path, moment: str) -> None:
     """The history's line is written; `current` is not yet, or already, replaced."""
-    append_history(three, {"action": "promote", "from": A, "to": B, "who": "me", "why": "a kill"})
+    append_event(three, {"action": "promote", "from": A, "to": B, "who": "me", "why": "a kill"})
     if moment == "after":
         set_current(three, B)
     told = repair(three)
@@ -283,7 +289,7 @@ def test_a_tracking_server_that_goes_in_the_middle(trained: Trained, copied: Pat
     port = free_port()
     with environment(MLFLOW_TRACKING_URI=f"http://127.0.0.1:{port}", SALESFORECAST_MLFLOW_TIMEOUT="5"):
         with mlflow_server(tmp_path, port) as server:
-            recorded = record(
+            recorded = record_training(
                 Run("training"), [Run("xgboost", {"depth": 4}, log_model=lambda: end(server)), Run("sarima")]
             )
             assert set(recorded.ids) == {"parent", "xgboost"}
@@ -301,10 +307,10 @@ def test_a_tracking_server_that_goes_in_the_middle(trained: Trained, copied: Pat
             assert outcome.promoted and whole(copied) == version
             assert "registry was not told" in outcome.problem
         with mlflow_server(tmp_path, port):
-            mlflow = mlflow_ready()
-            assert aliases(mlflow) == {"challenger": registered_number(mlflow, version)}
+            mlflow = configure_mlflow()
+            assert registry_aliases(mlflow) == {"challenger": find_registered_version(mlflow, version)}
             assert repair(copied) == [f"The registry's champion is {version} now."]
-            assert aliases(mlflow) == {"champion": registered_number(mlflow, version)}
+            assert registry_aliases(mlflow) == {"champion": find_registered_version(mlflow, version)}
             assert repair(copied) == []
 
 
@@ -334,7 +340,7 @@ def test_two_trainings_at_once_follow_each_other(copied: Path, trained: Trained,
     first = whole(copied)
     both = [training(copied, trained.source, tmp_path) for _ in range(2)]
     assert [process.wait(500) for process in both] == [0, 0]
-    promoted = [entry for entry in read_history(copied) if entry["action"] == "promote"]
+    promoted = [entry for entry in read_events(copied) if entry["action"] == "promote"]
     one, other = (entry["to"] for entry in promoted)
     assert [entry["from"] for entry in promoted] == [first, one]  # the second was judged against the first
     assert whole(copied) == other
@@ -386,13 +392,13 @@ def test_the_whole_loop_as_it_is_shown(tmp_path: Path) -> None:
 def test_ranges_may_hold_as_little_as_those_that_are_served(
     challenger: float, champion: float, passes: bool
 ) -> None:
-    def holding(share: float) -> Judged:
+    def holding(share: float) -> WindowPredictions:
         "The first rows lie in its ranges, the others above."
         high = np.where(np.arange(100) < 100 * share, 2.0, 0.5)
         always = np.full(100, 2.0)
         low = np.zeros(100)
         bounds = {"lower_80": low, "upper_80": high, "lower_95": low, "upper_95": always}
-        return Judged(np.ones(100), bounds)
+        return WindowPredictions(np.ones(100), bounds)
 
     prepared: Any = SimpleNamespace(revenue=np.ones(100), train=np.zeros(100, bool))
     both = Comparison("served", prepared, holding(challenger), holding(champion), None)

@@ -18,7 +18,16 @@ import pytest
 
 from salesforecast.core.settings import UserError
 from salesforecast.lifecycle.runs import notebook_path, parameters, run_notebook
-from salesforecast.lifecycle.schedule import JOURNAL, Due, Job, Journal, _now, due_now, run_due, run_schedule
+from salesforecast.lifecycle.schedule import (
+    JOURNAL,
+    DueRun,
+    Job,
+    Journal,
+    _now,
+    next_due_run,
+    run_due,
+    run_schedule,
+)
 from support.models import ROOT
 
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "python3", "language": "python"}}
@@ -106,7 +115,7 @@ def test_a_run_that_is_done_is_not_run_again(tmp_path: Path) -> None:
     path = notebook(
         tmp_path / "n.ipynb",
         f"open({str(count)!r}, 'a').write('x')",
-        "from salesforecast.lifecycle.report import conclude\nconclude(folder, 3, 'refused')",
+        "from salesforecast.lifecycle.report import write_outcome\nconclude(folder, 3, 'refused')",
     )
     runs = [run_notebook("n", {}, tmp_path / "run", path=path) for _ in range(2)]
     assert [(run.exit_code, run.sentence) for run in runs] == [(3, "refused")] * 2
@@ -139,7 +148,7 @@ def test_what_was_missed_is_made_up_for_once_and_an_alert_trains(tmp_path: Path)
     jobs = [Job("monitor", "0 * * * *"), Job("train", "0 0 1 1 *")]
     past(Journal(tmp_path / JOURNAL), *jobs)
     for _ in range(2):  # the second has nothing left to do
-        run_schedule(jobs, once=True, folder=tmp_path, command=COMMAND, tell=lambda text: None)
+        run_schedule(jobs, once=True, folder=tmp_path, command=COMMAND, on_message=lambda text: None)
         assert (tmp_path / "ran").read_text().split() == ["monitor", "train"]
     events = [
         (e["event"], e["job"], e.get("why"), e.get("exit_code")) for e in Journal(tmp_path / JOURNAL).lines()
@@ -173,18 +182,18 @@ def test_a_schedule_that_is_stopped_takes_up_its_run_again(tmp_path: Path, how: 
         time.sleep(0.05)
     children = psutil.Process(process.pid).children(recursive=True)
     with pytest.raises(UserError, match="Another schedule is at work"):
-        run_schedule([job], folder=tmp_path, command=COMMAND, tell=lambda text: None)
+        run_schedule([job], folder=tmp_path, command=COMMAND, on_message=lambda text: None)
     process.send_signal(how)
     process.wait(20)
     for child in children:
         if child.is_running():
             child.kill()
     (tmp_path / "hang").unlink()
-    run_schedule([job], once=True, folder=tmp_path, command=COMMAND, tell=lambda text: None)
+    run_schedule([job], once=True, folder=tmp_path, command=COMMAND, on_message=lambda text: None)
     starts = [line["due"] for line in journal.lines() if line["event"] == "start"]
     assert len(starts) == 2
     assert starts[0] == starts[1]
-    assert due_now([job], journal, _now()) is None
+    assert next_due_run([job], journal, _now()) is None
 
 
 def test_half_a_line_in_the_journal_is_no_harm(tmp_path: Path) -> None:
@@ -198,7 +207,7 @@ def test_half_a_line_in_the_journal_is_no_harm(tmp_path: Path) -> None:
 
 def test_a_command_that_cannot_do_it_is_noted(tmp_path: Path) -> None:
     journal = Journal(tmp_path / JOURNAL)
-    due = Due(Job("train", "0 0 * * *"), _now(), "schedule")
+    due = DueRun(Job("train", "0 0 * * *"), _now(), "schedule")
     run_due(due, journal, threading.Event(), (sys.executable, "-c", "import sys; sys.exit(1)"))
     assert journal.lines()[-1]["exit_code"] == 1
 

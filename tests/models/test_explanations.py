@@ -14,23 +14,23 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.ensemble import RandomForestRegressor
 
 from salesforecast.core.settings import UserError
-from salesforecast.features.history import build_history, with_segment
+from salesforecast.features.history import add_segment, build_history
 from salesforecast.features.preprocessing import fit_preprocessor, model_inputs
 from salesforecast.models.explanations import (
-    BLOCK_ENTRIES,
+    CHUNK_ENTRIES,
     Explainer,
     Explanation,
-    Source,
-    explanation_sentence,
+    FeatureSource,
+    build_path_shap,
+    describe_explanation,
+    enforce_additivity,
     forest_paths,
     global_importance,
     input_sources,
-    path_shares,
-    settled,
 )
 from salesforecast.models.regression import RevenueModel, fit_model
 from salesforecast.registry.bundle import load_bundle
-from salesforecast.registry.predictor import Processed, predict_processed, process_columns
+from salesforecast.registry.predictor import ModelInputs, predict_inputs, prepare_inputs
 from support.models import Trained
 
 KINDS = ("random_forest", "xgboost")
@@ -44,14 +44,14 @@ def explainers(trained: Trained) -> dict[str, Explainer]:
 
 
 @pytest.fixture(scope="module")
-def process(trained: Trained) -> Callable[[dict[str, Any]], Processed]:
+def process(trained: Trained) -> Callable[[dict[str, Any]], ModelInputs]:
     """Column arrays as the model takes them."""
     bundle = load_bundle(trained.models)
-    return lambda columns: process_columns(bundle.preprocessor, bundle.history, with_segment(columns))
+    return lambda columns: prepare_inputs(bundle.preprocessor, bundle.history, add_segment(columns))
 
 
 @pytest.fixture(scope="module")
-def rows(process: Callable[[dict[str, Any]], Processed]) -> Processed:
+def rows(process: Callable[[dict[str, Any]], ModelInputs]) -> ModelInputs:
     """Sales and returns, of known and unknown products, cheap, dear and free."""
     n, rng = 120, np.random.default_rng(1)
     units = rng.integers(1, 30, n).astype(float)
@@ -71,31 +71,33 @@ def rows(process: Callable[[dict[str, Any]], Processed]) -> Processed:
     )
 
 
-def explain(explainer: Explainer, rows: Processed) -> Explanation:
+def explain(explainer: Explainer, rows: ModelInputs) -> Explanation:
     return explainer.explain(rows.inputs, rows.scale, rows.sign)
 
 
 def assert_adds_up(found: Explanation) -> None:
     eps = 1e-9 * max(1.0, np.nanmax(np.abs(found.prediction), initial=0.0))
     assert_allclose(found.base + found.values.sum(1), found.prediction, rtol=0, atol=eps)
-    by_column = sum(found.by_original().values())
+    by_column = sum(found.by_sale_column().values())
     assert_allclose(found.base + by_column, found.prediction, rtol=0, atol=eps)
     assert_allclose(sum(found.by_source().values()), by_column, rtol=0, atol=eps)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_parts_add_up_to_the_served_prediction(
-    explainers: dict[str, Explainer], rows: Processed, kind: str
+    explainers: dict[str, Explainer], rows: ModelInputs, kind: str
 ) -> None:
     found = explain(explainers[kind], rows)
-    served = predict_processed(explainers[kind].model, rows)["predicted_revenue"]
+    served = predict_inputs(explainers[kind].model, rows)["predicted_revenue"]
     assert_array_equal(found.prediction, served)
     assert_adds_up(found)
-    assert set(found.by_original()) == COLUMNS
+    assert set(found.by_sale_column()) == COLUMNS
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_returns_free_and_unpriced_rows(explainers: dict[str, Explainer], rows: Processed, kind: str) -> None:
+def test_returns_free_and_unpriced_rows(
+    explainers: dict[str, Explainer], rows: ModelInputs, kind: str
+) -> None:
     found = explain(explainers[kind], rows)
     assert (found.base[:10] < 0).all() and (found.prediction[:10] <= 0).all()
     assert (found.base[10:15] == 0).all() and (found.values[10:15] == 0).all()
@@ -104,23 +106,23 @@ def test_returns_free_and_unpriced_rows(explainers: dict[str, Explainer], rows: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_row_and_none_and_many(explainers: dict[str, Explainer], rows: Processed, kind: str) -> None:
+def test_one_row_and_none_and_many(explainers: dict[str, Explainer], rows: ModelInputs, kind: str) -> None:
     every = explain(explainers[kind], rows)
     for i in (0, 40, 119):
-        one = explain(explainers[kind], Processed(*(a[[i]] for a in (rows.inputs, rows.scale, rows.sign))))
+        one = explain(explainers[kind], ModelInputs(*(a[[i]] for a in (rows.inputs, rows.scale, rows.sign))))
         assert_array_equal(one.values[0], every.values[i])
         assert one.row() == every.row(i)
-    none = explain(explainers[kind], Processed(rows.inputs[:0], rows.scale[:0], rows.sign[:0]))
+    none = explain(explainers[kind], ModelInputs(rows.inputs[:0], rows.scale[:0], rows.sign[:0]))
     assert none.values.shape == rows.inputs[:0].shape
-    assert {values.shape for values in none.by_original().values()} == {(0,)}
+    assert {values.shape for values in none.by_sale_column().values()} == {(0,)}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_threads_do_not_change_a_bit(explainers: dict[str, Explainer], rows: Processed, kind: str) -> None:
+def test_threads_do_not_change_a_bit(explainers: dict[str, Explainer], rows: ModelInputs, kind: str) -> None:
     alone = explain(explainers[kind], rows)
 
     def one(i: int) -> np.ndarray:
-        part = Processed(*(a[[i]] for a in (rows.inputs, rows.scale, rows.sign)))
+        part = ModelInputs(*(a[[i]] for a in (rows.inputs, rows.scale, rows.sign)))
         return explain(explainers[kind], part).values[0]
 
     with ThreadPoolExecutor(8) as pool:
@@ -128,7 +130,7 @@ def test_threads_do_not_change_a_bit(explainers: dict[str, Explainer], rows: Pro
     assert_array_equal(together, np.concatenate([alone.values, alone.values]))
 
 
-def test_the_explained_booster_is_not_touched(trained: Trained, rows: Processed) -> None:
+def test_the_explained_booster_is_not_touched(trained: Trained, rows: ModelInputs) -> None:
     bundle = load_bundle(trained.models)
     model = bundle.load("xgboost")
     model.estimator.set_param({"nthread": 2})
@@ -181,7 +183,7 @@ def test_a_forest_is_explained_as_shap_does(params: dict[str, Any], missing: flo
     inputs, target, weight = noisy(800, 6, missing)
     forest = RandomForestRegressor(random_state=0, **params).fit(inputs, target, sample_weight=weight)
     asked = noisy(100, 6, 0.3, seed=1)[0]  # missing values where the training had none
-    base, values = path_shares(forest_paths(forest))(asked)
+    base, values = build_path_shap(forest_paths(forest))(asked)
     tree_explainer = shap.TreeExplainer(forest, feature_perturbation="tree_path_dependent")
     assert_allclose(values, tree_explainer.shap_values(asked), rtol=0, atol=1e-10)
     assert_allclose(base, float(np.ravel(tree_explainer.expected_value)[0]), rtol=1e-10)
@@ -190,7 +192,7 @@ def test_a_forest_is_explained_as_shap_does(params: dict[str, Any], missing: flo
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_published_model_is_explained_as_shap_does(
-    explainers: dict[str, Explainer], rows: Processed, kind: str
+    explainers: dict[str, Explainer], rows: ModelInputs, kind: str
 ) -> None:
     shap = pytest.importorskip("shap")
     estimator = explainers[kind].model.estimator
@@ -216,7 +218,7 @@ def test_a_forest_is_explained_as_the_definition_says() -> None:
     def game(row: np.ndarray, known: frozenset[int]) -> float:
         return float(np.mean([mean(each.tree_, row, known) for each in forest.estimators_]))
 
-    values = path_shares(forest_paths(forest))(inputs[:5])[1]
+    values = build_path_shap(forest_paths(forest))(inputs[:5])[1]
     for row, found in zip(inputs[:5], values, strict=True):
         expected = np.zeros(3)
         for order in permutations(range(3)):
@@ -228,7 +230,7 @@ def test_a_forest_is_explained_as_the_definition_says() -> None:
 def test_a_forest_without_splits_has_only_a_base() -> None:
     inputs = np.ones((20, 2), "float32")
     forest = RandomForestRegressor(3, random_state=0).fit(inputs, np.full(20, 0.7))
-    base, values = path_shares(forest_paths(forest))(inputs)
+    base, values = build_path_shap(forest_paths(forest))(inputs)
     assert_allclose(base, 0.7)
     assert (values == 0).all()
 
@@ -238,7 +240,7 @@ def test_trees_without_splits_among_others() -> None:
     inputs, target = rng.random((30, 2)).astype("float32"), (np.arange(30) == 0).astype(float)
     forest = RandomForestRegressor(30, random_state=0).fit(inputs, target)  # the 1 is not in every sample
     assert {each.tree_.node_count == 1 for each in forest.estimators_} == {True, False}
-    base, values = path_shares(forest_paths(forest))(inputs)
+    base, values = build_path_shap(forest_paths(forest))(inputs)
     assert_allclose(base + values.sum(1), forest.predict(inputs), atol=1e-12)
 
 
@@ -246,8 +248,8 @@ def test_blocks_do_not_change_a_bit() -> None:
     inputs, target, _ = noisy(2_000, 6, 0.1)
     forest = RandomForestRegressor(4, min_samples_leaf=3, random_state=0).fit(inputs, target)
     paths = forest_paths(forest)
-    assert 1 < BLOCK_ENTRIES // len(paths.feature) < 100  # several blocks of several rows
-    shares = path_shares(paths)
+    assert 1 < CHUNK_ENTRIES // len(paths.feature) < 100  # several blocks of several rows
+    shares = build_path_shap(paths)
     each = np.concatenate([shares(inputs[i : i + 1])[1] for i in range(100)])
     assert_array_equal(shares(inputs[:100])[1], each)
 
@@ -260,7 +262,7 @@ def test_settled_contributions_keep_sign_and_order(cap: float) -> None:
     rng = np.random.default_rng(0)
     base, values = rng.uniform(-0.2, 1.3, 500), rng.normal(0, 0.4, (500, 4))
     share = np.clip(base + values.sum(1), 0.0, cap)
-    mean, cut = settled(base, values, share, cap)
+    mean, cut = enforce_additivity(base, values, share, cap)
     assert_allclose(mean + cut.sum(1), share, atol=1e-12)
     assert ((mean >= 0) & (mean <= cap)).all()
     assert (cut * values >= -1e-12).all() and (np.abs(cut) <= np.abs(values) + 1e-12).all()
@@ -270,21 +272,21 @@ def test_settled_contributions_keep_sign_and_order(cap: float) -> None:
 
 def test_contributions_that_cancel_are_kept() -> None:
     values = np.array([[0.3, -0.3], [0.3, -0.3 + 1e-17]])
-    base, cut = settled(np.array([0.9, 0.9]), values, np.array([0.9 + 1e-7, 0.9]), 1.0)
+    base, cut = enforce_additivity(np.array([0.9, 0.9]), values, np.array([0.9 + 1e-7, 0.9]), 1.0)
     assert_allclose(cut, values, atol=1e-6)
     assert_allclose(base + cut.sum(1), [0.9 + 1e-7, 0.9], rtol=0, atol=1e-15)
 
 
 def test_a_model_that_always_says_more_than_the_cap_is_at_the_cap() -> None:
-    base, values = settled(np.array([1.5]), np.array([[0.2, 0.1]]), np.array([1.0]), 1.0)
+    base, values = enforce_additivity(np.array([1.5]), np.array([[0.2, 0.1]]), np.array([1.0]), 1.0)
     assert base == 1.0 and (values == 0).all()
-    base, values = settled(np.array([0.7]), np.zeros((1, 2)), np.array([0.7 + 1e-8]), 1.0)
+    base, values = enforce_additivity(np.array([0.7]), np.zeros((1, 2)), np.array([0.7 + 1e-8]), 1.0)
     assert base == 0.7 + 1e-8
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_clipped_rows_add_up(
-    explainers: dict[str, Explainer], trained: Trained, rows: Processed, kind: str
+    explainers: dict[str, Explainer], trained: Trained, rows: ModelInputs, kind: str
 ) -> None:
     low = replace(explainers[kind].model, cap=0.85)
     found = explain(Explainer(low, load_bundle(trained.models).preprocessor), rows)
@@ -292,11 +294,11 @@ def test_clipped_rows_add_up(
     assert_adds_up(found)
 
 
-def test_another_models_explanation_is_refused(explainers: dict[str, Explainer], rows: Processed) -> None:
+def test_another_models_explanation_is_refused(explainers: dict[str, Explainer], rows: ModelInputs) -> None:
     for explainer in explainers.values():
         share = explainer.model.predict_share(rows.inputs)
         with pytest.raises(RuntimeError, match="off by"):
-            settled(*explainer._shares(rows.inputs), np.maximum(share - 0.05, 0.0), 1.0)
+            enforce_additivity(*explainer._shares(rows.inputs), np.maximum(share - 0.05, 0.0), 1.0)
 
 
 # --- errors ----------------------------------------------------------------------------
@@ -317,8 +319,8 @@ def test_another_models_explanation_is_refused(explainers: dict[str, Explainer],
 )
 def test_what_cannot_be_explained_is_refused(
     explainers: dict[str, Explainer],
-    rows: Processed,
-    change: Callable[[Processed], tuple[Any, ...]],
+    rows: ModelInputs,
+    change: Callable[[ModelInputs], tuple[Any, ...]],
     message: str,
 ) -> None:
     for explainer in explainers.values():
@@ -352,59 +354,61 @@ def test_names_that_look_like_others() -> None:
     parts = fit_preprocessor(columns, ["Region"], ["month"])
     sources = input_sources(parts)
     named = list(zip(parts["feature_names"], sources, strict=True))
-    assert ("Region_Category_North", Source(("Region",))) in named
+    assert ("Region_Category_North", FeatureSource(("Region",))) in named
     assert {source for name, source in named if name == "Region_share_7"} == {
-        Source(("Region",)),
-        Source(("Region",), "past prices"),
+        FeatureSource(("Region",)),
+        FeatureSource(("Region",), "past prices"),
     }
     assert {source.columns[0] for name, source in named if name == "month"} == {"month", "Transaction_Date"}
-    assert ("share_7", Source(("Transaction_Date",), "past prices")) in named
+    assert ("share_7", FeatureSource(("Transaction_Date",), "past prices")) in named
 
 
-def explanation_of(parts: dict[Source, float], prediction: float = 100.0) -> Explanation:
+def explanation_of(parts: dict[FeatureSource, float], prediction: float = 100.0) -> Explanation:
     values = np.array([list(parts.values())])
     names = tuple(f"input {i}" for i in range(len(parts)))
     return Explanation(prediction - values.sum(1), values, np.array([prediction]), names, tuple(parts))
 
 
 def test_sentences() -> None:
-    discounts, price = Source(("Category", "Region"), "past discounts"), Source(("Unit_Price",))
+    discounts, price = FeatureSource(("Category", "Region"), "past discounts"), FeatureSource(("Unit_Price",))
     sale = {"Category": "Electronics", "Region": "North", "Unit_Price": 5.99}
     both = explanation_of({price: 2.1, discounts: -12.3})
     assert (
-        explanation_sentence(both, sale)
+        describe_explanation(both, sale)
         == "Mostly the past discounts of Electronics in North (-12.30) and the price (+2.10)."
     )
-    assert "the past discounts of the category in the region" in explanation_sentence(
+    assert "the past discounts of the category in the region" in describe_explanation(
         both, {"Region": np.nan}
     )
-    assert explanation_sentence(both, sale, most=1).endswith("in North (-12.30).")
+    assert describe_explanation(both, sale, most=1).endswith("in North (-12.30).")
     three = explanation_of(
-        {price: 2.0, Source(("Units_Sold", "Unit_Price")): 1.5, Source(("Weather",)): 1000.0}
+        {price: 2.0, FeatureSource(("Units_Sold", "Unit_Price")): 1.5, FeatureSource(("Weather",)): 1000.0}
     )
-    assert explanation_sentence(three, {"Weather": "rain"}, most=3) == "Mostly Weather rain (+1,000.00)."
-    three = explanation_of({price: 2.0, Source(("Units_Sold", "Unit_Price")): 1.5, Source(("Region",)): -1.0})
+    assert describe_explanation(three, {"Weather": "rain"}, most=3) == "Mostly Weather rain (+1,000.00)."
+    three = explanation_of(
+        {price: 2.0, FeatureSource(("Units_Sold", "Unit_Price")): 1.5, FeatureSource(("Region",)): -1.0}
+    )
     assert (
-        explanation_sentence(three, sale, most=3)
+        describe_explanation(three, sale, most=3)
         == "Mostly the price (+2.00), the size of the order (+1.50) and the region North (-1.00)."
     )
-    total = explanation_of({Source(("Transaction_Date",), "past sales"): 1.0})
-    assert explanation_sentence(total, {}) == "Mostly the past sales of all products (+1.00)."
+    total = explanation_of({FeatureSource(("Transaction_Date",), "past sales"): 1.0})
+    assert describe_explanation(total, {}) == "Mostly the past sales of all products (+1.00)."
 
 
 def test_sentences_where_there_is_nothing_to_tell() -> None:
-    source = Source(("Region",))
-    assert explanation_sentence(explanation_of({source: 0.001}), {}).startswith("Nothing moves")
+    source = FeatureSource(("Region",))
+    assert describe_explanation(explanation_of({source: 0.001}), {}).startswith("Nothing moves")
     assert (
-        explanation_sentence(explanation_of({source: 1.0}, np.nan), {})
+        describe_explanation(explanation_of({source: 1.0}, np.nan), {})
         == "There is no prediction to explain."
     )
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_global_importance(explainers: dict[str, Explainer], rows: Processed, kind: str) -> None:
+def test_global_importance(explainers: dict[str, Explainer], rows: ModelInputs, kind: str) -> None:
     found = global_importance(explainers[kind], rows.inputs, rows.scale)
-    parts = explainers[kind].explain(rows.inputs, rows.scale).by_original()
+    parts = explainers[kind].explain(rows.inputs, rows.scale).by_sale_column()
     assert set(found) == COLUMNS
     assert list(found.values()) == sorted(found.values(), reverse=True)
     for name, value in found.items():
@@ -437,7 +441,7 @@ def test_other_scales() -> None:
         )
         found = Explainer(model, parts).explain(inputs, columns["Units_Sold"])
         assert_adds_up(found)
-        assert set(found.by_original()) == {"Units_Sold", "Region", "Transaction_Date"}
+        assert set(found.by_sale_column()) == {"Units_Sold", "Region", "Transaction_Date"}
         assert (
             next(iter(global_importance(Explainer(model, parts), inputs, columns["Units_Sold"]))) == "Region"
         )

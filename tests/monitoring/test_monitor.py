@@ -26,15 +26,15 @@ from salesforecast.core.optional import require
 from salesforecast.core.settings import UserError
 from salesforecast.datasets import Drift, Kind, SyntheticSales, generate_sales
 from salesforecast.features.history import TOTAL, build_history
-from salesforecast.features.preprocessing import frame_columns, row_scale
-from salesforecast.forecasting.sarima import model_scale
-from salesforecast.forecasting.sarima import update as filter_on
+from salesforecast.features.preprocessing import compute_row_scale, frame_columns
+from salesforecast.forecasting.sarima import to_model_scale
+from salesforecast.forecasting.sarima import update_state as filter_on
 from salesforecast.lifecycle.promotion import repair
 from salesforecast.lifecycle.update import daily_totals, update_bundle
-from salesforecast.monitoring.alerts import Channels, Finding, notify, post, read_state
+from salesforecast.monitoring.alerts import Channels, Finding, notify, post_webhook, read_alert_state
 from salesforecast.monitoring.baseline import MonitorParams
 from salesforecast.monitoring.monitor import monitor, write_prometheus
-from salesforecast.registry.bundle import current_version, load_bundle, read_history, set_current, versions
+from salesforecast.registry.bundle import current_version, load_bundle, read_events, set_current, versions
 from salesforecast.registry.ledger import read_ledger
 from salesforecast.registry.predictor import Predictor, predict_source
 from salesforecast.sales.quality import read_sales
@@ -94,15 +94,15 @@ def test_an_update_knows_what_a_training_on_everything_would(watched: Watched, t
     bundle = load_bundle(watched.models)
     sales = read_sales(part(watched.sales, tmp_path / "all.csv", "2023-10-01", "2026-08-31"))
     columns = frame_columns(sales.frame)
-    scale = row_scale(bundle.preprocessor["scale"], columns)
+    scale = compute_row_scale(bundle.preprocessor["scale"], columns)
     whole = build_history(columns, scale, [name for name in base.history.levels if name != TOTAL])
     for name, level in whole.levels.items():
         for what in ("keys", "slots", "sums"):
             np.testing.assert_array_equal(getattr(bundle.history.levels[name], what), getattr(level, what))
     assert bundle.manifest["metrics"] == base.manifest["metrics"]
     assert bundle.manifest["updated"]["trained"] == watched.version
-    assert [entry["action"] for entry in read_history(watched.models)[-2:]] == ["update", "update"]
-    assert read_history(watched.models)[-1]["to"] == bundle.version
+    assert [entry["action"] for entry in read_events(watched.models)[-2:]] == ["update", "update"]
+    assert read_events(watched.models)[-1]["to"] == bundle.version
 
 
 @pytest.mark.slow
@@ -128,7 +128,7 @@ def test_a_kill_in_an_update_leaves_a_served_version(watched: Watched, tmp_path:
             update_bundle(models, new)
         assert str(load_bundle(models).sarima.last) == "2026-07-31"
         repair(models)
-        assert read_history(models)[-1]["to"] == current_version(models)
+        assert read_events(models)[-1]["to"] == current_version(models)
     assert killed >= 3
 
 
@@ -156,7 +156,7 @@ def test_the_state_after_an_update_is_that_of_filtering_the_whole_series(
     p, d, q, sp, sd, sq, s = base.sarima.order
     assert (d, sd) == (1, 0), "the comparison below is of a model that starts diffuse"
     days = series.index.to_numpy().astype("datetime64[D]")
-    values = model_scale(series.to_numpy(), base.sarima.calendar.closed(days), base.sarima.log)
+    values = to_model_scale(series.to_numpy(), base.sarima.calendar.closed(days), base.sarima.log)
     known = values - base.sarima.calendar.regressors(days) @ base.sarima.coefficients
     sarimax = require("statsmodels.tsa.statespace.sarimax", "train")
     model = sarimax.SARIMAX(known, order=(p, d, q), seasonal_order=(sp, sd, sq, s))
@@ -323,7 +323,7 @@ DRIFTS: dict[Kind, tuple[float, str]] = {
 @pytest.mark.parametrize("kind", DRIFTS)
 def test_a_drift_is_found_within_its_window(watched: Watched, tmp_path: Path, kind: Kind) -> None:
     strength, check = DRIFTS[kind]
-    drifted = generate_sales(rows=ROWS, seed=SEED, scenario=Drift(kind, "2026-07-29", strength))
+    drifted = generate_sales(rows=ROWS, seed=SEED, drift=Drift(kind, "2026-07-29", strength))
     source = part(drifted, tmp_path / "new.csv", "2026-07-01", "2026-08-25")
     report = monitor(watched.models, source, params=MonitorParams())
     assert check in {alert.check for alert in report.alerts}, report.findings
@@ -443,7 +443,7 @@ def test_a_webhook_is_asked_again_where_that_may_help(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     hook.answers = list(answers)
-    said = post(hook.url, {"text": "hello"}, timeout=0.3, wait=0.01)
+    said = post_webhook(hook.url, {"text": "hello"}, timeout=0.3, wait=0.01)
     assert (problem in said) if problem else said == ""
     assert len(hook.got) == asked
     assert "T0SECRET" not in said + caplog.text
@@ -461,7 +461,7 @@ def test_one_message_per_incident_and_one_when_it_is_over(hook: Hook, tmp_path: 
     assert [("fine again" in message["text"]) for message in hook.got] == [False, True]
     statuses = [json.loads(line)["status"] for line in (tmp_path / "alerts.jsonl").read_text().splitlines()]
     assert statuses == ["opened", "resolved"]
-    assert read_state(tmp_path / "state.json")["checks"] == {}
+    assert read_alert_state(tmp_path / "state.json")["checks"] == {}
 
 
 def test_a_message_that_was_not_taken_is_sent_with_the_next_run(hook: Hook, tmp_path: Path) -> None:
@@ -512,7 +512,7 @@ def test_the_commands_tell_a_scheduler(
     assert done.returncode == 0, done.stderr
     assert "all is well" in done.stdout and hook.got == []
     assert json.loads((tmp_path / "report.json").read_text())["level"] == "ok"
-    drifted = generate_sales(rows=ROWS, seed=SEED, scenario=Drift("new_region", "2026-07-01", 0.1))
+    drifted = generate_sales(rows=ROWS, seed=SEED, drift=Drift("new_region", "2026-07-01", 0.1))
     new = part(drifted, tmp_path / "drifted.csv", "2026-07-01", "2026-07-28")
     done = run_command("monitor", new, *where, env=env)
     assert done.returncode == 4, done.stderr

@@ -7,8 +7,8 @@ import random
 import pandas as pd
 import pytest
 
-from salesforecast.sales.chunks import file_tables, text_tables
-from salesforecast.sales.schema import Read
+from salesforecast.sales.chunks import iter_csv_tables, iter_file_tables
+from salesforecast.sales.schema import SourceOptions
 from salesforecast.sales.tables import read_text
 
 CELLS = [
@@ -26,16 +26,16 @@ CELLS = [
 WRONG = ['5" pipe', '"open', 'close"', '"a"b', '"', '"x\n', "x" * 200, " ", '6"', "a\rb"]
 
 
-def same(data: bytes, read: Read, size: int) -> None:
+def same(data: bytes, read: SourceOptions, size: int) -> None:
     """Blocks of this size give what the whole file gives."""
     whole = read_text(data, read)
-    tables = list(text_tables(io.BytesIO(data), read, size))
+    tables = list(iter_csv_tables(io.BytesIO(data), read, size))
     cells = pd.concat([table.cells for table in tables])
     pd.testing.assert_frame_equal(cells, whole.cells)
     assert {row: told for table in tables for row, told in table.problems.items()} == whole.problems
 
 
-def made_up(seed: int) -> tuple[str, Read]:
+def made_up(seed: int) -> tuple[str, SourceOptions]:
     """A file as exports are, with faults in some."""
     draw = random.Random(seed)
     delimiter, width, faults = draw.choice(",;\t|"), draw.randint(1, 4), draw.choice([0, 0, 0.02, 0.3])
@@ -52,7 +52,9 @@ def made_up(seed: int) -> tuple[str, Read]:
         [([], 0), ([], 0), ([""], 0), (["Report of", "ACME"], 2), ([f"sep={delimiter}"], 0)]
     )
     text = newline.join([*above, header, *lines]) + draw.choice(["", newline, 2 * newline])
-    return text, Read(skip_rows=skipped, delimiter=None if f"sep={delimiter}" in above else delimiter)
+    return text, SourceOptions(
+        skip_rows=skipped, delimiter=None if f"sep={delimiter}" in above else delimiter
+    )
 
 
 @pytest.mark.parametrize("seed", range(300))
@@ -70,27 +72,31 @@ def test_blocks_are_what_the_whole_file_is(seed: int) -> None:
 def test_huge_cells_are_told_in_blocks_too(cell: str) -> None:
     data = f"a,b\n1,2\n{cell},3\n4,5\n6,7\n".encode()
     for size in (1000, 50_000):
-        same(data, Read(delimiter=","), size)
+        same(data, SourceOptions(delimiter=","), size)
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-16-be", "utf-8-sig"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 def test_encodings_and_line_ends(encoding: str, newline: str) -> None:
     text = newline.join(["", "Größe;Stück", *[f"{i % 7},5;Müller {i}" for i in range(300)], ""])
-    same(text.encode(encoding), Read(encoding=None if "utf" in encoding else encoding), 500)
-    same(text.encode(encoding), Read(), 10**6)
+    same(text.encode(encoding), SourceOptions(encoding=None if "utf" in encoding else encoding), 500)
+    same(text.encode(encoding), SourceOptions(), 10**6)
 
 
 def test_a_packed_file_in_blocks() -> None:
     data = ("sep=|\r\na|b\r\n" + '"1\r\n2"|3\r\n' * 50).encode()
-    tables = list(file_tables(io.BytesIO(gzip.compress(data)), "sales.csv.gz", Read(), len(data)))
-    pd.testing.assert_frame_equal(pd.concat([t.cells for t in tables]), read_text(data, Read()).cells)
+    tables = list(
+        iter_file_tables(io.BytesIO(gzip.compress(data)), "sales.csv.gz", SourceOptions(), len(data))
+    )
+    pd.testing.assert_frame_equal(
+        pd.concat([t.cells for t in tables]), read_text(data, SourceOptions()).cells
+    )
     assert tables[0].cells.index[:2].tolist() == [3, 5]
 
 
 @pytest.mark.parametrize("row", ['5" pipe,1', '"open,1', 'a"b,"two\nlines"', '"a"b,1'])
 def test_a_row_is_the_same_whatever_stands_in_others(row: str) -> None:
-    alone = read_text(f"a,b\n{row}\n1,2\n".encode(), Read(delimiter=","))
-    beside = read_text(f'a,b\n{row}\n1,2\n"two\nlines",3\n'.encode(), Read(delimiter=","))
+    alone = read_text(f"a,b\n{row}\n1,2\n".encode(), SourceOptions(delimiter=","))
+    beside = read_text(f'a,b\n{row}\n1,2\n"two\nlines",3\n'.encode(), SourceOptions(delimiter=","))
     pd.testing.assert_frame_equal(alone.cells, beside.cells.iloc[:2])
     assert alone.problems == beside.problems

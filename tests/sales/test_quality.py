@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from salesforecast.core.settings import UserError, settings
-from salesforecast.features.preprocessing import model_inputs, prepare
-from salesforecast.sales.quality import SalesData, read_rows, read_sales, write_quarantine
-from salesforecast.sales.schema import Mapping, Read, Returns, load_mapping
-from salesforecast.sales.values import Columns, evaluate, parse_dates, parse_numbers
+from salesforecast.features.preprocessing import model_inputs, prepare_sales
+from salesforecast.sales.quality import SalesData, read_prediction_rows, read_sales, write_quarantine
+from salesforecast.sales.schema import Mapping, ReturnRule, SourceOptions, load_mapping
+from salesforecast.sales.values import ExpressionContext, evaluate_expression, parse_dates, parse_numbers
 from support.models import ROOT
 
 NOW = pd.Timestamp("2024-12-31")
@@ -171,7 +171,7 @@ def test_returns_are_negative_revenue_or_excluded(tmp_path: Path) -> None:
     assert net.frame["is_return"].sum() == net.report.returns == 2
     assert net.report.returns_value == -13.5
     assert net.report.revenue_total == 200 * 9 - 13.5
-    excluded = read(tmp_path, *returns, mapping=Mapping(returns=Returns(effect="exclude")))
+    excluded = read(tmp_path, *returns, mapping=Mapping(returns=ReturnRule(effect="exclude")))
     assert len(excluded.frame) == 200 and not excluded.frame["is_return"].any()
     assert (excluded.report.returns, excluded.report.returns_value) == (2, -13.5)
     assert excluded.report.rows_quarantined == 0
@@ -185,7 +185,10 @@ def test_returns_by_a_flag(tmp_path: Path, when: str) -> None:
         f"{row},{'R' if i % 50 == 0 else 'S'},{'yes' if i % 50 == 0 else 'no'}" for i, row in enumerate(GOOD)
     ]
     sales = read(
-        tmp_path, header=HEADER + ",kind,returned", lines=lines, mapping=Mapping(returns=Returns(when=when))
+        tmp_path,
+        header=HEADER + ",kind,returned",
+        lines=lines,
+        mapping=Mapping(returns=ReturnRule(when=when)),
     )
     assert sales.frame.index[sales.frame["is_return"]].tolist() == [2, 52, 102, 152]
     assert (sales.frame.loc[sales.frame["is_return"], ["Units_Sold", "Revenue"]] == [-2, -9]).all(axis=None)
@@ -193,7 +196,7 @@ def test_returns_by_a_flag(tmp_path: Path, when: str) -> None:
 
 def test_a_flag_that_is_none_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"returns\.when: 'Toys' is neither yes nor no"):
-        read(tmp_path, mapping=Mapping(returns=Returns(when="Category")))
+        read(tmp_path, mapping=Mapping(returns=ReturnRule(when="Category")))
 
 
 def test_shares_below_a_limit_are_refused(tmp_path: Path) -> None:
@@ -211,7 +214,8 @@ def test_a_german_export(tmp_path: Path) -> None:
     )
     columns = {"Transaction_Date": "Datum", "Product_Name": "Artikel", "Units_Sold": "Menge"}
     mapping = Mapping(
-        columns={**columns, "Unit_Price": "Preis", "Revenue": "Umsatz"}, read=Read(decimal=",", thousands=".")
+        columns={**columns, "Unit_Price": "Preis", "Revenue": "Umsatz"},
+        read=SourceOptions(decimal=",", thousands="."),
     )
     sales = read_sales(tmp_path / "umsatz.csv", mapping)
     assert sales.frame["Product_Name"].unique().tolist() == ["Öl & Essig"]
@@ -220,7 +224,7 @@ def test_a_german_export(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Transaction_Date may be 'Datum'.*Units_Sold may be 'Menge'"):
         read_sales(tmp_path / "umsatz.csv")
     with pytest.raises(UserError, match=r"read: \{decimal"):
-        read_sales(tmp_path / "umsatz.csv", mapping.model_copy(update={"read": Read()}))
+        read_sales(tmp_path / "umsatz.csv", mapping.model_copy(update={"read": SourceOptions()}))
 
 
 def test_a_discount_column_and_a_price_per_line(tmp_path: Path) -> None:
@@ -341,14 +345,16 @@ def test_the_order_of_day_and_month_is_remembered(tmp_path: Path, when: str, day
     trained = read(tmp_path, lines=lines).mapping
     assert trained == Mapping(day_first=day_first)
     few = written(tmp_path, line(1, date=when.format(m=4, d=3)), name="few.csv")
-    assert read_rows(few, fallback=trained).frame["Transaction_Date"].tolist() == [pd.Timestamp("2024-04-03")]
+    assert read_prediction_rows(few, fallback=trained).frame["Transaction_Date"].tolist() == [
+        pd.Timestamp("2024-04-03")
+    ]
     with pytest.raises(UserError, match="day_first: true or day_first: false"):
-        read_rows(few)
+        read_prediction_rows(few)
     other = written(tmp_path, line(1, date="5/20/2024" if day_first else "20/5/2024"), name="other.csv")
     with pytest.raises(UserError, match=rf"does not fit day_first: {str(day_first).lower()}"):
-        read_rows(other, fallback=trained)
+        read_prediction_rows(other, fallback=trained)
     dots = written(tmp_path, line(1, date="03.04.2024"), name="dots.csv")
-    assert read_rows(dots, fallback=trained).frame["Transaction_Date"].tolist() == [
+    assert read_prediction_rows(dots, fallback=trained).frame["Transaction_Date"].tolist() == [
         pd.Timestamp("2024-04-03")
     ]
 
@@ -366,10 +372,12 @@ def test_day_names_and_month_names() -> None:
 
 
 def test_numbers_as_people_write_them() -> None:
-    found = parse_numbers(pd.Series(["1 234", "1\u202f234,5", "12 34"]), Read(decimal=",", thousands=" "))
+    found = parse_numbers(
+        pd.Series(["1 234", "1\u202f234,5", "12 34"]), SourceOptions(decimal=",", thousands=" ")
+    )
     np.testing.assert_array_equal(found.data, [1234, 1234.5, np.nan])
     found = parse_numbers(
-        pd.Series(["1,234.5", "12,34", "$1,000", "-1,000.00", "1,234,5"]), Read(thousands=",")
+        pd.Series(["1,234.5", "12,34", "$1,000", "-1,000.00", "1,234,5"]), SourceOptions(thousands=",")
     )
     np.testing.assert_array_equal(found.data, [1234.5, np.nan, 1000, -1000, np.nan])
     assert parse_numbers(pd.Series(["0x10", "1_000", "1e", "one", "--1", "1.2.3"])).bad.all()
@@ -407,7 +415,7 @@ def test_amounts_with_a_currency(text: str, number: float) -> None:
 
 def test_a_german_amount_with_its_currency() -> None:
     cells = pd.Series(["1.234,50 €", "EUR 1.234,50", "1.234,50 Euro"])
-    assert parse_numbers(cells, Read(decimal=",", thousands=".")).data.tolist() == [1234.5] * 3
+    assert parse_numbers(cells, SourceOptions(decimal=",", thousands=".")).data.tolist() == [1234.5] * 3
 
 
 def test_amounts_in_two_currencies_do_not_add_up(tmp_path: Path) -> None:
@@ -484,7 +492,7 @@ def test_dates_far_from_the_others_are_quarantined(tmp_path: Path, days: list[st
 
 def test_a_far_date_does_not_stop_training(tmp_path: Path) -> None:
     lines = [line(i, date=str(np.datetime64("2024-01-01") + i % 300)) for i in range(1000)]
-    prepared = prepare(read(tmp_path, line(9000, date="1900-01-01"), lines=lines))
+    prepared = prepare_sales(read(tmp_path, line(9000, date="1900-01-01"), lines=lines))
     assert (len(prepared.revenue), prepared.daily.index[0]) == (1000, pd.Timestamp("2024-01-01"))
 
 
@@ -566,7 +574,7 @@ def test_rows_to_predict_keep_their_places(tmp_path: Path) -> None:
         line(11, date="2099-01-01"),
         line(8, price=0),
     ]
-    rows = read_rows(written(tmp_path, *bad.values(), *fine))
+    rows = read_prediction_rows(written(tmp_path, *bad.values(), *fine))
     assert rows.problems.tolist() == [*bad, *[""] * 5]
     assert rows.raw["Transaction_ID"].tolist() == [f"T{i}" for i in [*range(1, 12), 8]]
     assert len(rows.frame) == len(rows.raw) == 12
@@ -575,7 +583,7 @@ def test_rows_to_predict_keep_their_places(tmp_path: Path) -> None:
 
 
 def test_rows_to_predict_need_no_date_and_no_revenue(tmp_path: Path) -> None:
-    rows = read_rows(written(tmp_path, "2,5.0,Toys", header="Units_Sold,Unit_Price,Category"))
+    rows = read_prediction_rows(written(tmp_path, "2,5.0,Toys", header="Units_Sold,Unit_Price,Category"))
     assert rows.problems.tolist() == [""]
     assert rows.frame["Transaction_Date"].isna().all()
     assert rows.frame["Transaction_Date"].dtype == "datetime64[ns]"
@@ -591,15 +599,15 @@ def test_the_layout_of_the_training_or_the_canonical_one(tmp_path: Path) -> None
         },
         features=("shelf",),
         date_format="%d.%m.%Y",
-        read=Read(delimiter=";"),
+        read=SourceOptions(delimiter=";"),
     )
     foreign = written(tmp_path, "31.01.2024;2;10;A1", header="day;qty;total;Regal", name="foreign.csv")
-    rows = read_rows(foreign, fallback=trained)
+    rows = read_prediction_rows(foreign, fallback=trained)
     assert rows.frame[["Units_Sold", "Unit_Price", "shelf"]].to_numpy().tolist() == [[2, 5, "A1"]]
     canonical = written(
         tmp_path, "2024-01-31,2,5,A1", header="Transaction_Date,Units_Sold,Unit_Price,shelf", name="c.csv"
     )
-    rows = read_rows(canonical, fallback=trained)
+    rows = read_prediction_rows(canonical, fallback=trained)
     assert rows.frame[["Units_Sold", "Unit_Price", "shelf"]].to_numpy().tolist() == [[2, 5, "A1"]]
     assert rows.frame["Transaction_Date"].tolist() == [pd.Timestamp("2024-01-31")]
     assert rows.problems.tolist() == [""]
@@ -607,7 +615,7 @@ def test_the_layout_of_the_training_or_the_canonical_one(tmp_path: Path) -> None
 
 # --- expressions -----------------------------------------------------------------------------------
 
-TABLE = Columns(
+TABLE = ExpressionContext(
     pd.DataFrame({"a": ["1", "2", "x", None], "b c": ["4", "0", "5", "6"], "t": ["S", "r ", None, "S"]})
 )
 
@@ -630,13 +638,23 @@ TABLE = Columns(
     ],
 )
 def test_expressions(expression: str, value: list) -> None:
-    np.testing.assert_array_equal(evaluate(expression, TABLE, "columns.x").value, value)
+    np.testing.assert_array_equal(evaluate_expression(expression, TABLE, "columns.x").value, value)
 
 
 def test_text_expressions() -> None:
-    assert evaluate("replace(t, 'S', '')", TABLE, "x").value.cells.fillna("?").tolist() == ["", "r", "?", ""]
-    assert evaluate("join(t, '-', a)", TABLE, "x").value.cells.tolist() == ["S-1", "r-2", "-x", "S-"]
-    assert evaluate("where(t == 'S', t, 'other')", TABLE, "x").value.cells.tolist() == [
+    assert evaluate_expression("replace(t, 'S', '')", TABLE, "x").value.cells.fillna("?").tolist() == [
+        "",
+        "r",
+        "?",
+        "",
+    ]
+    assert evaluate_expression("join(t, '-', a)", TABLE, "x").value.cells.tolist() == [
+        "S-1",
+        "r-2",
+        "-x",
+        "S-",
+    ]
+    assert evaluate_expression("where(t == 'S', t, 'other')", TABLE, "x").value.cells.tolist() == [
         "S",
         "other",
         "other",
@@ -670,7 +688,7 @@ def test_text_expressions() -> None:
 )
 def test_nothing_else_is_an_expression(expression: str) -> None:
     with pytest.raises(UserError, match=r"columns\.x"):
-        evaluate(expression, TABLE, "columns.x")
+        evaluate_expression(expression, TABLE, "columns.x")
 
 
 # --- the real files ------------------------------------------------------------------------------------
@@ -702,7 +720,7 @@ def test_complete_journey_reads(real_data: Path) -> None:
     share = sales.frame["Revenue"] / (sales.frame["Units_Sold"] * sales.frame["Unit_Price"])
     assert share.between(0, 1 + 1e-6).all() and share.median() < 1
     assert {"product_category", "product_type", "brand", "Region"} <= set(sales.frame)
-    raw = read_rows(real_data / "complete_journey.csv.gz", mapping)
+    raw = read_prediction_rows(real_data / "complete_journey.csv.gz", mapping)
     assert len(raw.frame) == 75_000 and (raw.problems != "").mean() < 0.01
 
 
@@ -710,7 +728,7 @@ def test_a_report_of_nothing_but_returns_is_json(tmp_path: Path) -> None:
     sales = read(tmp_path, lines=[line(i, units=-2, revenue="-9.00") for i in range(30)])
     report = sales.report
     with pytest.raises(UserError, match=r"all 30 are returns, as 'Units_Sold < 0' says"):
-        prepare(sales)
+        prepare_sales(sales)
     assert report.returns == 30
     assert report.share_quantiles == {}
     json.dumps(report.to_dict(), allow_nan=False)
@@ -719,7 +737,7 @@ def test_a_report_of_nothing_but_returns_is_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("units", "total"), [(2, "-9.00"), (-2, "9.00"), (-2, "-9.00"), (2, "9.00")])
 def test_a_price_computed_from_a_credit_note_is_positive(tmp_path: Path, units: int, total: str) -> None:
     mapping = Mapping(
-        columns={"Unit_Price": "Revenue / Units_Sold"}, returns=Returns(when="Transaction_ID == 'CN'")
+        columns={"Unit_Price": "Revenue / Units_Sold"}, returns=ReturnRule(when="Transaction_ID == 'CN'")
     )
     sales = read(tmp_path, line(900, id="CN", units=units, revenue=total), mapping=mapping)
     assert sales.report.reasons == {}
@@ -757,7 +775,7 @@ def test_an_infinite_feature_is_refused(tmp_path: Path) -> None:
 
 
 def test_inputs_are_within_float32(tmp_path: Path) -> None:
-    prepared = prepare(read(tmp_path))
+    prepared = prepare_sales(read(tmp_path))
     columns = {name: values[:3] for name, values in prepared.columns.items()}
     columns["Units_Sold"] = np.array([1e300, 1e39, 2.0])
     assert np.isfinite(model_inputs(prepared.preprocessor, prepared.history, columns)[:, :2]).all()
@@ -768,7 +786,7 @@ def test_a_sum_beyond_integers_is_refused_and_not_wrapped(tmp_path: Path, amount
     lines = [f"{pd.Timestamp('2024-01-01') + pd.Timedelta(days=i):%Y-%m-%d},9" for i in range(90)]
     sales = read(tmp_path, f"2024-02-01,{amount}", header="Transaction_Date,Revenue", lines=lines)
     with pytest.raises(UserError, match=r"revenue of all rows adds up to 1e\+.*mapped wrongly"):
-        prepare(sales)
+        prepare_sales(sales)
 
 
 @pytest.mark.parametrize("cells", [["45292", "45292.75", "x", ""], [45292.0, 45292.75, "x", None]])

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from salesforecast.core.settings import UserError
 from salesforecast.sales.quality import read_sales, write_quarantine
-from salesforecast.sales.schema import Mapping, Read
-from salesforecast.sales.tables import load_table, read_table, shown, write_table
+from salesforecast.sales.schema import Mapping, SourceOptions
+from salesforecast.sales.tables import load_table, read_table, redact_url, write_table
 
 SALES = pd.DataFrame(
     {
@@ -64,7 +64,7 @@ def test_gzip_is_known_by_suffix_and_by_content(tmp_path: Path) -> None:
 
 def test_lines_above_the_header(tmp_path: Path) -> None:
     (tmp_path / "sales.csv").write_text("Report of ACME\n\n" + SALES.to_csv(index=False))
-    sales = read_sales(tmp_path / "sales.csv", Mapping(read=Read(skip_rows=2)))
+    sales = read_sales(tmp_path / "sales.csv", Mapping(read=SourceOptions(skip_rows=2)))
     assert sales.frame.index[0] == 4
     (tmp_path / "blank.csv").write_text("\n\n" + SALES.to_csv(index=False))
     assert read_table(tmp_path / "blank.csv").index[0] == 4
@@ -79,7 +79,7 @@ def test_the_line_for_excel_names_the_delimiter(tmp_path: Path, line: str, delim
     assert list(found) == list(SALES) and len(found) == 40
     assert found.index[0] == 2 + above.count("\n")
     (tmp_path / "sales.csv").write_text(f"ACME\n{above}{text}")
-    asked = Mapping(read=Read(skip_rows=1, delimiter=delimiter))
+    asked = Mapping(read=SourceOptions(skip_rows=1, delimiter=delimiter))
     assert list(read_table(tmp_path / "sales.csv", asked)) == list(SALES)
 
 
@@ -107,10 +107,12 @@ def test_excel_with_dates(tmp_path: Path) -> None:
     with pd.ExcelWriter(tmp_path / "sales.xlsx") as book:
         pd.DataFrame({"about": ["x"]}).to_excel(book, sheet_name="cover", index=False)
         dated.to_excel(book, sheet_name="sales", index=False)
-    check(tmp_path / "sales.xlsx", Mapping(read=Read(sheet="sales")))
+    check(tmp_path / "sales.xlsx", Mapping(read=SourceOptions(sheet="sales")))
     with pytest.raises(UserError, match="Did you mean 'sales'"):
-        read_table(tmp_path / "sales.xlsx", Mapping(read=Read(sheet="sale")))
-    assert load_table(tmp_path / "sales.xlsx", Read()).notes == ["took sheet 'cover' of cover, sales"]
+        read_table(tmp_path / "sales.xlsx", Mapping(read=SourceOptions(sheet="sale")))
+    assert load_table(tmp_path / "sales.xlsx", SourceOptions()).notes == [
+        "took sheet 'cover' of cover, sales"
+    ]
 
 
 def test_excel_by_content_and_not_at_all(tmp_path: Path) -> None:
@@ -150,15 +152,15 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     assert not (tmp_path / "none.db").exists()
     (tmp_path / "latin.csv").write_bytes(SALES.to_csv(index=False).encode("cp1252"))
     with pytest.raises(UserError, match=r"Line 2 holds b'\\xe4', which is not utf-8"):
-        read_table(tmp_path / "latin.csv", Mapping(read=Read(encoding="utf-8")))
+        read_table(tmp_path / "latin.csv", Mapping(read=SourceOptions(encoding="utf-8")))
     with pytest.raises(UserError, match=r"read\.encoding: there is no encoding 'utf-88'"):
-        read_table(tmp_path / "sales.csv", Mapping(read=Read(encoding="utf-88")))
+        read_table(tmp_path / "sales.csv", Mapping(read=SourceOptions(encoding="utf-88")))
 
 
 def test_a_wrong_delimiter_is_said(tmp_path: Path) -> None:
     (tmp_path / "sales.csv").write_text(SALES.drop(columns="Product_Name").to_csv(index=False, sep=";"))
     with pytest.raises(UserError, match="is the delimiter ';' instead of ','"):
-        read_sales(tmp_path / "sales.csv", Mapping(read=Read(delimiter=",")))
+        read_sales(tmp_path / "sales.csv", Mapping(read=SourceOptions(delimiter=",")))
 
 
 def test_line_numbers_are_those_of_the_file(tmp_path: Path) -> None:
@@ -170,7 +172,7 @@ def test_line_numbers_are_those_of_the_file(tmp_path: Path) -> None:
         '2024-01-04,"never closed,1,2.5,2.5',
     ]
     (tmp_path / "sales.csv").write_text("\n".join(lines) + "\n")
-    found = load_table(tmp_path / "sales.csv", Read())
+    found = load_table(tmp_path / "sales.csv", SourceOptions())
     assert found.problems == {9: "3 cells instead of 5", 10: "a quote is not closed"}
     text = (tmp_path / "sales.csv").read_text().split("\n")
     for row, day in found.cells["Transaction_Date"].items():
@@ -192,7 +194,7 @@ def test_a_cell_of_ten_megabytes_costs_one_row(tmp_path: Path) -> None:
 
 def test_equal_headers_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,a,\n1,2,3\n")
-    found = load_table(tmp_path / "x.csv", Read())
+    found = load_table(tmp_path / "x.csv", SourceOptions())
     assert list(found.cells) == ["a", "a.2", "column 3"]
     assert "occurs more than once" in found.notes[0]
 
@@ -214,7 +216,7 @@ def test_sqlite(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such table: nope"):
         read_table(url, query="select * from nope")
     check(url, table="sales")
-    check(url, Mapping(read=Read(query="select * from sales")))
+    check(url, Mapping(read=SourceOptions(query="select * from sales")))
     assert len(read_table(url, query="select * from sales where Units_Sold > 3")) == 16
 
 
@@ -251,7 +253,7 @@ def test_postgresql(postgres: str) -> None:
 
 def test_a_password_is_never_shown() -> None:
     url = "postgresql://ann:s3cret@127.0.0.1:9/shop"
-    assert "s3cret" not in shown(url)
+    assert "s3cret" not in redact_url(url)
     with pytest.raises(UserError) as error:
         read_table(url)
     assert "127.0.0.1" in str(error.value) and "s3cret" not in str(error.value)
@@ -331,10 +333,10 @@ def test_an_empty_quarantine_is_written_too(tmp_path: Path, name: str) -> None:
 def test_a_file_of_nothing_but_marks_is_empty(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "sales.csv").write_bytes(data)
     with pytest.raises(UserError, match=r"The file is empty\. It needs a header line"):
-        load_table(tmp_path / "sales.csv", Read())
+        load_table(tmp_path / "sales.csv", SourceOptions())
 
 
 def test_skipping_every_line_is_told(tmp_path: Path) -> None:
     (tmp_path / "sales.csv").write_text("Date,Amount\n2024-01-01,5\n")
     with pytest.raises(UserError, match=r"empty below the 9 lines that read\.skip_rows"):
-        load_table(tmp_path / "sales.csv", Read(skip_rows=9))
+        load_table(tmp_path / "sales.csv", SourceOptions(skip_rows=9))

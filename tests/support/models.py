@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from salesforecast.registry.bundle import load_bundle
-from salesforecast.training.orchestration import ForecastParams, Params, Training
+from salesforecast.training.orchestration import ForecastParams, Params, TrainingResult
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +28,7 @@ class Trained:
 
     source: Path
     models: Path
-    training: Training
+    training: TrainingResult
 
 
 @contextmanager

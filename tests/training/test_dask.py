@@ -10,17 +10,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from salesforecast.core.engine import HERE, Cluster, connect
+from salesforecast.core.engine import LOCAL_ENGINE, DaskEngine, connect
 from salesforecast.core.settings import UserError, settings
 from salesforecast.datasets import generate_sales
 from salesforecast.forecasting.forecaster import fit_demand, forecast_demand
-from salesforecast.forecasting.panel import level_columns, make_panel, parse_levels
+from salesforecast.forecasting.panel import hierarchy_columns, make_panel, parse_levels
 from salesforecast.lifecycle.promotion import retrain
-from salesforecast.models.distributed import PartedFit, prepare_parts
-from salesforecast.sales.partitions import read_parts
+from salesforecast.models.distributed import DistributedXGBoost, prepare_partitions
+from salesforecast.sales.partitions import read_partitioned_sales
 from salesforecast.sales.quality import DataReport, SalesData, read_sales
 from salesforecast.sales.schema import Mapping
-from salesforecast.training.orchestration import DemandParams, Params, Training, make_table, train_models
+from salesforecast.training.orchestration import (
+    DemandParams,
+    Params,
+    TrainingResult,
+    make_training_dataset,
+    train_models,
+)
 from support.clusters import Processes, dask_processes
 from support.models import SMALL
 
@@ -35,7 +41,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
 
 
 @pytest.fixture(scope="module")
-def cluster(processes: Processes) -> Iterator[Cluster]:
+def cluster(processes: Processes) -> Iterator[DaskEngine]:
     """A connection to them."""
     with connect(processes.address, timeout=60) as found:
         yield found
@@ -59,31 +65,31 @@ def sales(folder: Path) -> SalesData:
     return read_sales(folder)
 
 
-def test_results_come_in_order_and_errors_as_they_were(cluster: Cluster) -> None:
+def test_results_come_in_order_and_errors_as_they_were(cluster: DaskEngine) -> None:
     def square(x: int) -> int:
         if x == 1000:
             raise UserError("1000 is too much")
         return x * x
 
     assert list(cluster.map(square, ((x,) for x in range(30)))) == [x * x for x in range(30)]
-    shared = cluster.share(10)
+    shared = cluster.broadcast(10)
     assert list(cluster.map(pow, ((shared, x) for x in range(3)))) == [1, 10, 100]
     with pytest.raises(UserError, match="1000 is too much"):
         list(cluster.map(square, [(1000,)]))
 
 
 @pytest.mark.slow  # each worker compiles the models first
-def test_demand_is_that_of_one_machine(cluster: Cluster, sales: SalesData) -> None:
+def test_demand_is_that_of_one_machine(cluster: DaskEngine, sales: SalesData) -> None:
     panel = make_panel(sales, parse_levels("Category;Category,Region"))
     names = ("ets_seasonal", "tsb", "pooled")
     here, there = (
-        forecast_demand(fit_demand(panel, 14, candidates=names, origins=3, **where), 14, **where)
+        forecast_demand(fit_demand(panel, 14, candidates=names, n_windows=3, **where), 14, **where)
         for where in ({}, {"engine": cluster})
     )
     assert [c.name for c in here.model.champions] == [c.name for c in there.model.champions]
     np.testing.assert_allclose(there.yhat, here.yhat, rtol=1e-9)
-    for name, values in here.ranges.items():
-        np.testing.assert_allclose(there.ranges[name], values, rtol=1e-9, atol=1e-9)
+    for name, values in here.intervals.items():
+        np.testing.assert_allclose(there.intervals[name], values, rtol=1e-9, atol=1e-9)
 
 
 def test_nobody_there_is_said() -> None:
@@ -111,7 +117,7 @@ def test_a_killed_worker_does_not_lose_the_job(tmp_path: Path) -> None:
     with dask_processes(tmp_path) as own, connect(own.address, timeout=60) as cluster:
         cluster.client.wait_for_workers(2, 60)
         threading.Timer(1.0, own.kill_worker).start()
-        found = list(cluster.map(slow, ((x, cluster.share(100)) for x in range(20))))
+        found = list(cluster.map(slow, ((x, cluster.broadcast(100)) for x in range(20))))
         assert found == list(range(100, 120))
         assert len(cluster.workers()) == 1
 
@@ -149,13 +155,13 @@ def test_the_command_works_on_the_cluster_as_here(
     pd.testing.assert_frame_equal(on_cluster, here, rtol=1e-9)
 
 
-def wape(training: Training) -> float:
+def wape(training: TrainingResult) -> float:
     """The error of XGBoost in the test period."""
     return float(training.manifest["metrics"]["transactional"]["xgboost"]["wape"])
 
 
 @pytest.mark.slow  # two trainings
-def test_training_is_that_of_one_machine(cluster: Cluster, folder: Path, tmp_path: Path) -> None:
+def test_training_is_that_of_one_machine(cluster: DaskEngine, folder: Path, tmp_path: Path) -> None:
     here, there = (
         train_models(folder, models_dir=tmp_path / name, params=params(), track=False, cluster=where)
         for name, where in (("here", None), ("there", cluster))
@@ -196,13 +202,13 @@ def test_xgboost_survives_a_killed_worker(folder: Path, tmp_path: Path) -> None:
 
     with dask_processes(tmp_path) as own, connect(own.address, timeout=60) as cluster:
         cluster.client.wait_for_workers(2, 60)
-        parted = read_parts(folder, None, cluster)
-        prepared = prepare_parts(parted)
-        fit = PartedFit(cluster, parted, prepared.history)
+        parted = read_partitioned_sales(folder, None, cluster)
+        prepared = prepare_partitions(parted)
+        fit = DistributedXGBoost(cluster, parted, prepared.history)
         asked = ({"n_estimators": 400, "max_depth": 6}, prepared.preprocessor, prepared.test_start, 1.0)
         model = fit(*asked, progress)
         assert len(cluster.workers()) == 1 and len(told) == 2
-        table = make_table(prepared, prepared.preprocessor)
+        table = make_training_dataset(prepared, prepared.preprocessor)
         np.testing.assert_allclose(
             model.predict_share(table.inputs), fit(*asked).predict_share(table.inputs), atol=0.02
         )
@@ -213,8 +219,8 @@ def counts(report: DataReport) -> dict[str, int]:
     return {reason: about["count"] for reason, about in report.reasons.items()}
 
 
-def test_parts_are_read_on_the_workers_as_here(cluster: Cluster, folder: Path, sales: SalesData) -> None:
-    parted = read_parts(folder, None, cluster, rows_here=1_000)
+def test_parts_are_read_on_the_workers_as_here(cluster: DaskEngine, folder: Path, sales: SalesData) -> None:
+    parted = read_partitioned_sales(folder, None, cluster, max_local_rows=1_000)
     assert counts(parted.report) == counts(sales.report)
     assert parted.report.revenue_total == pytest.approx(sales.report.revenue_total, rel=1e-12)
     pd.testing.assert_frame_equal(parted.quarantine, sales.quarantine)
@@ -223,15 +229,15 @@ def test_parts_are_read_on_the_workers_as_here(cluster: Cluster, folder: Path, s
     for target in ("revenue", "units"):
         here, there = (
             make_panel(rows, levels, target=target)  # type: ignore[arg-type]
-            for rows in (sales, parted.sums(level_columns(parted.sample, levels)))
+            for rows in (sales, parted.aggregate_daily(hierarchy_columns(parted.sample, levels)))
         )
-        assert there.ids.tolist() == here.ids.tolist() and there.group.tolist() == here.group.tolist()
+        assert there.ids.tolist() == here.ids.tolist() and there.category.tolist() == here.category.tolist()
         np.testing.assert_allclose(there.values, here.values, atol=1e-9)
         np.testing.assert_array_equal(there.price, here.price)
 
 
-@pytest.mark.parametrize("part_rows", [300, 10**9])
-def test_rules_that_need_all_rows_hold_over_parts(part_rows: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("partition_rows", [300, 10**9])
+def test_rules_that_need_all_rows_hold_over_parts(partition_rows: int, tmp_path: Path) -> None:
     frame = generate_sales(rows=2_000, seed=5).frame.astype({"Transaction_Date": str})
     frame = pd.concat([frame, frame.iloc[:3]], ignore_index=True)  # repeats, in another file
     frame.loc[[10, 1500], "Transaction_Date"] = "1970-01-01"  # far from all others
@@ -248,7 +254,9 @@ def test_rules_that_need_all_rows_hold_over_parts(part_rows: int, tmp_path: Path
             tmp_path / f"{i}.parquet", index=False, row_group_size=100
         )
     here = read_sales(tmp_path, Mapping(max_quarantined_share=0.1))
-    there = read_parts(tmp_path, Mapping(max_quarantined_share=0.1), HERE, part_rows=part_rows)
+    there = read_partitioned_sales(
+        tmp_path, Mapping(max_quarantined_share=0.1), LOCAL_ENGINE, partition_rows=partition_rows
+    )
     assert there.mapping.day_first is False
     assert counts(there.report) == counts(here.report)
     pd.testing.assert_frame_equal(there.quarantine, here.quarantine)
@@ -258,14 +266,14 @@ def test_rules_that_need_all_rows_hold_over_parts(part_rows: int, tmp_path: Path
 def test_sources_that_cannot_be_read_in_parts_are_refused(tmp_path: Path) -> None:
     (tmp_path / "not.parquet").write_text("a,b")
     with pytest.raises(UserError, match="is no Parquet file"):
-        read_parts(tmp_path / "not.parquet", None, HERE)
+        read_partitioned_sales(tmp_path / "not.parquet", None, LOCAL_ENGINE)
     with pytest.raises(UserError, match="There is no file .*no.parquet"):
-        read_parts(tmp_path / "no.parquet", None, HERE)
+        read_partitioned_sales(tmp_path / "no.parquet", None, LOCAL_ENGINE)
     with pytest.raises(UserError, match="validate sales.csv --out sales.parquet"):
-        read_parts("sales.csv", None, HERE)
+        read_partitioned_sales("sales.csv", None, LOCAL_ENGINE)
     pd.DataFrame({"Transaction_Date": ["x"] * 30, "Revenue": "1"}).to_parquet(tmp_path / "not.parquet")
     with pytest.raises(UserError, match="30 of 30 rows .* cannot be used; no row is left"):
-        read_parts(tmp_path, None, HERE)
+        read_partitioned_sales(tmp_path, None, LOCAL_ENGINE)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['BLOCK', 'GROUP', 'MOST_FAULTS', 'MOST_GROUPS', 'WHERE', 'LOOK', 'LABELS', 'EXCEL_ROWS', 'KINDS', 'EACH', 'Cancelled',
-           'Progress', 'Counted', 'Outcome', 'answer_blocks', 'gather', 'read_answer', 'predict_upload', 'ProgressView',
-           'revenue_bins', 'outcome_tiles', 'predictions_first', 'faults_table', 'outcome_messages', 'spread_card',
-           'sums_card', 'excel_of', 'OutcomeView', 'BatchPanel']
+           'Progress', 'CountedFile', 'BatchResult', 'answer_blocks', 'gather', 'read_predictions', 'predict_upload',
+           'ProgressView', 'revenue_bins', 'outcome_tiles', 'predictions_first', 'faults_table', 'outcome_messages',
+           'spread_card', 'sums_card', 'excel_of', 'OutcomeView', 'BatchPanel']
 
 # %% ../../../nbs/dashboard/tabs/03_batch.ipynb #600f2e4a
 import asyncio
@@ -30,11 +30,11 @@ from ...client import Client
 from ..export import workbook
 from ..ui.model_charts import distribution_chart, sums_chart
 from ..ui.model_panel import FigureCard, ModelPanel, ResultView, about_model, grid
-from ..model.state import AppState, money, number, spawn
+from ..model.state import AppState, money, number, run_in_background
 from salesforecast.dashboard.ui.widgets import (
+    ContentArea,
     Download,
     PagedTable,
-    Region,
     Upload,
     box,
     button,
@@ -88,7 +88,7 @@ class Progress:
         return 0.1 * self.sent / max(self.size, 1) + (0.6 if self.received else 0.0)
 
 # %% ../../../nbs/dashboard/tabs/03_batch.ipynb #46fc0fe1
-class Counted(io.FileIO):
+class CountedFile(io.FileIO):
     "A file whose use is counted."
 
     def __init__(self, path: Path, mode: str, progress: Progress):
@@ -115,7 +115,7 @@ WHERE = ("Category", "Region")
 
 
 @dataclass
-class Outcome:
+class BatchResult:
     "A file of predictions."
 
     csv: Path
@@ -154,7 +154,7 @@ def answer_blocks(path: Path) -> Iterator[pa.RecordBatch]:
         yield from blocks
 
 # %% ../../../nbs/dashboard/tabs/03_batch.ipynb #d5e92c35
-def gather(outcome: Outcome, block: pa.RecordBatch) -> np.ndarray:
+def gather(outcome: BatchResult, block: pa.RecordBatch) -> np.ndarray:
     "Add a block to sums and faults; returns its predictions."
     revenue = block.column("predicted_revenue").to_numpy(zero_copy_only=False)
     failed = np.flatnonzero(~np.isfinite(revenue))
@@ -174,9 +174,9 @@ def gather(outcome: Outcome, block: pa.RecordBatch) -> np.ndarray:
     return revenue[np.isfinite(revenue)].astype("float32")
 
 # %% ../../../nbs/dashboard/tabs/03_batch.ipynb #ec97189c
-def read_answer(csv: Path, check: Callable[[], None] = lambda: None) -> Outcome:
+def read_predictions(csv: Path, check: Callable[[], None] = lambda: None) -> BatchResult:
     "Read the answer of the API; raises `UserError` where there is nothing in it."
-    outcome = Outcome(csv, csv.with_suffix(".parquet"))
+    outcome = BatchResult(csv, csv.with_suffix(".parquet"))
     parts: list[np.ndarray] = []
     blocks = answer_blocks(csv)
     first = next(blocks, None)
@@ -198,13 +198,13 @@ def read_answer(csv: Path, check: Callable[[], None] = lambda: None) -> Outcome:
     return outcome
 
 # %% ../../../nbs/dashboard/tabs/03_batch.ipynb #30cbba1e
-def predict_upload(client: Client, path: Path, name: str, progress: Progress) -> Outcome:
+def predict_upload(client: Client, path: Path, name: str, progress: Progress) -> BatchResult:
     "Send the file, take the answer, and read it; the file is removed, and what is not finished too."
     csv = path.with_name(f"{path.name}-predicted.csv")
     try:
-        with Counted(path, "rb", progress) as file, Counted(csv, "wb", progress) as out:
+        with CountedFile(path, "rb", progress) as file, CountedFile(csv, "wb", progress) as out:
             client.predict_file(file, out, name)
-        return read_answer(csv, progress.check)
+        return read_predictions(csv, progress.check)
     except BaseException:
         csv.unlink(missing_ok=True)
         csv.with_suffix(".parquet").unlink(missing_ok=True)
@@ -240,7 +240,7 @@ def revenue_bins(predicted: np.ndarray) -> tuple[list[int], list[float]]:
     return counts.tolist(), edges.tolist()
 
 # %% ../../../nbs/dashboard/tabs/03_batch.ipynb #c34762a2
-def outcome_tiles(outcome: Outcome, currency: str) -> list[str]:
+def outcome_tiles(outcome: BatchResult, currency: str) -> list[str]:
     "The figures of a file."
     told = len(outcome.predicted)
     mean = outcome.total / told if told else None
@@ -268,12 +268,12 @@ def predictions_first(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[["predicted_revenue", *own, *ranges, *(["problem"] if "problem" in rows else [])]]
 
 # %% ../../../nbs/dashboard/tabs/03_batch.ipynb #329cdad3
-def faults_table(outcome: Outcome) -> pd.DataFrame:
+def faults_table(outcome: BatchResult) -> pd.DataFrame:
     "Rows without a prediction, and why."
     return pd.DataFrame(outcome.faults, columns=["row", "problem"])
 
 # %% ../../../nbs/dashboard/tabs/03_batch.ipynb #d5ae466a
-def outcome_messages(outcome: Outcome) -> list[w.Widget]:
+def outcome_messages(outcome: BatchResult) -> list[w.Widget]:
     "What went wrong, row by row."
     if not outcome.failed:
         return [message("good", f"All {number(outcome.count)} rows have a prediction.")]
@@ -305,7 +305,7 @@ def sums_card(state: AppState, name: str, sums: Counter[str]) -> FigureCard:
 EXCEL_ROWS = 50_000  # more take Excel, and this, too long
 
 
-def excel_of(state: AppState, outcome: Outcome, name: str) -> bytes:
+def excel_of(state: AppState, outcome: BatchResult, name: str) -> bytes:
     "The rows as Excel; raises `UserError` where they are too many."
     if outcome.count > EXCEL_ROWS:
         raise UserError(
@@ -321,7 +321,7 @@ def excel_of(state: AppState, outcome: Outcome, name: str) -> bytes:
 class OutcomeView(ResultView):
     "A file of predictions: its figures, its charts, its rows."
 
-    def __init__(self, state: AppState, outcome: Outcome, name: str):
+    def __init__(self, state: AppState, outcome: BatchResult, name: str):
         self.outcome, currency, stem = outcome, state.currency, name.split(".")[0]
         if len(outcome.predicted):
             by = [sums_card(state, name, sums) for name, sums in outcome.sums.items()]
@@ -360,7 +360,7 @@ class BatchPanel(ModelPanel):
         self.progress = Progress(0)
         hint = "CSV (also .gz) or Parquet, with columns as in the training data"
         self.upload = Upload(self.state.folder, self.take, KINDS, hint=hint)
-        self.place = Region(empty("No predictions yet", EACH, "table"))
+        self.place = ContentArea(empty("No predictions yet", EACH, "table"))
         help = f"The model uses {', '.join(self.info.features)}; further columns are kept as they are."
         return box(card("A file of sales", self.upload, help=help), self.place)
 
@@ -375,7 +375,7 @@ class BatchPanel(ModelPanel):
         )
         shown = ProgressView(name, progress)
         self.place.children = (shown.view,)
-        spawn(shown.follow(task))
+        run_in_background(shown.follow(task))
         return task
 
     def _forget(self) -> None:
@@ -383,5 +383,5 @@ class BatchPanel(ModelPanel):
             self.result.close()
         self.result = None
 
-    def _outcome(self, found: Outcome, name: str) -> Sequence[w.Widget]:
-        return self.present(OutcomeView(self.state, found, name))
+    def _outcome(self, found: BatchResult, name: str) -> Sequence[w.Widget]:
+        return self.show_result(OutcomeView(self.state, found, name))

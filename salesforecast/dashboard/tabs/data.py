@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['NOT_THERE', 'ORDERS', 'DECIMALS', 'DELIMITERS', 'HELP', 'MANY', 'SUMS_ONLY', 'STAYS', 'Read', 'KINDS',
-           'missing_columns', 'ColumnForm', 'facts', 'plain_warnings', 'reasons_table', 'fact_list', 'aside_card',
-           'counted', 'data_facts', 'NowCard', 'refused', 'accepted', 'FileReader', 'DataPanel']
+           'missing_columns', 'ColumnForm', 'facts', 'plain_warnings', 'reasons_table', 'fact_list',
+           'rejected_rows_card', 'counted', 'data_facts', 'CurrentDataCard', 'refused', 'accepted', 'FileReader',
+           'DataPanel']
 
 # %% ../../../nbs/dashboard/tabs/00_data.ipynb #f7562d41
 import asyncio
@@ -19,14 +20,22 @@ import pandas as pd
 
 from ..model.dataset import Dataset, rows_at
 from ..export import csv_bytes, workbook
-from ..model.reader import ASKED, SUFFIXES, Answer, Wish, forget, opened, read_apart
-from ..model.state import AppState, day, money, number, percent, spawn
+from salesforecast.dashboard.model.reader import (
+    FIELD_LABELS,
+    SUFFIXES,
+    UploadResult,
+    UploadOptions,
+    forget,
+    opened,
+    read_in_subprocess,
+)
+from ..model.state import AppState, day, money, number, percent, run_in_background
 from salesforecast.dashboard.ui.widgets import (
+    ContentArea,
+    api_unavailable,
     Download,
     PagedTable,
-    Region,
     Upload,
-    away,
     box,
     busy,
     button,
@@ -63,21 +72,21 @@ class ColumnForm:
 
     def __init__(
         self,
-        answer: Answer,  # with the file's columns, the guess and the first rows
-        wish: Wish,  # as it was read
-        on_read: Callable[[Wish], Any],
+        answer: UploadResult,  # with the file's columns, the guess and the first rows
+        wish: UploadOptions,  # as it was read
+        on_read: Callable[[UploadOptions], Any],
     ):
         self.on_read = on_read
         options = [(NOT_THERE, ""), *((name, name) for name in answer.columns)]
         self.columns = {
             name: w.Dropdown(description=label, options=options, value=answer.guess.get(name, ""))
-            for name, label in ASKED.items()
+            for name, label in FIELD_LABELS.items()
         }
         self.order = w.Dropdown(description="Order in dates", options=ORDERS, value=wish.day_first)
         self.decimal = w.Dropdown(description="Decimal mark", options=DECIMALS, value=wish.decimal)
         self.delimiter = w.Dropdown(description="Between cells", options=DELIMITERS, value=wish.delimiter)
         self.currency = w.Text(description="Currency", value=wish.currency, placeholder="such as £ or EUR")
-        self.problem = Region()
+        self.problem = ContentArea()
         read = button("Read the file", self.read, button_style="primary")
         sample = pd.DataFrame(answer.sample, columns=answer.columns)
         self.view = card(
@@ -98,7 +107,9 @@ class ColumnForm:
             return
         self.problem.show()
         currency = self.currency.value.strip()[:8]
-        self.on_read(Wish(columns, self.order.value, self.decimal.value, self.delimiter.value, currency))
+        self.on_read(
+            UploadOptions(columns, self.order.value, self.decimal.value, self.delimiter.value, currency)
+        )
 
 # %% ../../../nbs/dashboard/tabs/00_data.ipynb #8f594999
 HELP = {
@@ -165,7 +176,7 @@ def fact_list(pairs: list[tuple[str, str]]) -> w.HTML:
     return html(table_markup(frame, caption="What was found"))
 
 # %% ../../../nbs/dashboard/tabs/00_data.ipynb #39bec979
-def aside_card(path: Path, report: Mapping[str, Any], name: str) -> w.Widget:
+def rejected_rows_card(path: Path, report: Mapping[str, Any], name: str) -> w.Widget:
     "The rows that were set aside, with their reasons."
     total = int(report["rows_quarantined"])
 
@@ -207,11 +218,11 @@ def data_facts(data: Dataset, version: str) -> list[tuple[str, str]]:
 SUMS_ONLY = '<p class="sf-help">Products and single sales are known of an uploaded file only.</p>'
 
 # %% ../../../nbs/dashboard/tabs/00_data.ipynb #3e3f05a6
-class NowCard:
+class CurrentDataCard:
     "What is looked at, and the way back to the model's history."
 
     def __init__(self, state: AppState, leave: Callable[[], Any]):
-        self.state, self.place = state, Region()
+        self.state, self.place = state, ContentArea()
         self.back = button("Back to the model's history", leave)
         self.view = card("What you are looking at", self.place, actions=(self.back,))
         state.observe(lambda change: self.draw(), ["dataset", "connection"])
@@ -222,7 +233,9 @@ class NowCard:
         data, state, link = self.state.dataset, self.state, self.state.connection
         self.back.layout.display = "" if state.uploaded is not None and state.served is not None else "none"
         if data is None:
-            self.place.show(busy("Fetching the model's history …") if link.reachable else away(state))
+            self.place.show(
+                busy("Fetching the model's history …") if link.reachable else api_unavailable(state)
+            )
         elif data.uploaded:
             self.place.show(fact_list(data_facts(data, "")))
         else:
@@ -231,10 +244,10 @@ class NowCard:
 
 # %% ../../../nbs/dashboard/tabs/00_data.ipynb #1d0133c7
 STAYS = "What is shown stays as it was."
-Read = Callable[[Wish], Any]  # reads the file again, another way
+Read = Callable[[UploadOptions], Any]  # reads the file again, another way
 
 
-def refused(answer: Answer, wish: Wish, read: Read) -> list[w.Widget]:
+def refused(answer: UploadResult, wish: UploadOptions, read: Read) -> list[w.Widget]:
     "Why there are no data, and the form where it may help."
     asks = answer.problem.startswith("Which column")
     details = answer.details + ([] if asks else [STAYS])
@@ -242,7 +255,9 @@ def refused(answer: Answer, wish: Wish, read: Read) -> list[w.Widget]:
     return [told, ColumnForm(answer, wish, read).view] if answer.columns else [told]
 
 # %% ../../../nbs/dashboard/tabs/00_data.ipynb #b18b881f
-def accepted(answer: Answer, wish: Wish, read: Read, folder: Path, name: str) -> list[w.Widget]:
+def accepted(
+    answer: UploadResult, wish: UploadOptions, read: Read, folder: Path, name: str
+) -> list[w.Widget]:
     "What was read, and what was set aside."
     report, form = answer.report, ColumnForm(answer, wish, read).view
     toggle(form)
@@ -252,7 +267,7 @@ def accepted(answer: Answer, wish: Wish, read: Read, folder: Path, name: str) ->
         found.append(message("warn", "Please look at this:", warnings))
     found.append(card("What was found", fact_list(facts(report, wish.currency)), actions=(change,)))
     if report["rows_quarantined"]:
-        found.append(aside_card(folder / "aside.parquet", report, name))
+        found.append(rejected_rows_card(folder / "aside.parquet", report, name))
     return [*found, form]
 
 # %% ../../../nbs/dashboard/tabs/00_data.ipynb #20e18323
@@ -260,7 +275,7 @@ class FileReader:
     "Reads one file at a time, and shows what comes of it."
 
     def __init__(self, state: AppState, look_at: Callable[[Dataset], Any]):
-        self.state, self.look_at, self.outcome = state, look_at, Region()
+        self.state, self.look_at, self.outcome = state, look_at, ContentArea()
         self.path, self.name, self.turn = Path(), "", 0
         self.task: asyncio.Task | None = None
 
@@ -274,25 +289,25 @@ class FileReader:
         if self.path != path and self.path.is_file():
             self.path.unlink()
         self.path, self.name = path, name
-        self.read(Wish(currency=self.state.currency))
+        self.read(UploadOptions(currency=self.state.currency))
 
-    def read(self, wish: Wish) -> None:
+    def read(self, wish: UploadOptions) -> None:
         "Read the file."
         self.stop()
         self.turn += 1
         self.outcome.show(box(busy(f"Reading {self.name} …"), button("Cancel", self.stop), name="sf-row"))
-        self.task = spawn(self._read(wish, self.folder))
+        self.task = run_in_background(self._read(wish, self.folder))
 
     def stop(self) -> None:
         "Cancel what is being read."
         if self.task is not None and not self.task.done():
             self.task.cancel()
 
-    async def _read(self, wish: Wish, folder: Path) -> None:
+    async def _read(self, wish: UploadOptions, folder: Path) -> None:
         turn, name = self.turn, self.name
         data: Dataset | None = None
         try:
-            answer = await read_apart(self.path, name, folder, wish)
+            answer = await read_in_subprocess(self.path, name, folder, wish)
             data = None if answer.problem else opened(folder, name, wish.currency, answer)
         except asyncio.CancelledError:
             shown: list[w.Widget] = [message("info", f"{name} was not read: you cancelled it. {STAYS}")]
@@ -319,13 +334,13 @@ class DataPanel:
 
     def __init__(self, state: AppState):
         self.state = state
-        self.now, self.reader = NowCard(state, self.leave), FileReader(state, self.look_at)
+        self.now, self.reader = CurrentDataCard(state, self.leave), FileReader(state, self.look_at)
         self.upload = Upload(state.folder, self.reader.take, SUFFIXES, hint=KINDS)
         help = "The file stays in this session: nobody else sees it, and it is gone when you leave."
         own = card("Look at your own sales", self.upload, help=help)
         self.view = box(self.now.view, own, self.reader.outcome)
 
-    def shown(self) -> None:
+    def on_open(self) -> None:
         "The tab is opened."
         self.now.draw()
 

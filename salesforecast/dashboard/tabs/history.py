@@ -27,11 +27,11 @@ from ..model.dataset import Dataset, Rows, Selection
 from ..export import csv_bytes, workbook
 from ..model.state import AppState, Filters, day, money, number
 from salesforecast.dashboard.ui.widgets import (
+    ContentArea,
+    api_unavailable,
     ASSETS,
     Download,
     PagedTable,
-    Region,
-    away,
     box,
     busy,
     button,
@@ -127,7 +127,7 @@ class FilterBar:
 
     def __init__(self, state: AppState):
         self.state, self.setting = state, False
-        self.form, self.problem = FilterForm(self._changed), Region()
+        self.form, self.problem = FilterForm(self._changed), ContentArea()
         clear = button("Clear filters", self.reset)
         self.view = card("Filters", self.form.view, self.problem, actions=(clear,))
         state.observe(lambda change: self.draw(), ["dataset", "filters"])
@@ -181,7 +181,7 @@ def kpi_tiles(part: Selection) -> str:
 def compared_with(part: Selection) -> str:
     "What the key figures are compared with."
     data = part.data
-    if dataset.has_before(part):
+    if dataset.has_previous_period(part):
         low, high = data.day(part.start - part.days), data.day(part.start - 1)
         return f"Compared with {day(low)} to {day(high)}, the same number of days before."
     return (
@@ -256,12 +256,12 @@ class Overview(View):
         show_spread(self.days, dataset.daily_revenue(part), "days", currency)
         self.values: Any = dataset.values(part)
         if self.values is None or not len(self.values):
-            self.sales.nothing("Single sales are not known", NO_SALES)
+            self.sales.show_empty("Single sales are not known", NO_SALES)
         else:
             show_spread(self.sales, self.values, "sales", currency)
         self.weekdays = dataset.weekday_months(part)
         self.draw_heat()
-        self.heat.say(heat_words(self.weekdays, currency))
+        self.heat.show_summary(heat_words(self.weekdays, currency))
 
     def draw_trend(self) -> None:
         "Show the trend as it is asked for."
@@ -270,7 +270,9 @@ class Overview(View):
         grain: Any = self.grain.value or automatic(self.part.days)
         self.found = dataset.trend(self.part, grain, self.measure.value)
         charts.draw_trend(self.trend.chart, self.found, grain, self.part.data.currency, self.measure.value)
-        self.trend.say(charts.trend_words(self.found, grain, self.part.data.currency, self.measure.value))
+        self.trend.show_summary(
+            charts.describe_trend(self.found, grain, self.part.data.currency, self.measure.value)
+        )
 
     def draw_heat(self) -> None:
         "Show weekdays by month, in the colours of the theme."
@@ -288,7 +290,7 @@ NO_SALES = "The model's history has sums only. Upload a file on the Data tab to 
 def show_spread(shown: ChartCard, values: Any, noun: str, currency: str) -> None:
     "Show how values are distributed."
     charts.draw_distribution(shown.chart, values, noun, currency)
-    shown.say(charts.distribution_words(values, noun, currency))
+    shown.show_summary(charts.describe_distribution(values, noun, currency))
 
 # %% ../../../nbs/dashboard/tabs/01_history.ipynb #a0e49935
 def heat_words(weekdays: pd.DataFrame, currency: str) -> str:
@@ -329,7 +331,7 @@ class Segments(View):
         self.both = self.add(
             "Regions by category",
             charts.stack_chart(theme),
-            lambda: self.crossed.rename_axis("Region").reset_index(),
+            lambda: self.revenue_by_region_and_category.rename_axis("Region").reset_index(),
         )
         self.tables: dict[str, pd.DataFrame] = {}
 
@@ -340,24 +342,24 @@ class Segments(View):
         self.part, currency = part, part.data.currency
         for shown, name in ((self.category, "Category"), (self.region, "Region")):
             if name not in part.data.names:
-                shown.nothing(f"{NOT_TOLD} {'categories' if name == 'Category' else 'regions'} apart", "")
+                shown.show_empty(f"{NOT_TOLD} {'categories' if name == 'Category' else 'regions'} apart", "")
                 continue
-            self.tables[name] = found = dataset.by_part(part, name)
+            self.tables[name] = found = dataset.sums_by_dimension(part, name)
             charts.draw_bars(shown.chart, found, name, currency)
-            shown.say(charts.bars_words(found, name, currency))
+            shown.show_summary(charts.describe_bars(found, name, currency))
         if "Category" not in part.data.names:
-            self.over.nothing(f"{NOT_TOLD} categories apart", "")
+            self.over.show_empty(f"{NOT_TOLD} categories apart", "")
         else:
             grain = automatic(part.days)
             self.time = dataset.over_time(part, "Category", grain)
             charts.draw_areas(self.over.chart, self.time, grain, currency)
-            self.over.say(f"Revenue by {grain} of {', '.join(map(str, self.time.columns))}.")
+            self.over.show_summary(f"Revenue by {grain} of {', '.join(map(str, self.time.columns))}.")
         if not {"Category", "Region"} <= part.data.names.keys():
-            self.both.nothing(f"{NOT_TOLD} categories and regions apart", "")
+            self.both.show_empty(f"{NOT_TOLD} categories and regions apart", "")
         else:
-            self.crossed = dataset.crossed(part)
-            charts.draw_stack(self.both.chart, self.crossed, currency)
-            self.both.say("Revenue of each region, made up of its categories.")
+            self.revenue_by_region_and_category = dataset.revenue_by_region_and_category(part)
+            charts.draw_stack(self.both.chart, self.revenue_by_region_and_category, currency)
+            self.both.show_summary("Revenue of each region, made up of its categories.")
 
 # %% ../../../nbs/dashboard/tabs/01_history.ipynb #7cb71214
 class Products(View):
@@ -373,11 +375,11 @@ class Products(View):
         self.part = part
         if "Product" not in part.data.names:
             text = "The model's history does not tell products apart. Upload a file with products on the Data tab."
-            self.top.nothing("Products are not known", text)
+            self.top.show_empty("Products are not known", text)
             return
-        self.found = dataset.by_part(part, "Product")
+        self.found = dataset.sums_by_dimension(part, "Product")
         charts.draw_bars(self.top.chart, self.found, "Product", part.data.currency, most=20)
-        self.top.say(charts.bars_words(self.found, "Product", part.data.currency))
+        self.top.show_summary(charts.describe_bars(self.found, "Product", part.data.currency))
 
 # %% ../../../nbs/dashboard/tabs/01_history.ipynb #b04cc17c
 EXCEL_ROWS = 100_000  # more take minutes to write
@@ -485,7 +487,7 @@ class Report:
     def __init__(self, state: AppState):
         self.state, self.views = state, dict[str, View]()
         self.part: Any = None
-        self.figures, self.compared, self.place = html(""), html(""), Region()
+        self.figures, self.compared, self.place = html(""), html(""), ContentArea()
         self.choice = w.ToggleButtons(options=list(VIEWS), description="Show")
         self.choice.observe(lambda change: self.draw_view(), "value")
         self.parts = (self.figures, self.compared, self.choice, self.place)
@@ -522,13 +524,13 @@ class HistoryPanel:
     def __init__(self, state: AppState):
         self.state, self.opened = state, False
         self.drawn: tuple[Any, ...] = ()
-        self.filters, self.report, self.content = FilterBar(state), Report(state), Region()
+        self.filters, self.report, self.content = FilterBar(state), Report(state), ContentArea()
         self.clear = button("Clear filters", self.filters.reset, button_style="primary")
         self.view = box(self.content)
         state.observe(lambda change: self.draw(), ["dataset", "filters", "connection"])
         state.observe(lambda change: self.report.restyle(), "theme")
 
-    def shown(self) -> None:
+    def on_open(self) -> None:
         "The tab is opened."
         self.opened = True
         self.draw()
@@ -560,4 +562,4 @@ def nothing_yet(state: AppState) -> w.Widget:
     if state.connection.reachable:
         return busy("Fetching the model's history …")
     told = empty("No sales to look at", "Upload a file on the Data tab, or start the prediction service.")
-    return w.VBox([away(state), told])
+    return w.VBox([api_unavailable(state), told])

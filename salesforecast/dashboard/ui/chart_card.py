@@ -17,7 +17,7 @@ from .charts import VEGA_LITE, go, live
 from ..export import chart_html, csv_bytes, workbook
 from .figure import Figure
 from ..model.state import AppState
-from .widgets import ASSETS, Download, card, classed, empty
+from .widgets import ASSETS, Download, card, add_classes, empty
 
 # %% ../../../nbs/dashboard/ui/04_chart_card.ipynb #d1338958
 Files = Mapping[str, tuple[str, Callable[[], bytes]]]  # what: the suffix of its file, and how it is made
@@ -48,14 +48,14 @@ class SaveMenu(Download):
         self.choices, self.stem = choices, stem
         self.items = [[what, ITEMS[what]] for what in (*(["picture"] if picture else []), *choices)]
 
-    def _hear(self, widget: Any, told: dict[str, Any], buffers: list[memoryview]) -> None:
+    def _on_message(self, widget: Any, told: dict[str, Any], buffers: list[memoryview]) -> None:
         "A message of the page."
         if told.get("kind") == "get":
             if told.get("what") not in self.choices:
                 return
             suffix, self.make = self.choices[str(told["what"])]
             self.name = f"{self.stem}{suffix}"
-        super()._hear(widget, told, buffers)
+        super()._on_message(widget, told, buffers)
 
 # %% ../../../nbs/dashboard/ui/04_chart_card.ipynb #52919a4a
 class ChartCard:
@@ -78,7 +78,7 @@ class ChartCard:
         if self.altair:
             del choices["page"]
         self.menu = SaveMenu(title, stem(title), choices)
-        self.place = classed(w.VBox(), "sf-chart")
+        self.place = add_classes(w.VBox(), "sf-chart")
         self.view = card(title, *above, self.place, actions=(*extra, self.menu), help=help)
 
     @property
@@ -102,7 +102,7 @@ class ChartCard:
         "The numbers as CSV."
         return csv_bytes(self.table())
 
-    def say(self, words: str) -> None:
+    def show_summary(self, words: str) -> None:
         "Show the chart, which has been drawn, and tell what it shows."
         if isinstance(self.chart, go.Figure) and not isinstance(self.chart, Figure):
             self.chart = live(self.chart, self.menu.stem)
@@ -110,7 +110,7 @@ class ChartCard:
         if self.place.children != (self.chart,):
             self.place.children = (self.chart,)
 
-    def nothing(self, title: str, text: str) -> None:
+    def show_empty(self, title: str, text: str) -> None:
         "There is nothing to show, and why."
         self.menu.words, self.menu.layout.display = "", "none"  # nor anything to save
         self.place.children = (empty(title, text),)

@@ -7,7 +7,7 @@ __all__ = ['go', 'BLUE', 'ORANGE', 'GREEN', 'PINK', 'GOLD', 'SKY', 'PURPLE', 'GR
            'CONFIG', 'AVERAGE_LABEL', 'PERIOD_LABEL', 'WIDTH', 'VEGA_LITE', 'WEEKDAYS', 'MONTHS', 'Theme', 'figure',
            'live', 'restyle', 'plain', 'money_axis', 'amounts', 'trend_chart', 'draw_trend', 'bars_chart', 'draw_bars',
            'areas_chart', 'draw_areas', 'stack_chart', 'draw_stack', 'distribution_chart', 'draw_distribution',
-           'heat_map', 'trend_words', 'distribution_words', 'bars_words']
+           'heat_map', 'describe_trend', 'describe_distribution', 'describe_bars']
 
 # %% ../../../nbs/dashboard/ui/01_charts.ipynb #3964bba8
 from dataclasses import dataclass
@@ -243,7 +243,7 @@ def _bar_hover(row: Any, name: str, currency: str) -> str:
 # %% ../../../nbs/dashboard/ui/01_charts.ipynb #4b187753
 def draw_bars(
     chart: Any,
-    found: pd.DataFrame,  # of `dataset.by_part`
+    found: pd.DataFrame,  # of `dataset.sums_by_dimension`
     name: str,  # its first column
     currency: str = "",
     most: int = 12,  # bars
@@ -330,7 +330,7 @@ def stack_chart(theme: str = "light") -> Any:
 # %% ../../../nbs/dashboard/ui/01_charts.ipynb #d4e2b26e
 def draw_stack(
     chart: Any,
-    found: pd.DataFrame,  # of `dataset.crossed`: revenue by region (rows) and category (columns)
+    found: pd.DataFrame,  # of `dataset.revenue_by_region_and_category`: revenue by region (rows) and category (columns)
     currency: str = "",
 ) -> None:
     "Show of which categories each region's revenue is made."
@@ -459,7 +459,7 @@ def heat_map(
     return {**_heat_map(theme), "data": {"values": rows}}
 
 # %% ../../../nbs/dashboard/ui/01_charts.ipynb #cb892876
-def trend_words(found: pd.DataFrame, grain: Grain, currency: str = "", measure: str = "revenue") -> str:
+def describe_trend(found: pd.DataFrame, grain: Grain, currency: str = "", measure: str = "revenue") -> str:
     "What a trend shows."
     whole = found[found["complete"]]
     shown = whole if len(whole) else found
@@ -475,13 +475,13 @@ def trend_words(found: pd.DataFrame, grain: Grain, currency: str = "", measure: 
     )
 
 # %% ../../../nbs/dashboard/ui/01_charts.ipynb #6586faef
-def distribution_words(values: np.ndarray, noun: str, currency: str = "") -> str:
+def describe_distribution(values: np.ndarray, noun: str, currency: str = "") -> str:
     "What a distribution shows."
     low, middle, high = (money(float(v), currency) for v in np.quantile(values, [0.1, 0.5, 0.9]))
     return f"Of {number(len(values))} {noun}, half are above {middle}; eight in ten lie between {low} and {high}."
 
 # %% ../../../nbs/dashboard/ui/01_charts.ipynb #479b5b06
-def bars_words(found: pd.DataFrame, name: str, currency: str = "") -> str:
+def describe_bars(found: pd.DataFrame, name: str, currency: str = "") -> str:
     "What bars show."
     rows = found.head(5).to_dict("records")
     told = "; ".join(

@@ -18,7 +18,12 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ...api.schemas import Contributions, PredictionOutput
-from ..model.analysis import Explained, column_words, largest_effects, list_revenue
+from salesforecast.dashboard.model.analysis import (
+    ContributionsTable,
+    column_label,
+    largest_effects,
+    list_revenue,
+)
 from salesforecast.dashboard.ui.charts import (
     BLUE,
     GREEN,
@@ -145,7 +150,7 @@ def what_if_chart(
         hoverinfo="text",
     )
     figure.update_yaxes(amount_axis(currency, revenue))
-    figure.update_xaxes(title=column_words(name), showgrid=False)
+    figure.update_xaxes(title=column_label(name), showgrid=False)
     if name == "Unit_Price":
         figure.update_xaxes(amount_axis(currency, values))
     return figure
@@ -157,7 +162,7 @@ def _what_if_texts(
     "What is shown over each point."
     at = amounts(values, currency) if name == "Unit_Price" else [f"{value:,g}" for value in values]
     return [
-        f"{column_words(name)} {here}<br><b>{_amount(one.predicted_revenue, currency)}</b>"
+        f"{column_label(name)} {here}<br><b>{_amount(one.predicted_revenue, currency)}</b>"
         + (
             f"<br>80%: {_amount(one.lower_80, currency)} to {_amount(one.upper_80, currency)}"
             if one.lower_80 is not None
@@ -177,7 +182,7 @@ def effect_label(
         return "All others"
     value = given.get(name)
     shown = f"{value:,g}" if isinstance(value, int | float) else str(value)
-    return plain(f"{words.get(name, column_words(name))}" + (f": {shown}" if value is not None else ""))
+    return plain(f"{words.get(name, column_label(name))}" + (f": {shown}" if value is not None else ""))
 
 # %% ../../../nbs/dashboard/ui/02_model_charts.ipynb #9ff875ea
 def waterfall_chart(found: Contributions, currency: str) -> go.Figure:
@@ -536,7 +541,7 @@ def _shown(value: Any) -> str:
     return f"{value:,.4g}" if isinstance(value, int | float) else str(value)
 
 # %% ../../../nbs/dashboard/ui/02_model_charts.ipynb #875a7960
-def _effect_texts(found: Explained, name: str, told: Callable[[float], str]) -> list[str]:
+def _effect_texts(found: ContributionsTable, name: str, told: Callable[[float], str]) -> list[str]:
     "What is shown over each sale."
     pairs = zip(found.values[name], found.effects[name], strict=True)
     return [
@@ -546,7 +551,7 @@ def _effect_texts(found: Explained, name: str, told: Callable[[float], str]) -> 
 
 # %% ../../../nbs/dashboard/ui/02_model_charts.ipynb #170680bf
 def beeswarm_chart(
-    found: Explained,
+    found: ContributionsTable,
     currency: str,
     most: int = 12,  # features
 ) -> go.Figure:
@@ -572,7 +577,7 @@ MOST_VALUES = 20
 
 
 def dependence_chart(
-    found: Explained,
+    found: ContributionsTable,
     name: str,  # of the feature
     currency: str,
     colour_by: str | None = None,  # another feature
