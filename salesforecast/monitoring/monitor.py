@@ -61,7 +61,7 @@ from ..registry.predictor import fill_missing_columns
 from ..sales.schema import Mapping as ColumnMapping
 from ..core.settings import Progress, UserError, no_progress, atomic_write
 from ..training.orchestration import BACKTEST_FILE, load_params
-from salesforecast.lifecycle.update import (
+from salesforecast.registry.new_sales import (
     last_complete_date,
     daily_totals,
     history_with_new_sales,

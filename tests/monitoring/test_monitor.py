@@ -30,12 +30,13 @@ from salesforecast.features.preprocessing import compute_row_scale, frame_column
 from salesforecast.forecasting.sarima import to_model_scale
 from salesforecast.forecasting.sarima import update_state as filter_on
 from salesforecast.lifecycle.promotion import repair
-from salesforecast.lifecycle.update import daily_totals, update_bundle
+from salesforecast.lifecycle.update import update_bundle
 from salesforecast.monitoring.alerts import Channels, Finding, notify, post_webhook, read_alert_state
 from salesforecast.monitoring.baseline import MonitorParams
 from salesforecast.monitoring.monitor import monitor, write_prometheus
 from salesforecast.registry.bundle import current_version, load_bundle, read_events, set_current, versions
 from salesforecast.registry.ledger import read_ledger
+from salesforecast.registry.new_sales import daily_totals
 from salesforecast.registry.predictor import Predictor, predict_source
 from salesforecast.sales.quality import read_sales
 from salesforecast.sales.schema import Mapping
