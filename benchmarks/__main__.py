@@ -19,6 +19,7 @@ from benchmarks import best, clock
 from benchmarks.api import api
 from benchmarks.dashboard import dashboard
 from salesforecast.core.metrics import regression_metrics
+from salesforecast.core.params import ForecastParams, Params, load_params
 from salesforecast.datasets import generate_sales, write_sales
 from salesforecast.features.preprocessing import compute_row_scale, frame_columns, model_inputs, prepare_sales
 from salesforecast.forecasting.sarima import SarimaState
@@ -26,13 +27,7 @@ from salesforecast.models.regression import fit_model, save_model
 from salesforecast.registry.predictor import COLUMNS, Predictor
 from salesforecast.registry.tracking import library_versions
 from salesforecast.sales.quality import read_sales
-from salesforecast.training.orchestration import (
-    ForecastParams,
-    Params,
-    load_params,
-    make_training_dataset,
-    train_models,
-)
+from salesforecast.training.orchestration import make_training_dataset, train_models
 
 RESULTS = Path(__file__).with_name("results.json")
 

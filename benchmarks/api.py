@@ -23,6 +23,7 @@ import psutil
 from benchmarks import best
 from salesforecast.api.auth import generate_key
 from salesforecast.api.model_loader import load_served
+from salesforecast.core.params import ForecastParams, Params, load_params
 from salesforecast.datasets import generate_sales, write_sales
 from salesforecast.features.preprocessing import frame_columns
 from salesforecast.models.explanations import Explainer
@@ -30,7 +31,7 @@ from salesforecast.models.regression import MODEL_TYPES, fit_model
 from salesforecast.registry.bundle import load_bundle, new_version, publish
 from salesforecast.registry.predictor import prepare_inputs
 from salesforecast.sales.quality import read_sales
-from salesforecast.training.orchestration import ForecastParams, Params, load_params, train_models
+from salesforecast.training.orchestration import train_models
 
 CONNECTIONS = 4
 SECONDS = 8.0

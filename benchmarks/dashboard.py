@@ -13,8 +13,9 @@ import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.api import free_port, running
+from salesforecast.core.params import ForecastParams, Params, load_params
 from salesforecast.datasets import generate_sales, write_sales
-from salesforecast.training.orchestration import ForecastParams, Params, load_params, train_models
+from salesforecast.training.orchestration import train_models
 
 COMMAND = [sys.executable, "-c", "from salesforecast.cli.main import main; main()"]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from salesforecast.core.params import ForecastParams, MonitorParams, Params
 from salesforecast.datasets import Drift, Kind, SyntheticSales, generate_sales
-from salesforecast.monitoring.baseline import MonitorParams
 from salesforecast.monitoring.monitor import monitor
-from salesforecast.training.orchestration import ForecastParams, Params, train_models
+from salesforecast.training.orchestration import train_models
 
 RESULTS = Path(__file__).with_name("monitoring.json")
 END = pd.Timestamp("2025-10-01")  # first day after the training

@@ -10,8 +10,9 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from salesforecast.core.params import load_params
 from salesforecast.datasets import generate_sales, write_sales
-from salesforecast.training.orchestration import load_params, train_models
+from salesforecast.training.orchestration import train_models
 from support.browsing import chromium, free_port, serving, showing, visiting
 
 PICTURES = Path(__file__).parents[1] / "nbs" / "images"

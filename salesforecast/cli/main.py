@@ -213,7 +213,7 @@ def train(
     "Train and evaluate the models, and serve them if the gate lets them pass; ends with 3 where it does not."
     from salesforecast.lifecycle.promotion import retrain
     from salesforecast.cli.terminal import forecast_table, output, paths_table, progress_bar, version_report
-    from salesforecast.training.orchestration import load_params
+    from salesforecast.core.params import load_params
 
     with _cluster(engine, scheduler) as cluster, progress_bar("starting") as report:
         outcome = retrain(
@@ -769,7 +769,7 @@ def monitor(
     from salesforecast.monitoring import monitor as monitoring
     from salesforecast.monitoring.alerts import Channels
     from salesforecast.cli.terminal import monitor_report, output, progress_bar
-    from salesforecast.training.orchestration import load_params
+    from salesforecast.core.params import load_params
 
     folder, how = models_dir or settings().model_dir, settings()
     with progress_bar("reading and checking sales") as report:

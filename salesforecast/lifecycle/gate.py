@@ -27,9 +27,8 @@ from ..features.history import build_history
 from ..forecasting.sarima import SarimaState, forecast_steps, fit_sarima, to_revenue, update_state
 from ..registry.predictor import Predictor, predict_inputs, prepare_inputs
 from ..core.settings import Progress, UserError, no_progress, scale_progress
+from ..core.params import GateParams, Params
 from salesforecast.training.orchestration import (
-    GateParams,
-    Params,
     calendar_covariates,
     evaluate_candidate,
     make_training_dataset,

@@ -38,7 +38,8 @@ from salesforecast.core.settings import (
 )
 from ..features.preprocessing import PreparedSales
 from ..registry.tracking import log_run_files, set_champion_alias
-from ..training.orchestration import Params, TrainingResult, load_params, train_models
+from ..core.params import Params, load_params
+from ..training.orchestration import TrainingResult, train_models
 
 # %% ../../nbs/lifecycle/02_promotion.ipynb #c53a751c
 @contextmanager

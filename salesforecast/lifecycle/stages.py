@@ -29,7 +29,8 @@ from ..training.plots import backtest_figure, importance_figure, save_figure
 from .promotion import models_lock, pass_gate, repair
 from ..sales.schema import Mapping as ColumnMapping
 from ..core.settings import Progress, UserError, find_root, no_progress, atomic_write, settings
-from ..training.orchestration import Params, TrainingResult, load_params, train_models
+from ..core.params import Params, load_params
+from ..training.orchestration import TrainingResult, train_models
 
 # %% ../../nbs/lifecycle/06_stages.ipynb #28eb6951
 def _pipeline_path(*parts: str) -> Path:

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SPAN_WEEKS', 'SEGMENTS', 'YEAR', 'ROWS_FOR_YEAR', 'MIN_HISTORY_DAYS', 'MAX_ERROR_GROUPS', 'ERROR_ROWS_PER_GROUP',
-           'STALE_LAG_DAYS', 'CHUNK_ROWS', 'BASELINE', 'BASELINE_FORMAT', 'MonitorParams', 'sum_errors_by_day',
-           'window_spread', 'error_metrics', 'window_spreads', 'segment_errors', 'predict_previous_year',
-           'daily_errors', 'group_errors', 'expected_error', 'stale_lag_error_ratio', 'select_monitored_columns',
-           'predicted_shares', 'make_baseline', 'save_baseline', 'load_baseline']
+           'STALE_LAG_DAYS', 'CHUNK_ROWS', 'BASELINE', 'BASELINE_FORMAT', 'sum_errors_by_day', 'window_spread',
+           'error_metrics', 'window_spreads', 'segment_errors', 'predict_previous_year', 'daily_errors', 'group_errors',
+           'expected_error', 'stale_lag_error_ratio', 'select_monitored_columns', 'predicted_shares', 'make_baseline',
+           'save_baseline', 'load_baseline']
 
 # %% ../../nbs/monitoring/01_baseline.ipynb #cc21f788
 import json
@@ -16,60 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from ..registry.bundle import ModelBundle
 from ..features.preprocessing import PreparedSales, model_inputs, select_rows
-from .drift import WEEK, WEEKS_KEPT, DriftParams, make_reference
+from .drift import WEEK, WEEKS_KEPT, make_reference
 from ..core.metrics import regression_metrics
 from ..features.history import SEGMENT, History, truncate_history, compute_reference_price
 from ..models.regression import RevenueModel, fit_model
 from ..core.settings import UserError, settings
-
-# %% ../../nbs/monitoring/01_baseline.ipynb #7ded8293
-class MonitorParams(BaseModel):
-    "From what on monitoring speaks up."
-
-    model_config = ConfigDict(extra="forbid")
-    window_days: int = Field(28, ge=1, description="the newest days are judged: four of each weekday")
-    wape: float = Field(
-        1.15, gt=1, description="times the baseline's WAPE; a seventh more error is seen in stocks"
-    )
-    bias: float = Field(
-        0.03, gt=0, description="of revenue; what all sales together are off by does not average out"
-    )
-    segment: float = Field(
-        1.5, gt=1, description="times a segment's WAPE; there are many, so the limit is higher"
-    )
-    critical: float = Field(
-        2.0, gt=1, description="times the distance from the baseline to the limit: critical"
-    )
-    deviations: float = Field(
-        3.0, gt=0, description="standard deviations of windows in which nothing was wrong"
-    )
-    segment_deviations: float = Field(5.0, gt=0, description="the same for segments, of which there are many")
-    least_rows: int = Field(100, ge=1, description="fewer sales say nothing about errors")
-    cusum_slack: float = Field(
-        0.5, ge=0, description="standard deviations a day's error may be off; half the shift sought"
-    )
-    cusum_limit: float = Field(
-        10.0, gt=0, description="standard deviations in sum; days resemble each other, so more than 5"
-    )
-    coverage: float = Field(
-        0.8, ge=0, le=1, description="of days in their 95% range; less is no chance in four weeks"
-    )
-    silent_days: int = Field(
-        1, ge=1, description="open days without a sale; one is a broken feed or a forgotten holiday"
-    )
-    quarantined: float = Field(
-        0.02, gt=0, le=1, description="rise of the share of refused rows since training"
-    )
-    ledger_days: int = Field(
-        91, ge=1, description="days of forecasts that are compared with what happened: a quarter"
-    )
-    needed: int = Field(2, ge=1, description="runs of the last `of` that must see a warning before it is one")
-    of: int = Field(3, ge=1, description="with `needed`, keeps what comes and goes from ringing each time")
-    drift: DriftParams = DriftParams()
 
 # %% ../../nbs/monitoring/01_baseline.ipynb #daaeb00a
 SPAN_WEEKS = (1, 4)  # weeks

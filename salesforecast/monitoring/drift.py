@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['WEEK', 'WEEKS_KEPT', 'BINS', 'TOP_VALUES', 'YEAR_WEEKS', 'QUARTER_WEEKS', 'ReferenceWindows', 'Statistic',
-           'NUMERIC_STATISTICS', 'CATEGORICAL_STATISTICS', 'DISTANCES', 'DriftParams', 'week_of', 'quantile_edges',
-           'count_numbers', 'encode_categories', 'count_categories', 'make_reference', 'psi', 'ks', 'js', 'chi_square',
-           'ks_test', 'reference_windows', 'ColumnCounts', 'smallest_distance', 'null_limit', 'DriftResult',
-           'count_window', 'measure_drift']
+           'NUMERIC_STATISTICS', 'CATEGORICAL_STATISTICS', 'DISTANCES', 'week_of', 'quantile_edges', 'count_numbers',
+           'encode_categories', 'count_categories', 'make_reference', 'psi', 'ks', 'js', 'chi_square', 'ks_test',
+           'reference_windows', 'ColumnCounts', 'smallest_distance', 'null_limit', 'DriftResult', 'count_window',
+           'measure_drift']
 
 # %% ../../nbs/monitoring/00_drift.ipynb #746f1ce4
 from collections.abc import Mapping
@@ -16,41 +16,10 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-# %% ../../nbs/monitoring/00_drift.ipynb #c0b25733
-class DriftParams(BaseModel):
-    "From what on a column has drifted."
-
-    model_config = ConfigDict(extra="forbid")
-    psi: float = Field(
-        0.1, gt=0, description="Population Stability Index; below 0.1 is called stable in credit scoring"
-    )
-    ks: float = Field(
-        0.1, gt=0, le=1, description="largest distance of two cumulative shares: a tenth of the rows moved"
-    )
-    js: float = Field(
-        0.02,
-        gt=0,
-        le=1,
-        description="Jensen-Shannon divergence, bits; 0.02 is 17 points of share moved between halves",
-    )
-    missing: float = Field(
-        0.02, gt=0, le=1, description="rise of the share of missing cells; a feed breaks at once"
-    )
-    new: float = Field(0.02, gt=0, le=1, description="share of rows whose value the model has never seen")
-    new_open: float = Field(
-        0.2, gt=0, le=1, description="the same for a column of over 50 values: products come and go"
-    )
-    critical: float = Field(2.5, gt=1, description="times the limit; a PSI of 0.25 is called a major shift")
-    deviations: float = Field(4.0, gt=0, description="standard deviations of what weeks differ by anyway")
-    significance: float = Field(
-        0.01, gt=0, lt=1, description="of p-values adjusted by Benjamini-Hochberg; days cluster"
-    )
-    least_rows: int = Field(100, ge=1, description="fewer rows say nothing about a distribution")
-    least_days: int = Field(7, ge=1, description="fewer days are a weekday, not a distribution")
+from ..core.params import DriftParams
 
 # %% ../../nbs/monitoring/00_drift.ipynb #56d68384
 WEEK = 7

@@ -13,10 +13,11 @@ import requests
 from playwright.sync_api import expect
 
 from salesforecast.client import ApiError, BadRequest, Client, to_frame
+from salesforecast.core.params import DemandParams
 from salesforecast.core.settings import UserError
 from salesforecast.datasets import generate_sales, write_sales
 from salesforecast.forecasting.forecaster import order_quantities
-from salesforecast.training.orchestration import DemandParams, TrainingResult, train_models
+from salesforecast.training.orchestration import TrainingResult, train_models
 from support.browsing import WAIT, free_port, serving, showing, visiting
 from support.models import SMALL, Trained
 

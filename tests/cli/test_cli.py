@@ -12,12 +12,12 @@ import pytest
 from rich.console import Console
 
 from salesforecast.cli.terminal import paths_table, version_report
+from salesforecast.core.params import Params, load_params
 from salesforecast.core.settings import UserError, settings
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.predictor import Predictor, predict_source
 from salesforecast.sales.quality import read_prediction_rows
 from salesforecast.sales.schema import Mapping
-from salesforecast.training.orchestration import Params, load_params
 from support.models import ROOT, Trained
 
 COLUMNS = ["predicted_revenue", "lower_80", "upper_80", "lower_95", "upper_95"]

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import requests
 
+from salesforecast.core.params import GateParams, Params
 from salesforecast.core.settings import UserError, settings
 from salesforecast.lifecycle.gate import Comparison, WindowPredictions, coverage_check
 from salesforecast.lifecycle.promotion import promote, repair, retrain, rollback
@@ -39,7 +40,6 @@ from salesforecast.registry.tracking import (
     record_training,
     registry_aliases,
 )
-from salesforecast.training.orchestration import GateParams, Params
 from support.browsing import free_port
 from support.models import NEW, OLD, ROOT, SMALL, Trained, small_disk, whole
 from support.server import serving

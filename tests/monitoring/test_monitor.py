@@ -23,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from salesforecast.core.optional import require
+from salesforecast.core.params import ForecastParams, MonitorParams, Params
 from salesforecast.core.settings import UserError
 from salesforecast.datasets import Drift, Kind, SyntheticSales, generate_sales
 from salesforecast.features.history import TOTAL, build_history
@@ -32,7 +33,6 @@ from salesforecast.forecasting.sarima import update_state as filter_on
 from salesforecast.lifecycle.promotion import repair
 from salesforecast.lifecycle.update import update_bundle
 from salesforecast.monitoring.alerts import Channels, Finding, notify, post_webhook, read_alert_state
-from salesforecast.monitoring.baseline import MonitorParams
 from salesforecast.monitoring.monitor import monitor, write_prometheus
 from salesforecast.registry.bundle import current_version, load_bundle, read_events, set_current, versions
 from salesforecast.registry.ledger import read_ledger
@@ -40,7 +40,7 @@ from salesforecast.registry.new_sales import daily_totals
 from salesforecast.registry.predictor import Predictor, predict_source
 from salesforecast.sales.quality import read_sales
 from salesforecast.sales.schema import Mapping
-from salesforecast.training.orchestration import ForecastParams, Params, train_models
+from salesforecast.training.orchestration import train_models
 from support.models import ROOT, small_disk
 
 END = pd.Timestamp("2026-07-01")  # first day after the training

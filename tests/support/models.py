@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from salesforecast.core.params import ForecastParams, Params
 from salesforecast.registry.bundle import load_bundle
-from salesforecast.training.orchestration import ForecastParams, Params, TrainingResult
+from salesforecast.training.orchestration import TrainingResult
 
 ROOT = Path(__file__).parents[2]
 

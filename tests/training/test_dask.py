@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from salesforecast.core.engine import LOCAL_ENGINE, DaskEngine, connect
+from salesforecast.core.params import DemandParams, Params
 from salesforecast.core.settings import UserError, settings
 from salesforecast.datasets import generate_sales
 from salesforecast.forecasting.forecaster import fit_demand, forecast_demand
@@ -20,13 +21,7 @@ from salesforecast.models.distributed import DistributedXGBoost, prepare_partiti
 from salesforecast.sales.partitions import read_partitioned_sales
 from salesforecast.sales.quality import DataReport, SalesData, read_sales
 from salesforecast.sales.schema import Mapping
-from salesforecast.training.orchestration import (
-    DemandParams,
-    Params,
-    TrainingResult,
-    make_training_dataset,
-    train_models,
-)
+from salesforecast.training.orchestration import TrainingResult, make_training_dataset, train_models
 from support.clusters import Processes, dask_processes
 from support.models import SMALL
 
