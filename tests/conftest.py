@@ -1,5 +1,6 @@
 """Fixtures: a small published model, made once a session, and the folder of real data."""
 
+import io
 import json
 import os
 import shutil
@@ -7,19 +8,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from salesforecast.core.settings import settings
-from salesforecast.datasets import generate_sales, write_sales
 from salesforecast.registry.bundle import MANIFEST, publish
-from salesforecast.training.orchestration import train_models
-from support.models import NEW, OLD, ROOT, SMALL, Trained
+from support.models import NEW, OLD, ROOT, Trained, small_training
 
 # a shell ignores Ctrl-C for what it runs in the background, and what the tests start would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
+os.environ["COLUMNS"] = "200"  # of what commands print
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,11 +35,8 @@ def own_store(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """Models of 8,000 made-up sales."""
-    folder = tmp_path_factory.mktemp("trained")
-    source = write_sales(generate_sales(rows=8_000, seed=3), folder / "sales.csv")
-    training = train_models(source, models_dir=folder / "models", params=SMALL, track=False)
-    return Trained(source, folder / "models", training)
+    """Models of 8,000 synthetic sales."""
+    return small_training(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture(scope="session")
@@ -65,8 +63,11 @@ def real_data() -> Path:
     return folder
 
 
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
 @pytest.fixture
-def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
+def run_process() -> Command:
     """Run `salesforecast WORDS…` in a process of its own, in the project's root."""
 
     def run(*words: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -78,6 +79,31 @@ def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
             env=os.environ | (env or {}) | {"COLUMNS": "200"},
             timeout=600,
         )
+
+    return run
+
+
+@pytest.fixture
+def run_command() -> Command:
+    """Run `salesforecast WORDS…` in this process, in the project's root, which saves the imports of a new one."""
+
+    def run(*words: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        from salesforecast.cli.main import main
+
+        output, messages = io.StringIO(), io.StringIO()
+        arguments = [str(word) for word in words]
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(messages):
+            patch.chdir(ROOT)
+            for name, value in (env or {}).items():
+                patch.setenv(name, value)
+            settings.cache_clear()
+            try:
+                main(arguments)
+                code = 0
+            except SystemExit as end:
+                code = int(end.code or 0)
+        settings.cache_clear()
+        return subprocess.CompletedProcess(arguments, code, output.getvalue(), messages.getvalue())
 
     return run
 

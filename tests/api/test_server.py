@@ -50,8 +50,8 @@ def test_on_loopback_no_key_is_needed_unless_a_request_came_from_elsewhere(serve
         assert server.predict(headers=headers).status_code == 401
 
 
-def test_a_public_address_without_a_key_is_not_served(run_command: Callable, two_versions: Path) -> None:
-    done = run_command("serve", "--host", "0.0.0.0", "--port", free_port(), "--models-dir", two_versions)
+def test_a_public_address_without_a_key_is_not_served(run_process: Callable, two_versions: Path) -> None:
+    done = run_process("serve", "--host", "0.0.0.0", "--port", free_port(), "--models-dir", two_versions)
     assert done.returncode == 2
     assert "no API key is configured" in done.stderr
 

@@ -1,4 +1,4 @@
-"""The command as scripts and people use it: real processes, exit codes, files."""
+"""The command as scripts and people use it: exit codes, files, what is printed; two tests start a real process."""
 
 import io
 import json
@@ -18,20 +18,15 @@ from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.predictor import Predictor, predict_source
 from salesforecast.sales.quality import read_prediction_rows
 from salesforecast.sales.schema import Mapping
-from support.models import ROOT, Trained
+from support.models import ROOT, SMALL_YAML, Trained
 
 COLUMNS = ["predicted_revenue", "lower_80", "upper_80", "lower_95", "upper_95"]
-SMALL_PARAMS = """
-random_forest: [{n_estimators: 8, min_samples_leaf: 20}]
-xgboost: [{n_estimators: 30, max_depth: 4}]
-forecast: {windows: 2}
-"""
 
 
 def test_train_prints_a_report_and_shows_it_again(
     trained: Trained, run_command: Callable, tmp_path: Path
 ) -> None:
-    (tmp_path / "params.yaml").write_text(SMALL_PARAMS)
+    (tmp_path / "params.yaml").write_text(SMALL_YAML)
     models = tmp_path / "models"
     words = ["train", trained.source, "--models-dir", models, "--params", tmp_path / "params.yaml"]
     words += ["--processed-dir", tmp_path / "processed", "--reports-dir", tmp_path / "reports"]
@@ -63,7 +58,7 @@ def test_train_prints_a_report_and_shows_it_again(
 
 
 def test_training_goes_on_without_mlflow(trained: Trained, run_command: Callable, tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text(SMALL_PARAMS)
+    (tmp_path / "params.yaml").write_text(SMALL_YAML)
     words = ["train", trained.source, "--models-dir", tmp_path, "--params", tmp_path / "params.yaml"]
     words += ["--processed-dir", tmp_path / "processed", "--reports-dir", tmp_path / "reports"]
     done = run_command(*words, env={"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
@@ -89,9 +84,9 @@ def test_without_a_params_file_the_defaults_are_those_of_the_repository(
     settings.cache_clear()
 
 
-def test_predict_keeps_rows_and_order(trained: Trained, run_command: Callable, tmp_path: Path) -> None:
+def test_predict_keeps_rows_and_order(trained: Trained, run_process: Callable, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
-    done = run_command("predict", trained.source, "--out", out, "--models-dir", trained.models)
+    done = run_process("predict", trained.source, "--out", out, "--models-dir", trained.models)
     assert done.returncode == 0, done.stderr
     given, found = pd.read_csv(trained.source, dtype=str), pd.read_csv(out, dtype=str)
     pd.testing.assert_frame_equal(found[given.columns], given)
@@ -215,8 +210,8 @@ def test_faults_of_the_user_get_one_message(
     assert says in done.stderr and "Traceback" not in done.stderr and "secret" not in done.stderr
 
 
-def test_an_unknown_option_is_refused(run_command: Callable) -> None:
-    done = run_command("train", "x.csv", "--modelsdir", "y")
+def test_an_unknown_option_is_refused(run_process: Callable) -> None:
+    done = run_process("train", "x.csv", "--modelsdir", "y")
     assert done.returncode == 2 and "--models-dir" in done.stderr
 
 

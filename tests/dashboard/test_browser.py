@@ -100,15 +100,15 @@ def test_no_code_of_a_visitor_is_run(browser: Browser, dashboard: str, tmp_path:
         assert "execute_reply" not in said and not marker.exists()
 
 
-def test_an_address_that_is_no_good_is_told(run_command: Any) -> None:
+def test_an_address_that_is_no_good_is_told(run_process: Any) -> None:
     port = free_port()
     with ExitStack() as stack:
         taken = stack.enter_context(socket.socket())
         taken.bind(("127.0.0.1", port))
         taken.listen()
-        found = run_command("dashboard", "--port", port)
+        found = run_process("dashboard", "--port", port)
         assert found.returncode == 2 and "--port" in found.stderr and "Traceback" not in found.stderr
-        found = run_command("up", env={"DASHBOARD_PORT": str(port), "API_PORT": str(free_port())})
+        found = run_process("up", env={"DASHBOARD_PORT": str(port), "API_PORT": str(free_port())})
         assert found.returncode == 2 and "DASHBOARD_PORT" in found.stderr
 
 

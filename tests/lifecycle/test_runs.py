@@ -214,7 +214,7 @@ def test_a_command_that_cannot_do_it_is_noted(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_committed_run_notebooks_on_the_sample(
-    tmp_path: Path, run_command: Callable[..., subprocess.CompletedProcess[str]]
+    tmp_path: Path, run_process: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     """nbval executes them: a model of the sample's first part is monitored on the rest, then trained anew."""
     env = {
@@ -226,10 +226,10 @@ def test_the_committed_run_notebooks_on_the_sample(
     rows = pd.read_csv(SAMPLE, dtype=str)
     early = tmp_path / "early.csv"
     rows[rows["Transaction_Date"] < "2026-06-01"].to_csv(early, index=False)
-    done = run_command("train", early, "--no-track", "--processed-dir", tmp_path / "processed", env=env)
+    done = run_process("train", early, "--no-track", "--processed-dir", tmp_path / "processed", env=env)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "reports" / "monitor"
-    done = run_command("run", "monitor", "-p", "source", SAMPLE, "--folder", folder, env=env)
+    done = run_process("run", "monitor", "-p", "source", SAMPLE, "--folder", folder, env=env)
     assert done.returncode in (0, 3, 4), done.stderr
     told = json.loads((folder / "monitoring.json").read_text())
     assert (
@@ -245,13 +245,13 @@ def test_the_committed_run_notebooks_on_the_sample(
 
 @pytest.mark.slow
 def test_a_training_run_leaves_a_page_that_needs_nothing(
-    tmp_path: Path, run_command: Callable[..., subprocess.CompletedProcess[str]]
+    tmp_path: Path, run_process: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     env = {"MODEL_DIR": str(tmp_path / "models"), "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
     env["SALESFORECAST_PARAMS_PATH"] = str(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("selection_metric: wape\n")  # and no demand
     folder = tmp_path / "run"
-    done = run_command("run", "train", "-p", "source", SAMPLE, "--folder", folder, env=env)
+    done = run_process("run", "train", "-p", "source", SAMPLE, "--folder", folder, env=env)
     assert done.returncode == 0, done.stderr
     html = (folder / "train.html").read_text()
     for words in (

@@ -1,16 +1,24 @@
 """Small models, versions and disks that tests share."""
 
+import hashlib
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
+import joblib
 import pytest
+from filelock import FileLock
 
 from salesforecast.core.params import ForecastParams, Params
+from salesforecast.datasets import generate_sales, write_sales
 from salesforecast.registry.bundle import load_bundle
-from salesforecast.training.orchestration import TrainingResult
+from salesforecast.training.orchestration import TrainingResult, train_models
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,6 +31,13 @@ SMALL = Params(
 )
 
 
+SMALL_YAML = """\
+random_forest: [{n_estimators: 8, min_samples_leaf: 20}]
+xgboost: [{n_estimators: 30, max_depth: 4}]
+forecast: {windows: 2}
+"""
+
+
 @dataclass(frozen=True)
 class Trained:
     """A small training and where it lies."""
@@ -30,6 +45,49 @@ class Trained:
     source: Path
     models: Path
     training: TrainingResult
+
+
+CACHE = ROOT / ".pytest_cache" / "trainings"
+Made = TypeVar("Made")
+
+
+@cache
+def code_digest() -> str:
+    """Hash the library's code, which everything that is cached depends on."""
+    parts = sorted((ROOT / "salesforecast").rglob("*.py"))
+    return hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()[:16]
+
+
+def cached(name: str, make: Callable[[Path], Made], into: Path) -> Made:
+    """Copy the files that `make` writes for this code into `into`; return what it returned.
+
+    All test processes share the cache, and a later run of the tests finds it: `make` runs once per state of the code.
+    """
+    CACHE.mkdir(parents=True, exist_ok=True)
+    folder = CACHE / f"{name}-{code_digest()}"
+    with FileLock(CACHE / f"{name}.lock"):
+        if not folder.exists():
+            for outdated in CACHE.glob(f"{name}-*"):
+                shutil.rmtree(outdated)
+            building = Path(tempfile.mkdtemp(prefix=".building-", dir=CACHE))
+            (building / "files").mkdir()
+            joblib.dump(make(building / "files"), building / "made.joblib")
+            building.rename(folder)
+        shutil.copytree(folder / "files", into, dirs_exist_ok=True)
+        return joblib.load(folder / "made.joblib")
+
+
+def train_small(folder: Path) -> TrainingResult:
+    """Train on 8,000 synthetic sales: `sales.csv` and `models` in `folder`."""
+    source = write_sales(generate_sales(rows=8_000, seed=3), folder / "sales.csv")
+    return train_models(source, models_dir=folder / "models", params=SMALL, track=False)
+
+
+def small_training(folder: Path) -> Trained:
+    """Give a small training of its own to whoever asks; it may be changed."""
+    training = cached("small", train_small, folder)
+    models = folder / "models"
+    return Trained(folder / "sales.csv", models, replace(training, path=models / training.version))
 
 
 @contextmanager

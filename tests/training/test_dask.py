@@ -137,12 +137,12 @@ def test_the_command_works_on_the_cluster_as_here(
     processes: Processes,
     folder: Path,
     tmp_path: Path,
-    run_command: Callable[..., CompletedProcess[str]],
+    run_process: Callable[..., CompletedProcess[str]],
 ) -> None:
     asked = (words[0], folder, *words[1:], "--by", "Category", "--freq", "W")
     there = ("--engine", "dask", "--scheduler", processes.address)
     for name, more in (("here", ()), ("there", there)):
-        done = run_command(*asked, "--out", tmp_path / f"{name}.parquet", *more)
+        done = run_process(*asked, "--out", tmp_path / f"{name}.parquet", *more)
         assert done.returncode == 0, done.stderr
     on_cluster = pd.read_parquet(tmp_path / "there.parquet")
     here = pd.read_parquet(tmp_path / "here.parquet")
@@ -281,9 +281,9 @@ def test_sources_that_cannot_be_read_in_parts_are_refused(tmp_path: Path) -> Non
     ],
 )
 def test_wrong_engines_are_refused(
-    words: tuple[str, ...], said: str, folder: Path, run_command: Callable[..., CompletedProcess[str]]
+    words: tuple[str, ...], said: str, folder: Path, run_process: Callable[..., CompletedProcess[str]]
 ) -> None:
-    done = run_command("forecast", folder, *words, env={"DASK_SCHEDULER_ADDRESS": ""})
+    done = run_process("forecast", folder, *words, env={"DASK_SCHEDULER_ADDRESS": ""})
     assert said in " ".join(done.stderr.split()) and done.returncode == 2
 
 
