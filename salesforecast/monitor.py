@@ -8,9 +8,12 @@ __all__ = ['monitor']
 # %% ../nbs/monitor.ipynb #0fbd0a24
 import sys
 
+from .core.modules import make_callable
 from .monitoring.monitor import monitor
 
 _all_ = ["monitor"]
+
+make_callable(__name__, monitor)
 
 # %% ../nbs/monitor.ipynb #b0bfbe97
 #| eval: false

@@ -6,6 +6,9 @@
 __all__ = ['train_models']
 
 # %% ../nbs/train.ipynb #a7414249
+from .core.modules import make_callable
 from .training.orchestration import train_models
 
 _all_ = ["train_models"]
+
+make_callable(__name__, train_models)
