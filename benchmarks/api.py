@@ -28,8 +28,10 @@ from salesforecast.datasets import generate_sales, write_sales
 from salesforecast.features.preprocessing import frame_columns
 from salesforecast.models.explanations import Explainer
 from salesforecast.models.regression import MODEL_TYPES, fit_model
-from salesforecast.registry.bundle import load_bundle, new_version, publish
+from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.predictor import prepare_inputs
+from salesforecast.registry.publishing import publish
+from salesforecast.registry.versions import new_version
 from salesforecast.sales.quality import read_sales
 from salesforecast.training.orchestration import train_models
 
@@ -207,7 +209,9 @@ FLOOR = """
 import sys, time
 import numpy as np, pyarrow.csv as csv, joblib
 from pathlib import Path
-from salesforecast.registry.bundle import load_bundle, new_version, publish
+from salesforecast.registry.bundle import load_bundle
+from salesforecast.registry.publishing import publish
+from salesforecast.registry.versions import new_version
 booster = load_bundle(Path(sys.argv[1])).load("xgboost").estimator
 real = np.load(sys.argv[3])  # the rows that the model gets: columns left at zero would spare it most of its cache misses
 began = time.perf_counter()

@@ -19,7 +19,7 @@ import requests
 import yaml
 
 from salesforecast.datasets import Drift, generate_sales
-from salesforecast.registry.bundle import current_version
+from salesforecast.registry.versions import current_version
 
 CHANGE, TRAINED_UNTIL = "2026-08-15", "2026-08-01"
 CONFIGURATIONS = {

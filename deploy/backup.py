@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from salesforecast.core.settings import UserError, settings
-from salesforecast.registry.bundle import CURRENT, STAGING_PREFIX
+from salesforecast.registry.files import CURRENT, STAGING_PREFIX
 
 SUMS = "sha256.json"
 SQLITE = ("", "-wal", "-shm", "-journal")

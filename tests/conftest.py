@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from salesforecast.core.settings import settings
-from salesforecast.registry.bundle import MANIFEST, publish
+from salesforecast.registry.files import MANIFEST
+from salesforecast.registry.publishing import publish
 from support.models import NEW, OLD, ROOT, Trained, small_training
 
 # a shell ignores Ctrl-C for what it runs in the background, and what the tests start would inherit that

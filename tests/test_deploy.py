@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from salesforecast.core.settings import Settings, environment_variable
-from salesforecast.registry.bundle import current_version, load_bundle
+from salesforecast.registry.bundle import load_bundle
+from salesforecast.registry.versions import current_version
 
 ROOT = Path(__file__).parents[1]
 DEPLOY, GITHUB = ROOT / "deploy", ROOT / ".github"

@@ -26,15 +26,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from salesforecast.registry.bundle import (
-    CURRENT,
-    MODEL_FILES,
-    ModelBundle,
-    current_version,
-    digest,
-    load_bundle,
-    versions,
-)
+from ..registry.bundle import ModelBundle, load_bundle
+from ..registry.files import CURRENT, MODEL_FILES, digest
+from ..registry.versions import current_version, list_versions
 from ..forecasting.state import DemandState, load_demand
 from ..models.explanations import Explainer
 from ..features.history import SEGMENT, TOTAL
@@ -282,7 +276,7 @@ def load_latest_model(
 ) -> Any:
     "The model of the newest version with such a file: a RevenueModel, SarimaState or preprocessor; `UserError` for none."
     folder = Path(model_dir)
-    for version in reversed(versions(folder)):
+    for version in reversed(list_versions(folder)):
         bundle = load_bundle(folder, version)
         served = MODEL_FILES[bundle.manifest["served"]]
         for name in sorted(
@@ -291,7 +285,7 @@ def load_latest_model(
             if found := _model_of(bundle, name):
                 return found
     raise UserError(
-        f"No version in {folder} has a model file {model_name_pattern!r}; there are {versions(folder)}."
+        f"No version in {folder} has a model file {model_name_pattern!r}; there are {list_versions(folder)}."
     )
 
 # %% ../../nbs/api/01_model_loader.ipynb #8f26e676

@@ -796,12 +796,12 @@ def monitor(
 @models_app.command("list")
 def models_list(models_dir: ModelsDir = None) -> None:
     "Published versions, the served one marked."
-    from salesforecast.registry.bundle import current_version, versions
+    from salesforecast.registry.versions import current_version, list_versions
     from salesforecast.cli.terminal import output
 
     folder = models_dir or settings().model_dir
     served = current_version(folder)
-    for version in versions(folder):
+    for version in list_versions(folder):
         output.print(f"{version}{'  ← served' if version == served else ''}")
 
 # %% ../../nbs/cli/02_main.ipynb #a6c91ff1
@@ -884,7 +884,8 @@ def models_history(
     models_dir: ModelsDir = None,
 ) -> None:
     "Who served which version when, and why."
-    from salesforecast.registry.bundle import current_version, read_events
+    from salesforecast.registry.events import read_events
+    from salesforecast.registry.versions import current_version
     from salesforecast.cli.terminal import history_table, output
 
     folder = models_dir or settings().model_dir

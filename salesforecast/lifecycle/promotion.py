@@ -16,16 +16,14 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from salesforecast.registry.bundle import (
-    append_event,
+from ..registry.bundle import load_bundle
+from ..registry.events import append_event, current_user, read_events
+from salesforecast.registry.versions import (
     current_version,
-    load_bundle,
+    list_versions,
     previous_version,
-    read_events,
     set_current,
     trained_version,
-    versions,
-    current_user,
 )
 from .gate import BASIS_TEXTS, Decision, evaluate_challenger
 from salesforecast.core.settings import (
@@ -187,7 +185,7 @@ def rollback(
     why: str = "by hand",
 ) -> tuple[str, str]:
     "Serve an earlier version again; the version, and a problem of the registry or an empty text."
-    known, served = versions(models_dir), current_version(models_dir)
+    known, served = list_versions(models_dir), current_version(models_dir)
     target = version or previous_version(models_dir)
     if target is None or target not in known or target == served:
         others = [name for name in known if name != served]

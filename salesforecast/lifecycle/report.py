@@ -24,7 +24,8 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, Image
 
-from ..registry.bundle import load_bundle, versions
+from ..registry.bundle import load_bundle
+from ..registry.versions import list_versions
 from ..core.metrics import ratio
 from .gate import BASIS_TEXTS, Decision
 from ..monitoring.monitor import MonitorReport
@@ -314,7 +315,7 @@ def worst_segments(
 def previous_manifest(training: TrainingResult) -> dict[str, Any] | None:
     "The manifest of the version before this one; None where there is none that can be read."
     folder = training.path.parent
-    for version in reversed([name for name in versions(folder) if name < training.version]):
+    for version in reversed([name for name in list_versions(folder) if name < training.version]):
         try:
             return load_bundle(folder, version).manifest
         except UserError:

@@ -15,7 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..registry.bundle import load_bundle, publish
+from ..registry.bundle import load_bundle
+from ..registry.publishing import publish
 from ..sales.quality import read_sales
 from salesforecast.features.preprocessing import (
     daily_revenue,

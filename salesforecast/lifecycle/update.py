@@ -17,17 +17,10 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from salesforecast.registry.bundle import (
-    ModelBundle,
-    append_event,
-    current_version,
-    load_bundle,
-    new_version,
-    prune,
-    publish,
-    set_current,
-    versions,
-)
+from ..registry.bundle import ModelBundle, load_bundle
+from ..registry.events import append_event
+from ..registry.publishing import prune, publish
+from ..registry.versions import current_version, list_versions, new_version, set_current
 from ..sales.quality import SalesData
 from salesforecast.features.preprocessing import (
     HISTORY_FILE,
@@ -49,7 +42,7 @@ from salesforecast.registry.new_sales import (
 )
 from ..sales.schema import Mapping as ColumnMapping
 from ..core.settings import Progress, UserError, no_progress, settings
-from ..training.orchestration import SEGMENTS_FILE
+from ..registry.files import SEGMENTS_FILE
 
 # %% ../../nbs/lifecycle/00_update.ipynb #cb6c8eb9
 def advance_forecast_state(
@@ -187,7 +180,7 @@ def drop_updates(
 ) -> list[str]:
     "Remove the updates of a training, but for `keep`; returns their versions."
     dropped = []
-    for version in versions(models_dir):
+    for version in list_versions(models_dir):
         made = load_bundle(models_dir, version).manifest.get("updated", {})
         if made.get("trained") == trained and version not in (keep, current_version(models_dir)):
             shutil.rmtree(models_dir / version)

@@ -60,7 +60,7 @@ from ..core.optional import require
 from ..registry.predictor import fill_missing_columns
 from ..sales.schema import Mapping as ColumnMapping
 from ..core.settings import Progress, UserError, no_progress, atomic_write
-from ..training.orchestration import BACKTEST_FILE
+from ..registry.files import BACKTEST_FILE
 from salesforecast.registry.new_sales import (
     last_complete_date,
     daily_totals,

@@ -23,8 +23,10 @@ from salesforecast.api.main import create_app
 from salesforecast.api.model_loader import ModelStore
 from salesforecast.core.settings import Settings, settings
 from salesforecast.datasets import generate_sales, write_sales
-from salesforecast.registry.bundle import MANIFEST, publish, set_current
+from salesforecast.registry.files import MANIFEST
 from salesforecast.registry.predictor import COLUMNS, Predictor
+from salesforecast.registry.publishing import publish
+from salesforecast.registry.versions import set_current
 from salesforecast.sales.schema import Mapping
 from salesforecast.training.orchestration import train_models
 from support.models import OLD, SMALL, Trained

@@ -17,8 +17,8 @@ import requests
 
 from salesforecast.api.auth import generate_key
 from salesforecast.api.schemas import ErrorOutput
-from salesforecast.registry.bundle import set_current
 from salesforecast.registry.predictor import COLUMNS, Predictor
+from salesforecast.registry.versions import set_current
 from support.browsing import free_port
 from support.models import NEW, OLD, Trained
 from support.server import HEADER, LINE, ROW, Server, running, serving

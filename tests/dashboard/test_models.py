@@ -29,7 +29,8 @@ from salesforecast.dashboard.tabs.forecast import ForecastPanel
 from salesforecast.dashboard.tabs.predict import PredictPanel
 from salesforecast.dashboard.ui.model_charts import decomposition_chart, range_chart, sums_chart
 from salesforecast.dashboard.ui.model_panel import ModelPanel
-from salesforecast.registry.bundle import MANIFEST, publish
+from salesforecast.registry.files import MANIFEST
+from salesforecast.registry.publishing import publish
 from support.models import OLD, Trained
 from support.server import serving
 

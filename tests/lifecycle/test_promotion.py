@@ -23,16 +23,8 @@ from salesforecast.core.params import GateParams, Params
 from salesforecast.core.settings import UserError, settings
 from salesforecast.lifecycle.gate import Comparison, WindowPredictions, coverage_check
 from salesforecast.lifecycle.promotion import promote, repair, retrain, rollback
-from salesforecast.registry.bundle import (
-    EVENT_LOG,
-    append_event,
-    current_version,
-    previous_version,
-    publish,
-    read_events,
-    set_current,
-    versions,
-)
+from salesforecast.registry.events import EVENT_LOG, append_event, read_events
+from salesforecast.registry.publishing import publish
 from salesforecast.registry.tracking import (
     Run,
     configure_mlflow,
@@ -40,6 +32,7 @@ from salesforecast.registry.tracking import (
     record_training,
     registry_aliases,
 )
+from salesforecast.registry.versions import current_version, list_versions, previous_version, set_current
 from support.browsing import free_port
 from support.models import NEW, OLD, ROOT, SMALL, Trained, small_disk, whole
 from support.server import serving
@@ -130,7 +123,7 @@ def test_what_can_be_gone_back_to_is_not_pruned(three: Path) -> None:
     promote(three, B)
     for i in range(4, 9):
         publish(three, f"2026010{i}-000000-0000", {}, lambda at: None, keep=3, serve=False)
-    assert {A, B} <= set(versions(three))
+    assert {A, B} <= set(list_versions(three))
     assert rollback(three)[0] == A
 
 
@@ -144,7 +137,7 @@ def test_a_promotion_of_what_was_judged_against_another_is_refused(three: Path) 
 PROMOTE_FOREVER = """
 import sys
 from pathlib import Path
-from salesforecast.registry.bundle import current_version
+from salesforecast.registry.versions import current_version
 from salesforecast.lifecycle.promotion import promote, rollback
 models, one, other = Path(sys.argv[1]), *sys.argv[2:]
 while True:
@@ -220,7 +213,7 @@ def test_corrupted_new_data_leaves_what_is_served(
     broken.write_bytes(content)
     with pytest.raises(UserError):
         retrain(broken, models_dir=copied, params=SMALL, track=False)
-    assert (whole(copied), versions(copied)) == (served, [served])
+    assert (whole(copied), list_versions(copied)) == (served, [served])
 
 
 def test_a_full_disk_leaves_what_is_served_and_the_next_run_succeeds(
@@ -238,7 +231,7 @@ def test_a_full_disk_leaves_what_is_served_and_the_next_run_succeeds(
         with pytest.raises(OSError) as full:
             publish(small, B, manifest, copy)
         assert full.value.errno == errno.ENOSPC
-        assert (whole(small), versions(small)) == (A, [A])
+        assert (whole(small), list_versions(small)) == (A, [A])
         assert not list(small.glob(".building*"))
         grow(4 * size)
         publish(small, C, manifest, copy)

@@ -34,10 +34,12 @@ from salesforecast.lifecycle.promotion import repair
 from salesforecast.lifecycle.update import update_bundle
 from salesforecast.monitoring.alerts import Channels, Finding, notify, post_webhook, read_alert_state
 from salesforecast.monitoring.monitor import monitor, write_prometheus
-from salesforecast.registry.bundle import current_version, load_bundle, read_events, set_current, versions
+from salesforecast.registry.bundle import load_bundle
+from salesforecast.registry.events import read_events
 from salesforecast.registry.ledger import read_ledger
 from salesforecast.registry.new_sales import daily_totals
 from salesforecast.registry.predictor import Predictor, predict_source
+from salesforecast.registry.versions import current_version, list_versions, set_current
 from salesforecast.sales.quality import read_sales
 from salesforecast.sales.schema import Mapping
 from salesforecast.training.orchestration import train_models
@@ -187,7 +189,7 @@ def test_updates_do_not_push_trained_versions_out(watched: Watched, tmp_path: Pa
         update_bundle(
             watched.models, part(watched.sales, tmp_path / "new.csv", "2026-07-01", f"2026-07-0{day}")
         )
-    kept = versions(watched.models)
+    kept = list_versions(watched.models)
     assert watched.version in kept and len(kept) == 3
     assert current_version(watched.models) in kept
     origins = read_ledger(watched.models)["origin"].unique()

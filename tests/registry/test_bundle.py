@@ -12,14 +12,17 @@ import joblib
 import pytest
 
 from salesforecast.core.settings import UserError, settings
-from salesforecast.registry.bundle import current_version, load_bundle, prune, publish, versions
+from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.predictor import Predictor
+from salesforecast.registry.publishing import prune, publish
+from salesforecast.registry.versions import current_version, list_versions
 from support.models import SMALL_YAML, Trained, whole
 
 PUBLISH_FOREVER = """
 import itertools, os, sys
 from pathlib import Path
-from salesforecast.registry.bundle import new_version, publish
+from salesforecast.registry.publishing import publish
+from salesforecast.registry.versions import new_version
 
 models = Path(sys.argv[1])
 for i in itertools.count():
@@ -53,7 +56,7 @@ def test_a_kill_while_publishing_leaves_a_whole_version(tmp_path: Path) -> None:
     publish(tmp_path, "20990101-000000-ffff", {"served": "xgboost"}, lambda folder: None, keep=2)
     left = [path.name for path in tmp_path.iterdir() if path.name.startswith(".building")]
     assert left == []  # the next run clears away what killed ones left
-    assert len(versions(tmp_path)) == 2
+    assert len(list_versions(tmp_path)) == 2
 
 
 @pytest.mark.slow
@@ -99,7 +102,7 @@ def test_a_failing_write_leaves_the_served_version(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match="No space left"):
         publish(tmp_path, "20260102-000000-0000", {"served": "xgboost"}, fail)
-    assert (current_version(tmp_path), versions(tmp_path)) == (
+    assert (current_version(tmp_path), list_versions(tmp_path)) == (
         "20260101-000000-0000",
         ["20260101-000000-0000"],
     )
@@ -165,7 +168,7 @@ def test_a_served_version_is_never_pruned(tmp_path: Path) -> None:
     for i in range(2, 6):
         publish(tmp_path, f"2026010{i}-000000-0000", {}, lambda at: None, keep=2, serve=False)
     assert current_version(tmp_path) == "20260101-000000-0000"
-    assert versions(tmp_path) == ["20260101-000000-0000", "20260105-000000-0000"]
+    assert list_versions(tmp_path) == ["20260101-000000-0000", "20260105-000000-0000"]
 
 
 def test_nothing_published_says_how_to_train(tmp_path: Path) -> None:
