@@ -26,7 +26,7 @@ from salesforecast.forecasting.sarima import SarimaState
 from salesforecast.models.regression import fit_model, save_model
 from salesforecast.registry.predictor import COLUMNS, Predictor
 from salesforecast.registry.tracking import library_versions
-from salesforecast.sales.quality import read_sales
+from salesforecast.sales.reading import read_sales
 from salesforecast.training.orchestration import make_training_dataset, train_models
 
 RESULTS = Path(__file__).with_name("results.json")

@@ -32,7 +32,7 @@ from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.predictor import prepare_inputs
 from salesforecast.registry.publishing import publish
 from salesforecast.registry.versions import new_version
-from salesforecast.sales.quality import read_sales
+from salesforecast.sales.reading import read_sales
 from salesforecast.training.orchestration import train_models
 
 CONNECTIONS = 4

@@ -31,7 +31,7 @@ from salesforecast.forecasting.forecaster import (
 )
 from salesforecast.forecasting.panel import Panel, make_panel, parse_levels
 from salesforecast.registry.tracking import library_versions
-from salesforecast.sales.quality import read_sales
+from salesforecast.sales.reading import read_sales
 from salesforecast.sales.schema import load_mapping
 
 RESULTS = Path(__file__).with_name("demand.json")

@@ -16,7 +16,7 @@ from salesforecast.core.metrics import coverage
 from salesforecast.features.history import aggregate_daily_revenue
 from salesforecast.forecasting.sarima import backtest
 from salesforecast.registry.bundle import load_bundle
-from salesforecast.sales.quality import read_sales
+from salesforecast.sales.reading import read_sales
 from salesforecast.sales.schema import load_mapping
 from salesforecast.training.orchestration import calendar_covariates
 

@@ -40,7 +40,7 @@ from salesforecast.client import (
 )
 from salesforecast.core.settings import UserError, settings
 from salesforecast.registry.predictor import COLUMNS, Predictor, predict_source
-from salesforecast.sales.quality import read_sales
+from salesforecast.sales.reading import read_sales
 from support.models import ROOT, Trained
 
 GIVEN = ["Transaction_Date", "Units_Sold", "Unit_Price", "Category", "Region", "Product_ID"]

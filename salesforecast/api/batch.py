@@ -21,11 +21,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..sales.chunks import LimitedGzipFile, iter_file_tables
-from ..sales.quality import PredictionRows, choose_mapping, parse_prediction_rows
+from ..sales.reading import PredictionRows, choose_mapping, parse_prediction_rows
 from ..registry.predictor import COLUMNS, Predictor, predict_rows, append_predictions
-from ..sales.schema import Mapping
+from ..sales.schema import ColumnMapping
 from ..core.settings import UserError
-from ..sales.tables import GZIP_MARK, Table, write_csv_rows
+from ..sales.delimited import SourceTable
+from ..sales.sinks import write_csv_rows
+from ..sales.sources import GZIP_MARK
 
 # %% ../../nbs/api/05_batch.ipynb #f7759966
 MAX_FILE_COLUMNS = 2_000  # columns of a text file; each more costs time before the first row is read
@@ -49,9 +51,9 @@ def check_width(file: IO[bytes], name: str, limit: int) -> None:
 def mapped_tables(
     file: IO[bytes],
     name: str,  # its suffix tells the kind
-    fallback: Mapping,  # that of the training
+    fallback: ColumnMapping,  # that of the training
     limit: int,  # bytes that a packed file may unpack to
-) -> Iterator[tuple[Table, Mapping]]:
+) -> Iterator[tuple[SourceTable, ColumnMapping]]:
     "The file's tables, and the mapping that fits them."
     check_width(file, name, limit)
     tables = iter_file_tables(file, name, fallback.read, limit)
@@ -129,7 +131,7 @@ def predict_file(
     "Predict every row of a file; raises `UserError` for what is no table, `TimeoutError` past the deadline."
     counted = RowCounts()
     out.write(b"" if as_csv else b'{"predictions":[')
-    fallback = Mapping(**predictor.bundle.manifest["mapping"])
+    fallback = ColumnMapping(**predictor.bundle.manifest["mapping"])
     for table, mapping in translate_csv_errors(mapped_tables, file, name, fallback, limit):
         if time.monotonic() > deadline:
             raise TimeoutError

@@ -24,7 +24,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from ..sales.quality import SalesData, read_sales
+from ..sales.reading import SalesData, read_sales
 from salesforecast.features.history import (
     SEGMENT,
     TIME_FEATURES,
@@ -43,7 +43,7 @@ from salesforecast.features.history import (
     add_segment,
 )
 from ..sales.partitions import concat_frames
-from ..sales.schema import Mapping as ColumnMapping
+from ..sales.schema import ColumnMapping, ReadOptions
 from ..core.settings import UserError, atomic_write
 
 # %% ../../nbs/features/01_preprocessing.ipynb #728a1c78
@@ -434,10 +434,10 @@ def preprocess_data(
     mapping: ColumnMapping | None = None,  # how a foreign export becomes canonical
     test_start: date | str | None = None,  # first day of the test period
     daily_path: str | Path | None = None,  # daily_aggregated_revenue.csv beside the processed data by default
-    **read_options: Any,  # passed to `read_sales`
+    read_options: ReadOptions = ReadOptions(),  # wins over what the mapping says
 ) -> PreparedSales:
     "Read, check and prepare sales; write the processed rows, the daily revenue, the preprocessor and its history."
-    prepared = prepare_sales(read_sales(raw_data_path, mapping, **read_options), test_start)
+    prepared = prepare_sales(read_sales(raw_data_path, mapping, read_options=read_options), test_start)
     processed = Path(processed_data_path)
     save_processed(
         prepared, processed, Path(daily_path or processed.with_name("daily_aggregated_revenue.csv"))

@@ -28,10 +28,10 @@ from salesforecast.forecasting.sarima import (
     weekday_of,
 )
 from .panel import Panel
-from ..sales.schema import Mapping as ColumnMapping
+from ..sales.schema import ColumnMapping
 from ..sales.schema import SourceOptions, suggest_name
 from ..core.settings import UserError
-from ..sales.tables import load_table
+from ..sales.sources import load_table
 
 # %% ../../nbs/forecasting/02_covariates.ipynb #127a3a1a
 @dataclass(frozen=True)

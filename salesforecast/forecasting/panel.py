@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from ..sales.quality import SalesData
+from ..sales.reading import SalesData
 from ..features.history import aggregate_daily_revenue, find_incomplete_last_day
 from .sarima import closed_weekdays, weekday_of
-from ..sales.partitions import ROWS
+from ..sales.partitions import ROW_COUNT
 from ..sales.schema import suggest_name
 from ..core.settings import UserError
 
@@ -307,7 +307,7 @@ def _panel(
 def _groups(frame: pd.DataFrame, code: np.ndarray) -> np.ndarray:
     "The category that most rows of each finest series have."
     pairs = pd.DataFrame({"code": code, "category": level_labels(frame, ["Category"])["Category"].to_numpy()})
-    pairs["rows"] = frame[ROWS].to_numpy() if ROWS in frame else 1
+    pairs["rows"] = frame[ROW_COUNT].to_numpy() if ROW_COUNT in frame else 1
     counts = pairs.pivot_table("rows", "code", "category", "sum", fill_value=0)
     return counts.idxmax(axis=1).to_numpy(object)
 

@@ -8,7 +8,6 @@ __all__ = []
 # %% ../../nbs/registry/04_new_sales.ipynb #cf29985c
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,8 +16,8 @@ from ..core.settings import UserError
 from ..features.history import TOTAL, UNIT, History, extend_history, find_incomplete_last_day
 from ..features.preprocessing import compute_row_scale, frame_columns
 from .bundle import ModelBundle
-from ..sales.quality import SalesData, read_sales
-from ..sales.schema import Mapping as ColumnMapping
+from ..sales.reading import SalesData, read_sales
+from ..sales.schema import ColumnMapping, ReadOptions
 
 # %% ../../nbs/registry/04_new_sales.ipynb #8607ca5f
 def training_mapping(bundle: ModelBundle) -> ColumnMapping:
@@ -30,11 +29,11 @@ def read_new_sales(
     bundle: ModelBundle,
     source: str | Path,  # CSV, Parquet, Excel or SQLAlchemy URL
     mapping: ColumnMapping | None = None,  # that of the training by default, unless the columns are canonical
-    **read_options: Any,  # passed to `read_sales`
+    read_options: ReadOptions = ReadOptions(),  # wins over what the mapping says
 ) -> SalesData:
     "Read and check the sales of a source; raises `UserError` for another currency or frequency, or a missing column."
     trained = training_mapping(bundle)
-    sales = read_sales(source, mapping, fallback=trained, **read_options)
+    sales = read_sales(source, mapping, fallback=trained, read_options=read_options)
     if trained.currency and sales.mapping.currency not in ("", trained.currency):
         raise UserError(
             f"{sales.report.source} is in {sales.mapping.currency}, and version {bundle.version} was trained in "

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['TEXT_COLUMNS', 'NUMBER_COLUMNS', 'CANONICAL_COLUMNS', 'RESERVED', 'Weekday', 'Holidays', 'LONGEST_CLOSURE', 'Closure',
-           'ROUNDING', 'normalize_name', 'find_column', 'suggest_name', 'SourceOptions', 'ReturnRule', 'Mapping',
-           'load_mapping', 'row_contract', 'contract_failures']
+           'ROUNDING', 'normalize_name', 'find_column', 'suggest_name', 'SourceOptions', 'ReadOptions', 'ReturnRule',
+           'ColumnMapping', 'load_mapping', 'row_contract', 'contract_failures']
 
 # %% ../../nbs/sales/00_schema.ipynb #7b039544
 import re
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -91,6 +92,38 @@ class SourceOptions(BaseModel):
             raise ValueError(f"decimal and thousands are both {self.decimal!r}; they must differ")
         return self
 
+# %% ../../nbs/sales/00_schema.ipynb #7fb22365
+@dataclass(frozen=True)
+class ReadOptions:
+    """How one call reads its source; what is given wins over the mapping.
+
+    Parameters
+    ----------
+    table
+        Table or view of a database, with its schema where needed, as in `shop.sales`.
+    query
+        SQL query to read instead of a table.
+    max_quarantined_share
+        Largest share of the rows, 0 to 1, that may be rejected before reading stops.
+    """
+
+    table: str | None = None
+    query: str | None = None
+    max_quarantined_share: float | None = None
+
+    def source_options(self, options: SourceOptions) -> SourceOptions:
+        "Return the mapping's options with the table or query of this call."
+        if self.table and self.query:
+            raise UserError(f"Both a table ({self.table!r}) and a query were given. Choose one")
+        if not (self.table or self.query):
+            return options
+        return options.model_copy(update={"table": self.table, "query": self.query})
+
+    def rejection_limit(self, mapping: "ColumnMapping") -> float:
+        "Return the largest share of rows that may be rejected."
+        given = self.max_quarantined_share
+        return mapping.max_quarantined_share if given is None else given
+
 # %% ../../nbs/sales/00_schema.ipynb #04fc2045
 class ReturnRule(BaseModel):
     "What marks a return or cancellation, and what it does."
@@ -147,7 +180,7 @@ def _expanded(closure: Any) -> Any:
 Closure = Annotated[tuple[date, ...], BeforeValidator(_expanded)]
 
 # %% ../../nbs/sales/00_schema.ipynb #f1799d28
-class Mapping(BaseModel):
+class ColumnMapping(BaseModel):
     "How a foreign export becomes canonical."
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -191,14 +224,14 @@ class Mapping(BaseModel):
     currency: str = Field(default="", description="symbol or code, for display")
 
     @model_validator(mode="after")
-    def _consistent(self) -> "Mapping":
+    def _consistent(self) -> "ColumnMapping":
         "Refuse what contradicts itself."
         for problem in _contradictions(self):
             raise ValueError(problem)
         return self
 
 # %% ../../nbs/sales/00_schema.ipynb #8ccc3132
-def _contradictions(mapping: Mapping) -> Iterable[str]:
+def _contradictions(mapping: ColumnMapping) -> Iterable[str]:
     "What cannot be meant, a sentence each."
     for name in mapping.constants.keys() & mapping.columns.keys():
         yield f"{name} stands in both columns and constants; keep one"
@@ -212,10 +245,10 @@ def _contradictions(mapping: Mapping) -> Iterable[str]:
 # %% ../../nbs/sales/00_schema.ipynb #4e3d2446
 def load_mapping(
     path: str | Path | None,  # a YAML file; None for the mapping of a file that is canonical already
-) -> Mapping:
+) -> ColumnMapping:
     "Read a mapping file; raises `UserError` that names key, value and fix."
     if path is None:
-        return Mapping()
+        return ColumnMapping()
     try:
         found = yaml.safe_load(Path(path).read_text("utf-8"))
     except OSError as error:
@@ -225,7 +258,7 @@ def load_mapping(
     if not isinstance(found or {}, dict):
         raise UserError(f"The mapping {path} holds {found!r}. It needs keys such as columns: or date_format:")
     try:
-        return Mapping(**{str(key): value for key, value in (found or {}).items()})
+        return ColumnMapping(**{str(key): value for key, value in (found or {}).items()})
     except ValidationError as error:
         lines = "\n".join(
             f"  {line}" for line in dict.fromkeys(map(_explained, error.errors(include_url=False)))
@@ -238,7 +271,7 @@ def _explained(error: Any) -> str:
     place = tuple(str(part) for part in error["loc"] if not str(part).startswith(("function-", "tuple[")))
     if error["type"] == "extra_forbidden":
         inner: dict[str, type[BaseModel]] = {"read": SourceOptions, "returns": ReturnRule}
-        keys = list((inner[place[0]] if len(place) > 1 else Mapping).model_fields)
+        keys = list((inner[place[0]] if len(place) > 1 else ColumnMapping).model_fields)
         return f"{'.'.join(place)}: there is no such key.{suggest_name(place[-1], keys)} Known: {', '.join(keys)}"
     if not place:
         return error["msg"].removeprefix("Value error, ")

@@ -6,9 +6,9 @@
 __all__ = ['MISSING', 'CODES', 'CURRENCY', 'SAME_CURRENCY', 'MISSING_NUMBER', 'PLAIN_NUMBER', 'ISO_DATE', 'NUMERIC_DATE',
            'PLAIN_DATE', 'TYPOS', 'MONTH', 'NAMED_DATE', 'EXCEL_DAYS', 'ZONE', 'BACKTICKS', 'TRUE', 'FALSE',
            'ALLOWED_NODES', 'EXPRESSION_HELP', 'ParsedColumn', 'is_arrow_text', 'factorize_cells', 'expand_codes',
-           'as_text', 'as_texts', 'is_word', 'parse_text', 'parse_numbers', 'parse_dates', 'ExpressionContext', 'Text',
-           'ExpressionResult', 'UnknownColumn', 'evaluate_expression', 'MissingColumnError', 'missing_column_error',
-           'evaluate_condition']
+           'as_text', 'as_texts', 'is_word', 'parse_text', 'parse_numbers', 'parse_dates', 'ExpressionContext',
+           'TextValues', 'ExpressionResult', 'UnknownColumn', 'evaluate_expression', 'MissingColumnError',
+           'missing_column_error', 'evaluate_condition']
 
 # %% ../../nbs/sales/01_values.ipynb #3920c2dc
 import ast
@@ -360,7 +360,7 @@ class ExpressionContext:
 
 # %% ../../nbs/sales/01_values.ipynb #86505672
 @dataclass(frozen=True)
-class Text:
+class TextValues:
     "A column as text, with its name where it is a source column."
 
     cells: pd.Series
@@ -371,9 +371,9 @@ class Text:
 class ExpressionResult:
     "What an expression comes to."
 
-    value: Any  # Text, array of float64 or bool, or one number or string
+    value: Any  # TextValues, array of float64 or bool, or one number or string
     bad: np.ndarray  # True where a cell that took part as a number is none
-    used: list[str]  # source columns that took part
+    source_columns: list[str]  # source columns that took part
 
 # %% ../../nbs/sales/01_values.ipynb #37e22af8
 BACKTICKS = re.compile(r"^_tick_((?:[0-9a-f]{2})+)$")  # a name with blanks, made an identifier
@@ -391,7 +391,7 @@ def _truth(value: Any) -> np.ndarray:
     "A condition, or a column of yes and no, as bool."
     if isinstance(value, np.ndarray):
         return value if value.dtype == bool else np.nan_to_num(value) != 0
-    if not isinstance(value, Text):
+    if not isinstance(value, TextValues):
         raise UserError(f"{value!r} stands where a condition is needed; put each condition in parentheses")
     words = parse_text(value.cells)
     lower = words.categories.str.lower()
@@ -410,24 +410,24 @@ class _Evaluation:
         self.columns = columns
         self.size = len(columns.cells)
         self.bad = np.zeros(self.size, bool)
-        self.used: list[str] = []
+        self.source_columns: list[str] = []
 
     def name(self, node: Any) -> Any:
         "The column that a name stands for; parsed canonical columns come first."
         name = BACKTICKS.sub(lambda found: bytes.fromhex(found[1]).decode(), node.id)
         if name in self.columns.known:
             known = self.columns.known[name]
-            return Text(pd.Series(known)) if isinstance(known, pd.Categorical) else known
+            return TextValues(pd.Series(known)) if isinstance(known, pd.Categorical) else known
         column = find_column(name, self.columns.names)
         if column is None:
             raise UnknownColumn(name)
-        if column not in self.used:
-            self.used.append(column)
-        return Text(self.columns.cells[column], column)
+        if column not in self.source_columns:
+            self.source_columns.append(column)
+        return TextValues(self.columns.cells[column], column)
 
     def number(self, value: Any) -> Any:
         "A value as numbers; cells that are none are noted."
-        if isinstance(value, Text):
+        if isinstance(value, TextValues):
             parsed = (
                 self.columns.number(value.name)
                 if value.name
@@ -441,7 +441,7 @@ class _Evaluation:
 
     def text(self, value: Any) -> pd.Categorical:
         "A value as text."
-        if isinstance(value, Text):
+        if isinstance(value, TextValues):
             return parse_text(value.cells)
         return parse_text(pd.Series(value if isinstance(value, np.ndarray) else [value] * self.size))
 
@@ -463,8 +463,8 @@ def _comparison(evaluation: _Evaluation, op: Callable) -> Callable:
         if (
             not isinstance(b, str)
             and (op in (operator.eq, operator.ne))
-            and isinstance(a, Text)
-            and isinstance(b, Text)
+            and isinstance(a, TextValues)
+            and isinstance(b, TextValues)
         ):
             return op(*(np.asarray(evaluation.text(side).astype(object)) for side in (a, b)))
         if not isinstance(b, str):
@@ -506,7 +506,7 @@ def _functions(evaluation: _Evaluation) -> dict[str, Callable]:
         if any(isinstance(side, int | float | np.ndarray) for side in (a, b)):
             return np.where(_truth(condition), number(a), number(b))
         one, other = (np.asarray(text(side).astype(object)) for side in (a, b))
-        return Text(pd.Series(np.where(_truth(condition), one, other)))
+        return TextValues(pd.Series(np.where(_truth(condition), one, other)))
 
     return {
         "abs": lambda a: np.abs(number(a)),
@@ -517,11 +517,11 @@ def _functions(evaluation: _Evaluation) -> dict[str, Callable]:
         "coalesce": lambda *values: reduce(lambda a, b: where(~isnull(a), a, b), values),
         "startswith": lambda a, start: by_category(a, lambda word: word.startswith(start)),
         "contains": lambda a, part: by_category(a, lambda word: part in word),
-        "lower": lambda a: Text(pd.Series(text(a).astype(object)).str.lower()),
-        "replace": lambda a, old, new: Text(
+        "lower": lambda a: TextValues(pd.Series(text(a).astype(object)).str.lower()),
+        "replace": lambda a, old, new: TextValues(
             pd.Series(text(a).astype(object)).str.replace(old, new, regex=False)
         ),
-        "join": lambda *parts: Text(
+        "join": lambda *parts: TextValues(
             reduce(operator.add, (pd.Series(text(p).astype(object)).fillna("") for p in parts))
         ),
     }
@@ -539,7 +539,7 @@ def evaluate_expression(
     evaluation = _Evaluation(columns)
     whole = find_column(expression, columns.names)
     if whole is not None:
-        return ExpressionResult(Text(columns.cells[whole], whole), evaluation.bad, [whole])
+        return ExpressionResult(TextValues(columns.cells[whole], whole), evaluation.bad, [whole])
     evaluator = SimpleEval(_operators(evaluation), _functions(evaluation), evaluation.name, allowed_attrs={})
     evaluator.nodes = {node: how for node, how in evaluator.nodes.items() if node.__name__ in ALLOWED_NODES}
     code = re.sub(r"`([^`]+)`", lambda found: f"_tick_{found[1].encode().hex()}", expression)
@@ -553,7 +553,7 @@ def evaluate_expression(
         raise UserError(f"{place}: in {expression!r}, {error}.") from None
     except (InvalidExpression, ArithmeticError, TypeError, ValueError, KeyError) as error:
         raise UserError(f"{place}: {expression!r} cannot be computed: {error}. {EXPRESSION_HELP}") from None
-    return ExpressionResult(value, evaluation.bad, evaluation.used)
+    return ExpressionResult(value, evaluation.bad, evaluation.source_columns)
 
 # %% ../../nbs/sales/01_values.ipynb #efade2b0
 EXPRESSION_HELP = (

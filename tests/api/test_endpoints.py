@@ -27,7 +27,7 @@ from salesforecast.registry.files import MANIFEST
 from salesforecast.registry.predictor import COLUMNS, Predictor
 from salesforecast.registry.publishing import publish
 from salesforecast.registry.versions import set_current
-from salesforecast.sales.schema import Mapping
+from salesforecast.sales.schema import ColumnMapping
 from salesforecast.training.orchestration import train_models
 from support.models import OLD, SMALL, Trained
 
@@ -572,7 +572,7 @@ def test_a_version_without_a_sample_is_served_and_says_so(trained: Trained, tmp_
 
 def test_what_the_mapping_calls_personal_is_not_in_the_sample(tmp_path: Path) -> None:
     source = write_sales(generate_sales(rows=3_000, seed=4), tmp_path / "sales.csv")
-    mapping = Mapping(personal=("Customer_ID", "Region", "Product_Name"))
+    mapping = ColumnMapping(personal=("Customer_ID", "Region", "Product_Name"))
     found = train_models(source, mapping, models_dir=tmp_path / "models", params=SMALL, track=False)
     sample = pd.read_parquet(found.path / "sample.parquet")
     results = {"Revenue", "Predicted_Revenue"}

@@ -388,7 +388,7 @@ def test_no_request_fails_in_a_minute_of_changes(two_versions: Path, tmp_path: P
 
 
 def test_numbers_over_http_are_those_of_python(server: Server, two_versions: Path, trained: Trained) -> None:
-    from salesforecast.sales.quality import read_prediction_rows
+    from salesforecast.sales.reading import read_prediction_rows
 
     rows = read_prediction_rows(trained.source).frame.head(20)
     expected = Predictor.load(two_versions).predict(rows).to_dict("records")

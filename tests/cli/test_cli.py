@@ -16,8 +16,8 @@ from salesforecast.core.params import Params, load_params
 from salesforecast.core.settings import UserError, settings
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.predictor import Predictor, predict_source
-from salesforecast.sales.quality import read_prediction_rows
-from salesforecast.sales.schema import Mapping
+from salesforecast.sales.reading import read_prediction_rows
+from salesforecast.sales.schema import ColumnMapping
 from support.models import ROOT, SMALL_YAML, Trained
 
 COLUMNS = ["predicted_revenue", "lower_80", "upper_80", "lower_95", "upper_95"]
@@ -102,9 +102,9 @@ def test_predict_keeps_rows_and_order(trained: Trained, run_process: Callable, t
     np.testing.assert_allclose(numbers["predicted_revenue"].to_numpy()[good], predicted[good], rtol=1e-12)
 
 
-@pytest.mark.parametrize("mapping", [None, Mapping()])
+@pytest.mark.parametrize("mapping", [None, ColumnMapping()])
 def test_predict_knows_the_order_of_day_and_month_from_training(
-    trained: Trained, tmp_path: Path, mapping: Mapping | None
+    trained: Trained, tmp_path: Path, mapping: ColumnMapping | None
 ) -> None:
     predictor = Predictor.load(trained.models)
     few = tmp_path / "few.csv"
@@ -226,7 +226,7 @@ def test_predicting_needs_no_training_library(
 import sys
 from pathlib import Path
 from salesforecast.registry.predictor import Predictor, predict_source
-from salesforecast.sales.schema import Mapping
+from salesforecast.sales.schema import ColumnMapping
 import pandas as pd
 predictor = Predictor.load(Path({str(trained.models)!r}))
 predictor.predict(pd.DataFrame({{"Units_Sold": [2.0], "Unit_Price": [3.0]}}))

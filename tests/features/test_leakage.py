@@ -13,7 +13,7 @@ from salesforecast.features.preprocessing import (
     select_rows,
 )
 from salesforecast.registry.predictor import Predictor
-from salesforecast.sales.quality import SalesData, read_sales
+from salesforecast.sales.reading import SalesData, read_sales
 from salesforecast.training.orchestration import make_training_dataset, train_transactional
 from support.models import SMALL, Trained
 

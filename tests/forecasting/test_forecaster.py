@@ -25,8 +25,8 @@ from salesforecast.forecasting.forecaster import (
 from salesforecast.forecasting.overrides import apply_overrides, load_overrides, record_overrides, value_added
 from salesforecast.forecasting.panel import Panel, make_panel, parse_levels, summing_matrix
 from salesforecast.forecasting.state import load_demand, save_demand
-from salesforecast.sales.quality import SalesData, read_sales
-from salesforecast.sales.schema import Mapping
+from salesforecast.sales.reading import SalesData, read_sales
+from salesforecast.sales.schema import ColumnMapping
 
 QUICK = ("window_average", "ets_seasonal")
 WEEK = np.array([1.0, 0.9, 0.9, 1.0, 1.2, 1.5, 1.1])
@@ -128,7 +128,7 @@ def test_a_week_that_lacks_only_closed_days_is_whole() -> None:
     days = pd.date_range("2026-01-05", "2026-03-28")  # a Monday to a Saturday
     open_days = days[days.dayofweek != 6]
     frame = pd.DataFrame({"Transaction_Date": open_days, "Revenue": 1.0, "is_return": False})
-    sales = SalesData(frame, frame, None, Mapping())  # type: ignore[arg-type]
+    sales = SalesData(frame, frame, None, ColumnMapping())  # type: ignore[arg-type]
     panel = make_panel(sales, frequency="weekly")
     assert (panel.values == 6).all()
     assert str(panel.days[-1]) == "2026-03-29"
@@ -151,7 +151,7 @@ def test_what_cannot_be_made_is_told(sales: SalesData, levels: str, options: dic
 def test_sales_without_units_have_no_units_forecast() -> None:
     frame = pd.DataFrame({"Transaction_Date": pd.date_range("2026-01-01", periods=60), "Revenue": 1.0})
     with pytest.raises(UserError, match="Units_Sold"):
-        make_panel(SalesData(frame, frame, None, Mapping()), target="units")  # type: ignore[arg-type]
+        make_panel(SalesData(frame, frame, None, ColumnMapping()), target="units")  # type: ignore[arg-type]
 
 
 # --- forecasts ------------------------------------------------------------------------------------

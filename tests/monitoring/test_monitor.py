@@ -40,8 +40,8 @@ from salesforecast.registry.ledger import read_ledger
 from salesforecast.registry.new_sales import daily_totals
 from salesforecast.registry.predictor import Predictor, predict_source
 from salesforecast.registry.versions import current_version, list_versions, set_current
-from salesforecast.sales.quality import read_sales
-from salesforecast.sales.schema import Mapping
+from salesforecast.sales.reading import read_sales
+from salesforecast.sales.schema import ColumnMapping
 from salesforecast.training.orchestration import train_models
 from support.models import ROOT, small_disk
 
@@ -270,10 +270,10 @@ def test_what_is_no_table_of_sales_is_refused(
 def test_another_currency_is_refused(watched: Watched, tmp_path: Path) -> None:
     source = part(watched.sales, tmp_path / "old.csv", "2024-10-01", "2026-06-30")
     models = tmp_path / "pounds"
-    train_models(source, Mapping(currency="GBP"), models_dir=models, params=SMALL, track=False)
+    train_models(source, ColumnMapping(currency="GBP"), models_dir=models, params=SMALL, track=False)
     new = part(watched.sales, tmp_path / "new.csv", "2026-07-01", "2026-07-28")
     with pytest.raises(UserError, match="in USD, and version .* was trained in GBP"):
-        monitor(models, new, Mapping(currency="USD"), params=MonitorParams())
+        monitor(models, new, ColumnMapping(currency="USD"), params=MonitorParams())
     assert monitor(models, new, params=MonitorParams()).window["days"] == 28
 
 

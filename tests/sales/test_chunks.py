@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from salesforecast.sales.chunks import iter_csv_tables, iter_file_tables
+from salesforecast.sales.delimited import read_text
 from salesforecast.sales.schema import SourceOptions
-from salesforecast.sales.tables import read_text
 
 CELLS = [
     "",

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from salesforecast.core.settings import UserError, settings
 from salesforecast.features.preprocessing import model_inputs, prepare_sales
-from salesforecast.sales.quality import SalesData, read_prediction_rows, read_sales, write_quarantine
-from salesforecast.sales.schema import Mapping, ReturnRule, SourceOptions, load_mapping
+from salesforecast.sales.reading import SalesData, read_prediction_rows, read_sales, write_quarantine
+from salesforecast.sales.schema import ColumnMapping, ReadOptions, ReturnRule, SourceOptions, load_mapping
 from salesforecast.sales.values import ExpressionContext, evaluate_expression, parse_dates, parse_numbers
 from support.models import ROOT
 
@@ -47,7 +47,11 @@ def written(folder: Path, *lines: str, header: str = HEADER, name: str = "sales.
 
 
 def read(
-    folder: Path, *bad: str, mapping: Mapping | None = None, header: str = HEADER, lines: list[str] = GOOD
+    folder: Path,
+    *bad: str,
+    mapping: ColumnMapping | None = None,
+    header: str = HEADER,
+    lines: list[str] = GOOD,
 ) -> SalesData:
     """Sales of good lines with others after them; those begin at row 202."""
     return read_sales(written(folder, *lines, *bad, header=header), mapping, now=NOW)
@@ -135,14 +139,14 @@ def test_too_many_bad_rows_stop_with_reasons_and_hints(tmp_path: Path) -> None:
     assert "20 × Unit_Price is not a number, e.g. row 202: Unit_Price='4;50'" in said
     assert "read: {decimal: ','" in said and "--max-quarantined-share 0.1" in said
     source = tmp_path / "sales.csv"
-    assert len(read_sales(source, max_quarantined_share=0.1, now=NOW).frame) == 200
-    assert len(read_sales(source, Mapping(max_quarantined_share=0.1), now=NOW).frame) == 200
+    assert len(read_sales(source, read_options=ReadOptions(max_quarantined_share=0.1), now=NOW).frame) == 200
+    assert len(read_sales(source, ColumnMapping(max_quarantined_share=0.1), now=NOW).frame) == 200
 
 
 def test_no_usable_row_is_an_error_at_any_limit(tmp_path: Path) -> None:
     source = written(tmp_path, line(1, units="x"), line(2, units="y"))
     with pytest.raises(UserError, match="no row is left"):
-        read_sales(source, max_quarantined_share=1.0)
+        read_sales(source, read_options=ReadOptions(max_quarantined_share=1.0))
 
 
 # --- duplicates, returns, shares -----------------------------------------------------------
@@ -152,7 +156,7 @@ def test_equal_rows_with_an_id_are_one_sale(tmp_path: Path) -> None:
     sales = read(tmp_path, GOOD[0], GOOD[0], GOOD[1])
     assert sales.quarantine["row"].tolist() == [202, 203, 204]
     assert set(sales.quarantine["reason"]) == {"the row repeats an earlier one"}
-    kept = read(tmp_path, GOOD[0], mapping=Mapping(duplicates="keep"))
+    kept = read(tmp_path, GOOD[0], mapping=ColumnMapping(duplicates="keep"))
     assert (len(kept.frame), kept.report.duplicates_kept) == (201, 1)
 
 
@@ -160,7 +164,9 @@ def test_equal_rows_without_an_id_may_be_two_sales(tmp_path: Path) -> None:
     header, lines = HEADER.partition(",")[2], [row.partition(",")[2] for row in GOOD]
     sales = read(tmp_path, lines[0], header=header, lines=lines)
     assert (len(sales.frame), sales.report.duplicates_kept) == (201, 1)
-    asked = read(tmp_path, lines[0], header=header, lines=lines, mapping=Mapping(duplicates="quarantine"))
+    asked = read(
+        tmp_path, lines[0], header=header, lines=lines, mapping=ColumnMapping(duplicates="quarantine")
+    )
     assert asked.quarantine["row"].tolist() == [202]
 
 
@@ -171,7 +177,7 @@ def test_returns_are_negative_revenue_or_excluded(tmp_path: Path) -> None:
     assert net.frame["is_return"].sum() == net.report.returns == 2
     assert net.report.returns_value == -13.5
     assert net.report.revenue_total == 200 * 9 - 13.5
-    excluded = read(tmp_path, *returns, mapping=Mapping(returns=ReturnRule(effect="exclude")))
+    excluded = read(tmp_path, *returns, mapping=ColumnMapping(returns=ReturnRule(effect="exclude")))
     assert len(excluded.frame) == 200 and not excluded.frame["is_return"].any()
     assert (excluded.report.returns, excluded.report.returns_value) == (2, -13.5)
     assert excluded.report.rows_quarantined == 0
@@ -188,7 +194,7 @@ def test_returns_by_a_flag(tmp_path: Path, when: str) -> None:
         tmp_path,
         header=HEADER + ",kind,returned",
         lines=lines,
-        mapping=Mapping(returns=ReturnRule(when=when)),
+        mapping=ColumnMapping(returns=ReturnRule(when=when)),
     )
     assert sales.frame.index[sales.frame["is_return"]].tolist() == [2, 52, 102, 152]
     assert (sales.frame.loc[sales.frame["is_return"], ["Units_Sold", "Revenue"]] == [-2, -9]).all(axis=None)
@@ -196,11 +202,11 @@ def test_returns_by_a_flag(tmp_path: Path, when: str) -> None:
 
 def test_a_flag_that_is_none_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"returns\.when: 'Toys' is neither yes nor no"):
-        read(tmp_path, mapping=Mapping(returns=ReturnRule(when="Category")))
+        read(tmp_path, mapping=ColumnMapping(returns=ReturnRule(when="Category")))
 
 
 def test_shares_below_a_limit_are_refused(tmp_path: Path) -> None:
-    sales = read(tmp_path, line(900, revenue=1), mapping=Mapping(min_realised_share=0.2))
+    sales = read(tmp_path, line(900, revenue=1), mapping=ColumnMapping(min_realised_share=0.2))
     assert sales.quarantine["reason"].tolist() == ["Revenue is below 0.2 of Units_Sold × Unit_Price"]
 
 
@@ -213,7 +219,7 @@ def test_a_german_export(tmp_path: Path) -> None:
         "\n".join(["Datum;Artikel;Menge;Preis;Umsatz", *lines]).encode("cp1252")
     )
     columns = {"Transaction_Date": "Datum", "Product_Name": "Artikel", "Units_Sold": "Menge"}
-    mapping = Mapping(
+    mapping = ColumnMapping(
         columns={**columns, "Unit_Price": "Preis", "Revenue": "Umsatz"},
         read=SourceOptions(decimal=",", thousands="."),
     )
@@ -236,7 +242,7 @@ def test_a_discount_column_and_a_price_per_line(tmp_path: Path) -> None:
         "Unit_Price": "`line total` / qty",
         "Revenue": "`line total` * (1 - discount)",
     }
-    sales = read_sales(source, Mapping(columns=columns))
+    sales = read_sales(source, ColumnMapping(columns=columns))
     np.testing.assert_allclose(sales.frame["Unit_Price"], 4)
     np.testing.assert_allclose(sales.frame["Revenue"], 3.6 * np.arange(1, 31))
     assert sales.report.ignored_columns == []
@@ -249,7 +255,9 @@ def test_bad_cells_in_expressions_are_named(tmp_path: Path) -> None:
         "2024-01-31,,8",
     ]
     source = written(tmp_path, *lines, header="Transaction_Date,qty,total")
-    mapping = Mapping(columns={"Units_Sold": "qty", "Unit_Price": "total / qty"}, max_quarantined_share=0.2)
+    mapping = ColumnMapping(
+        columns={"Units_Sold": "qty", "Unit_Price": "total / qty"}, max_quarantined_share=0.2
+    )
     sales = read_sales(source, mapping)
     assert sales.quarantine["row"].tolist() == [32, 33, 34]
     assert "Unit_Price is not a number" in sales.quarantine["reason"][0]
@@ -260,7 +268,9 @@ def test_bad_cells_in_expressions_are_named(tmp_path: Path) -> None:
 
 def test_revenue_alone_is_enough(tmp_path: Path) -> None:
     source = written(tmp_path, *[f"2024-01-{d:02},{d}" for d in range(1, 31)], header="date,Revenue")
-    sales = read_sales(source, Mapping(columns={"Transaction_Date": "date"}, constants={"Category": "all"}))
+    sales = read_sales(
+        source, ColumnMapping(columns={"Transaction_Date": "date"}, constants={"Category": "all"})
+    )
     assert list(sales.frame) == ["Transaction_Date", "Category", "Revenue", "is_return"]
     assert sales.frame["Category"].unique().tolist() == ["all"]
 
@@ -279,9 +289,9 @@ def test_a_column_that_is_not_there_is_explained(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"columns.Region: 'Regoin' is neither a column.*Did you mean 'Region'"
     ):
-        read(tmp_path, mapping=Mapping(columns={"Region": "Regoin"}))
+        read(tmp_path, mapping=ColumnMapping(columns={"Region": "Regoin"}))
     with pytest.raises(UserError, match=r"columns.Revenue: in 'Unit_Prise \* 2', 'Unit_Prise' is no column"):
-        read(tmp_path, mapping=Mapping(columns={"Revenue": "Unit_Prise * 2"}))
+        read(tmp_path, mapping=ColumnMapping(columns={"Revenue": "Unit_Prise * 2"}))
 
 
 def test_headers_may_differ_in_case_and_blanks(tmp_path: Path) -> None:
@@ -297,7 +307,7 @@ def test_columns_that_nobody_knows_are_ignored_and_reported(tmp_path: Path) -> N
 
 def test_features_are_text_unless_they_are_called_numbers(tmp_path: Path) -> None:
     lines = [f"{row},{i % 3},{i % 4}" for i, row in enumerate(GOOD)]
-    mapping = Mapping(features=("size", "weight"), numeric_features=("weight",))
+    mapping = ColumnMapping(features=("size", "weight"), numeric_features=("weight",))
     sales = read(
         tmp_path,
         GOOD[0].replace("T0", "T900") + ",1,heavy",
@@ -312,19 +322,22 @@ def test_features_are_text_unless_they_are_called_numbers(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("mapping", "when"),
     [
-        (Mapping(date_format="%m/%d/%Y %H:%M"), "{m:02}/{d:02}/2024 10:30"),
-        (Mapping(), "{m}/{d}/2024 10:30 AM"),
-        (Mapping(), "{d}/{m}/24"),
-        (Mapping(), "{d:02}.{m:02}.2024"),
-        (Mapping(), "2024{m:02}{d:02}"),
-        (Mapping(), "2024/{m}/{d}"),
-        (Mapping(), "2024-{m:02}-{d:02} 10:30:00.123+02:00"),
-        (Mapping(date_format="%Y-%m-%dT%H:%M:%S%z"), "2024-{m:02}-{d:02}T23:30:00-0500"),
-        (Mapping(date_format="%m/%d/%Y %H:%M"), "2024-{m:02}-{d:02} 10:30:00"),  # as Excel's date cells come
-        (Mapping(date_format="%Y-%d-%m"), "2024-{d:02}-{m:02}"),
+        (ColumnMapping(date_format="%m/%d/%Y %H:%M"), "{m:02}/{d:02}/2024 10:30"),
+        (ColumnMapping(), "{m}/{d}/2024 10:30 AM"),
+        (ColumnMapping(), "{d}/{m}/24"),
+        (ColumnMapping(), "{d:02}.{m:02}.2024"),
+        (ColumnMapping(), "2024{m:02}{d:02}"),
+        (ColumnMapping(), "2024/{m}/{d}"),
+        (ColumnMapping(), "2024-{m:02}-{d:02} 10:30:00.123+02:00"),
+        (ColumnMapping(date_format="%Y-%m-%dT%H:%M:%S%z"), "2024-{m:02}-{d:02}T23:30:00-0500"),
+        (
+            ColumnMapping(date_format="%m/%d/%Y %H:%M"),
+            "2024-{m:02}-{d:02} 10:30:00",
+        ),  # as Excel's date cells come
+        (ColumnMapping(date_format="%Y-%d-%m"), "2024-{d:02}-{m:02}"),
     ],
 )
-def test_date_formats(tmp_path: Path, mapping: Mapping, when: str) -> None:
+def test_date_formats(tmp_path: Path, mapping: ColumnMapping, when: str) -> None:
     lines = [line(i, date=when.format(m=1 + i // 28, d=1 + i % 28)) for i in range(112)]
     sales = read(tmp_path, lines=lines, mapping=mapping)
     expected = [pd.Timestamp(2024, 1 + i // 28, 1 + i % 28) for i in range(112)]
@@ -343,7 +356,7 @@ def test_day_and_month_are_never_guessed(tmp_path: Path) -> None:
 def test_the_order_of_day_and_month_is_remembered(tmp_path: Path, when: str, day_first: bool) -> None:
     lines = [line(i, date=when.format(m=1 + i // 28, d=1 + i % 28)) for i in range(112)]
     trained = read(tmp_path, lines=lines).mapping
-    assert trained == Mapping(day_first=day_first)
+    assert trained == ColumnMapping(day_first=day_first)
     few = written(tmp_path, line(1, date=when.format(m=4, d=3)), name="few.csv")
     assert read_prediction_rows(few, fallback=trained).frame["Transaction_Date"].tolist() == [
         pd.Timestamp("2024-04-03")
@@ -431,7 +444,7 @@ def test_pieces_are_taken_off_by_the_mapping(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"replace\(qty, 'pcs', ''\)"):
         read(tmp_path, lines=lines)
     sales = read(
-        tmp_path, lines=lines, mapping=Mapping(columns={"Units_Sold": "replace(Units_Sold, 'pcs', '')"})
+        tmp_path, lines=lines, mapping=ColumnMapping(columns={"Units_Sold": "replace(Units_Sold, 'pcs', '')"})
     )
     assert (sales.frame["Units_Sold"] == 2).all() and sales.quarantine.empty
 
@@ -442,7 +455,7 @@ def test_pieces_are_taken_off_by_the_mapping(tmp_path: Path) -> None:
 def test_weekly_rows(tmp_path: Path) -> None:
     days = [str(np.datetime64("2023-01-02") + 7 * i) for i in range(100)]
     source = written(tmp_path, *[line(i, date=day) for i, day in enumerate(days)])
-    weekly = read_sales(source, Mapping(frequency="weekly"), now=NOW)
+    weekly = read_sales(source, ColumnMapping(frequency="weekly"), now=NOW)
     assert (weekly.report.frequency, weekly.report.days_without_sale) == ("weekly", 0)
     assert not any("weekly" in warning for warning in weekly.report.warnings)
     daily = read_sales(source, now=NOW)
@@ -459,9 +472,9 @@ def test_closed_weekdays_are_no_days_without_sale(tmp_path: Path) -> None:
     days = pd.bdate_range("2024-01-01", periods=60)
     source = written(tmp_path, *[line(i, date=str(day.date())) for i, day in enumerate(days)])
     assert read_sales(source, now=NOW).report.days_without_sale == 22
-    closed = Mapping(closed_weekdays=("saturday", "sunday"))
+    closed = ColumnMapping(closed_weekdays=("saturday", "sunday"))
     assert read_sales(source, closed, now=NOW).report.days_without_sale == 0
-    monday = read_sales(source, Mapping(closed_weekdays=("monday",)), now=NOW)
+    monday = read_sales(source, ColumnMapping(closed_weekdays=("monday",)), now=NOW)
     assert any("12 days with sales fall on a weekday" in warning for warning in monday.report.warnings)
 
 
@@ -485,7 +498,7 @@ def test_dates_far_from_the_others_are_quarantined(tmp_path: Path, days: list[st
     sales = read(tmp_path, *bad)
     assert sales.quarantine["reason"].tolist() == [FAR] * quarantined
     assert sales.report.rows_accepted == 200 + len(days) - quarantined
-    kept = read(tmp_path, *bad, mapping=Mapping(far_dates="keep"))
+    kept = read(tmp_path, *bad, mapping=ColumnMapping(far_dates="keep"))
     assert kept.quarantine.empty
     assert any(f"First {min(days)}" in warning for warning in kept.report.warnings)
 
@@ -523,7 +536,7 @@ def test_a_million_rows(tmp_path: Path) -> None:
 def test_personal_cells_are_never_shown(tmp_path: Path) -> None:
     lines = [f"{row},phone{i}" for i, row in enumerate(GOOD)]
     bad = [line(900, units="x") + ",phone900", line(901, customer="y" * 10_001) + ",phone901"]
-    mapping = Mapping(columns={"Customer_ID": "Customer_ID"}, personal=("Customer_ID", "phone"))
+    mapping = ColumnMapping(columns={"Customer_ID": "Customer_ID"}, personal=("Customer_ID", "phone"))
     report = read(tmp_path, *bad, header=HEADER + ",phone", lines=lines, mapping=mapping).report
     console = Console(width=200, record=True, file=(tmp_path / "out").open("w"))
     console.print(report)
@@ -536,7 +549,7 @@ def test_personal_columns_are_pseudonymised_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = [line(i, customer=f"C{i % 3}") for i in range(100)]
-    mapping = Mapping(pseudonymise=True)
+    mapping = ColumnMapping(pseudonymise=True)
     monkeypatch.delenv("SALESFORECAST_PSEUDONYM_KEY", raising=False)
     settings.cache_clear()
     with pytest.raises(UserError, match="SALESFORECAST_PSEUDONYM_KEY"):
@@ -590,7 +603,7 @@ def test_rows_to_predict_need_no_date_and_no_revenue(tmp_path: Path) -> None:
 
 
 def test_the_layout_of_the_training_or_the_canonical_one(tmp_path: Path) -> None:
-    trained = Mapping(
+    trained = ColumnMapping(
         columns={
             "Units_Sold": "qty",
             "Unit_Price": "total / qty",
@@ -736,7 +749,7 @@ def test_a_report_of_nothing_but_returns_is_json(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("units", "total"), [(2, "-9.00"), (-2, "9.00"), (-2, "-9.00"), (2, "9.00")])
 def test_a_price_computed_from_a_credit_note_is_positive(tmp_path: Path, units: int, total: str) -> None:
-    mapping = Mapping(
+    mapping = ColumnMapping(
         columns={"Unit_Price": "Revenue / Units_Sold"}, returns=ReturnRule(when="Transaction_ID == 'CN'")
     )
     sales = read(tmp_path, line(900, id="CN", units=units, revenue=total), mapping=mapping)
@@ -747,14 +760,14 @@ def test_a_price_computed_from_a_credit_note_is_positive(tmp_path: Path, units: 
 def test_an_empty_discount_and_a_refund_are_told_the_fix(tmp_path: Path) -> None:
     header = "Transaction_Date,total,discount"
     lines = [f"2024-01-{i % 28 + 1:02d},9.00,{'10%' if i % 2 else ''}" for i in range(60)]
-    naive = Mapping(columns={"Revenue": "total * (1 - discount)"})
+    naive = ColumnMapping(columns={"Revenue": "total * (1 - discount)"})
     with pytest.raises(UserError, match=r"Revenue is missing(.|\n)*coalesce\(discount, 0\)"):
         read(tmp_path, header=header, lines=lines, mapping=naive)
-    right = Mapping(columns={"Revenue": "total * (1 - coalesce(discount, 0))"})
+    right = ColumnMapping(columns={"Revenue": "total * (1 - coalesce(discount, 0))"})
     assert read(tmp_path, header=header, lines=lines, mapping=right).frame["Revenue"].iloc[0] == 9
     refunds = [f"2024-01-{i % 28 + 1:02d},{-9 if i % 4 else 9}.00," for i in range(60)]
     with pytest.raises(UserError, match=r"returns: \{when: Revenue < 0\}"):
-        read(tmp_path, header=header, lines=refunds, mapping=Mapping(columns={"Revenue": "total"}))
+        read(tmp_path, header=header, lines=refunds, mapping=ColumnMapping(columns={"Revenue": "total"}))
 
 
 def test_the_report_hints_at_refunds_when_the_run_goes_on(tmp_path: Path) -> None:
@@ -769,7 +782,7 @@ def test_the_report_hints_at_refunds_when_the_run_goes_on(tmp_path: Path) -> Non
 
 def test_an_infinite_feature_is_refused(tmp_path: Path) -> None:
     lines = [f"{good},{i % 30}" for i, good in enumerate(GOOD)]
-    mapping = Mapping(features=("warmth",), numeric_features=("warmth",))
+    mapping = ColumnMapping(features=("warmth",), numeric_features=("warmth",))
     sales = read(tmp_path, line(900) + ",-inf", header=HEADER + ",warmth", lines=lines, mapping=mapping)
     assert sales.quarantine[["row", "reason"]].values.tolist() == [[202, "warmth is infinite"]]
 
@@ -804,4 +817,4 @@ def test_days_that_excel_counts_are_told_the_fix(tmp_path: Path) -> None:
     lines = [line(i, date=45292 + i) for i in range(30)]
     with pytest.raises(UserError, match="date_format: excel"):
         read(tmp_path, lines=lines)
-    assert len(read(tmp_path, lines=lines, mapping=Mapping(date_format="excel")).frame) == 30
+    assert len(read(tmp_path, lines=lines, mapping=ColumnMapping(date_format="excel")).frame) == 30

@@ -6,13 +6,19 @@ import pandas as pd
 import pytest
 
 from salesforecast.core.settings import UserError
-from salesforecast.sales.schema import Mapping, contract_failures, find_column, load_mapping, row_contract
+from salesforecast.sales.schema import (
+    ColumnMapping,
+    contract_failures,
+    find_column,
+    load_mapping,
+    row_contract,
+)
 from support.models import ROOT
 
 NOW = pd.Timestamp("2024-06-30 12:00")
 
 
-def mapping_of(folder: Path, text: str) -> Mapping:
+def mapping_of(folder: Path, text: str) -> ColumnMapping:
     (folder / "mapping.yaml").write_text(text, encoding="utf-8")
     return load_mapping(folder / "mapping.yaml")
 
@@ -55,7 +61,7 @@ def test_a_missing_mapping_is_named(tmp_path: Path) -> None:
 
 
 def test_an_empty_mapping_is_the_default(tmp_path: Path) -> None:
-    assert mapping_of(tmp_path, "# nothing yet\n") == Mapping() == load_mapping(None)
+    assert mapping_of(tmp_path, "# nothing yet\n") == ColumnMapping() == load_mapping(None)
 
 
 def test_a_mapping_survives_json(tmp_path: Path) -> None:
@@ -65,7 +71,7 @@ def test_a_mapping_survives_json(tmp_path: Path) -> None:
         "closures: {leave: [2026-08-03 to 2026-08-16, 2026-01-05], stocktaking: 2026-02-02}",
     )
     assert [len(days) for days in mapping.closures.values()] == [15, 1]
-    assert Mapping.model_validate_json(mapping.model_dump_json()) == mapping
+    assert ColumnMapping.model_validate_json(mapping.model_dump_json()) == mapping
 
 
 @pytest.mark.parametrize(

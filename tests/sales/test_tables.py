@@ -11,9 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from salesforecast.core.settings import UserError
-from salesforecast.sales.quality import read_sales, write_quarantine
-from salesforecast.sales.schema import Mapping, SourceOptions
-from salesforecast.sales.tables import load_table, read_table, redact_url, write_table
+from salesforecast.sales.reading import read_sales, write_quarantine
+from salesforecast.sales.schema import ColumnMapping, ReadOptions, SourceOptions
+from salesforecast.sales.sinks import write_table
+from salesforecast.sales.sources import load_table, read_table, redact_url
 
 SALES = pd.DataFrame(
     {
@@ -26,9 +27,9 @@ SALES = pd.DataFrame(
 )
 
 
-def check(sales_source: str | Path, mapping: Mapping | None = None, **options: str) -> None:
+def check(sales_source: str | Path, mapping: ColumnMapping | None = None, **options: str) -> None:
     """The source gives `SALES`."""
-    sales = read_sales(sales_source, mapping, **options)
+    sales = read_sales(sales_source, mapping, ReadOptions(**options))
     assert sales.report.rows_quarantined == 0
     assert sales.frame["Transaction_Date"].tolist() == pd.to_datetime(SALES["Transaction_Date"]).tolist()
     assert sales.frame["Product_Name"].tolist() == SALES["Product_Name"].tolist()
@@ -64,7 +65,7 @@ def test_gzip_is_known_by_suffix_and_by_content(tmp_path: Path) -> None:
 
 def test_lines_above_the_header(tmp_path: Path) -> None:
     (tmp_path / "sales.csv").write_text("Report of ACME\n\n" + SALES.to_csv(index=False))
-    sales = read_sales(tmp_path / "sales.csv", Mapping(read=SourceOptions(skip_rows=2)))
+    sales = read_sales(tmp_path / "sales.csv", ColumnMapping(read=SourceOptions(skip_rows=2)))
     assert sales.frame.index[0] == 4
     (tmp_path / "blank.csv").write_text("\n\n" + SALES.to_csv(index=False))
     assert read_table(tmp_path / "blank.csv").index[0] == 4
@@ -79,7 +80,7 @@ def test_the_line_for_excel_names_the_delimiter(tmp_path: Path, line: str, delim
     assert list(found) == list(SALES) and len(found) == 40
     assert found.index[0] == 2 + above.count("\n")
     (tmp_path / "sales.csv").write_text(f"ACME\n{above}{text}")
-    asked = Mapping(read=SourceOptions(skip_rows=1, delimiter=delimiter))
+    asked = ColumnMapping(read=SourceOptions(skip_rows=1, delimiter=delimiter))
     assert list(read_table(tmp_path / "sales.csv", asked)) == list(SALES)
 
 
@@ -107,9 +108,9 @@ def test_excel_with_dates(tmp_path: Path) -> None:
     with pd.ExcelWriter(tmp_path / "sales.xlsx") as book:
         pd.DataFrame({"about": ["x"]}).to_excel(book, sheet_name="cover", index=False)
         dated.to_excel(book, sheet_name="sales", index=False)
-    check(tmp_path / "sales.xlsx", Mapping(read=SourceOptions(sheet="sales")))
+    check(tmp_path / "sales.xlsx", ColumnMapping(read=SourceOptions(sheet="sales")))
     with pytest.raises(UserError, match="Did you mean 'sales'"):
-        read_table(tmp_path / "sales.xlsx", Mapping(read=SourceOptions(sheet="sale")))
+        read_table(tmp_path / "sales.xlsx", ColumnMapping(read=SourceOptions(sheet="sale")))
     assert load_table(tmp_path / "sales.xlsx", SourceOptions()).notes == [
         "took sheet 'cover' of cover, sales"
     ]
@@ -152,15 +153,15 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     assert not (tmp_path / "none.db").exists()
     (tmp_path / "latin.csv").write_bytes(SALES.to_csv(index=False).encode("cp1252"))
     with pytest.raises(UserError, match=r"Line 2 holds b'\\xe4', which is not utf-8"):
-        read_table(tmp_path / "latin.csv", Mapping(read=SourceOptions(encoding="utf-8")))
+        read_table(tmp_path / "latin.csv", ColumnMapping(read=SourceOptions(encoding="utf-8")))
     with pytest.raises(UserError, match=r"read\.encoding: there is no encoding 'utf-88'"):
-        read_table(tmp_path / "sales.csv", Mapping(read=SourceOptions(encoding="utf-88")))
+        read_table(tmp_path / "sales.csv", ColumnMapping(read=SourceOptions(encoding="utf-88")))
 
 
 def test_a_wrong_delimiter_is_said(tmp_path: Path) -> None:
     (tmp_path / "sales.csv").write_text(SALES.drop(columns="Product_Name").to_csv(index=False, sep=";"))
     with pytest.raises(UserError, match="is the delimiter ';' instead of ','"):
-        read_sales(tmp_path / "sales.csv", Mapping(read=SourceOptions(delimiter=",")))
+        read_sales(tmp_path / "sales.csv", ColumnMapping(read=SourceOptions(delimiter=",")))
 
 
 def test_line_numbers_are_those_of_the_file(tmp_path: Path) -> None:
@@ -210,14 +211,16 @@ def test_sqlite(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"needs a table or a query.*other, sales"):
         read_table(url)
     with pytest.raises(UserError, match="Did you mean 'sales'"):
-        read_table(url, table="sale")
+        read_table(url, read_options=ReadOptions(table="sale"))
     with pytest.raises(UserError, match="Choose one"):
-        read_table(url, table="sales", query="select 1")
+        read_table(url, read_options=ReadOptions(table="sales", query="select 1"))
     with pytest.raises(UserError, match="no such table: nope"):
-        read_table(url, query="select * from nope")
+        read_table(url, read_options=ReadOptions(query="select * from nope"))
     check(url, table="sales")
-    check(url, Mapping(read=SourceOptions(query="select * from sales")))
-    assert len(read_table(url, query="select * from sales where Units_Sold > 3")) == 16
+    check(url, ColumnMapping(read=SourceOptions(query="select * from sales")))
+    assert (
+        len(read_table(url, read_options=ReadOptions(query="select * from sales where Units_Sold > 3"))) == 16
+    )
 
 
 @pytest.fixture(scope="session")
@@ -247,7 +250,7 @@ def test_postgresql(postgres: str) -> None:
     write_table(SALES, postgres, table="shop.predictions")  # replaced, not doubled
     check(postgres, table="shop.predictions")
     with pytest.raises(UserError, match="does not exist"):
-        read_table(postgres, table="shop.nope")
+        read_table(postgres, read_options=ReadOptions(table="shop.nope"))
     engine.dispose()
 
 

@@ -19,8 +19,9 @@ from salesforecast.forecasting.panel import hierarchy_columns, make_panel, parse
 from salesforecast.lifecycle.promotion import retrain
 from salesforecast.models.distributed import DistributedXGBoost, prepare_partitions
 from salesforecast.sales.partitions import read_partitioned_sales
-from salesforecast.sales.quality import DataReport, SalesData, read_sales
-from salesforecast.sales.schema import Mapping
+from salesforecast.sales.reading import SalesData, read_sales
+from salesforecast.sales.report import DataReport
+from salesforecast.sales.schema import ColumnMapping
 from salesforecast.training.orchestration import TrainingResult, make_training_dataset, train_models
 from support.clusters import Processes, dask_processes
 from support.models import SMALL
@@ -248,9 +249,9 @@ def test_rules_that_need_all_rows_hold_over_parts(partition_rows: int, tmp_path:
         frame.iloc[400 * i : 400 * i + (400 if i < 4 else 10**6)].to_parquet(
             tmp_path / f"{i}.parquet", index=False, row_group_size=100
         )
-    here = read_sales(tmp_path, Mapping(max_quarantined_share=0.1))
+    here = read_sales(tmp_path, ColumnMapping(max_quarantined_share=0.1))
     there = read_partitioned_sales(
-        tmp_path, Mapping(max_quarantined_share=0.1), LOCAL_ENGINE, partition_rows=partition_rows
+        tmp_path, ColumnMapping(max_quarantined_share=0.1), LOCAL_ENGINE, partition_rows=partition_rows
     )
     assert there.mapping.day_first is False
     assert counts(there.report) == counts(here.report)

@@ -28,11 +28,12 @@ from salesforecast.dashboard.model.dataset import (
     save_dataset,
     write_rows,
 )
-from ...sales.quality import COLUMN_NAME_HINTS, SalesData, read_sales
-from ...sales.schema import Mapping as ColumnMapping
+from ...sales.reading import SalesData, read_sales
+from ...sales.rows import COLUMN_NAME_HINTS
+from ...sales.schema import ColumnMapping, ReadOptions
 from ...sales.schema import SourceOptions, find_column
 from ...core.settings import UserError
-from ...sales.tables import load_table
+from ...sales.sources import load_table
 
 # %% ../../../nbs/dashboard/model/03_reader.ipynb #dc9e1ad2
 ENCRYPTED = "EncryptedPackage".encode("utf-16-le")  # the part of an Office file with a password
@@ -188,7 +189,7 @@ def read_upload(path: Path, name: str, folder: Path, wish: UploadOptions) -> Upl
     if why := refusal(path, name):
         return UploadResult(why)
     try:
-        sales = read_sales(path, wish.mapping(), max_quarantined_share=1.0)
+        sales = read_sales(path, wish.mapping(), ReadOptions(max_quarantined_share=1.0))
     except UserError as error:
         problem, details = describe_error(error, path, name)
         if " not found. Required are" in problem:
