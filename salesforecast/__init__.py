@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from salesforecast.core.params import Params, load_params
     from salesforecast.core.settings import UserError
     from salesforecast.datasets import generate_sales
-    from salesforecast.sales.quality import read_sales
+    from salesforecast.sales.reading import read_sales
 
 _HOMES = {
     "Client": "salesforecast.client",

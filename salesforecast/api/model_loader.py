@@ -35,7 +35,7 @@ from ..features.history import SEGMENT, TOTAL
 from ..forecasting.sarima import SarimaState
 from ..registry.predictor import Predictor
 from ..models.regression import RevenueModel
-from ..sales.schema import Mapping
+from ..sales.schema import ColumnMapping
 from ..core.settings import UserError, settings
 
 # %% ../../nbs/api/01_model_loader.ipynb #b8880953
@@ -112,7 +112,7 @@ def check_manifest(bundle: ModelBundle) -> None:
     if missing := [name for name in REQUIRED_MANIFEST_KEYS if bundle.manifest.get(name) is None]:
         raise UserError(f"The manifest of version {bundle.version} lacks {', '.join(missing)}. Train again.")
     try:
-        Mapping(**bundle.manifest["mapping"])
+        ColumnMapping(**bundle.manifest["mapping"])
     except (ValidationError, TypeError) as error:
         raise UserError(
             f"The mapping in the manifest of version {bundle.version} does not fit: {error}"

@@ -160,13 +160,13 @@ def validate(
     json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
 ) -> None:
     "Check a source and print the data report, without training."
-    from salesforecast.sales.quality import read_sales, write_quarantine, write_table
+    from salesforecast.sales.schema import ReadOptions
+    from salesforecast.sales.reading import read_sales, write_quarantine
+    from salesforecast.sales.sinks import write_table
     from salesforecast.cli.terminal import messages, output, progress_bar
 
     with progress_bar("reading and checking sales"):
-        sales = read_sales(
-            source, _mapping(mapping), table=table, query=query, max_quarantined_share=max_quarantined_share
-        )
+        sales = read_sales(source, _mapping(mapping), ReadOptions(table, query, max_quarantined_share))
     if json:
         output.print_json(data=sales.report.to_dict())
     else:
@@ -211,6 +211,7 @@ def train(
     scheduler: SchedulerOption = None,
 ) -> None:
     "Train and evaluate the models, and serve them if the gate lets them pass; ends with 3 where it does not."
+    from salesforecast.sales.schema import ReadOptions
     from salesforecast.lifecycle.promotion import retrain
     from salesforecast.cli.terminal import forecast_table, output, paths_table, progress_bar, version_report
     from salesforecast.core.params import load_params
@@ -228,9 +229,7 @@ def train(
             track=track,
             gate=gate,
             progress=report,
-            table=table,
-            query=query,
-            max_quarantined_share=max_quarantined_share,
+            read_options=ReadOptions(table, query, max_quarantined_share),
         )
     trained = outcome.training
     output.print(trained.report)
@@ -283,7 +282,7 @@ FEW_ROWS = 10_000  # that come here where only sums are wanted
 
 def _aggregated_sales(source: str, mapping: Any, by: str | None, cluster: Any, **options: Any) -> Any:
     "The sales; those of Parquet on a cluster are summed there by the columns of these levels."
-    from salesforecast.sales.quality import read_sales
+    from salesforecast.sales.reading import read_sales
     from salesforecast.forecasting.panel import hierarchy_columns, parse_levels
     from salesforecast.sales.partitions import is_parquet, read_partitioned_sales
 
@@ -309,7 +308,7 @@ def _panel_and_covariates(
 # %% ../../nbs/cli/02_main.ipynb #5791e197
 def _write(found: Any, out: str | None, name: str) -> bool:
     "Write a table where it is asked for; whether it was."
-    from salesforecast.sales.quality import write_table
+    from salesforecast.sales.sinks import write_table
     from salesforecast.cli.terminal import messages
 
     if out:
@@ -338,7 +337,8 @@ def backtest(
     scheduler: SchedulerOption = None,
 ) -> None:
     "Forecast the last weeks again and again from what was known then; print which model did best."
-    from salesforecast.sales.quality import write_table
+    from salesforecast.sales.schema import ReadOptions
+    from salesforecast.sales.sinks import write_table
     from salesforecast.core.settings import scale_progress
     from salesforecast.cli.terminal import DAILY_COLUMNS, messages, metrics_table, output, progress_bar
     from salesforecast.training.orchestration import backtest_daily
@@ -349,9 +349,7 @@ def backtest(
             _mapping(mapping),
             by,
             cluster,
-            table=table,
-            query=query,
-            max_quarantined_share=max_quarantined_share,
+            read_options=ReadOptions(table, query, max_quarantined_share),
         )
         if by or freq or plan or target != "revenue":
             found = _backtest_levels(
@@ -441,7 +439,7 @@ def _demand_sales(
 ) -> Any:
     "The sales to forecast: the source's, else those that the served version was trained on."
     from salesforecast.registry.bundle import load_bundle
-    from salesforecast.sales.schema import Mapping
+    from salesforecast.sales.schema import ColumnMapping
 
     if source:
         return _aggregated_sales(source, _mapping(mapping), by, cluster)
@@ -451,7 +449,9 @@ def _demand_sales(
         raise UserError(
             f"The served version was trained on {trained_on}, which cannot be read from here. Name the sales: salesforecast forecast SOURCE …"
         )
-    return _aggregated_sales(trained_on, _mapping(mapping) or Mapping(**manifest["mapping"]), by, cluster)
+    return _aggregated_sales(
+        trained_on, _mapping(mapping) or ColumnMapping(**manifest["mapping"]), by, cluster
+    )
 
 # %% ../../nbs/cli/02_main.ipynb #6be4f45f
 def _forecast_levels(
@@ -501,7 +501,7 @@ def _print_forecast(found: Any) -> None:
 def _forecast_days(start: str, end: str, out: str | None, models_dir: Path | None) -> None:
     "Daily revenue by the served model."
     from salesforecast.registry.bundle import load_bundle
-    from salesforecast.sales.quality import write_table
+    from salesforecast.sales.sinks import write_table
     from salesforecast.registry.predictor import COLUMNS
     from salesforecast.cli.terminal import forecast_table, messages, output
 
@@ -564,7 +564,7 @@ def _stock(source: str) -> Any:
     import pandas as pd
 
     from salesforecast.sales.schema import SourceOptions
-    from salesforecast.sales.tables import load_table
+    from salesforecast.sales.sources import load_table
 
     cells = load_table(source, SourceOptions()).cells
     numbers = {
@@ -658,7 +658,7 @@ def override_judge(
     mapping: MappingOption = None,
 ) -> None:
     "Forecast Value Added: whether planners' numbers were nearer to what was sold since than the model's."
-    from salesforecast.sales.quality import read_sales
+    from salesforecast.sales.reading import read_sales
     from salesforecast.forecasting.panel import make_panel
     from salesforecast.forecasting.overrides import load_overrides, override_levels, value_added
     from salesforecast.cli.terminal import frame_table, output, percent
@@ -697,13 +697,14 @@ def predict(
     query: QueryOption = None,
 ) -> None:
     "Predict the revenue of each row: the input's rows in order, with predictions and ranges."
-    from salesforecast.sales.quality import write_table
+    from salesforecast.sales.schema import ReadOptions
+    from salesforecast.sales.sinks import write_table
     from salesforecast.registry.predictor import Predictor, predict_source
     from salesforecast.cli.terminal import messages, progress_bar
 
     with progress_bar("loading the model") as report:
         predictor = Predictor.load(models_dir or settings().model_dir)
-        rows, problems = predict_source(predictor, file, _mapping(mapping), report, table=table, query=query)
+        rows, problems = predict_source(predictor, file, _mapping(mapping), report, ReadOptions(table, query))
         write_table(rows, out, table="predictions")
     messages.print(f"{len(rows):,} rows written to {_shown(out)}", markup=False)
     for problem, count in problems[problems != ""].value_counts().head(10).items():
@@ -723,6 +724,7 @@ def update(
     max_quarantined_share: Limit = None,
 ) -> None:
     "Take new days into the served version, without training: for its lags, and the start of its forecast."
+    from salesforecast.sales.schema import ReadOptions
     from salesforecast.cli.terminal import messages, output, progress_bar
     from salesforecast.lifecycle.update import update_bundle
 
@@ -733,9 +735,7 @@ def update(
             _mapping(mapping),
             allow_gap=allow_gap,
             progress=report,
-            table=table,
-            query=query,
-            max_quarantined_share=max_quarantined_share,
+            read_options=ReadOptions(table, query, max_quarantined_share),
         )
     output.print(
         f"{done.version} knows {done.rows:,} more rows, and every day up to {done.last}", markup=False
@@ -766,6 +766,7 @@ def monitor(
     max_quarantined_share: Limit = None,
 ) -> None:
     "How the served model does on new sales. Exits with 0 when well, 3 for a warning, 4 for something critical."
+    from salesforecast.sales.schema import ReadOptions
     from salesforecast.monitoring import monitor as monitoring
     from salesforecast.monitoring.alerts import Channels
     from salesforecast.cli.terminal import monitor_report, output, progress_bar
@@ -781,9 +782,7 @@ def monitor(
             state=state or folder / "alerts.json",
             channels=Channels(how.alert_file, how.alert_webhook),
             progress=report,
-            table=table,
-            query=query,
-            max_quarantined_share=max_quarantined_share,
+            read_options=ReadOptions(table, query, max_quarantined_share),
         )
     output.print(monitor_report(found))
     if json:

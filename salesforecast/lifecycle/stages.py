@@ -17,7 +17,7 @@ import pandas as pd
 
 from ..registry.bundle import load_bundle
 from ..registry.publishing import publish
-from ..sales.quality import read_sales
+from ..sales.reading import read_sales
 from salesforecast.features.preprocessing import (
     daily_revenue,
     prepare_sales,
@@ -28,7 +28,7 @@ from salesforecast.features.preprocessing import (
 from .gate import Decision
 from ..training.plots import backtest_figure, importance_figure, save_figure
 from .promotion import models_lock, pass_gate, repair
-from ..sales.schema import Mapping as ColumnMapping
+from ..sales.schema import ColumnMapping
 from ..core.settings import Progress, UserError, find_root, no_progress, atomic_write, settings
 from ..core.params import Params, load_params
 from ..training.orchestration import TrainingResult, train_models

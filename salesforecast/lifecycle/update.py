@@ -21,7 +21,7 @@ from ..registry.bundle import ModelBundle, load_bundle
 from ..registry.events import append_event
 from ..registry.publishing import prune, publish
 from ..registry.versions import current_version, list_versions, new_version, set_current
-from ..sales.quality import SalesData
+from ..sales.reading import SalesData
 from salesforecast.features.preprocessing import (
     HISTORY_FILE,
     aggregate_segments,
@@ -40,7 +40,7 @@ from salesforecast.registry.new_sales import (
     read_new_sales,
     select_new_sales,
 )
-from ..sales.schema import Mapping as ColumnMapping
+from ..sales.schema import ColumnMapping, ReadOptions
 from ..core.settings import Progress, UserError, no_progress, settings
 from ..registry.files import SEGMENTS_FILE
 
@@ -77,12 +77,12 @@ def update_bundle(
     *,
     allow_gap: bool = False,  # take in days although days before them are missing
     progress: Progress = no_progress,
-    **read_options: Any,  # passed to `read_sales`: table, query, max_quarantined_share
+    read_options: ReadOptions = ReadOptions(),  # wins over what the mapping says
 ) -> UpdateResult:
     "Take new days into the served version, without training; raises `UserError` for what cannot be taken in."
     bundle = load_bundle(models_dir)
     progress(0.0, "reading and checking sales")
-    sales = read_new_sales(bundle, source, mapping, **read_options)
+    sales = read_new_sales(bundle, source, mapping, read_options=read_options)
     _check_actual(sales)
     new = select_new_sales(bundle, sales)
     _check_gap(new, allow_gap)

@@ -44,7 +44,7 @@ from salesforecast.monitoring.baseline import (
     select_monitored_columns,
 )
 from ..registry.bundle import ModelBundle, load_bundle
-from ..sales.quality import SalesData
+from ..sales.reading import SalesData
 from ..features.preprocessing import frame_columns, compute_row_scale, select_rows
 from .drift import DISTANCES, measure_drift
 from ..core.metrics import coverage, regression_metrics
@@ -58,7 +58,7 @@ from salesforecast.registry.ledger import (
 )
 from ..core.optional import require
 from ..registry.predictor import fill_missing_columns
-from ..sales.schema import Mapping as ColumnMapping
+from ..sales.schema import ColumnMapping, ReadOptions
 from ..core.settings import Progress, UserError, no_progress, atomic_write
 from ..registry.files import BACKTEST_FILE
 from salesforecast.registry.new_sales import (
@@ -566,14 +566,14 @@ def monitor(
     state: Path | None = None,  # file of what earlier runs saw; without it, every finding is an alert at once
     channels: Channels | None = None,  # where alerts go; needs `state`
     progress: Progress = no_progress,
-    **read_options: Any,  # passed to `read_sales`: table, query, max_quarantined_share
+    read_options: ReadOptions = ReadOptions(),  # wins over what the mapping says
 ) -> MonitorReport:
     "Compare new sales with what the version was like when it was trained; raises `UserError` where that cannot be."
     params = params or load_params().monitor
     bundle = load_bundle(models_dir, version)
     baseline = load_baseline(bundle)
     progress(0.0, "reading and checking sales")
-    sales = read_new_sales(bundle, source, mapping, **read_options)
+    sales = read_new_sales(bundle, source, mapping, read_options=read_options)
     progress(0.4, "predicting them as of their days")
     recent = prepare_monitored_sales(bundle, sales, params)
     if version is None:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from .bundle import ModelBundle, load_bundle
-from ..sales.quality import PredictionRows, read_prediction_rows
+from ..sales.reading import PredictionRows, read_prediction_rows
 from salesforecast.features.preprocessing import (
     InputCache,
     frame_columns,
@@ -29,7 +29,7 @@ from salesforecast.features.preprocessing import (
 from ..features.history import SEGMENT, History
 from ..forecasting.sarima import SarimaState
 from ..models.regression import RevenueModel
-from ..sales.schema import Mapping as ColumnMapping
+from ..sales.schema import ColumnMapping, ReadOptions
 from ..core.settings import Progress, UserError, no_progress
 
 # %% ../../nbs/registry/07_predictor.ipynb #c759321b
@@ -192,14 +192,14 @@ def predict_source(
     source: str | Path,  # CSV, Parquet, Excel or SQLAlchemy URL
     mapping: ColumnMapping | None = None,  # that of the training by default, unless the columns are canonical
     progress: Progress = no_progress,
-    **read_options: Any,  # table, query
+    read_options: ReadOptions = ReadOptions(),  # wins over what the mapping says
 ) -> tuple[pd.DataFrame, pd.Series]:
     "The source's rows in order with `COLUMNS`, in place of any it had; and why a row has no prediction, or an empty text."
     trained_with = ColumnMapping(**predictor.bundle.manifest["mapping"])
     if mapping and mapping.model_copy(update={"day_first": trained_with.day_first}) == trained_with:
         mapping = trained_with  # the same file, which does not say what training found
     rows = read_prediction_rows(
-        source, mapping, fallback=trained_with, needed=predictor.required_columns, **read_options
+        source, mapping, fallback=trained_with, needed=predictor.required_columns, read_options=read_options
     )
     found = predict_rows(predictor, rows, progress)
     return append_predictions(rows, found), rows.problems

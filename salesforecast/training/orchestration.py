@@ -32,7 +32,8 @@ from ..registry.files import BACKTEST_FILE, DEMAND_FILE, MODEL_FILES, SEGMENTS_F
 from ..registry.publishing import publish
 from ..registry.versions import new_version
 from ..core.engine import LOCAL_ENGINE, DaskEngine, Engine
-from ..sales.quality import DataReport, SalesData, read_sales, write_quarantine
+from ..sales.reading import SalesData, read_sales, write_quarantine
+from ..sales.report import DataReport
 from salesforecast.features.preprocessing import (
     HISTORY_FILE,
     PreparedSales,
@@ -79,7 +80,7 @@ from salesforecast.models.regression import (
     fit_model,
     save_model,
 )
-from ..sales.schema import Mapping as ColumnMapping
+from ..sales.schema import ColumnMapping, ReadOptions
 from ..core.settings import Progress, UserError, no_progress, scale_progress, settings
 from salesforecast.registry.tracking import (
     TrackingResult,
@@ -744,10 +745,13 @@ class TrainingInput:
 
 # %% ../../nbs/training/01_orchestration.ipynb #10dca54f
 def _load_local(
-    source: str | Path, mapping: ColumnMapping | None, test_start: date | str | None, **read_options: Any
+    source: str | Path,
+    mapping: ColumnMapping | None,
+    test_start: date | str | None,
+    read_options: ReadOptions,
 ) -> TrainingInput:
     "All rows, read by this process."
-    prepared = prepare_sales(read_sales(source, mapping, **read_options), test_start)
+    prepared = prepare_sales(read_sales(source, mapping, read_options=read_options), test_start)
     return TrainingInput(prepared, lambda levels: prepared.sales)
 
 # %% ../../nbs/training/01_orchestration.ipynb #cd73b862
@@ -757,11 +761,11 @@ def _load_distributed(
     mapping: ColumnMapping | None,
     test_start: date | str | None,
     progress: Progress,
-    **read_options: Any,
+    read_options: ReadOptions,
 ) -> TrainingInput:
     "The rows in parts on the workers, and a sample here."
     parted = read_partitioned_sales(
-        source, mapping, cluster, progress=scale_progress(progress, 0.0, 0.7), **read_options
+        source, mapping, cluster, progress=scale_progress(progress, 0.0, 0.7), read_options=read_options
     )
     prepared = prepare_partitions(parted, test_start, scale_progress(progress, 0.7, 1.0))
     fit = DistributedXGBoost(cluster, parted, prepared.history)
@@ -799,12 +803,12 @@ def _rows(
     mapping: ColumnMapping | None,
     test_start: date | str | None,
     progress: Progress,
-    **read_options: Any,
+    read_options: ReadOptions,
 ) -> TrainingInput:
     "All rows, read by the workers where there is a cluster."
     if cluster is None:
-        return _load_local(source, mapping, test_start, **read_options)
-    return _load_distributed(cluster, source, mapping, test_start, progress, **read_options)
+        return _load_local(source, mapping, test_start, read_options=read_options)
+    return _load_distributed(cluster, source, mapping, test_start, progress, read_options=read_options)
 
 # %% ../../nbs/training/01_orchestration.ipynb #7d197f96
 def _fit_all_models(
@@ -849,13 +853,13 @@ def train_models(
     serve: bool = True,  # make it the served version at once; `salesforecast.lifecycle.promotion.retrain` asks the gate first
     cluster: DaskEngine | None = None,  # whose workers read, check and learn; this process by default
     progress: Progress = no_progress,
-    **read_options: Any,  # passed to `read_sales`: table, query, max_quarantined_share
+    read_options: ReadOptions = ReadOptions(),  # wins over what the mapping says
 ) -> TrainingResult:
     "Read, check, train, evaluate, record and publish; what fails on the way leaves the served version as it was."
     params, models_dir = params or load_params(), models_dir or settings().model_dir
     progress(0.0, "reading and checking sales")
     reading = scale_progress(progress, 0.0, 0.08)
-    rows = _rows(cluster, source, mapping, test_start, reading, **read_options)
+    rows = _rows(cluster, source, mapping, test_start, reading, read_options=read_options)
     prepared = rows.prepared
     if processed_dir:
         _save_inputs(prepared, processed_dir)
