@@ -14,7 +14,7 @@ from typing import Any
 
 from salesforecast.core.metrics import coverage
 from salesforecast.features.history import aggregate_daily_revenue
-from salesforecast.forecasting.sarima import backtest
+from salesforecast.forecasting.sarima.backtest import backtest
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.sales.reading import read_sales
 from salesforecast.sales.schema import load_mapping

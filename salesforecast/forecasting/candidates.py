@@ -24,7 +24,7 @@ import pandas as pd
 
 from ..core.engine import LOCAL_ENGINE, Engine
 from .covariates import CovariateEffects, Covariates, estimate_effects
-from .sarima import SARIMA_MIN_PERIODS, fit_sarima
+from .sarima.fit import SARIMA_MIN_PERIODS, fit_sarima
 from .panel import Panel, long_frame
 from ..core.optional import require
 from ..core.settings import UserError, settings

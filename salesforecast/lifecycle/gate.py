@@ -24,7 +24,8 @@ from ..registry.bundle import ModelBundle, load_bundle
 from ..features.preprocessing import PreparedSales, frame_columns, compute_row_scale, resplit
 from ..core.metrics import ratio
 from ..features.history import build_history
-from ..forecasting.sarima import SarimaState, forecast_steps, fit_sarima, to_revenue, update_state
+from ..forecasting.sarima.state import SarimaState, forecast_steps, to_revenue, update_state
+from ..forecasting.sarima.fit import fit_sarima
 from ..registry.predictor import Predictor, predict_inputs, prepare_inputs
 from ..core.settings import Progress, UserError, no_progress, scale_progress
 from ..core.params import GateParams, Params

@@ -28,8 +28,8 @@ from salesforecast.core.settings import UserError
 from salesforecast.datasets import Drift, Kind, SyntheticSales, generate_sales
 from salesforecast.features.history import TOTAL, build_history
 from salesforecast.features.preprocessing import compute_row_scale, frame_columns
-from salesforecast.forecasting.sarima import to_model_scale
-from salesforecast.forecasting.sarima import update_state as filter_on
+from salesforecast.forecasting.sarima.state import to_model_scale
+from salesforecast.forecasting.sarima.state import update_state as filter_on
 from salesforecast.lifecycle.promotion import repair
 from salesforecast.lifecycle.update import update_bundle
 from salesforecast.monitoring.alerts import Channels, Finding, notify, post_webhook, read_alert_state
