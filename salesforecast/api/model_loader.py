@@ -32,7 +32,7 @@ from ..registry.versions import current_version, list_versions
 from ..forecasting.state import DemandState, load_demand
 from ..models.explanations import Explainer
 from ..features.history import SEGMENT, TOTAL
-from ..forecasting.sarima import SarimaState
+from ..forecasting.sarima.state import SarimaState
 from ..registry.predictor import Predictor
 from ..models.regression import RevenueModel
 from ..sales.schema import ColumnMapping

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from ..features.history import holiday_dates
-from salesforecast.forecasting.sarima import (
+from salesforecast.forecasting.sarima.calendar import (
     Calendar,
     closed_weekdays,
     holiday_closures,

@@ -19,7 +19,7 @@ from scipy import sparse
 
 from ..sales.reading import SalesData
 from ..features.history import aggregate_daily_revenue, find_incomplete_last_day
-from .sarima import closed_weekdays, weekday_of
+from .sarima.calendar import closed_weekdays, weekday_of
 from ..sales.partitions import ROW_COUNT
 from ..sales.schema import suggest_name
 from ..core.settings import UserError

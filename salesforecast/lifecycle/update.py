@@ -30,7 +30,7 @@ from salesforecast.features.history import (
     History,
     save_history,
 )
-from ..forecasting.sarima import SarimaState, update_state
+from ..forecasting.sarima.state import SarimaState, update_state
 from ..registry.ledger import record_forecast
 from salesforecast.registry.new_sales import (
     NewSales,

@@ -18,7 +18,7 @@ import joblib
 
 from ..core.settings import UserError
 from ..features.history import History, load_history
-from ..forecasting.sarima import SarimaState
+from ..forecasting.sarima.state import SarimaState
 from ..models.regression import RevenueModel, load_model
 from .files import CURRENT, MANIFEST, MODEL_FILES, SIGNATURE, digest, signature
 from .publishing import FORMAT_VERSION

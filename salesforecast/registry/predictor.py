@@ -27,7 +27,7 @@ from salesforecast.features.preprocessing import (
     select_rows,
 )
 from ..features.history import SEGMENT, History
-from ..forecasting.sarima import SarimaState
+from ..forecasting.sarima.state import SarimaState
 from ..models.regression import RevenueModel
 from ..sales.schema import ColumnMapping, ReadOptions
 from ..core.settings import Progress, UserError, no_progress

@@ -51,7 +51,8 @@ from ..forecasting.state import save_demand
 from ..forecasting.covariates import covariates_from_mapping
 from ..core.metrics import coverage, leaderboard, regression_metrics
 from ..features.history import SEGMENT, encode_categories, holiday_dates, save_history
-from ..forecasting.sarima import SarimaModel, backtest, fit_sarima
+from ..forecasting.sarima.fit import SarimaModel, fit_sarima
+from ..forecasting.sarima.backtest import backtest
 from salesforecast.forecasting.panel import (
     AggregationLevels,
     hierarchy_columns,
