@@ -26,8 +26,9 @@ from salesforecast.api.model_loader import load_served
 from salesforecast.core.params import ForecastParams, Params, load_params
 from salesforecast.datasets import generate_sales, write_sales
 from salesforecast.features.preprocessing import frame_columns
+from salesforecast.models.catalogue import find_regressor
 from salesforecast.models.explanations import Explainer
-from salesforecast.models.regression import MODEL_TYPES, fit_model
+from salesforecast.models.regression import fit_model
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.predictor import prepare_inputs
 from salesforecast.registry.publishing import publish
@@ -385,7 +386,7 @@ def starting(models: Path) -> dict[str, Any]:
 def serve_kind(models: Path, kind: str) -> None:
     """Publish the newest version once more, with this kind as the served one."""
     old = load_bundle(models)
-    manifest = old.manifest | {"served": kind, "model_type": MODEL_TYPES[kind]}  # type: ignore[index]
+    manifest = old.manifest | {"served": kind, "model_type": find_regressor(kind).type_name}
 
     def copy(folder: Path) -> None:
         for name in old.manifest["files"]:

@@ -6,8 +6,10 @@
 __all__ = ['require']
 
 # %% ../../nbs/core/01_optional.ipynb #f9bf3782
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 from .settings import UserError
 
@@ -25,3 +27,31 @@ def require(
         raise UserError(
             f"{module!r} is not installed. Install it with: pip install 'salesforecast[{extra}]'"
         ) from error
+
+# %% ../../nbs/core/01_optional.ipynb #add5bce1
+def import_object(path: str) -> Callable[..., Any]:
+    """Import what a text such as "sklearn.ensemble:ExtraTreesRegressor" names.
+
+    Parameters
+    ----------
+    path
+        Dotted module, colon, name of a class or function in it.
+
+    Raises
+    ------
+    UserError
+        When the text has another form, or there is no such module or name.
+    """
+    module, colon, name = path.partition(":")
+    if not (module and colon and name):
+        raise UserError(
+            f"{path!r} does not name a class. Write module:Class, such as sklearn.ensemble:ExtraTreesRegressor"
+        )
+    try:
+        return getattr(import_module(module), name)
+    except ImportError as error:
+        raise UserError(
+            f"{path!r} cannot be imported: {error}. Install its package, or put its folder on PYTHONPATH."
+        ) from error
+    except AttributeError:
+        raise UserError(f"There is no {name!r} in the module {module!r}.") from None

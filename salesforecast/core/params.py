@@ -7,10 +7,10 @@ __all__ = ['ForecastParams', 'DemandParams', 'GateParams', 'DriftParams', 'Monit
 
 # %% ../../nbs/core/04_params.ipynb #ba1acf8b
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 from pydantic_core import PydanticUndefined
 
 from .settings import UserError, settings
@@ -233,6 +233,10 @@ XGBOOST: list[ModelOptions] = [
 class Params(ParamsSection):
     "Set what training tries, and what it takes to be served: the content of `params.yaml`."
 
+    model_config = ConfigDict(
+        extra="allow"
+    )  # a model of the user's own has its configurations under its own key
+
     selection_metric: Literal["mae", "mse", "rmse", "wape"] = Field(
         "wape", description="metric of the validation period that the chosen configuration minimises"
     )
@@ -252,6 +256,31 @@ class Params(ParamsSection):
     demand: DemandParams | None = Field(None, description="forecasts by level; None: no such forecasts")
     monitor: MonitorParams = Field(MonitorParams(), description="limits of monitoring")
     gate: GateParams = Field(GateParams(), description="limits of the gate")
+
+    @model_validator(mode="after")
+    def _check_models(self) -> Self:
+        "Refuse a further key that does not hold the configurations of a model."
+        for name, configurations in (self.model_extra or {}).items():
+            if not (name.isidentifier() and _are_configurations(configurations)):
+                raise ValueError(
+                    f"unknown parameter {name!r}; a model of your own has a list of configurations there, each with "
+                    "model: module:Class"
+                )
+        return self
+
+    @property
+    def configurations(self) -> dict[str, list[ModelOptions]]:
+        "Configurations of each transactional model that is trained, built-in models first."
+        return {"random_forest": self.random_forest, "xgboost": self.xgboost} | (self.model_extra or {})
+
+
+def _are_configurations(value: object) -> bool:
+    "Whether a value lists configurations that name a class."
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, dict) and "model" in one for one in value)
+    )
 
 # %% ../../nbs/core/04_params.ipynb #9e57a958
 def load_params(path: Path | None = None) -> Params:

@@ -16,19 +16,18 @@ from sklearn.ensemble import RandomForestRegressor
 from salesforecast.core.settings import UserError
 from salesforecast.features.history import add_segment, build_history
 from salesforecast.features.preprocessing import fit_preprocessor, model_inputs
+from salesforecast.models.catalogue import XGBoost
 from salesforecast.models.explanations import (
-    CHUNK_ENTRIES,
     Explainer,
     Explanation,
     FeatureSource,
-    build_path_shap,
     describe_explanation,
     enforce_additivity,
-    forest_paths,
     global_importance,
     input_sources,
 )
 from salesforecast.models.regression import RevenueModel, fit_model
+from salesforecast.models.shapley import CHUNK_ENTRIES, build_path_shap, forest_paths
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.predictor import ModelInputs, predict_inputs, prepare_inputs
 from support.models import Trained
@@ -150,7 +149,7 @@ def test_a_booster_with_names_is_explained(explainers: dict[str, Explainer], tra
     types = ["float"] * len(names)
     table = xgb.DMatrix(inputs, inputs[:, 0], feature_names=names, feature_types=types)
     booster = xgb.train({"nthread": 1}, table, 5)
-    model = replace(explainers["xgboost"].model, estimator=booster, cap=np.inf)
+    model = replace(explainers["xgboost"].model, regressor=XGBoost(booster), cap=np.inf)
     assert_adds_up(Explainer(model, preprocessor).explain(inputs, np.ones(200)))
 
 
@@ -197,7 +196,7 @@ def test_a_published_model_is_explained_as_shap_does(
     shap = pytest.importorskip("shap")
     estimator = explainers[kind].model.estimator
     expected = shap.TreeExplainer(estimator).shap_values(rows.inputs)
-    found = explainers[kind]._shares(rows.inputs)[1]
+    found = explainers[kind]._shap(rows.inputs)[1]
     assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
@@ -298,7 +297,7 @@ def test_another_models_explanation_is_refused(explainers: dict[str, Explainer],
     for explainer in explainers.values():
         share = explainer.model.predict_share(rows.inputs)
         with pytest.raises(RuntimeError, match="off by"):
-            enforce_additivity(*explainer._shares(rows.inputs), np.maximum(share - 0.05, 0.0), 1.0)
+            enforce_additivity(*explainer._shap(rows.inputs), np.maximum(share - 0.05, 0.0), 1.0)
 
 
 # --- errors ----------------------------------------------------------------------------

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ...api.schemas import Contributions, SampleRow
+from ...models.catalogue import model_labels
 from ...features.history import LEVEL_FEATURES, SEGMENT, TIME_FEATURES
 
 # %% ../../../nbs/dashboard/model/02_analysis.ipynb #371ecbd0
@@ -281,13 +282,9 @@ MODEL_WORDS = {
     "auto_arima": "AutoARIMA",
     "seasonal_naive": "Same day last week",
     "naive": "Same as yesterday",
-    "random_forest": "Random forest",
-    "xgboost": "XGBoost",
-    "XGBRegressor": "XGBoost",
-    "RandomForestRegressor": "Random forest",
     "list_revenue": "List revenue, no discount",
     "group_mean_discount": "Mean discount of its group",
-}
+} | model_labels()
 
 
 def model_label(name: str) -> str:
