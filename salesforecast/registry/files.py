@@ -16,7 +16,6 @@ from ..core.settings import settings
 # %% ../../nbs/registry/00_files.ipynb #83bf46e2
 MANIFEST, SIGNATURE, CURRENT = "manifest.json", "manifest.sig", "current"
 STAGING_PREFIX = ".building-"  # of the hidden directory in which a version is written
-MODEL_FILES = {"random_forest": "best_random_forest_model.pkl", "xgboost": "best_xgboost_model.pkl"}
 PREPROCESSOR_FILE, FEATURE_NAMES_FILE = "preprocessor.pkl", "feature_names.pkl"
 SARIMA_FILE = "sarima_model.pkl"
 SEGMENTS_FILE, BACKTEST_FILE, SAMPLE_FILE = "segments.parquet", "backtest.parquet", "sample.parquet"
