@@ -27,9 +27,10 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from ..registry.bundle import ModelBundle, load_bundle
-from ..registry.files import CURRENT, MODEL_FILES, digest
+from ..registry.files import CURRENT, digest
 from ..registry.versions import current_version, list_versions
 from ..forecasting.state import DemandState, load_demand
+from ..models.catalogue import kind_of_file, model_file
 from ..models.explanations import Explainer
 from ..features.history import SEGMENT, TOTAL
 from ..forecasting.sarima.state import SarimaState
@@ -278,7 +279,7 @@ def load_latest_model(
     folder = Path(model_dir)
     for version in reversed(list_versions(folder)):
         bundle = load_bundle(folder, version)
-        served = MODEL_FILES[bundle.manifest["served"]]
+        served = model_file(bundle.manifest["served"])
         for name in sorted(
             matching(bundle.manifest["files"], model_name_pattern), key=lambda file: file != served
         ):
@@ -295,4 +296,5 @@ def _model_of(bundle: ModelBundle, name: str) -> Any:
         return bundle.sarima
     if name == "preprocessor.pkl":
         return bundle.preprocessor
-    return next((bundle.load(kind) for kind, file in MODEL_FILES.items() if file == name), None)
+    kind = kind_of_file(name)
+    return bundle.load(kind) if kind else None

@@ -16,11 +16,13 @@ from typing import Any
 
 import joblib
 
+from ..core.params import ModelOptions
 from ..core.settings import UserError
 from ..features.history import History, load_history
 from ..forecasting.sarima.state import SarimaState
+from ..models.catalogue import model_file
 from ..models.regression import RevenueModel, load_model
-from .files import CURRENT, MANIFEST, MODEL_FILES, SIGNATURE, digest, signature
+from .files import CURRENT, MANIFEST, SIGNATURE, digest, signature
 from .publishing import FORMAT_VERSION
 from .versions import current_version, list_versions
 
@@ -80,14 +82,20 @@ class ModelBundle:
         "The served transactional model."
         return self.load(self.manifest["served"])
 
+    @property
+    def served_options(self) -> tuple[str, ModelOptions]:
+        "Key of the served transactional model, and its configuration."
+        kind = self.manifest["served"]
+        return kind, self.manifest.get("configurations", {}).get(kind, {})
+
     @cached_property
     def sarima(self) -> SarimaState:
         "The state of the daily forecast model."
         return SarimaState.from_dict(joblib.load(self.open("sarima_model.pkl")))
 
     def load(self, kind: str) -> RevenueModel:
-        "Load a transactional model by kind: random_forest or xgboost."
-        return load_model(self.open(MODEL_FILES[kind]))
+        "Load a transactional model by its key in `params.yaml`, such as xgboost."
+        return load_model(self.open(model_file(kind)))
 
 # %% ../../nbs/registry/05_bundle.ipynb #38eebf6a
 def load_bundle(models_dir: str | Path, version: str | None = None) -> ModelBundle:

@@ -12,10 +12,10 @@ import pytest
 from salesforecast.core.metrics import leaderboard, mase, smape
 from salesforecast.core.settings import UserError
 from salesforecast.features.history import holiday_dates
-from salesforecast.forecasting.sarima.state import SarimaState, forecast_steps, update_state
+from salesforecast.forecasting.sarima.backtest import backtest
 from salesforecast.forecasting.sarima.calibration import standardised_errors
 from salesforecast.forecasting.sarima.fit import SarimaModel, fit_sarima
-from salesforecast.forecasting.sarima.backtest import backtest
+from salesforecast.forecasting.sarima.state import SarimaState, forecast_steps, update_state
 
 BOUNDS = ["lower_95", "lower_80", "predicted_revenue", "upper_80", "upper_95"]
 WEEK = np.array([1.0, 0.9, 0.9, 1.0, 1.2, 1.5, 1.1])
