@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['ERROR_CLASSES', 'KEY_HINT', 'LONGEST_WAIT', 'RETRY_STATUSES', 'Model', 'CONNECT_TIMEOUT', 'Table', 'Row',
            'BATCH_ROWS', 'BATCH_BYTES', 'EXPLAIN_ROWS', 'ApiError', 'BadRequest', 'NotAllowed', 'TooManyRequests',
-           'ServerError', 'Unavailable', 'error_from_response', 'describe_foreign_response', 'shown',
-           'translate_network_errors', 'RetryPolicy', 'retry_policies', 'validate_url', 'validate_key', 'open_session',
-           'parse_response', 'Connection', 'ServiceCalls', 'to_frame', 'demand_request', 'ForecastCalls', 'row_json',
-           'batches', 'offset_error_index', 'Upload', 'open_upload', 'FileRows', 'WriteCounts', 'file_frame',
-           'write_response', 'PredictCalls', 'ExplainCalls', 'Client']
+           'ServerError', 'Unavailable', 'error_from_response', 'describe_foreign_response', 'translate_network_errors',
+           'RetryPolicy', 'retry_policies', 'validate_url', 'validate_key', 'open_session', 'parse_response',
+           'Connection', 'ServiceCalls', 'to_frame', 'demand_request', 'ForecastCalls', 'row_json', 'batches',
+           'offset_error_index', 'Upload', 'open_upload', 'FileRows', 'WriteCounts', 'file_frame', 'write_response',
+           'PredictCalls', 'ExplainCalls', 'Client']
 
 # %% ../nbs/client.ipynb #a8512b6e
 import io
@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 
+from .core.text import redact_url
 from .core.optional import require
 
 require("requests", "dashboard")
@@ -138,17 +139,12 @@ def error_from_response(response: requests.Response) -> ApiError:
 def describe_foreign_response(response: requests.Response) -> str:
     "What to say of an answer that is not of this API."
     if response.is_redirect:
-        return f"{shown(response.url)} sends on to {shown(response.headers['Location'])}. Set API_URL to the place itself."
+        return f"{redact_url(response.url, bare=True)} sends on to {redact_url(response.headers['Location'], bare=True)}. Set API_URL to the place itself."
     kind = response.headers.get("Content-Type", "nothing").partition(";")[0]
     return (
-        f"{shown(response.url)} answered {response.status_code} {response.reason} with {kind}, which is not of the API of "
+        f"{redact_url(response.url, bare=True)} answered {response.status_code} {response.reason} with {kind}, which is not of the API of "
         f"salesforecast {__version__}. Set API_URL to where that is, and look at what stands between, such as a proxy."
     )
-
-# %% ../nbs/client.ipynb #5ac3a3d7
-def shown(url: str) -> str:
-    "An address as messages have it: without user, password and query."
-    return re.sub(r"^(\w+://)?[^/?#]*@", r"\1", url).partition("?")[0]
 
 # %% ../nbs/client.ipynb #f91e3d4b
 @contextmanager
@@ -160,7 +156,7 @@ def translate_network_errors(
     try:
         yield
     except requests.RequestException as error:
-        raise Unavailable(None, f"{shown(url)} {_why(error)}{hint}") from None
+        raise Unavailable(None, f"{redact_url(url, bare=True)} {_why(error)}{hint}") from None
 
 # %% ../nbs/client.ipynb #a424f4d5
 def _why(error: BaseException) -> str:
@@ -223,7 +219,7 @@ def validate_url(url: str) -> str:
         fits = False
     if not fits:
         raise UserError(
-            f"{shown(url)!r} is no address of a server. Set API_URL to one like http://localhost:5001."
+            f"{redact_url(url, bare=True)!r} is no address of a server. Set API_URL to one like http://localhost:5001."
         )
     return url.rstrip("/")
 
@@ -290,7 +286,7 @@ class Connection:
         self._session = open_session(self.url, validate_key(api_key), retries)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({shown(self.url)!r})"
+        return f"{type(self).__name__}({redact_url(self.url, bare=True)!r})"
 
     def __enter__(self) -> Self:
         return self

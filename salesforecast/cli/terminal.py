@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['output', 'messages', 'FORMATS', 'HEADINGS', 'TRANSACTIONAL_COLUMNS', 'DAILY_COLUMNS', 'LEVEL_STYLES', 'LEVEL_TEXTS',
-           'SHOWN', 'progress_bar', 'number', 'percent', 'metrics_table', 'forecast_table', 'version_report',
-           'decision_table', 'history_table', 'frame_table', 'paths_table', 'monitor_report']
+           'SHOWN', 'progress_bar', 'number', 'metrics_table', 'forecast_table', 'version_report', 'decision_table',
+           'history_table', 'frame_table', 'paths_table', 'monitor_report']
 
 # %% ../../nbs/cli/00_terminal.ipynb #188eaa51
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +28,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from ..core.text import format_number
+from ..core.text import format_percent as percent
 from ..core.settings import Progress
 
 # %% ../../nbs/cli/00_terminal.ipynb #814bf2b9
@@ -58,12 +60,7 @@ def progress_bar(
 # %% ../../nbs/cli/00_terminal.ipynb #34abbb84
 def number(value: float | None, digits: int = 2) -> str:
     "A number as people read it: 1,234.50; a dash where there is none."
-    return "–" if value is None or pd.isna(value) else f"{value:,.{digits}f}"
-
-
-def percent(value: float | None) -> str:
-    "A share as a percentage; a dash where there is none."
-    return "–" if value is None or pd.isna(value) else f"{100 * value:.1f}%"
+    return format_number(value, digits)
 
 # %% ../../nbs/cli/00_terminal.ipynb #22edac2b
 FORMATS = {

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from ..core.jsonable import to_jsonable
 from .forecaster import DemandForecast, DemandModel
 from .covariates import CovariateEffects, plan_effects
 from .panel import Panel
@@ -53,7 +54,7 @@ def save_demand(
     price = forecast_unit_prices(forecast) if forecast.revenue.size else np.empty(0)
     np.savez_compressed(
         path,
-        text=json.dumps(_plain(text)),
+        text=json.dumps(to_jsonable(text)),
         ids=panel.ids.astype(str),
         level=panel.level,
         keys=panel.keys.to_numpy(str),
@@ -76,16 +77,6 @@ def forecast_unit_prices(forecast: DemandForecast) -> np.ndarray:
     known = np.isfinite(price)
     mean = np.where(known, price, 0.0).sum(1) / np.maximum(known.sum(1), 1)
     return np.where(known, price, mean[:, None])
-
-# %% ../../nbs/forecasting/09_state.ipynb #435525c1
-def _plain(value: Any) -> Any:
-    "NumPy's numbers as Python's; what is no number as None."
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 # %% ../../nbs/forecasting/09_state.ipynb #9e29a3d6
 @dataclass(frozen=True)

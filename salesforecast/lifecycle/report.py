@@ -4,13 +4,12 @@
 
 # %% auto #0
 __all__ = ['STYLE', 'Cell', 'HEADINGS', 'PERCENT_METRICS', 'OPEN_INCIDENT_STATES', 'LEVEL_CLASSES', 'status_box', 'tiles',
-           'table', 'picture', 'amount', 'percent', 'training_status', 'training_tiles', 'data_table',
-           'leaderboard_table', 'transaction_leaderboard', 'daily_leaderboard', 'backtest_picture', 'forecast_picture',
-           'residual_picture', 'importance_picture', 'demand_table', 'demand_picture', 'segment_errors',
-           'worst_segments', 'previous_manifest', 'changes_table', 'gate_table', 'needs_retraining',
-           'monitoring_summary', 'monitoring_status', 'monitoring_tiles', 'level_badge', 'alerts_table',
-           'performance_table', 'segments_table', 'horizon_accuracy_table', 'drift_table', 'resolve_path',
-           'write_outcome']
+           'table', 'picture', 'training_status', 'training_tiles', 'data_table', 'leaderboard_table',
+           'transaction_leaderboard', 'daily_leaderboard', 'backtest_picture', 'forecast_picture', 'residual_picture',
+           'importance_picture', 'demand_table', 'demand_picture', 'segment_errors', 'worst_segments',
+           'previous_manifest', 'changes_table', 'gate_table', 'needs_retraining', 'monitoring_summary',
+           'monitoring_status', 'monitoring_tiles', 'level_badge', 'alerts_table', 'performance_table',
+           'segments_table', 'horizon_accuracy_table', 'drift_table', 'resolve_path', 'write_outcome']
 
 # %% ../../nbs/lifecycle/03_report.ipynb #31a9f959
 import io
@@ -24,6 +23,8 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, Image
 
+from ..core.text import format_number as amount
+from ..core.text import format_percent as percent
 from ..registry.bundle import load_bundle
 from ..registry.versions import list_versions
 from ..core.metrics import ratio
@@ -116,16 +117,6 @@ def picture(figure: Any, alt: str) -> Image:
     data = io.BytesIO()
     figure.savefig(data, dpi=192)
     return Image(data.getvalue(), alt=alt, width=int(96 * figure.get_figwidth()))
-
-# %% ../../nbs/lifecycle/03_report.ipynb #2cc337fb
-def amount(value: float | None, digits: int = 0) -> str:
-    "1,234; a dash where there is none."
-    return "–" if value is None or not np.isfinite(value) else f"{value:,.{digits}f}"
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    "A share as a percentage; a dash where there is none."
-    return "–" if value is None or not np.isfinite(value) else f"{100 * value:.{digits}f}%"
 
 # %% ../../nbs/lifecycle/03_report.ipynb #bb6b7ff8
 def training_status(outcome: TrainingOutcome) -> HTML:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.jsonable import to_jsonable
 from ..registry.bundle import ModelBundle
 from ..features.preprocessing import PreparedSales, model_inputs, select_rows
 from .drift import WEEK, WEEKS_KEPT, make_reference
@@ -262,16 +263,9 @@ def make_baseline(
 # %% ../../nbs/monitoring/01_baseline.ipynb #8a9a9e20
 def save_baseline(baseline: Mapping[str, Any], path: Path) -> None:
     "Write the baseline; what is not a number becomes null."
-    path.write_text(json.dumps(_nulls(baseline), separators=(",", ":"), allow_nan=False), encoding="utf-8")
-
-
-def _nulls(value: Any) -> Any:
-    "NaN as None, all through."
-    if isinstance(value, Mapping):
-        return {key: _nulls(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_nulls(item) for item in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    path.write_text(
+        json.dumps(to_jsonable(baseline), separators=(",", ":"), allow_nan=False), encoding="utf-8"
+    )
 
 # %% ../../nbs/monitoring/01_baseline.ipynb #d60c5bbb
 def load_baseline(bundle: ModelBundle) -> dict[str, Any]:

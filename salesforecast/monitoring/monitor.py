@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
+from ..core.jsonable import to_jsonable
 from salesforecast.monitoring.alerts import (
     Alert,
     Channels,
@@ -536,24 +537,18 @@ class MonitorReport:
             name: getattr(self, name)
             for name in ("version", "source", "checked", "window", "level", "exit_code")
         }
-        plain["performance"] = {str(name): _plain(row) for name, row in self.performance.iterrows()}
+        plain["performance"] = {
+            str(name): to_jsonable(dict(row)) for name, row in self.performance.iterrows()
+        }
         plain |= {
             name: json.loads(getattr(self, name).to_json(orient="records", date_format="iso"))
             for name in tables
         }
-        plain["estimate"] = _plain(self.estimate)
+        plain["estimate"] = to_jsonable(self.estimate)
         plain |= {
-            name: [_plain(vars(item)) for item in getattr(self, name)] for name in ("findings", "alerts")
+            name: [to_jsonable(vars(item)) for item in getattr(self, name)] for name in ("findings", "alerts")
         }
         return plain | {"notes": list(self.notes), "problems": list(self.problems)}
-
-# %% ../../nbs/monitoring/03_monitor.ipynb #b01240b9
-def _plain(values: Any) -> dict[str, Any]:
-    "Numbers that are none as None."
-    return {
-        str(name): None if isinstance(value, float) and not np.isfinite(value) else value
-        for name, value in dict(values).items()
-    }
 
 # %% ../../nbs/monitoring/03_monitor.ipynb #614d7f37
 def monitor(

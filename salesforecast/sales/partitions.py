@@ -45,13 +45,13 @@ from salesforecast.sales.report import (
 from .rows import column_expressions, find_nonempty_columns, parse_rows
 from .schema import CANONICAL_COLUMNS, ColumnMapping, ReadOptions
 from ..core.settings import Progress, UserError, no_progress
+from ..core.text import redact_url
 from .delimited import SourceTable
 from salesforecast.sales.sources import (
     check_parquet_folder,
     check_path_exists,
     arrow_to_table,
     is_url,
-    redact_url,
 )
 
 # %% ../../nbs/sales/10_partitions.ipynb #60f7f641

@@ -29,7 +29,8 @@ from salesforecast.sales.report import (
 from .rows import ParsedRows, column_expressions, parse_rows
 from .schema import ColumnMapping, ReadOptions, ReturnRule, find_column
 from .sinks import write_table
-from .sources import load_table, redact_url
+from ..core.text import redact_url
+from .sources import load_table
 from .values import ExpressionContext, MissingColumnError, evaluate_expression, parse_text
 from ..core.settings import UserError, settings
 

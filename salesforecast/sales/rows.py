@@ -30,9 +30,9 @@ from salesforecast.sales.schema import (
     ColumnMapping,
     ReturnRule,
     find_column,
-    suggest_name,
 )
 from ..core.settings import UserError
+from ..core.text import suggest_name
 
 # %% ../../nbs/sales/06_rows.ipynb #39d6c48d
 @dataclass

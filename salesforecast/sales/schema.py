@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TEXT_COLUMNS', 'NUMBER_COLUMNS', 'CANONICAL_COLUMNS', 'RESERVED', 'Weekday', 'Holidays', 'LONGEST_CLOSURE', 'Closure',
-           'ROUNDING', 'normalize_name', 'find_column', 'suggest_name', 'SourceOptions', 'ReadOptions', 'ReturnRule',
-           'ColumnMapping', 'load_mapping', 'row_contract', 'contract_failures']
+           'ROUNDING', 'normalize_name', 'find_column', 'SourceOptions', 'ReadOptions', 'ReturnRule', 'ColumnMapping',
+           'load_mapping', 'row_contract', 'contract_failures']
 
 # %% ../../nbs/sales/00_schema.ipynb #7b039544
 import re
@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,6 +29,7 @@ from pydantic import (
 )
 
 from ..core.settings import UserError
+from ..core.text import suggest_name
 
 # %% ../../nbs/sales/00_schema.ipynb #74b216c9
 TEXT_COLUMNS = ("Transaction_ID", "Product_ID", "Product_Name", "Category", "Customer_ID", "Region")
@@ -56,13 +56,6 @@ def find_column(
         return name
     alike = [column for column in columns if normalize_name(column) == normalize_name(name)]
     return alike[0] if len(alike) == 1 else None
-
-# %% ../../nbs/sales/00_schema.ipynb #be5ac599
-def suggest_name(name: str, names: Iterable[str]) -> str:
-    "A hint at the most similar name, or nothing."
-    known = {str(n).casefold(): str(n) for n in names}
-    found = get_close_matches(str(name).casefold(), known, n=1, cutoff=0.6)
-    return f" Did you mean {known[found[0]]!r}?" if found else ""
 
 # %% ../../nbs/sales/00_schema.ipynb #99de54f5
 class SourceOptions(BaseModel):

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.csv
 
 from .delimited import TEXT
-from .sources import _said, is_url, open_database, redact_url
+from ..core.text import redact_url
+from .sources import _said, is_url, open_database
 from .values import as_text
 from ..core.settings import UserError, atomic_write
 

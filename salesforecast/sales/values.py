@@ -26,7 +26,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from simpleeval import InvalidExpression, SimpleEval
 
-from .schema import SourceOptions, find_column, suggest_name
+from ..core.text import suggest_name
+from .schema import SourceOptions, find_column
 from ..core.settings import UserError
 
 # %% ../../nbs/sales/01_values.ipynb #b99132bc

@@ -167,7 +167,7 @@ def test_a_return_is_predicted_as_negative_revenue(client: FlaskClient) -> None:
         ({"Units_Sold": 1e10}, "Units_Sold", 1e10, "less than or equal"),
         ({"Units_Sold": [1]}, "Units_Sold", "[1]", "valid number"),
         ({"Unit_Price": -1}, "Unit_Price", -1, "greater than or equal to 0"),
-        ({"Unit_Prise": 1}, "Unit_Prise", 1, "Did you mean Unit_Price?"),
+        ({"Unit_Prise": 1}, "Unit_Prise", 1, "Did you mean 'Unit_Price'?"),
         ({"": 1}, "", 1, "no such field"),
         ({"x": {"y": 1}}, "x", "{'y': 1}", "no such field"),
         ({"Category": True}, "Category", True, "valid string"),

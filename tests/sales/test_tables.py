@@ -11,10 +11,11 @@ import pytest
 import sqlalchemy as sa
 
 from salesforecast.core.settings import UserError
+from salesforecast.core.text import redact_url
 from salesforecast.sales.reading import read_sales, write_quarantine
 from salesforecast.sales.schema import ColumnMapping, ReadOptions, SourceOptions
 from salesforecast.sales.sinks import write_table
-from salesforecast.sales.sources import load_table, read_table, redact_url
+from salesforecast.sales.sources import load_table, read_table
 
 SALES = pd.DataFrame(
     {
