@@ -8,12 +8,12 @@ __all__ = []
 # %% ../../nbs/api/06_transactions.ipynb #d261a5ed
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
-from difflib import get_close_matches
 from typing import TypeAlias
 
 import numpy as np
 from flask import request
 
+from ..core.text import suggest_name
 from . import observe
 from .model_loader import ServedVersion
 from .payloads import BadInput

@@ -21,7 +21,7 @@ from ..sales.reading import SalesData
 from ..features.history import aggregate_daily_revenue, find_incomplete_last_day
 from .sarima.calendar import closed_weekdays, weekday_of
 from ..sales.partitions import ROW_COUNT
-from ..sales.schema import suggest_name
+from ..core.text import suggest_name
 from ..core.settings import UserError
 
 # %% ../../nbs/forecasting/01_panel.ipynb #32527bb1

@@ -25,6 +25,7 @@ import pandas as pd
 
 # %% ../../nbs/training/01_orchestration.ipynb #326fc8f6
 from .. import __version__
+from ..core.jsonable import to_jsonable
 from ..core.params import DemandParams, ForecastParams, Freq, Params, Target, load_params
 from ..monitoring.baseline import BASELINE, make_baseline, save_baseline
 from ..registry.bundle import load_bundle
@@ -457,17 +458,6 @@ def _split_note(prepared: PreparedSales) -> str:
         f"sample of {len(prepared.sales.frame):,} rows."
     )
 
-# %% ../../nbs/training/01_orchestration.ipynb #e1427968
-def _plain(value: Any) -> Any:
-    "JSON-able: NumPy numbers as Python's, NaN as None."
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
-
 # %% ../../nbs/training/01_orchestration.ipynb #4ffb9756
 def _about_data(prepared: PreparedSales, source: str) -> dict[str, Any]:
     "What it was trained on."
@@ -495,7 +485,7 @@ def make_manifest(
     "What the version is, without its files and runs."
     whole = prepared.sales_summary
     before = whole.days < prepared.test_start
-    return _plain(
+    return to_jsonable(
         {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "salesforecast": __version__,
@@ -868,7 +858,7 @@ def train_models(
         recorded = _recorded(version, prepared, learnt, plots)
     progress(0.98, "publishing")
     manifest = make_manifest(prepared, transactional, daily, params, prepared.sales.report.source)
-    manifest |= {"mlflow": _about_runs(recorded), "demand": _plain(summarize_demand(demand))}
+    manifest |= {"mlflow": _about_runs(recorded), "demand": to_jsonable(summarize_demand(demand))}
     write, keep = (lambda folder: write_bundle_files(folder, prepared, *learnt)), settings().keep_versions
     path = publish(models_dir, version, manifest, write, keep, serve)
     bundle = load_bundle(models_dir, version)
