@@ -240,7 +240,7 @@ def _demand_sales(
         return _read_for_levels(source, read_mapping(mapping), by, cluster)
     manifest = load_bundle(models_dir or settings().model_dir).manifest
     trained_on = str(manifest["data"]["source"])
-    if ":***@" in trained_on or ("://" not in trained_on and not Path(trained_on).exists()):
+    if "***" in trained_on or ("://" not in trained_on and not Path(trained_on).exists()):
         raise UserError(
             f"The served version was trained on {trained_on}, which cannot be read from here. Name the sales: salesforecast forecast SOURCE …"
         )
