@@ -6,7 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/api/06_transactions.ipynb #d261a5ed
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import TypeAlias
 
@@ -40,19 +40,13 @@ def _field_errors(
     for name, value in (row.model_extra or {}).items():
         reason = ""
         if name not in features:
-            reason = f"there is no such field.{_suggest(name, [*PredictionInput.model_fields, *features])}"
+            reason = f"there is no such field.{suggest_name(name, [*PredictionInput.model_fields, *features])}"
         elif name in numeric and (isinstance(value, bool) or not isinstance(value, int | float | None)):
             reason = "is no number"
         elif name not in numeric and not isinstance(value, str | int | float | None):
             reason = "is no text"
         if reason:
             yield ErrorDetail(field=name, value=shorten_value(value), reason=reason)
-
-
-def _suggest(name: str, names: Iterable[str]) -> str:
-    "Return a hint at the most similar name, or an empty text."
-    similar = get_close_matches(name, list(names), n=1, cutoff=0.6)
-    return f" Did you mean {similar[0]}?" if similar else ""
 
 
 def check_rows(

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from salesforecast.core.text import redact_url
 from salesforecast.cli.options import (
     Source,
     MappingOption,
@@ -18,7 +19,6 @@ from salesforecast.cli.options import (
     QueryOption,
     Limit,
     read_mapping,
-    shown_destination,
 )
 from salesforecast.core.settings import settings
 
@@ -71,7 +71,7 @@ def validate(
         output.print(sales.report)
     if out:
         write_table(sales.frame, out, table="sales")
-        messages.print(f"{len(sales.frame):,} valid rows written to {shown_destination(out)}", markup=False)
+        messages.print(f"{len(sales.frame):,} valid rows written to {redact_url(out)}", markup=False)
     if quarantine:
         write_quarantine(sales, quarantine)
         messages.print(f"{len(sales.quarantine):,} bad rows written to {quarantine}", markup=False)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from salesforecast.core.text import redact_url
 from salesforecast.cli.options import (
     ByOption,
     EngineOption,
@@ -31,7 +32,6 @@ from salesforecast.cli.options import (
     open_cluster,
     parse_day,
     read_mapping,
-    shown_destination,
     write_result,
 )
 from salesforecast.cli.overrides import with_overrides
@@ -150,7 +150,7 @@ def backtest(
     output.print(metrics_table(title, metrics, DAILY_COLUMNS))
     if out:
         write_table(forecasts, out, table="backtest")
-        messages.print(f"{len(forecasts):,} forecasts written to {shown_destination(out)}", markup=False)
+        messages.print(f"{len(forecasts):,} forecasts written to {redact_url(out)}", markup=False)
 
 
 def _backtest_levels(
@@ -314,7 +314,7 @@ def _forecast_days(start: str, end: str, out: str | None, models_dir: Path | Non
         )
     if out:
         write_table(found, out, table="forecast")
-        messages.print(f"{len(found):,} days written to {shown_destination(out)}", markup=False)
+        messages.print(f"{len(found):,} days written to {redact_url(out)}", markup=False)
     else:
         output.print(forecast_table(found))
 

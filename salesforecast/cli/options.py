@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from salesforecast.core.text import redact_url
 from salesforecast.core.settings import UserError
 
 if TYPE_CHECKING:
@@ -111,15 +112,6 @@ def open_cluster(engine: str, scheduler: str | None) -> Iterator["DaskEngine | N
         yield cluster
 
 # %% ../../nbs/cli/02_options.ipynb #530f9287
-def shown_destination(out: str) -> str:
-    "Return a destination without the password of its URL."
-    if "://" not in out:
-        return out
-    from sqlalchemy import make_url
-
-    return make_url(out).render_as_string(hide_password=True)
-
-
 def write_result(table: "pd.DataFrame", out: str | None, name: str) -> bool:
     "Write a table to the destination, if there is one; return whether it was written."
     from salesforecast.sales.sinks import write_table
@@ -127,5 +119,5 @@ def write_result(table: "pd.DataFrame", out: str | None, name: str) -> bool:
 
     if out:
         write_table(table, out, table=name)
-        messages.print(f"{len(table):,} rows written to {shown_destination(out)}", markup=False)
+        messages.print(f"{len(table):,} rows written to {redact_url(out)}", markup=False)
     return bool(out)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from salesforecast.core.text import redact_url
 from salesforecast.cli.options import (
     Source,
     ModelsDir,
@@ -17,7 +18,6 @@ from salesforecast.cli.options import (
     TableOption,
     QueryOption,
     read_mapping,
-    shown_destination,
 )
 from salesforecast.core.settings import settings
 
@@ -44,6 +44,6 @@ def predict(
             predictor, file, read_mapping(mapping), report, ReadOptions(table, query)
         )
         write_table(rows, out, table="predictions")
-    messages.print(f"{len(rows):,} rows written to {shown_destination(out)}", markup=False)
+    messages.print(f"{len(rows):,} rows written to {redact_url(out)}", markup=False)
     for problem, count in problems[problems != ""].value_counts().head(10).items():
         messages.print(f"{count:,} rows have no prediction: {problem}")
