@@ -40,7 +40,9 @@ def _field_errors(
     for name, value in (row.model_extra or {}).items():
         reason = ""
         if name not in features:
-            reason = f"there is no such field.{suggest_name(name, [*PredictionInput.model_fields, *features])}"
+            reason = (
+                f"there is no such field.{suggest_name(name, [*PredictionInput.model_fields, *features])}"
+            )
         elif name in numeric and (isinstance(value, bool) or not isinstance(value, int | float | None)):
             reason = "is no number"
         elif name not in numeric and not isinstance(value, str | int | float | None):
