@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
-import numpy as np
 import pandas as pd
 
 from salesforecast.core.metrics import BACKTEST_COLUMNS, rolling_cutoffs
