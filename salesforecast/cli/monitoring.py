@@ -79,15 +79,16 @@ def monitor(
     from salesforecast.sales.schema import ReadOptions
     from salesforecast.monitoring import monitor as monitoring
     from salesforecast.monitoring.alerts import Channels
+    from salesforecast.monitoring.report import write_json, write_prometheus
     from salesforecast.cli.terminal import monitor_report, output, progress_bar
     from salesforecast.core.params import load_params
 
     folder, how = models_dir or settings().model_dir, settings()
     with progress_bar("reading and checking sales") as report:
         found = monitoring.monitor(
-            folder,
             source,
             read_mapping(mapping),
+            models_dir=folder,
             params=monitoring.override_limits(load_params(params).monitor, limit or []),
             state=state or folder / "alerts.json",
             channels=Channels(how.alert_file, how.alert_webhook),
@@ -96,7 +97,7 @@ def monitor(
         )
     output.print(monitor_report(found))
     if json:
-        monitoring.write_json(found, json)
+        write_json(found, json)
     if prometheus:
-        monitoring.write_prometheus(found, prometheus)
+        write_prometheus(found, prometheus)
     raise typer.Exit(found.exit_code)

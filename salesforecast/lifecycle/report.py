@@ -29,7 +29,7 @@ from ..registry.bundle import load_bundle
 from ..registry.versions import list_versions
 from ..core.metrics import ratio
 from .gate import BASIS_TEXTS, Decision
-from ..monitoring.monitor import MonitorReport
+from ..monitoring.report import MonitorReport
 from salesforecast.training.plots import (
     backtest_figure,
     champions_figure,

@@ -32,8 +32,11 @@ from salesforecast.forecasting.sarima.state import to_model_scale
 from salesforecast.forecasting.sarima.state import update_state as filter_on
 from salesforecast.lifecycle.promotion import repair
 from salesforecast.lifecycle.update import update_bundle
-from salesforecast.monitoring.alerts import Channels, Finding, notify, post_webhook, read_alert_state
-from salesforecast.monitoring.monitor import monitor, write_prometheus
+from salesforecast.monitoring.alerts import Channels, notify, post_webhook
+from salesforecast.monitoring.findings import Finding
+from salesforecast.monitoring.incidents import read_alert_state
+from salesforecast.monitoring.monitor import monitor
+from salesforecast.monitoring.report import write_prometheus
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.events import read_events
 from salesforecast.registry.ledger import read_ledger
@@ -257,7 +260,11 @@ def header_only(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("make", [corrupted, header_only])
-@pytest.mark.parametrize("what", [monitor, update_bundle])
+@pytest.mark.parametrize(
+    "what",
+    [lambda models, source: monitor(source, models_dir=models), update_bundle],
+    ids=["monitor", "update"],
+)
 def test_what_is_no_table_of_sales_is_refused(
     watched: Watched, tmp_path: Path, make: Callable[[Path], Path], what: Callable[..., Any]
 ) -> None:
@@ -273,13 +280,13 @@ def test_another_currency_is_refused(watched: Watched, tmp_path: Path) -> None:
     train_models(source, ColumnMapping(currency="GBP"), models_dir=models, params=SMALL, track=False)
     new = part(watched.sales, tmp_path / "new.csv", "2026-07-01", "2026-07-28")
     with pytest.raises(UserError, match="in USD, and version .* was trained in GBP"):
-        monitor(models, new, ColumnMapping(currency="USD"), params=MonitorParams())
-    assert monitor(models, new, params=MonitorParams()).window["days"] == 28
+        monitor(new, ColumnMapping(currency="USD"), models_dir=models, params=MonitorParams())
+    assert monitor(new, models_dir=models, params=MonitorParams()).window["days"] == 28
 
 
 def test_one_day_is_reported_and_not_judged(watched: Watched, tmp_path: Path) -> None:
     source = part(watched.sales, tmp_path / "day.csv", "2026-07-01", "2026-07-01")
-    report = monitor(watched.models, source, params=MonitorParams())
+    report = monitor(source, models_dir=watched.models, params=MonitorParams())
     assert report.window["days"] == 1 and report.level == "ok"
     assert report.performance.loc["wape", "current"] > 0
     assert report.drift.set_index(["column", "statistic"])["value"].isna()["Unit_Price", "psi"]
@@ -287,8 +294,8 @@ def test_one_day_is_reported_and_not_judged(watched: Watched, tmp_path: Path) ->
 
 def test_days_missing_before_the_new_ones_are_told(watched: Watched, tmp_path: Path) -> None:
     report = monitor(
-        watched.models,
         part(watched.sales, tmp_path / "late.csv", "2026-07-11", "2026-07-20"),
+        models_dir=watched.models,
         params=MonitorParams(),
     )
     silence = next(alert for alert in report.alerts if alert.check == "silence")
@@ -298,16 +305,18 @@ def test_days_missing_before_the_new_ones_are_told(watched: Watched, tmp_path: P
 def test_what_was_trained_on_is_left_out(watched: Watched, tmp_path: Path) -> None:
     alone = part(watched.sales, tmp_path / "new.csv", "2026-07-01", "2026-07-28")
     whole = part(watched.sales, tmp_path / "all.csv", "2025-01-01", "2026-07-28")
-    one, other = (monitor(watched.models, source, params=MonitorParams()) for source in (alone, whole))
+    one, other = (
+        monitor(source, models_dir=watched.models, params=MonitorParams()) for source in (alone, whole)
+    )
     pd.testing.assert_frame_equal(one.performance, other.performance)
     assert "were trained on and are left out" in other.notes[0]
 
 
 def test_after_an_update_the_same_days_are_still_judged(watched: Watched, tmp_path: Path) -> None:
     source = part(watched.sales, tmp_path / "new.csv", "2026-07-01", "2026-07-28")
-    before = monitor(watched.models, source, params=MonitorParams())
+    before = monitor(source, models_dir=watched.models, params=MonitorParams())
     update_bundle(watched.models, source)
-    after = monitor(watched.models, source, params=MonitorParams())
+    after = monitor(source, models_dir=watched.models, params=MonitorParams())
     pd.testing.assert_frame_equal(before.performance, after.performance)
     pd.testing.assert_frame_equal(before.drift, after.drift)
 
@@ -328,7 +337,7 @@ def test_a_drift_is_found_within_its_window(watched: Watched, tmp_path: Path, ki
     strength, check = DRIFTS[kind]
     drifted = generate_sales(rows=ROWS, seed=SEED, drift=Drift(kind, "2026-07-29", strength))
     source = part(drifted, tmp_path / "new.csv", "2026-07-01", "2026-08-25")
-    report = monitor(watched.models, source, params=MonitorParams())
+    report = monitor(source, models_dir=watched.models, params=MonitorParams())
     assert check in {alert.check for alert in report.alerts}, report.findings
     assert report.exit_code >= 3
 
@@ -336,8 +345,8 @@ def test_a_drift_is_found_within_its_window(watched: Watched, tmp_path: Path, ki
 def test_without_drift_nothing_is_found(watched: Watched, tmp_path: Path) -> None:
     for last in ("2026-07-28", "2026-08-25"):
         report = monitor(
-            watched.models,
             part(watched.sales, tmp_path / "new.csv", "2026-07-01", last),
+            models_dir=watched.models,
             params=MonitorParams(),
         )
         assert report.level == "ok", report.alerts
@@ -358,9 +367,9 @@ def wape_with_old_lags(watched: Watched, source: Path, whole: Path) -> float:
 
 def test_without_revenue_the_error_is_estimated(watched: Watched, tmp_path: Path) -> None:
     whole = part(watched.sales, tmp_path / "whole.csv", "2026-07-01", "2026-07-28")
-    known, source = monitor(watched.models, whole, params=MonitorParams()), tmp_path / "new.csv"
+    known, source = monitor(whole, models_dir=watched.models, params=MonitorParams()), tmp_path / "new.csv"
     pd.read_csv(whole, dtype=str).drop(columns="Revenue").to_csv(source, index=False)
-    unknown = monitor(watched.models, source, params=MonitorParams())
+    unknown = monitor(source, models_dir=watched.models, params=MonitorParams())
     assert unknown.performance.empty and unknown.forecast_accuracy.empty and unknown.concept.empty
     assert not {"Realised_Share", "Predicted_Share"} & set(unknown.drift["column"])
     assert unknown.level == "ok", unknown.alerts
@@ -371,7 +380,7 @@ def test_without_revenue_the_error_is_estimated(watched: Watched, tmp_path: Path
 
 def test_the_prometheus_file_is_one(watched: Watched, tmp_path: Path) -> None:
     source = part(watched.sales, tmp_path / "new.csv", "2026-07-01", "2026-07-28")
-    report = monitor(watched.models, source, params=MonitorParams())
+    report = monitor(source, models_dir=watched.models, params=MonitorParams())
     write_prometheus(report, tmp_path / "out" / "sales.prom")
     families = {
         family.name: family
