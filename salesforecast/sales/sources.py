@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['GZIP_MARK', 'EXCEL', 'SUPPORTED_SOURCES', 'read_parquet', 'arrow_to_table', 'read_excel', 'is_url', 'open_database',
-           'read_sql', 'load_table', 'check_parquet_folder', 'check_path_exists', 'read_table']
+           'database_message', 'read_sql', 'load_table', 'check_parquet_folder', 'check_path_exists', 'read_table']
 
 # %% ../../nbs/sales/03_sources.ipynb #488b708d
 import gzip
@@ -89,7 +89,7 @@ def open_database(url: str) -> Any:
         ) from None
 
 # %% ../../nbs/sales/03_sources.ipynb #ad330b1c
-def _said(error: Exception, engine: Any) -> str:
+def database_message(error: Exception, engine: Any) -> str:
     "Return the first line of the database's error message, without the secrets of its URL."
     message = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
     options = {name: value for name, value in engine.url.query.items() if isinstance(value, str)}
@@ -116,7 +116,9 @@ def read_sql(
             statement = sa.text(query) if query else _select(sa.inspect(connection), table, redact_url(url))
             cells = pd.read_sql_query(statement, connection)
     except sa.exc.SQLAlchemyError as error:
-        raise UserError(f"{redact_url(url)} does not give the rows: {_said(error, engine)}") from None
+        raise UserError(
+            f"{redact_url(url)} does not give the rows: {database_message(error, engine)}"
+        ) from None
     finally:
         engine.dispose()
     notes: list[str] = []
@@ -199,7 +201,7 @@ def _load_file(path: Path, read: SourceOptions) -> SourceTable:
     if suffix in EXCEL:
         return read_excel(path, read)
     if suffix not in (".csv", ".txt", ".tsv"):
-        raise UserError(f"{path.name}: files of kind {path.suffix!r} are not known. Use {SUPPORTED_SOURCES}")
+        raise UserError(f"{path.name}: files of kind {path.suffix!r} cannot be read. Use {SUPPORTED_SOURCES}")
     try:
         data = path.read_bytes()
         return read_text(gzip.decompress(data) if data.startswith(GZIP_MARK) else data, read)

@@ -133,7 +133,7 @@ def test_excel_by_content_and_not_at_all(tmp_path: Path) -> None:
         ("empty.csv", b"", "empty"),
         ("blank.csv", b"\n \n", "empty"),
         ("header.csv", b"Transaction_Date,Revenue\n", "no row below it"),
-        ("what.doc", b"x", "'.doc' are not known"),
+        ("what.doc", b"x", "'.doc' cannot be read"),
     ],
 )
 def test_files_without_rows(tmp_path: Path, name: str, content: bytes, says: str) -> None:
