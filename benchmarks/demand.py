@@ -22,13 +22,8 @@ from scipy import sparse
 
 from salesforecast.core.optional import require
 from salesforecast.forecasting.covariates import covariates_from_mapping
-from salesforecast.forecasting.forecaster import (
-    backtest_demand,
-    evaluate_backtest,
-    fit_demand,
-    forecast_demand,
-    select_coverage_rows,
-)
+from salesforecast.forecasting.evaluation import backtest_demand, evaluate_backtest, select_coverage_rows
+from salesforecast.forecasting.forecaster import fit_demand, forecast_demand
 from salesforecast.forecasting.panel import Panel, make_panel, parse_levels
 from salesforecast.registry.tracking import library_versions
 from salesforecast.sales.reading import read_sales

@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 
 from .schemas import DemandInput, OrderInput, PlanRow
-from ..forecasting.forecaster import DemandForecast, order_quantities
-from ..forecasting.state import DemandState, select_series, apply_plan
+from ..forecasting.forecaster import DemandForecast, select_series
+from ..forecasting.orders import order_up_to_levels
+from ..forecasting.scenarios import apply_plan
+from ..forecasting.state import DemandState
 from ..forecasting.covariates import read_plan
 from ..core.settings import UserError
 
@@ -117,7 +119,13 @@ def order_rows(forecast: DemandForecast, rows: np.ndarray, how: OrderInput) -> l
     "Stock for each finest series among these; raises `UserError` for revenue, and for more days than there are."
     if forecast.panel.target != "units":
         raise UserError('Orders are of units. Ask for target "units".')
-    table = order_quantities(forecast, rows=rows[rows >= forecast.panel.bottom.start], **how.model_dump())
+    table = order_up_to_levels(
+        forecast,
+        lead_time=how.lead_time,
+        review_period=how.review,
+        service_level=how.service_level,
+        rows=rows[rows >= forecast.panel.bottom.start],
+    )
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 # %% ../../nbs/api/09_demand.ipynb #0aaa49c9
@@ -138,7 +146,7 @@ def demand_response(
     forecast = (apply_plan(state, plan_frame(asked.plan)) if asked.plan else state).forecast
     size = state.forecast.yhat[fitting].sum(1)
     rows = fitting[np.lexsort((-size, state.panel.level[fitting]))][: asked.limit]
-    lead = forecast.model.by_lead
+    lead = forecast.model.by_horizon
     chosen = state.leaderboard.query("chosen").drop(columns="chosen")
     return {
         "target": asked.target,

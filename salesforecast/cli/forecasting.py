@@ -163,7 +163,7 @@ def _backtest_levels(
 ) -> "pd.DataFrame":
     "Backtest the champion of each level."
     from salesforecast.core.engine import LOCAL_ENGINE
-    from salesforecast.forecasting.forecaster import backtest_demand
+    from salesforecast.forecasting.evaluation import backtest_demand
 
     panel, covariates = _panel_and_covariates(sales, series)
     return backtest_demand(
@@ -173,7 +173,7 @@ def _backtest_levels(
 
 def _print_accuracy(forecasts: "pd.DataFrame") -> None:
     "Print the accuracy by level and by how far ahead."
-    from salesforecast.forecasting.forecaster import evaluate_backtest
+    from salesforecast.forecasting.evaluation import evaluate_backtest
     from salesforecast.cli.terminal import frame_table, number, output, percent
 
     formats: dict[str, Callable[[float], str]] = dict.fromkeys(
@@ -342,7 +342,7 @@ def order(
     scheduler: SchedulerOption = None,
 ) -> None:
     "Compute the order-up-to level of each series, and what to order if the stock is given."
-    from salesforecast.forecasting.forecaster import order_quantities
+    from salesforecast.forecasting.orders import order_up_to_levels
     from salesforecast.cli.terminal import frame_table, number, output
 
     days = lead_time + review
@@ -350,7 +350,7 @@ def order(
     series = SeriesChoice(by, "units", freq, plan)
     result = _forecast_levels(source, mapping, None, horizon, series, (engine, scheduler))
     held = _read_stock(stock) if stock else None
-    orders = order_quantities(
+    orders = order_up_to_levels(
         result, lead_time=lead_time, review_period=review, service_level=service_level, stock=held
     )
     if not write_result(orders, out, "orders"):

@@ -16,7 +16,7 @@ from salesforecast.client import ApiError, BadRequest, Client, to_frame
 from salesforecast.core.params import DemandParams
 from salesforecast.core.settings import UserError
 from salesforecast.datasets import generate_sales, write_sales
-from salesforecast.forecasting.forecaster import order_quantities
+from salesforecast.forecasting.orders import order_up_to_levels
 from salesforecast.training.orchestration import TrainingResult, train_models
 from support.browsing import WAIT, free_port, serving, showing, visiting
 from support.models import SMALL, Trained
@@ -88,10 +88,14 @@ def test_an_unknown_promotion_is_told(client: Client) -> None:
 
 
 def test_orders_are_those_of_the_training(client: Client, with_demand: TrainingResult) -> None:
-    how = {"lead_time": 3, "review": 4, "service_level": 0.9}
-    answer = client.forecast("units", by="Category,Region", order=how, limit=1000)
+    answer = client.forecast(
+        "units", by="Category,Region", order={"lead_time": 3, "review": 4, "service_level": 0.9}, limit=1000
+    )
     found = pd.DataFrame([row.model_dump() for row in answer.orders]).set_index("unique_id")
-    expected = order_quantities(with_demand.demand["units-D"], **how).set_index("unique_id").loc[found.index]
+    expected = order_up_to_levels(
+        with_demand.demand["units-D"], lead_time=3, review_period=4, service_level=0.9
+    )
+    expected = expected.set_index("unique_id").loc[found.index]
     pd.testing.assert_frame_equal(found, expected, check_names=False, atol=1.0)
 
 

@@ -12,18 +12,12 @@ from salesforecast.core.settings import UserError
 from salesforecast.datasets import generate_sales, write_sales
 from salesforecast.forecasting.candidates import BASELINE, sample_rows_by_level
 from salesforecast.forecasting.covariates import Covariates, covariates_from_mapping, read_plan
-from salesforecast.forecasting.forecaster import (
-    DemandForecast,
-    backtest_demand,
-    evaluate_backtest,
-    expected_prices,
-    fit_demand,
-    forecast_demand,
-    order_quantities,
-    sum_interval,
-)
+from salesforecast.forecasting.evaluation import backtest_demand, evaluate_backtest
+from salesforecast.forecasting.forecaster import DemandForecast, fit_demand, forecast_demand, sum_interval
+from salesforecast.forecasting.orders import order_up_to_levels
 from salesforecast.forecasting.overrides import apply_overrides, load_overrides, record_overrides, value_added
 from salesforecast.forecasting.panel import Panel, make_panel, parse_levels, summing_matrix
+from salesforecast.forecasting.prices import expected_prices
 from salesforecast.forecasting.state import load_demand, save_demand
 from salesforecast.sales.reading import SalesData, read_sales
 from salesforecast.sales.schema import ColumnMapping
@@ -459,22 +453,22 @@ def test_stock_that_is_ordered_lasts_as_often_as_said() -> None:
         for cutoff in (-12, -40, -68):
             past = panel.truncate(len(panel.days) + cutoff)
             made = forecast_demand(fit_demand(past, 12, candidates=("ets_seasonal",)), 12)
-            orders = order_quantities(made, lead_time=5, review_period=7, service_level=0.9)
+            orders = order_up_to_levels(made, lead_time=5, review_period=7, service_level=0.9)
             needed = panel.values[panel.bottom, len(past.days) : len(past.days) + 12].sum(1)
             lasted.extend(needed <= orders["order_up_to"])
     assert np.mean(lasted) == pytest.approx(0.9, abs=0.06)
 
 
 def test_more_is_ordered_for_a_higher_service_level_and_less_with_stock(shop: DemandForecast) -> None:
-    low, high = (order_quantities(shop, lead_time=5, service_level=level) for level in (0.8, 0.98))
+    low, high = (order_up_to_levels(shop, lead_time=5, service_level=level) for level in (0.8, 0.98))
     assert (high["order_up_to"] > low["order_up_to"]).all()
     stock = pd.DataFrame({"unique_id": high["unique_id"][:1], "on_hand": [10.0], "on_order": [5.0]})
-    orders = order_quantities(shop, lead_time=5, service_level=0.98, stock=stock)
+    orders = order_up_to_levels(shop, lead_time=5, service_level=0.98, stock=stock)
     assert orders["order"][0] == orders["order_up_to"][0] - 15
     assert orders["order"][1] == orders["order_up_to"][1]
     for wrong in ({"service_level": 95}, {"lead_time": -1}, {"lead_time": 100}):
         with pytest.raises(UserError):
-            order_quantities(shop, **{"lead_time": 5, **wrong})
+            order_up_to_levels(shop, **{"lead_time": 5, **wrong})
 
 
 def test_overrides_hold_are_kept_and_judged(shop: DemandForecast, tmp_path: Path) -> None:
