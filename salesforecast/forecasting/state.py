@@ -72,15 +72,15 @@ def _stored_text(forecast: DemandForecast) -> dict[str, object]:
         **tables,
     }
 
-
-
 # %% ../../nbs/forecasting/17_state.ipynb #b9677cc4
 def save_demand(forecast: DemandForecast, path: Path | IO[bytes]) -> None:
     "Write a forecast to a file or stream, with everything that `load_demand` needs."
     panel, effects, calibration = forecast.panel, forecast.effects, forecast.model.calibration
     recent = slice(-(HISTORY_DAYS // panel.step), None)
     finest = panel.bottom
-    prices = unit_prices(forecast.yhat[finest], forecast.revenue[finest]) if forecast.revenue.size else np.empty(0)
+    prices = (
+        unit_prices(forecast.yhat[finest], forecast.revenue[finest]) if forecast.revenue.size else np.empty(0)
+    )
     np.savez_compressed(
         path,
         text=json.dumps(to_jsonable(_stored_text(forecast))),
