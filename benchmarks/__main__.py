@@ -27,7 +27,8 @@ from salesforecast.models.regression import fit_model, save_model
 from salesforecast.registry.predictor import COLUMNS, Predictor
 from salesforecast.registry.tracking import library_versions
 from salesforecast.sales.reading import read_sales
-from salesforecast.training.orchestration import make_training_dataset, train_models
+from salesforecast.training.orchestration import train_models
+from salesforecast.training.transactional import make_training_dataset
 
 RESULTS = Path(__file__).with_name("results.json")
 

@@ -18,7 +18,7 @@ from salesforecast.forecasting.sarima.backtest import backtest
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.sales.reading import read_sales
 from salesforecast.sales.schema import load_mapping
-from salesforecast.training.orchestration import calendar_covariates
+from salesforecast.training.daily import calendar_covariates
 
 RESULTS = Path(__file__).with_name("real_data.json")
 MAPPINGS = Path(__file__).parents[1] / "data" / "mappings"

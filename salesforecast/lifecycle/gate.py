@@ -29,8 +29,8 @@ from ..forecasting.sarima.fit import fit_sarima
 from ..registry.predictor import Predictor, predict_inputs, prepare_inputs
 from ..core.settings import Progress, UserError, no_progress, scale_progress
 from ..core.params import GateParams, Params
-from salesforecast.training.orchestration import (
-    calendar_covariates,
+from ..training.daily import calendar_covariates
+from salesforecast.training.transactional import (
     evaluate_candidate,
     make_training_dataset,
     search_configurations,

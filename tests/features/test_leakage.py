@@ -14,7 +14,7 @@ from salesforecast.features.preprocessing import (
 )
 from salesforecast.registry.predictor import Predictor
 from salesforecast.sales.reading import SalesData, read_sales
-from salesforecast.training.orchestration import make_training_dataset, train_transactional
+from salesforecast.training.transactional import make_training_dataset, train_transactional
 from support.models import SMALL, Trained
 
 CUT = pd.Timestamp("2026-06-01")

@@ -22,7 +22,8 @@ from salesforecast.sales.partitions import read_partitioned_sales
 from salesforecast.sales.reading import SalesData, read_sales
 from salesforecast.sales.report import DataReport
 from salesforecast.sales.schema import ColumnMapping
-from salesforecast.training.orchestration import TrainingResult, make_training_dataset, train_models
+from salesforecast.training.orchestration import TrainingResult, train_models
+from salesforecast.training.transactional import make_training_dataset
 from support.clusters import Processes, dask_processes
 from support.models import SMALL
 
