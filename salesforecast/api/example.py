@@ -22,7 +22,8 @@ from .app import create_app
 from .model_loader import ModelStore
 from ..core.settings import Settings
 from ..datasets import generate_sales, write_sales
-from ..training.orchestration import DemandParams, ForecastParams, Params, train_models
+from ..core.params import DemandParams, ForecastParams, Params
+from ..training.orchestration import train_models
 
 # %% ../../nbs/api/15_example.ipynb #ce3a48b3
 PARAMS = Params(

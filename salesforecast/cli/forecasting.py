@@ -126,7 +126,7 @@ def backtest(
     from salesforecast.sales.sinks import write_table
     from salesforecast.core.settings import scale_progress
     from salesforecast.cli.terminal import DAILY_COLUMNS, messages, metrics_table, output, progress_bar
-    from salesforecast.training.orchestration import backtest_daily
+    from salesforecast.training.daily import backtest_daily
 
     series = SeriesChoice(by, target, freq, plan)
     with open_cluster(engine, scheduler) as cluster, progress_bar("reading and checking sales") as report:
