@@ -21,7 +21,9 @@ from benchmarks.dashboard import dashboard
 from salesforecast.core.metrics import regression_metrics
 from salesforecast.core.params import ForecastParams, Params, load_params
 from salesforecast.datasets import generate_sales, write_sales
-from salesforecast.features.preprocessing import compute_row_scale, frame_columns, model_inputs, prepare_sales
+from salesforecast.features.columns import compute_row_scale, frame_columns
+from salesforecast.features.preprocessing import prepare_sales
+from salesforecast.features.preprocessor import model_inputs
 from salesforecast.forecasting.sarima.state import SarimaState
 from salesforecast.models.regression import fit_model, save_model
 from salesforecast.registry.predictor import COLUMNS, Predictor

@@ -25,7 +25,7 @@ from salesforecast.api.auth import generate_key
 from salesforecast.api.model_loader import load_served
 from salesforecast.core.params import ForecastParams, Params, load_params
 from salesforecast.datasets import generate_sales, write_sales
-from salesforecast.features.preprocessing import frame_columns
+from salesforecast.features.columns import frame_columns
 from salesforecast.models.catalogue import find_regressor
 from salesforecast.models.explanations import Explainer
 from salesforecast.models.regression import fit_model

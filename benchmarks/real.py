@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from salesforecast.core.metrics import coverage
-from salesforecast.features.history import aggregate_daily_revenue
+from salesforecast.features.daily import aggregate_daily_revenue
 from salesforecast.forecasting.sarima.backtest import backtest
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.sales.reading import read_sales

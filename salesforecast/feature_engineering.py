@@ -6,10 +6,8 @@
 __all__ = ['add_lag_rolling_features', 'add_time_features', 'aggregate_daily_revenue']
 
 # %% ../nbs/feature_engineering.ipynb #cd1f0a89
-from salesforecast.features.history import (
-    add_lag_rolling_features,
-    add_time_features,
-    aggregate_daily_revenue,
-)
+from .features.calendar import add_time_features
+from .features.daily import aggregate_daily_revenue
+from .features.history import add_lag_rolling_features
 
 _all_ = ["add_lag_rolling_features", "add_time_features", "aggregate_daily_revenue"]

@@ -32,7 +32,9 @@ from ..registry.versions import current_version, list_versions
 from ..forecasting.state import DemandState, load_demand
 from ..models.catalogue import kind_of_file, model_file
 from ..models.explanations import Explainer
-from ..features.history import SEGMENT, TOTAL
+from ..features.preprocessor import Preprocessor
+from ..features.columns import SEGMENT
+from ..features.history import TOTAL
 from ..forecasting.sarima.state import SarimaState
 from ..registry.predictor import Predictor
 from ..models.regression import RevenueModel
@@ -261,7 +263,7 @@ def get_model() -> RevenueModel:
     return store().current().predictor.model
 
 # %% ../../nbs/api/01_model_loader.ipynb #33efb16a
-def get_preprocessor() -> dict[str, Any]:
+def get_preprocessor() -> Preprocessor:
     "The served model's preprocessor."
     return store().current().predictor.preprocessor
 

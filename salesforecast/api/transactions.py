@@ -24,7 +24,7 @@ from salesforecast.api.schemas import (
     first_error_message,
     shorten_value,
 )
-from ..features.history import add_segment
+from ..features.columns import add_segment
 
 # %% ../../nbs/api/06_transactions.ipynb #e027967f
 def _field_errors(

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..features.history import holiday_dates
+from ..features.calendar import holiday_dates
 from salesforecast.forecasting.sarima.calendar import (
     Calendar,
     closed_weekdays,

@@ -18,7 +18,7 @@ import pandas as pd
 from scipy import sparse
 
 from ..sales.reading import SalesData
-from ..features.history import aggregate_daily_revenue, find_incomplete_last_day
+from ..features.daily import aggregate_daily_revenue, find_incomplete_last_day
 from .sarima.calendar import closed_weekdays, weekday_of
 from ..sales.partitions import ROW_COUNT
 from ..core.text import suggest_name

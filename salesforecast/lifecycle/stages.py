@@ -18,13 +18,9 @@ import pandas as pd
 from ..registry.bundle import load_bundle
 from ..registry.publishing import publish
 from ..sales.reading import read_sales
-from salesforecast.features.preprocessing import (
-    daily_revenue,
-    prepare_sales,
-    save_daily,
-    save_preprocessor,
-    save_processed,
-)
+from ..features.daily import daily_revenue, save_daily
+from ..features.preprocessing import prepare_sales, save_processed
+from ..features.preprocessor import save_preprocessor
 from .gate import Decision
 from ..training.plots import backtest_figure, importance_figure, save_figure
 from .promotion import models_lock, pass_gate, repair

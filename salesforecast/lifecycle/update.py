@@ -22,14 +22,9 @@ from ..registry.events import append_event
 from ..registry.publishing import prune, publish
 from ..registry.versions import current_version, list_versions, new_version, set_current
 from ..sales.reading import SalesData
-from salesforecast.features.preprocessing import (
-    HISTORY_FILE,
-    aggregate_segments,
-)
-from salesforecast.features.history import (
-    History,
-    save_history,
-)
+from ..features.preprocessing import aggregate_segments
+from ..features.preprocessor import HISTORY_FILE
+from ..features.history import History, save_history
 from ..forecasting.sarima.state import SarimaState, update_state
 from ..registry.ledger import record_forecast
 from salesforecast.registry.new_sales import (

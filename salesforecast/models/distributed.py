@@ -17,25 +17,12 @@ import numpy as np
 import pandas as pd
 
 from ..core.engine import DaskEngine, run_with_worker_check
-from salesforecast.features.preprocessing import (
-    NUMBERS,
-    PreparedSales,
-    SalesSummary,
-    daily_revenue,
-    fingerprint,
-    fit_preprocessor,
-    frame_columns,
-    merge_segments,
-    model_columns,
-    model_inputs,
-    hash_checked_rows,
-    compute_row_scale,
-    choose_scale,
-    aggregate_segments,
-    select_rows,
-    test_start_day,
-)
-from ..features.history import SEGMENT, History, build_history, merge_histories
+from ..features.columns import frame_columns, compute_row_scale, choose_scale, select_rows
+from ..features.daily import daily_revenue
+from ..features.preprocessing import PreparedSales, SalesSummary, fingerprint, merge_segments, model_columns, hash_checked_rows, aggregate_segments, test_start_day
+from ..features.preprocessor import Preprocessor, SCALED_COLUMNS, fit_preprocessor, model_inputs
+from ..features.columns import SEGMENT
+from ..features.history import History, build_history, merge_histories
 from ..core.optional import require
 from ..sales.partitions import CheckedPartition, PartitionedSales
 from .catalogue import SEED, XGBoost
@@ -59,7 +46,7 @@ def compute_partition_stats(
     frame = frame[chosen]
     days, rows = np.unique(frame["Transaction_Date"].to_numpy().astype("datetime64[D]"), return_counts=True)
     found: PartitionStats = {"Transaction_Date": days, "rows": rows}
-    for name in [name for name in NUMBERS if name in frame]:
+    for name in [name for name in SCALED_COLUMNS if name in frame]:
         found[name] = np.array([frame[name].min(), frame[name].max()] if len(frame) else [])
     for name in [name for name in text if name != SEGMENT]:
         found[name] = frame[name].dropna().unique().astype(object)
@@ -152,7 +139,7 @@ MAX_FIT_ATTEMPTS = 3
 
 def build_partition_matrix(
     checked: CheckedPartition,
-    preprocessor: Mapping[str, Any],
+    preprocessor: Preprocessor,
     history: History,
     before: np.datetime64 | None,  # a day; all rows when None
 ) -> np.ndarray:
@@ -184,7 +171,7 @@ class DistributedXGBoost:
     def __call__(
         self,
         params: Mapping[str, Any],  # as an XGBRegressor takes them
-        preprocessor: Mapping[str, Any],
+        preprocessor: Preprocessor,
         before: np.datetime64 | None,  # rows before this day; all when None
         cap: float,  # largest possible share
         progress: Progress = no_progress,

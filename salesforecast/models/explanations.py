@@ -13,14 +13,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from salesforecast.features.history import (
-    LEVEL_FEATURES,
-    SEGMENT,
-    TIME_FEATURES,
-    TOTAL,
-    TOTAL_FEATURES,
-    level_feature_names,
-)
+from ..features.preprocessor import Preprocessor
+from ..features.calendar import TIME_FEATURES
+from ..features.columns import SEGMENT
+from ..features.history import LEVEL_FEATURES, TOTAL, TOTAL_FEATURES, level_feature_names
 from .regression import RevenueModel
 from ..core.settings import UserError
 
@@ -48,7 +44,7 @@ def _level_sources(level: str, scale: str) -> list[tuple[str, FeatureSource]]:
 
 # %% ../../nbs/models/04_explanations.ipynb #a25c29b9
 def input_sources(
-    parts: Mapping[str, Any],  # the fitted preprocessor
+    parts: Preprocessor,  # the fitted preprocessor
 ) -> tuple[FeatureSource, ...]:
     "The source of each of the model's inputs, in the order of `feature_names`; raises `UserError` for unknown ones."
     found = [(f"{name}_scaled", FeatureSource((name,))) for name in parts["scaler"]["columns"]]
@@ -155,7 +151,7 @@ class Explainer:
     def __init__(
         self,
         model: RevenueModel,
-        preprocessor: Mapping[str, Any],  # the fitted one that the model was trained with
+        preprocessor: Preprocessor,  # the fitted one that the model was trained with
     ):
         self.model = model
         self.names = tuple(preprocessor["feature_names"])

@@ -15,8 +15,11 @@ import numpy as np
 
 from salesforecast.core.jsonable import to_jsonable
 from salesforecast.core.settings import UserError, settings
-from salesforecast.features.history import SEGMENT, History, compute_reference_price, truncate_history
-from salesforecast.features.preprocessing import PreparedSales, model_inputs, select_rows
+from salesforecast.features.columns import SEGMENT
+from salesforecast.features.history import History, compute_reference_price, truncate_history
+from salesforecast.features.columns import select_rows
+from salesforecast.features.preprocessing import PreparedSales
+from salesforecast.features.preprocessor import model_inputs
 from salesforecast.models.regression import RevenueModel, fit_model
 from salesforecast.monitoring.errors import (
     ERROR_ROWS_PER_GROUP,

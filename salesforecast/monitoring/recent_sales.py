@@ -13,7 +13,7 @@ import numpy as np
 from salesforecast.core.params import MonitorParams
 from salesforecast.core.settings import UserError
 from salesforecast.features.history import History
-from salesforecast.features.preprocessing import compute_row_scale, frame_columns, select_rows
+from salesforecast.features.columns import compute_row_scale, frame_columns, select_rows
 from salesforecast.monitoring.baseline import predicted_shares
 from salesforecast.monitoring.errors import Columns
 from salesforecast.registry.bundle import ModelBundle

@@ -18,6 +18,7 @@ import joblib
 
 from ..core.params import ModelOptions
 from ..core.settings import UserError
+from ..features.preprocessor import Preprocessor
 from ..features.history import History, load_history
 from ..forecasting.sarima.state import SarimaState
 from ..models.catalogue import model_file
@@ -68,7 +69,7 @@ class ModelBundle:
         return io.BytesIO(data)
 
     @cached_property
-    def preprocessor(self) -> dict[str, Any]:
+    def preprocessor(self) -> Preprocessor:
         "The fitted preprocessor."
         return joblib.load(self.open("preprocessor.pkl"))
 

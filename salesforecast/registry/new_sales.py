@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from ..core.settings import UserError
-from ..features.history import TOTAL, UNIT, History, extend_history, find_incomplete_last_day
-from ..features.preprocessing import compute_row_scale, frame_columns
+from ..features.daily import find_incomplete_last_day
+from ..features.history import TOTAL, UNIT, History, extend_history
+from ..features.columns import compute_row_scale, frame_columns
 from .bundle import ModelBundle
 from ..sales.reading import SalesData, read_sales
 from ..sales.schema import ColumnMapping, ReadOptions

@@ -19,14 +19,10 @@ import pandas as pd
 
 from .bundle import ModelBundle, load_bundle
 from ..sales.reading import PredictionRows, read_prediction_rows
-from salesforecast.features.preprocessing import (
-    InputCache,
-    frame_columns,
-    model_inputs,
-    compute_row_scale,
-    select_rows,
-)
-from ..features.history import SEGMENT, History
+from ..features.columns import frame_columns, compute_row_scale, select_rows
+from ..features.preprocessor import Preprocessor, InputCache, model_inputs
+from ..features.columns import SEGMENT
+from ..features.history import History
 from ..forecasting.sarima.state import SarimaState
 from ..models.regression import RevenueModel
 from ..sales.schema import ColumnMapping, ReadOptions
@@ -42,7 +38,7 @@ class ModelInputs:
     sign: np.ndarray  # -1 for a return, else 1
 
 # %% ../../nbs/registry/07_predictor.ipynb #cbd3ba6e
-def fill_missing_columns(parts: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
+def fill_missing_columns(parts: Preprocessor, columns: Mapping[str, Any]) -> dict[str, Any]:
     "The columns with every one that the model knows; those not given are unknown. `UserError` where it cannot do without."
     n = len(columns["Transaction_Date"])
     needed = parts["scaler"]["columns"]
@@ -56,23 +52,23 @@ def fill_missing_columns(parts: Mapping[str, Any], columns: Mapping[str, Any]) -
 
 # %% ../../nbs/registry/07_predictor.ipynb #1f2b9b6f
 def prepare_inputs(
-    parts: Mapping[str, Any],  # the fitted preprocessor
+    parts: Preprocessor,  # the fitted preprocessor
     history: History,
     columns: Mapping[str, Any],  # column arrays, `Transaction_Date` as datetime64[D]
-    memory: InputCache | None = None,  # of this preprocessor and history
+    input_cache: InputCache | None = None,  # of this preprocessor and history
 ) -> ModelInputs:
     "Model inputs of these rows; raises `UserError` where a column is missing that the model needs."
     columns = fill_missing_columns(parts, columns)
     scale = compute_row_scale(parts["scale"], columns)
     units = np.asarray(columns["Units_Sold"], float) if "Units_Sold" in columns else np.ones(len(scale))
     returned = np.asarray(columns["is_return"], bool) if "is_return" in columns else units < 0
-    inputs = model_inputs(parts, history, columns, memory)
+    inputs = model_inputs(parts, history, columns, input_cache)
     return ModelInputs(inputs, scale, np.where(returned, -1.0, 1.0))
 
 # %% ../../nbs/registry/07_predictor.ipynb #47f292ae
 def preprocess_for_prediction(
     input_df: pd.DataFrame,  # rows with canonical columns; no `Transaction_Date` means today
-    preprocessor_components: Mapping[str, Any],  # as `load_preprocessor` gives it, with its history
+    preprocessor_components: Preprocessor,  # as `load_preprocessor` gives it, with its history
 ) -> ModelInputs:
     "Exactly the transformations of training, for these rows."
     if "history" not in preprocessor_components:
@@ -86,8 +82,7 @@ def preprocess_for_prediction(
 def predict_revenue(
     model: RevenueModel,  # a trained transactional model
     processed_features: ModelInputs,  # as `preprocess_for_prediction` gives them
-    preprocessor_components: Mapping[str, Any]
-    | None = None,  # not needed: the scale is in the processed rows
+    preprocessor_components: Preprocessor | None = None,  # not needed: the scale is in the processed rows
 ) -> np.ndarray:
     "Predicted revenue of each row in currency, shape (n,); a return's is negative, an impossible row's NaN."
     return predict_inputs(model, processed_features)["predicted_revenue"]
@@ -124,7 +119,7 @@ def predict_inputs(model: RevenueModel, rows: ModelInputs) -> dict[str, np.ndarr
 CHUNK_ROWS = 100_000  # rows per call: bounds the memory for a file of any length
 
 
-def required_columns(parts: Mapping[str, Any]) -> set[str]:
+def required_columns(parts: Preprocessor) -> set[str]:
     "Columns of a sale that a model with this preprocessor takes."
     known = {"Transaction_Date", "Units_Sold", *parts["scaler"]["columns"]}
     known |= {"Category", "Region"} if SEGMENT in parts["history_levels"] else set()
@@ -143,7 +138,7 @@ class Predictor:
         self.preprocessor = bundle.preprocessor
         self.history = bundle.history
         self.required_columns = required_columns(self.preprocessor)
-        self._memory: InputCache = {}
+        self._input_cache: InputCache = {}
 
     @classmethod
     def load(
@@ -159,7 +154,7 @@ class Predictor:
         columns: Mapping[str, Any],  # column arrays, `Transaction_Date` as datetime64[D]
     ) -> dict[str, np.ndarray]:
         "`COLUMNS` of each row, float64 of shape (n,), in currency."
-        rows = prepare_inputs(self.preprocessor, self.history, columns, self._memory)
+        rows = prepare_inputs(self.preprocessor, self.history, columns, self._input_cache)
         return predict_inputs(self.model, rows)
 
     def predict(

@@ -5,13 +5,9 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
-from salesforecast.features.preprocessing import (
-    PreparedSales,
-    frame_columns,
-    model_inputs,
-    prepare_sales,
-    select_rows,
-)
+from salesforecast.features.columns import frame_columns, select_rows
+from salesforecast.features.preprocessing import PreparedSales, prepare_sales
+from salesforecast.features.preprocessor import model_inputs
 from salesforecast.registry.predictor import Predictor
 from salesforecast.sales.reading import SalesData, read_sales
 from salesforecast.training.transactional import make_training_dataset, train_transactional

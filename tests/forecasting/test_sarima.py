@@ -11,7 +11,7 @@ import pytest
 
 from salesforecast.core.metrics import leaderboard, mase, smape
 from salesforecast.core.settings import UserError
-from salesforecast.features.history import holiday_dates
+from salesforecast.features.calendar import holiday_dates
 from salesforecast.forecasting.sarima.backtest import backtest
 from salesforecast.forecasting.sarima.calibration import standardised_errors
 from salesforecast.forecasting.sarima.fit import SarimaModel, fit_sarima

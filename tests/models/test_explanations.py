@@ -14,8 +14,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.ensemble import RandomForestRegressor
 
 from salesforecast.core.settings import UserError
-from salesforecast.features.history import add_segment, build_history
-from salesforecast.features.preprocessing import fit_preprocessor, model_inputs
+from salesforecast.features.columns import add_segment
+from salesforecast.features.history import build_history
+from salesforecast.features.preprocessor import fit_preprocessor, model_inputs
 from salesforecast.models.catalogue import XGBoost
 from salesforecast.models.explanations import (
     Explainer,

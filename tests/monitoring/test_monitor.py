@@ -26,8 +26,8 @@ from salesforecast.core.optional import require
 from salesforecast.core.params import ForecastParams, MonitorParams, Params
 from salesforecast.core.settings import UserError
 from salesforecast.datasets import Drift, Kind, SyntheticSales, generate_sales
+from salesforecast.features.columns import compute_row_scale, frame_columns
 from salesforecast.features.history import TOTAL, build_history
-from salesforecast.features.preprocessing import compute_row_scale, frame_columns
 from salesforecast.forecasting.sarima.state import to_model_scale
 from salesforecast.forecasting.sarima.state import update_state as filter_on
 from salesforecast.lifecycle.promotion import repair

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from salesforecast.core.settings import UserError, settings
-from salesforecast.features.preprocessing import model_inputs, prepare_sales
+from salesforecast.features.preprocessing import prepare_sales
+from salesforecast.features.preprocessor import model_inputs
 from salesforecast.sales.reading import SalesData, read_prediction_rows, read_sales, write_quarantine
 from salesforecast.sales.schema import ColumnMapping, ReadOptions, ReturnRule, SourceOptions, load_mapping
 from salesforecast.sales.values import ExpressionContext, evaluate_expression, parse_dates, parse_numbers

@@ -20,7 +20,9 @@ import pandas as pd
 
 from ...api.schemas import Contributions, SampleRow
 from ...models.catalogue import model_labels
-from ...features.history import LEVEL_FEATURES, SEGMENT, TIME_FEATURES
+from ...features.calendar import TIME_FEATURES
+from ...features.columns import SEGMENT
+from ...features.history import LEVEL_FEATURES
 
 # %% ../../../nbs/dashboard/model/02_analysis.ipynb #371ecbd0
 COLUMN_WORDS = {
