@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 
 from ..registry.bundle import ModelBundle, load_bundle
-from ..features.preprocessing import PreparedSales, frame_columns, compute_row_scale, resplit
+from ..features.columns import frame_columns, compute_row_scale
+from ..features.preprocessing import PreparedSales, resplit
 from ..core.metrics import ratio
 from ..features.history import build_history
 from ..forecasting.sarima.state import SarimaState, forecast_steps, to_revenue, update_state

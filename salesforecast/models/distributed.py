@@ -19,7 +19,16 @@ import pandas as pd
 from ..core.engine import DaskEngine, run_with_worker_check
 from ..features.columns import frame_columns, compute_row_scale, choose_scale, select_rows
 from ..features.daily import daily_revenue
-from ..features.preprocessing import PreparedSales, SalesSummary, fingerprint, merge_segments, model_columns, hash_checked_rows, aggregate_segments, test_start_day
+from salesforecast.features.preprocessing import (
+    PreparedSales,
+    SalesSummary,
+    fingerprint,
+    merge_segments,
+    model_columns,
+    hash_checked_rows,
+    aggregate_segments,
+    test_start_day,
+)
 from ..features.preprocessor import Preprocessor, SCALED_COLUMNS, fit_preprocessor, model_inputs
 from ..features.columns import SEGMENT
 from ..features.history import History, build_history, merge_histories

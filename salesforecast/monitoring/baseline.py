@@ -7,9 +7,9 @@ __all__ = ['load_baseline']
 
 # %% ../../nbs/monitoring/03_baseline.ipynb #331f9d2c
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from salesforecast.features.columns import SEGMENT
 from salesforecast.features.history import History, compute_reference_price, truncate_history
 from salesforecast.features.columns import select_rows
 from salesforecast.features.preprocessing import PreparedSales
-from salesforecast.features.preprocessor import model_inputs
+from salesforecast.features.preprocessor import Preprocessor, model_inputs
 from salesforecast.models.regression import RevenueModel, fit_model
 from salesforecast.monitoring.errors import (
     ERROR_ROWS_PER_GROUP,
@@ -40,7 +40,7 @@ CHUNK_ROWS = 100_000
 
 
 def predicted_shares(
-    preprocessor: Mapping[str, Any], history: History, model: RevenueModel, columns: Columns
+    preprocessor: Preprocessor, history: History, model: RevenueModel, columns: Columns
 ) -> np.ndarray:
     "Predict the share of each row, shape (n,)."
     n = len(columns["Transaction_Date"])
@@ -122,7 +122,7 @@ def stale_lag_error_ratio(
 
 # %% ../../nbs/monitoring/03_baseline.ipynb #fd0c965d
 def select_monitored_columns(
-    preprocessor: Mapping[str, Any],
+    preprocessor: Preprocessor,
     history: History,
     columns: Columns,  # of the rows
     scale: np.ndarray,
@@ -177,7 +177,7 @@ class Baseline(TypedDict):
 
 def make_baseline(
     prepared: PreparedSales,
-    preprocessor: Mapping[str, Any],  # fitted on all rows
+    preprocessor: Preprocessor,  # fitted on all rows
     model: RevenueModel,  # the served one, fitted on all rows
     before: RevenueModel,  # as fitted before the test period
     tested: np.ndarray,  # its revenue of the test rows

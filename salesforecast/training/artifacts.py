@@ -12,8 +12,11 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from ..features.history import SEGMENT, save_history
-from ..features.preprocessing import HISTORY_FILE, PreparedSales, model_columns, select_rows
+from ..features.columns import SEGMENT
+from ..features.history import save_history
+from ..features.columns import select_rows
+from ..features.preprocessing import PreparedSales, model_columns
+from ..features.preprocessor import HISTORY_FILE
 from ..forecasting.state import save_demand
 from ..models.catalogue import model_file
 from ..models.regression import save_model

@@ -16,8 +16,9 @@ import pandas as pd
 from ..core.metrics import leaderboard
 from ..core.params import ForecastParams
 from ..core.settings import Progress, no_progress, scale_progress
-from ..features.history import holiday_dates
-from ..features.preprocessing import PreparedSales, daily_revenue
+from ..features.calendar import holiday_dates
+from ..features.daily import daily_revenue
+from ..features.preprocessing import PreparedSales
 from ..forecasting.sarima.backtest import backtest
 from ..forecasting.sarima.fit import SarimaModel, fit_sarima
 from ..forecasting.sarima.state import SarimaState

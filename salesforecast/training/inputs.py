@@ -6,17 +6,18 @@
 __all__ = []
 
 # %% ../../nbs/training/04_inputs.ipynb #41a64be3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from ..features.preprocessor import Preprocessor
 from ..core.engine import DaskEngine
 from ..core.settings import Progress, scale_progress
-from ..features.preprocessing import PreparedSales, prepare_sales, save_daily, save_processed
+from ..features.daily import save_daily
+from ..features.preprocessing import PreparedSales, prepare_sales, save_processed
 from ..forecasting.panel import AggregationLevels, hierarchy_columns
 from ..models.catalogue import find_regressor
 from ..models.distributed import DistributedXGBoost, prepare_partitions
@@ -69,7 +70,7 @@ def _read_distributed(
 
     def remote_fit(
         candidate: BestConfiguration,
-        preprocessor: Mapping[str, Any],
+        preprocessor: Preprocessor,
         before: np.datetime64 | None,
         progress: Progress,
     ) -> RevenueModel | None:

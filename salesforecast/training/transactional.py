@@ -16,13 +16,9 @@ import pandas as pd
 from ..core.metrics import coverage, regression_metrics
 from ..core.params import Params
 from ..core.settings import Progress, UserError, no_progress, scale_progress, settings
-from ..features.history import encode_categories
-from salesforecast.features.preprocessing import (
-    PreparedSales,
-    fit_preprocessor,
-    model_columns,
-    model_inputs,
-)
+from ..features.columns import encode_categories
+from ..features.preprocessing import PreparedSales, model_columns
+from ..features.preprocessor import Preprocessor, fit_preprocessor, model_inputs
 from salesforecast.models.regression import (
     NOMINAL_COVERAGES,
     ModelKind,
@@ -53,7 +49,7 @@ class TrainingDataset:
         return np.divide(self.revenue, self.scale, out=np.full(len(self.scale), np.nan), where=self.scale > 0)
 
 
-def make_training_dataset(prepared: PreparedSales, preprocessor: Mapping[str, Any]) -> TrainingDataset:
+def make_training_dataset(prepared: PreparedSales, preprocessor: Preprocessor) -> TrainingDataset:
     "Transform all rows of `prepared` to model inputs."
     inputs = model_inputs(preprocessor, prepared.history, prepared.columns)
     return TrainingDataset(inputs, prepared.revenue, prepared.scale, prepared.columns["Transaction_Date"])
@@ -174,14 +170,12 @@ def baseline_metrics(prepared: PreparedSales) -> dict[str, dict[str, float]]:
     }
 
 # %% ../../nbs/training/01_transactional.ipynb #dc24639f
-RemoteFit = Callable[
-    [BestConfiguration, Mapping[str, Any], np.datetime64 | None, Progress], RevenueModel | None
-]
+RemoteFit = Callable[[BestConfiguration, Preprocessor, np.datetime64 | None, Progress], RevenueModel | None]
 
 
 def no_remote_fit(
     candidate: BestConfiguration,
-    preprocessor: Mapping[str, Any],
+    preprocessor: Preprocessor,
     before: np.datetime64 | None,  # fit on rows before this day; on all when None
     progress: Progress,
 ) -> RevenueModel | None:
@@ -195,7 +189,7 @@ def refit_models(
     cap: float,
     progress: Progress = no_progress,
     remote_fit: RemoteFit = no_remote_fit,
-) -> tuple[dict[str, Any], dict[ModelKind, RevenueModel]]:
+) -> tuple[Preprocessor, dict[ModelKind, RevenueModel]]:
     "Fit the preprocessor and the models on all rows."
     text, numbers = model_columns(prepared.sales)
     fitted = prepared.full_summary.preprocessor if prepared.full_summary else None
@@ -232,7 +226,7 @@ class TransactionalResult:
     evaluated: dict[ModelKind, EvaluatedModel]
     served: ModelKind
     models: dict[ModelKind, RevenueModel]  # refitted on all rows
-    preprocessor: dict[str, Any]  # fitted on all rows
+    preprocessor: Preprocessor  # fitted on all rows
     metrics: dict[str, dict[str, float]]  # by model and baseline, in the test period
     importance: dict[ModelKind, dict[str, float]]  # share by feature, largest first
 
