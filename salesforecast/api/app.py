@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['create_app']
 
-# %% ../../nbs/api/12_app.ipynb #788d0687
+# %% ../../nbs/api/12_app.ipynb #779b51c6
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from flask_openapi3 import Info, OpenAPI
 from .. import __version__
 from . import observe
 from .auth import DOCS_HEADERS, HEADERS, read_keys
-from salesforecast.api.endpoints import (  # noqa: F401 (each import adds its endpoints to `api`)
+from salesforecast.api.endpoints import (  # noqa: F401 (each declares its endpoints)
     files,
     forecasts,
     information,
@@ -26,14 +26,14 @@ from .errors import on_validation_error, register_error_handlers
 from .hooks import authenticate_request, record_request
 from .model_loader import ModelStore, store
 from .payloads import OrjsonProvider, ParsedRequest
-from .routes import ROUTES, Service, api
+from .routes import ROUTES, Service, make_blueprint
 from .schemas import ErrorOutput
 from ..core.settings import Settings, settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-# %% ../../nbs/api/12_app.ipynb #e3d59151
+# %% ../../nbs/api/12_app.ipynb #d8daee71
 DESCRIPTION = """Predictions of revenue, forecasts, and explanations, from the served version.
 
 Amounts are in the currency of the training data. Errors are JSON of one shape, `ErrorOutput`.
@@ -77,7 +77,7 @@ class Application(OpenAPI):
 
         return super().wsgi_app(environ, start)
 
-# %% ../../nbs/api/12_app.ipynb #347d2f26
+# %% ../../nbs/api/12_app.ipynb #6a82c703
 def _caller() -> str:
     "Return the key's name or the address that the current request counts for."
     return g.get("key") or request.remote_addr or "unknown"
@@ -107,7 +107,7 @@ def _add_limits(app: Flask, settings: Settings) -> None:
 
         CORS(app, origins=settings.cors_origins.split())
 
-# %% ../../nbs/api/12_app.ipynb #cd5162fa
+# %% ../../nbs/api/12_app.ipynb #21b70622
 def create_app(
     models: ModelStore | None = None,
     settings_: Settings | None = None,
@@ -148,7 +148,7 @@ def create_app(
     app.after_request(record_request)
     register_error_handlers(app)
     _add_limits(app, current)
-    app.register_api(api)
+    app.register_api(make_blueprint())
     app.add_url_rule("/openapi.json", "openapi_json", lambda: app.api_doc)
     app.add_url_rule("/docs", "docs", lambda: redirect("/docs/swagger"))
     return app

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/api/05_routes.ipynb #faf63eff
+# %% ../../nbs/api/05_routes.ipynb #49a52478
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,27 +20,27 @@ from .model_loader import ModelStore, ServedVersion
 from .schemas import ErrorOutput
 from ..core.settings import Settings
 
-# %% ../../nbs/api/05_routes.ipynb #8825f7d9
+# %% ../../nbs/api/05_routes.ipynb #793fc046
+PREDICT, FORECAST, ABOUT = Tag(name="predict"), Tag(name="forecast"), Tag(name="service")
+TEXT: dict[str, object] = {"content": {"text/plain": {}}}  # response of an endpoint that answers plain text
+View = TypeVar("View", bound=Callable[..., Response])
+
+
 @dataclass(frozen=True)
 class Route:
-    "How the API treats the requests of one endpoint."
+    "An endpoint, and how the API treats its requests."
 
+    method: Literal["GET", "POST"]
     path: str
+    view: Callable[..., Response]
+    tag: Tag  # section of the documentation
+    response: type[BaseModel] | dict[str, object]  # of status 200
     scope: Literal["predict", "admin"] | None  # of the key; None for an endpoint that needs none
     takes: Literal["nothing", "json", "file"]  # the request's body
+    errors: tuple[int, ...]  # statuses beside those that every endpoint may answer
 
 
-ROUTES: dict[str, Route] = {}  # by Flask's endpoint name
-PREDICT, FORECAST, ABOUT = Tag(name="predict"), Tag(name="forecast"), Tag(name="service")
-api = APIBlueprint(
-    "api",
-    __name__,
-    abp_responses=dict.fromkeys((400, 401, 403, 405, 408, 413, 415, 429, 500, 503), ErrorOutput),
-)
-
-# %% ../../nbs/api/05_routes.ipynb #82b4c692
-View = TypeVar("View", bound=Callable[..., Response])
-TEXT: dict[str, object] = {"content": {"text/plain": {}}}  # of an endpoint that answers plain text
+ROUTES: dict[str, Route] = {}  # by Flask's name of the endpoint
 
 
 def endpoint(
@@ -50,26 +50,36 @@ def endpoint(
     response: type[BaseModel] | dict[str, object],  # of status 200
     scope: Literal["predict", "admin"] | None = "predict",  # of the key; None for no key
     file: bool = False,  # whether the body is an uploaded file
-    errors: tuple[int, ...] = (),  # statuses beside those of every endpoint
+    errors: tuple[int, ...] = (),  # statuses beside those that every endpoint may answer
 ) -> Callable[[View], View]:
     "Return a decorator that adds a function to the API; its docstring is the summary in the documentation."
 
     def add(view: View) -> View:
-        takes: Literal["nothing", "json", "file"] = "file" if file else "nothing"
-        if "body" in inspect.signature(view).parameters:
-            takes = "json"
-        ROUTES[f"{api.name}.{view.__name__}"] = Route(path, scope, takes)
-        register = api.get if method == "GET" else api.post
-        return register(
-            path,
-            tags=[tag],
-            security=[{"api_key": []}] if scope else None,
-            responses={200: response, **dict.fromkeys(errors, ErrorOutput)},
-        )(view)
+        json = "body" in inspect.signature(view).parameters
+        takes: Literal["nothing", "json", "file"] = "file" if file else "json" if json else "nothing"
+        ROUTES[f"api.{view.__name__}"] = Route(method, path, view, tag, response, scope, takes, errors)
+        return view
 
     return add
 
-# %% ../../nbs/api/05_routes.ipynb #92002bf0
+# %% ../../nbs/api/05_routes.ipynb #bca9e446
+ERRORS = (400, 401, 403, 405, 408, 413, 415, 429, 500, 503)  # statuses that every endpoint may answer
+
+
+def make_blueprint() -> APIBlueprint:
+    "Return a blueprint of all endpoints that have been declared."
+    blueprint = APIBlueprint("api", __name__, abp_responses=dict.fromkeys(ERRORS, ErrorOutput))  # type: ignore[arg-type]
+    for route in ROUTES.values():
+        register = blueprint.get if route.method == "GET" else blueprint.post
+        register(
+            route.path,
+            tags=[route.tag],
+            security=[{"api_key": []}] if route.scope else None,
+            responses={200: route.response, **dict.fromkeys(route.errors, ErrorOutput)},
+        )(route.view)
+    return blueprint
+
+# %% ../../nbs/api/05_routes.ipynb #68be0de7
 @dataclass(frozen=True)
 class Service:
     "What an app serves with."

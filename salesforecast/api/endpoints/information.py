@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../../nbs/api/endpoints/03_information.ipynb #58732f3d
+# %% ../../../nbs/api/endpoints/03_information.ipynb #2181b53b
 from flask import Response, abort
 
 from ..payloads import json_response
@@ -13,7 +13,7 @@ from ..reports import sample_rows
 from ..routes import ABOUT, PREDICT, endpoint, get_served_version
 from ..schemas import ModelInfoOutput, SampleOutput, SampleQuery
 
-# %% ../../../nbs/api/endpoints/03_information.ipynb #2b9d9563
+# %% ../../../nbs/api/endpoints/03_information.ipynb #3f0fa017
 @endpoint("GET", "/model_info", ABOUT, ModelInfoOutput)
 def model_info() -> Response:
     "What the served model is, goes by, and how good it is beside the baselines."
@@ -40,7 +40,7 @@ def model_info() -> Response:
         }
     )
 
-# %% ../../../nbs/api/endpoints/03_information.ipynb #ac920d8b
+# %% ../../../nbs/api/endpoints/03_information.ipynb #fb6a28a3
 @endpoint("GET", "/sample", PREDICT, SampleOutput, errors=(404,))
 def sample(query: SampleQuery) -> Response:
     "Past transactions of the test period with what they brought, to compare with and to explain."

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../../nbs/api/endpoints/04_operations.ipynb #43a535aa
+# %% ../../../nbs/api/endpoints/04_operations.ipynb #864afe0c
 from datetime import UTC, datetime
 
 from flask import Response
@@ -17,7 +17,7 @@ from ..routes import ABOUT, TEXT, endpoint, get_served_version, service
 from ..schemas import LiveOutput, ReloadOutput, StatusOutput
 from ...core.settings import UserError
 
-# %% ../../../nbs/api/endpoints/04_operations.ipynb #2016615a
+# %% ../../../nbs/api/endpoints/04_operations.ipynb #1f370451
 @endpoint("GET", "/status", ABOUT, StatusOutput, scope=None)
 def status() -> Response:
     "Whether everything that is needed for predictions is loaded."
@@ -49,7 +49,7 @@ def readyz() -> Response:
     get_served_version()
     return json_response({"status": "ok"})
 
-# %% ../../../nbs/api/endpoints/04_operations.ipynb #d6f9c7eb
+# %% ../../../nbs/api/endpoints/04_operations.ipynb #9004b238
 @endpoint("POST", "/reload_model", ABOUT, ReloadOutput, scope="admin")
 def reload_model() -> Response:
     "Load the newest published version; the old one goes on where that fails."
@@ -66,7 +66,7 @@ def reload_model() -> Response:
         }
     )
 
-# %% ../../../nbs/api/endpoints/04_operations.ipynb #85f1d07b
+# %% ../../../nbs/api/endpoints/04_operations.ipynb #24a295b1
 @endpoint("GET", "/metrics", ABOUT, TEXT)
 def metrics() -> Response:
     "Metrics of all workers for Prometheus."
