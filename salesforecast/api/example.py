@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/api/15_example.ipynb #ed756ee9
+# %% ../../nbs/api/15_example.ipynb #e6d31439
 import hashlib
 import json
 import logging
@@ -25,7 +25,7 @@ from ..datasets import generate_sales, write_sales
 from ..core.params import DemandParams, ForecastParams, Params
 from ..training.orchestration import train_models
 
-# %% ../../nbs/api/15_example.ipynb #ce3a48b3
+# %% ../../nbs/api/15_example.ipynb #b2a85e1e
 PARAMS = Params(
     random_forest=[{"n_estimators": 4}],
     xgboost=[{"n_estimators": 20}],
@@ -63,7 +63,7 @@ def example_models() -> Path:
             train_models(source, models_dir=folder, params=PARAMS, track=False)
     return folder
 
-# %% ../../nbs/api/15_example.ipynb #816d631c
+# %% ../../nbs/api/15_example.ipynb #9970c3b5
 def example_client(models: Path | None = None, **options: object) -> FlaskClient:
     "Return a test client of an app without keys; options are settings such as `api_auth`."
     settings = Settings.model_validate({"api_auth": "off", **options})
@@ -71,14 +71,14 @@ def example_client(models: Path | None = None, **options: object) -> FlaskClient
     logging.getLogger("salesforecast").handlers[:] = [logging.NullHandler()]
     return app.test_client()
 
-# %% ../../nbs/api/15_example.ipynb #0a51d7b0
+# %% ../../nbs/api/15_example.ipynb #e749c6f4
 VARYING = ("timestamp", "loaded_at", "training_date", "version", "mlflow_run_id", "request_id")
 
 
 def _shorten(value: object, rows: int) -> object:
     "Return a JSON value with numbers rounded, lists cut and varying values masked."
     if isinstance(value, float):
-        return round(value, 2)
+        return round(value, 2) + 0.0  # no -0.0
     if isinstance(value, list):
         return [_shorten(item, rows) for item in value[:rows]] + ["…"] * (len(value) > rows)
     if isinstance(value, dict):
