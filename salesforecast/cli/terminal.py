@@ -133,7 +133,7 @@ DAILY_COLUMNS = ("wape", "bias", "mae", "rmse", "mase", "coverage_80", "coverage
 def version_report(
     manifest: Mapping[str, Any],
 ) -> RenderableType:
-    "What a version was trained on, how good it is beside the baselines, and what it goes by."
+    "What a version was trained on, how good it is beside the baselines, and what it relies on."
     data, split = manifest["data"], manifest["split"]
     about = Table(box=None, pad_edge=False, show_header=False)
     about.add_column(style="dim", min_width=22)
@@ -153,7 +153,7 @@ def version_report(
     about.add_row("daily model", str(manifest["sarima"].get("order", "")))
     metrics, importance = manifest["metrics"], manifest["feature_importance"][manifest["served"]]
     goes_by = ", ".join(f"{name} {percent(share)}" for name, share in list(importance.items())[:6])
-    about.add_row(f"{manifest['model_type']} goes by", Text(goes_by))
+    about.add_row(f"{manifest['model_type']} relies on", Text(goes_by))
     if problem := manifest.get("mlflow", {}).get("problem"):
         about.add_row("MLflow", Text(problem, style="yellow"))
     parts: list[Any] = [
