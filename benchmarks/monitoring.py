@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from salesforecast.core.params import ForecastParams, MonitorParams, Params
-from salesforecast.datasets import Drift, Kind, SyntheticSales, generate_sales
+from salesforecast.datasets import Drift, DriftKind, SyntheticSales, generate_sales
 from salesforecast.monitoring.monitor import monitor
 from salesforecast.training.orchestration import train_models
 
@@ -28,7 +28,7 @@ WEEKS = 52
 DRIFT_START = pd.Timestamp("2026-03-01")
 WATCHED = 42  # days in which an injected drift may be found
 BEFORE = 5  # days of looking before it begins
-KINDS: dict[Kind, tuple[float, ...]] = {
+KINDS: dict[DriftKind, tuple[float, ...]] = {
     "price_level": (0.1, 0.3),
     "mix": (0.3,),
     "changed_promotions": (0.3, 1.0),

@@ -48,7 +48,7 @@ _HOMES = {
     "generate_sales": "salesforecast.datasets",
     "load_params": "salesforecast.core.params",
     "monitor": "salesforecast.monitor:*",  # the module; a call of it calls its function
-    "read_sales": "salesforecast.sales.quality",
+    "read_sales": "salesforecast.sales.reading",
     "train": "salesforecast.train:*",
 }
 _all_ = [

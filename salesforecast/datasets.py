@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CATEGORIES', 'REGIONS', 'WEEKDAY', 'ADJECTIVES', 'NOUNS', 'PRODUCTS', 'GROWTH', 'ELASTICITY', 'PROMOTION_ELASTICITY',
-           'CONCENTRATION', 'COLUMNS', 'DUPLICATE', 'DATA_ERRORS', 'Kind', 'TRUTH', 'Category', 'draw_products',
-           'draw_prices', 'black_fridays', 'draw_promotions', 'assign_promotions', 'draw_demand_shock',
+           'CONCENTRATION', 'COLUMNS', 'DUPLICATE_ERROR', 'DATA_ERRORS', 'DriftKind', 'TRUTH', 'Category',
+           'draw_products', 'draw_prices', 'black_fridays', 'draw_promotions', 'assign_promotions', 'draw_demand_shock',
            'season_factors', 'Shop', 'simulate_shop', 'expected_demand', 'expected_price_realisation', 'expected_units',
            'draw_day_product_region', 'draw_sales', 'money', 'format_sales', 'count_duplicates', 'inject_data_errors',
            'Drift', 'parse_day', 'apply_shop_drift', 'apply_feed_drift', 'SyntheticSales', 'expected_daily',
@@ -14,6 +14,7 @@ __all__ = ['CATEGORIES', 'REGIONS', 'WEEKDAY', 'ADJECTIVES', 'NOUNS', 'PRODUCTS'
 # %% ../nbs/datasets.ipynb #3317a17d
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -21,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from .core.settings import UserError, atomic_write
+from .core.text import format_number
 
 # %% ../nbs/datasets.ipynb #35d5b79c
 class Category(NamedTuple):
@@ -345,7 +347,7 @@ def format_sales(
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)), dtype=object)
 
 # %% ../nbs/datasets.ipynb #bacb0659
-DUPLICATE = "exact duplicate"
+DUPLICATE_ERROR = "exact duplicate"
 DATA_ERRORS: dict[
     str, tuple[str, Callable[[pd.Series], pd.Series | str]]
 ] = {  # column, and what becomes of its cells
@@ -373,7 +375,7 @@ def inject_data_errors(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     "Spoil some rows and repeat some; the truth gets the column `dirty`: the fault, empty for clean rows."
     chosen = rng.permutation(np.flatnonzero(~truth["returned"]))[:dirty_rows]
-    kinds = [*DATA_ERRORS, DUPLICATE]
+    kinds = [*DATA_ERRORS, DUPLICATE_ERROR]
     dirty = np.full(len(cells), "", dtype=object)
     for i, (kind, (column, spoil)) in enumerate(DATA_ERRORS.items()):
         rows = chosen[i :: len(kinds)]
@@ -382,25 +384,27 @@ def inject_data_errors(
     repeated = np.sort(chosen[len(DATA_ERRORS) :: len(kinds)])
     place = np.sort(np.r_[np.arange(len(cells)), repeated])
     dirty = dirty[place]
-    dirty[np.searchsorted(place, repeated, side="right") - 1] = DUPLICATE
+    dirty[np.searchsorted(place, repeated, side="right") - 1] = DUPLICATE_ERROR
     cells, truth = (frame.iloc[place].reset_index(drop=True) for frame in (cells, truth))
     return cells, truth.assign(dirty=dirty)
 
 # %% ../nbs/datasets.ipynb #7628c1cb
-Kind = Literal["price_level", "mix", "changed_promotions", "new_region", "broken_feed"]
+DriftKind = Literal["price_level", "mix", "changed_promotions", "new_region", "broken_feed"]
 
 
 @dataclass(frozen=True)
 class Drift:
     "A change from a day on; raises `UserError` for an unknown kind or a negative strength."
 
-    kind: Kind
+    kind: DriftKind
     start: str  # first day, as YYYY-MM-DD
     strength: float = 0.3  # relative change; for the last two kinds the share of rows
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise UserError(f"No drift is called {self.kind!r}; choose one of {', '.join(get_args(Kind))}")
+        if self.kind not in get_args(DriftKind):
+            raise UserError(
+                f"No drift is called {self.kind!r}; choose one of {', '.join(get_args(DriftKind))}"
+            )
         if not 0 <= self.strength <= 1:
             raise UserError(f"A drift has a strength from 0 to 1, not {self.strength}")
         parse_day(self.start)
@@ -457,6 +461,20 @@ class SyntheticSales:
     )  # a row per row of `frame`: ds, the columns in `TRUTH`, dirty (the fault, empty for none)
     daily: pd.DataFrame  # ds, expected_sales (how many), expected_revenue (returns taken off)
     promotions: pd.DataFrame  # Category, Region, first, last, depth; index: `truth.promotion`
+
+    def __repr__(self) -> str:
+        "Return the sales in a line."
+        days = self.truth["ds"]
+        revenue = format_number(float(self.daily["expected_revenue"].sum()))
+        errors = format_number(int((self.truth["dirty"] != "").sum()))
+        return (
+            f"SyntheticSales(rows: {len(self.frame):,}, {days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}, "
+            f"expected revenue: {revenue}, rows with an error: {errors})"
+        )
+
+    def _repr_html_(self) -> str:
+        "Return the line and the first rows, for a notebook."
+        return f"<p>{escape(repr(self))}</p>{self.frame.head(3).to_html()}"
 
 # %% ../nbs/datasets.ipynb #01a49b92
 def expected_daily(

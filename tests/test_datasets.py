@@ -14,10 +14,10 @@ from salesforecast.datasets import (
     CATEGORIES,
     COLUMNS,
     DATA_ERRORS,
-    DUPLICATE,
+    DUPLICATE_ERROR,
     REGIONS,
     Drift,
-    Kind,
+    DriftKind,
     SyntheticSales,
     assign_promotions,
     black_fridays,
@@ -67,7 +67,7 @@ def test_the_sample_is_what_the_generator_makes(tmp_path: Path) -> None:
 def test_the_sample_has_every_fault_once_and_spans_two_years() -> None:
     sample = generate_sales(rows=3_000)
     faults = sample.truth["dirty"].value_counts()
-    assert faults.drop("").to_dict() == dict.fromkeys([*DATA_ERRORS, DUPLICATE], 1)
+    assert faults.drop("").to_dict() == dict.fromkeys([*DATA_ERRORS, DUPLICATE_ERROR], 1)
     assert sample.truth["ds"].max() - sample.truth["ds"].min() > pd.Timedelta(days=2 * 365)
 
 
@@ -305,7 +305,7 @@ def test_cheap_goods_sell_in_larger_and_spread_numbers(clean: pd.DataFrame) -> N
 
 def test_every_fault_is_what_it_is_called() -> None:
     made = generate_sales(rows=2_000, error_share=0.1, return_share=0.1)
-    dirty = {fault: made.frame[made.truth["dirty"] == fault] for fault in [*DATA_ERRORS, DUPLICATE]}
+    dirty = {fault: made.frame[made.truth["dirty"] == fault] for fault in [*DATA_ERRORS, DUPLICATE_ERROR]}
     assert min(map(len, dirty.values())) >= 22
     dates = {
         name: pd.to_datetime(rows["Transaction_Date"], format="%Y-%m-%d %H:%M:%S", errors="coerce")
@@ -320,8 +320,8 @@ def test_every_fault_is_what_it_is_called() -> None:
     assert (dirty["negative price"]["Unit_Price"].astype(float) < 0).all()
     above = dirty["revenue above list"][NUMBERS].astype(float)
     assert (above["Revenue"] > above["Units_Sold"] * above["Unit_Price"]).all()
-    assert made.frame.index[made.frame.duplicated()].equals(dirty[DUPLICATE].index)
-    assert (made.truth.loc[dirty[DUPLICATE].index - 1, "dirty"] == "").all()
+    assert made.frame.index[made.frame.duplicated()].equals(dirty[DUPLICATE_ERROR].index)
+    assert (made.truth.loc[dirty[DUPLICATE_ERROR].index - 1, "dirty"] == "").all()
 
 
 def test_returns_are_negative_and_can_be_switched_off(sales: SyntheticSales) -> None:
@@ -335,7 +335,7 @@ def test_returns_are_negative_and_can_be_switched_off(sales: SyntheticSales) -> 
     assert not generate_sales(rows=2_000, return_share=0).truth["returned"].any()
 
 
-def drifted(kind: Kind, strength: float) -> SyntheticSales:
+def drifted(kind: DriftKind, strength: float) -> SyntheticSales:
     """Two years that change in the middle, on 2025-07-01."""
     return generate_sales(**CALM, drift=Drift(kind, "2025-07-01", strength))
 

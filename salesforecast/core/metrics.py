@@ -106,15 +106,15 @@ def rolling_cutoffs(
     length: int,  # of the series
     horizon: int,  # periods that each window forecasts
     windows: int,  # how many at the end of the series, one after the other
-    least: int = 1,  # periods that must lie before the first cutoff
+    min_train_periods: int = 1,  # periods that must lie before the first cutoff
 ) -> list[int]:
     "Number of periods before each window, ascending; fewer windows where the series is short, `UserError` for none."
     cutoffs = [length - horizon * back for back in range(windows, 0, -1)]
-    found = [cutoff for cutoff in cutoffs if cutoff >= least]
+    found = [cutoff for cutoff in cutoffs if cutoff >= min_train_periods]
     if not found:
         raise UserError(
-            f"{length} periods are too few for a backtest of {horizon} after at least {least}: "
-            f"choose a horizon of at most {max(length - least, 0)}, or give a longer history."
+            f"{length} periods are too few for a backtest of {horizon} after at least {min_train_periods}: "
+            f"choose a horizon of at most {max(length - min_train_periods, 0)}, or give a longer history."
         )
     return found
 

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 from collections.abc import Collection
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,10 @@ from salesforecast.sales.report import (
 from .rows import ParsedRows, column_expressions, parse_rows
 from .schema import ColumnMapping, ReadOptions, ReturnRule, find_column
 from .sinks import write_table
-from ..core.text import redact_url
-from .sources import load_table
+from .sources import Source, load_table, source_name
 from .values import ExpressionContext, MissingColumnError, evaluate_expression, parse_text
 from ..core.settings import UserError, settings
+from ..core.text import format_money, format_number
 
 # %% ../../nbs/sales/09_reading.ipynb #63c250a8
 def personal_columns(mapping: ColumnMapping, parsed: ParsedRows, columns: list[str]) -> set[str]:
@@ -68,7 +69,7 @@ def _columns_found(cells: pd.DataFrame, mapping: ColumnMapping) -> int:
 
 # %% ../../nbs/sales/09_reading.ipynb #896b6c91
 def _loaded(
-    source: str | Path,
+    source: Source,
     mapping: ColumnMapping | None,
     fallback: ColumnMapping | None,  # tried where no mapping is given
     read_options: ReadOptions,
@@ -100,38 +101,100 @@ def choose_mapping(
 # %% ../../nbs/sales/09_reading.ipynb #3ed37857
 @dataclass
 class SalesData:
-    "Checked sales."
+    """Checked sales: the valid rows, the rejected rows with their reasons, and the data report.
 
-    frame: pd.DataFrame  # valid rows in source order: canonical and feature columns, `is_return`; index `row`
-    quarantine: pd.DataFrame  # the other rows' cells, with `row` and `reason`
+    Parameters
+    ----------
+    frame
+        Valid rows in source order: canonical and feature columns, and `is_return`; index `row`, the row number of the
+        source.
+    quarantine
+        The rejected rows' cells, with `row` and `reason`.
+    report
+        What was read, rejected and found.
+    mapping
+        How the source was read, with the order of day and month that the dates showed.
+    revenue_computed
+        Whether `Revenue` is units × price, as the source has none.
+    """
+
+    frame: pd.DataFrame
+    quarantine: pd.DataFrame
     report: DataReport
-    mapping: ColumnMapping  # with the order of day and month that the dates told
-    revenue_computed: bool = False  # `Revenue` is units × price, as the source has none
+    mapping: ColumnMapping
+    revenue_computed: bool = False
+
+    def _summary(self) -> dict[str, str]:
+        "Return what the sales are in a few figures, by name."
+        dates = self.frame["Transaction_Date"].dropna()
+        period = f" ({dates.min():%Y-%m-%d} to {dates.max():%Y-%m-%d})" if len(dates) else ""
+        return {
+            "rows": format_number(len(self.frame)),
+            "days with sales": format_number(dates.dt.normalize().nunique()) + period,
+            "revenue": format_money(float(self.frame["Revenue"].sum()), self.mapping.currency, 2),
+            "rejected rows": format_number(len(self.quarantine)),
+        }
+
+    def __repr__(self) -> str:
+        "Return the sales in a line."
+        return f"SalesData({', '.join(f'{name}: {value}' for name, value in self._summary().items())})"
+
+    def _repr_html_(self) -> str:
+        "Return the sales as a small table, and their first rows, for a notebook."
+        rows = "".join(
+            f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in self._summary().items()
+        )
+        return f"<table>{rows}</table>{self.frame.head(3).to_html()}"
 
 # %% ../../nbs/sales/09_reading.ipynb #2e10e2e2
 def read_sales(
-    source: str | Path,  # CSV (also .gz), Parquet, Excel or SQLAlchemy URL
-    mapping: ColumnMapping | None = None,  # how a foreign export becomes canonical
-    read_options: ReadOptions = ReadOptions(),  # wins over the mapping's
+    source: Source,
+    mapping: ColumnMapping | None = None,
+    read_options: ReadOptions = ReadOptions(),
     *,
-    now: pd.Timestamp | None = None,  # rows after this day are refused; today by default
-    fallback: ColumnMapping | None = None,  # tried where no mapping is given: that of the training
+    now: pd.Timestamp | None = None,
+    fallback: ColumnMapping | None = None,
 ) -> SalesData:
-    "Read and check sales; raises `UserError` where source or mapping cannot be used, or too many rows are bad."
+    """Read sales from any source, and check every row.
+
+    Parameters
+    ----------
+    source
+        Path of a CSV (also .gz), Parquet or Excel file or of a folder of Parquet files, SQLAlchemy URL, or DataFrame.
+    mapping
+        How the columns of an export become canonical. None: the columns have the canonical names already, whatever
+        their case, blanks and underscores.
+    read_options
+        Table, query or limit of this call; wins over the mapping.
+    now
+        Rows after this day are rejected; None: today.
+    fallback
+        Mapping that is tried where none is given and the columns fit it better: that of a training.
+
+    Returns
+    -------
+    SalesData
+        The valid rows, the rejected rows, and the data report.
+
+    Raises
+    ------
+    UserError
+        When the source cannot be read, the mapping does not fit it, or more rows are rejected than allowed.
+    """
     loaded, mapping = _loaded(source, mapping, fallback, read_options)
     try:
         parsed = parse_rows(loaded.cells, mapping)
     except UserError as error:
-        raise UserError(". ".join([f"{redact_url(source)}: {error}", *loaded.notes])) from None
+        raise UserError(". ".join([f"{source_name(source)}: {error}", *loaded.notes])) from None
     problems, kept = find_problems(loaded, parsed, mapping, now or pd.Timestamp.now())
     personal = personal_columns(mapping, parsed, [str(name) for name in loaded.cells])
     reasons = reason_summary(problems, loaded.cells, parsed.source_columns, personal)
     bad = np.zeros(len(loaded.cells), bool)
     bad[problems["position"]] = True
     check_rejected_share(
-        redact_url(source), int(bad.sum()), len(bad), read_options.rejection_limit(mapping), reasons
+        source_name(source), int(bad.sum()), len(bad), read_options.rejection_limit(mapping), reasons
     )
-    return _sales(redact_url(source), loaded, parsed, mapping, problems, bad, reasons, kept, personal)
+    return _sales(source_name(source), loaded, parsed, mapping, problems, bad, reasons, kept, personal)
 
 # %% ../../nbs/sales/09_reading.ipynb #7d5b7011
 def _sales(
@@ -205,7 +268,7 @@ class PredictionRows:
 
 # %% ../../nbs/sales/09_reading.ipynb #bf338bc2
 def read_prediction_rows(
-    source: str | Path,  # CSV (also .gz), Parquet, Excel or SQLAlchemy URL
+    source: Source,  # CSV (also .gz), Parquet, Excel, SQLAlchemy URL or DataFrame
     mapping: ColumnMapping | None = None,  # how a foreign export becomes canonical
     read_options: ReadOptions = ReadOptions(),  # wins over the mapping's
     *,

@@ -84,9 +84,9 @@ def test_bounds_belong_to_the_range() -> None:
 
 def test_windows_follow_each_other_up_to_the_end() -> None:
     assert rolling_cutoffs(365, 28, 6) == [197, 225, 253, 281, 309, 337]
-    assert rolling_cutoffs(90, 28, 6, least=21) == [34, 62]
+    assert rolling_cutoffs(90, 28, 6, min_train_periods=21) == [34, 62]
     with pytest.raises(UserError, match="horizon of at most 19"):
-        rolling_cutoffs(40, 28, 6, least=21)
+        rolling_cutoffs(40, 28, 6, min_train_periods=21)
 
 
 def test_the_leaderboard_scales_each_window_by_the_history_before_it() -> None:

@@ -28,7 +28,9 @@ SALES = pd.DataFrame(
 )
 
 
-def check(sales_source: str | Path, mapping: ColumnMapping | None = None, **options: str) -> None:
+def check(
+    sales_source: str | Path | pd.DataFrame, mapping: ColumnMapping | None = None, **options: str
+) -> None:
     """The source gives `SALES`."""
     sales = read_sales(sales_source, mapping, ReadOptions(**options))
     assert sales.report.rows_quarantined == 0
@@ -202,6 +204,26 @@ def test_equal_headers_are_told_apart(tmp_path: Path) -> None:
 
 
 # --- databases ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["object", "numpy_nullable", "pyarrow", "category", "dated"])
+def test_a_data_frame_is_read_as_the_file_it_would_be_written_to(backend: str) -> None:
+    frame = SALES.copy()
+    if backend in ("numpy_nullable", "pyarrow"):
+        frame = frame.convert_dtypes(dtype_backend=backend)  # type: ignore[call-overload]
+    elif backend == "category":
+        frame = frame.assign(Product_Name=frame["Product_Name"].astype("category"))
+    elif backend == "dated":
+        dates = pd.DatetimeIndex(pd.to_datetime(frame.pop("Transaction_Date")), name="transaction date")
+        frame = frame.set_index(dates).rename(columns=lambda name: f" {name.upper()} ")
+    check(frame)
+
+
+def test_sales_show_what_they_are() -> None:
+    sales = read_sales(SALES)
+    assert repr(sales).startswith("SalesData(rows: 40, days with sales: ")
+    assert sales.report.source == "DataFrame of 40 rows"
+    assert "<table>" in sales._repr_html_() and "rejected rows" in sales._repr_html_()
 
 
 def test_sqlite(tmp_path: Path) -> None:
