@@ -27,7 +27,7 @@ def history(page: Page, source: Path) -> None:
 def data(page: Page, source: Path) -> None:
     """A file of the visitor's own."""
     page.locator(".sf-drop input[type=file]").first.set_input_files(source)
-    page.get_by_text("is read.").wait_for()
+    page.get_by_text("was read.").wait_for()
 
 
 def predict_one(page: Page, source: Path) -> None:
@@ -52,7 +52,7 @@ def demand(page: Page, source: Path) -> None:
 
 
 def explain(page: Page, source: Path) -> None:
-    """What the model goes by."""
+    """What drives predictions."""
 
 
 STEPS = {

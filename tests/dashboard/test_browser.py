@@ -43,9 +43,9 @@ def test_a_visitor_finds_tabs_by_keyboard_a_status_and_two_themes(page: Page) ->
         expect(page.get_by_role("tab", selected=True)).to_have_text(name)
         expect(page.get_by_role("tabpanel", name=name, exact=True)).to_be_visible()
     page.locator("#sf-status summary").click()
-    expect(page.get_by_text("Knows sales until")).to_be_visible()
+    expect(page.get_by_text("Sales until")).to_be_visible()
     page.keyboard.press("Escape")
-    expect(page.get_by_text("Knows sales until")).not_to_be_visible()
+    expect(page.get_by_text("Sales until")).not_to_be_visible()
     assert theme(page) == "light"
     page.get_by_role("button", name="Switch between light and dark").click()
     assert theme(page) == "dark"
@@ -140,7 +140,7 @@ def test_two_visitors_do_not_see_each_others_files(browser: Browser, dashboard: 
             data = f"Transaction_Date,Revenue\n2026-01-30,{revenue}\n2026-01-31,{revenue}\n".encode()
             place = visitor.page.locator(".sf-drop input[type=file]").first
             place.set_input_files({"name": name, "mimeType": "text/csv", "buffer": data})
-            expect(visitor.page.get_by_text(f"{name} is read.")).to_be_visible()
+            expect(visitor.page.get_by_text(f"{name} was read.")).to_be_visible()
         for visitor, revenue, foreign in ((one, "2.00", "other.csv"), (other, "4.00", "one.csv")):
             visitor.open("History")
             expect(visitor.page.locator(".sf-kpi-value").first).to_contain_text(revenue)
@@ -168,14 +168,14 @@ def test_the_api_goes_away_and_comes_back(browser: Browser, trained: Trained) ->
                 worker.kill()
             api.process.kill()
             api.process.wait()
-            expect(pill).to_have_text("Predictions are away")
-            expect(page.get_by_text("The prediction service is away.").first).to_be_visible()
+            expect(pill).to_have_text("Predictions unavailable")
+            expect(page.get_by_text("The prediction service is not available.").first).to_be_visible()
             visitor.open("History")
             expect(page.locator(".js-plotly-plot").first).to_be_visible()  # goes on with what it has
             stack.enter_context(serving(trained.models, port))
             expect(pill).to_contain_text("Models ready")
             visitor.open("Predict one")
-            expect(page.get_by_text("The prediction service is away.")).to_have_count(0)
+            expect(page.get_by_text("The prediction service is not available.")).to_have_count(0)
             assert page.get_by_label("Units", exact=True).input_value() == "7"
         visitor.check()
 

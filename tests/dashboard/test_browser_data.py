@@ -35,7 +35,7 @@ def test_the_history_is_there_at_once(page: Page) -> None:
 def test_an_upload_is_filtered_and_taken_away_in_excel(page: Page, tmp_path: Path) -> None:
     frame = sales(2_000)
     upload(page, "my <b>sales</b>.csv", frame.to_csv(index=False).encode())
-    expect(page.get_by_text("my <b>sales</b>.csv is read.")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text("my <b>sales</b>.csv was read.")).to_be_visible(timeout=WAIT)
     page.get_by_role("tab", name="History").click()
     page.locator(".sf-choices summary", has_text="All").nth(1).click()
     page.get_by_role("checkbox", name="West").check()
@@ -70,7 +70,7 @@ def test_other_names_a_bad_file_and_a_filter_without_result(page: Page) -> None:
     page.get_by_role("tabpanel", name="Data").get_by_label("Revenue", exact=True).select_option("Umsatz")
     page.get_by_role("tabpanel", name="Data").get_by_label("Date of the sale").select_option("Tag")
     page.get_by_role("button", name="Read the file").click()
-    expect(page.get_by_text("foreign.csv is read.")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text("foreign.csv was read.")).to_be_visible(timeout=WAIT)
     upload(page, "report.csv", b"%PDF-1.7 not a table")
     expect(page.get_by_text("report.csv is a PDF document")).to_be_visible(timeout=WAIT)
     page.get_by_role("tab", name="History").click()

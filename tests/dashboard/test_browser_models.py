@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from salesforecast.client import Client, to_frame
-from salesforecast.dashboard.model.analysis import preset_days
+from salesforecast.dashboard.model.forecasts import preset_days
 from support.browsing import WAIT, free_port, serving, showing, visiting
 from support.models import Trained
 
@@ -49,7 +49,7 @@ def test_one_sale_is_predicted_explained_and_varied(page: Page) -> None:
     tab.get_by_label("Product", exact=True).fill(EVIL)
     tab.get_by_role("button", name="Predict", exact=True).click()
     expect(tab.get_by_text(EVIL).first).to_be_visible(timeout=WAIT)  # it was not in the training data
-    for title in ("How sure it is", "Why", "What if"):
+    for title in ("Prediction interval", "Why", "What if"):
         chart(tab, title)
     told = tab.locator(".sf-kpi", has_text="Predicted revenue").locator(".sf-kpi-value").inner_text()
     tab.get_by_role("button", name="Units", exact=True).click()
@@ -85,13 +85,13 @@ def test_a_file_is_predicted_paged_and_taken_away(page: Page, trained: Trained) 
 
 def test_the_forecast_is_drawn_and_taken_away(page: Page) -> None:
     tab = opened(page, "Forecast")
-    for title in ("Revenue by day", "How far to trust it", "What the history is made of"):
+    for title in ("Revenue by day", "Accuracy of past forecasts", "Parts of the history"):
         chart(tab, title)
     expect(tab.get_by_text("tests on past days").first).to_be_visible(timeout=WAIT)
     tab.get_by_role("button", name="Past 4 weeks").click()
-    expect(tab.get_by_text("Really sold")).to_be_visible(timeout=WAIT)
+    expect(tab.get_by_text("Actual revenue")).to_be_visible(timeout=WAIT)
     tab.get_by_role("button", name="Next 4 weeks").click()
-    expect(tab.get_by_text("Really sold")).to_be_hidden(timeout=WAIT)
+    expect(tab.get_by_text("Actual revenue")).to_be_hidden(timeout=WAIT)
     total = tab.locator(".sf-kpi", has_text="Total").first.locator(".sf-kpi-value").inner_text()
     excel = tab.locator(".sf-downloads").get_by_role("button", name="Excel")
     expect(excel).to_be_visible(timeout=WAIT)
@@ -102,14 +102,14 @@ def test_the_forecast_is_drawn_and_taken_away(page: Page) -> None:
 
 def test_explanations_are_drawn_for_all_and_for_one(page: Page) -> None:
     tab = opened(page, "Explain")
-    for title in ("What matters most", "How good the model is", "Effects over past sales", "One feature"):
+    for title in ("Feature importance", "Accuracy of the model", "Effects in past sales", "One feature"):
         chart(tab, title)
-    for title in ("From the mean to the prediction", "What pushes up, what pushes down"):
+    for title in ("From the mean to the prediction", "What raises and lowers the prediction"):
         chart(tab, title)
     tab.get_by_label("Feature", exact=True).select_option(label="Unit price")
     expect(chart(tab, "One feature").locator(".xtitle")).to_have_text("Unit price", timeout=WAIT)
     tab.get_by_role("button", name="Inputs of the model").click()
-    expect(chart(tab, "What matters most")).to_contain_text("realised share", timeout=WAIT)
+    expect(chart(tab, "Feature importance")).to_contain_text("price realisation", timeout=WAIT)
 
 
 @pytest.mark.slow
@@ -121,14 +121,14 @@ def test_tabs_wait_for_the_api_and_keep_what_was_typed_when_it_goes(
     with showing(api) as board, visiting(browser, board.url, width=390, height=800) as visitor:
         page = visitor.page
         tab = opened(page, "Predict one")
-        expect(tab.get_by_text("is away")).to_be_visible()
+        expect(tab.get_by_text("is not available")).to_be_visible()
         with serving(trained.models, port):
             tab.get_by_label("Units", exact=True).fill("7")
             tab.get_by_role("button", name="Predict", exact=True).click()
             chart(tab, "Why")
-        expect(tab.get_by_text("is away")).to_be_visible()
+        expect(tab.get_by_text("is not available")).to_be_visible()
         with serving(trained.models, port):
-            expect(tab.get_by_text("is away")).to_be_hidden()
+            expect(tab.get_by_text("is not available")).to_be_hidden()
             assert tab.get_by_label("Units", exact=True).input_value() == "7"
             forecast = opened(page, "Forecast")
             chart(forecast, "Revenue by day")

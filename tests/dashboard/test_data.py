@@ -17,17 +17,20 @@ import pytest
 from salesforecast.client import Client
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.export import csv_bytes, workbook
-from salesforecast.dashboard.model import dataset
-from salesforecast.dashboard.model.dataset import Rows, Selection, from_sales, write_rows
-from salesforecast.dashboard.model.reader import UploadOptions, UploadResult, opened, read_in_subprocess
-from salesforecast.dashboard.model.state import AppState, Filters
+from salesforecast.dashboard.model import aggregates
+from salesforecast.dashboard.model.dataset import Dataset, from_sales
+from salesforecast.dashboard.model.reader import UploadOptions, UploadResult, read_in_subprocess
+from salesforecast.dashboard.model.rows import Rows, load_dataset, write_rows
+from salesforecast.dashboard.model.selection import Filters, Selection
+from salesforecast.dashboard.model.state import AppState
 from salesforecast.dashboard.tabs.data import DataPanel
-from salesforecast.dashboard.tabs.history import HistoryPanel, write_csv
+from salesforecast.dashboard.tabs.history import HistoryPanel
+from salesforecast.dashboard.tabs.history_views import write_csv
 from support.sales import EVIL, sales
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> tuple[pd.DataFrame, dataset.Dataset]:
+def shop(tmp_path: Path) -> tuple[pd.DataFrame, Dataset]:
     """Sales and their dataset."""
     frame = sales().assign(is_return=False)
     frame.loc[::50, ["Revenue", "Units_Sold"]] *= -1
@@ -65,23 +68,23 @@ FILTERS = [
 def test_a_selection_is_what_pandas_finds(shop, filters: Filters) -> None:
     frame, data = shop
     part, rows = Selection(data, filters), chosen(frame, filters)
-    figures = {figure.name: figure.value for figure in dataset.kpis(part)}
+    figures = {figure.name: figure.value for figure in aggregates.kpis(part)}
     assert figures["Revenue"] == pytest.approx(rows["Revenue"].sum())
     assert figures["Transactions"] == (~rows["is_return"]).sum()
     assert figures["Units"] == pytest.approx(rows["Units_Sold"].sum())
     assert figures["Active categories"] == rows.loc[~rows["is_return"], "Category"].nunique()
     for grain in ("day", "week", "month"):
-        assert dataset.trend(part, grain)["revenue"].sum() == pytest.approx(rows["Revenue"].sum())
-        assert dataset.over_time(part, "Category", grain).to_numpy().sum() == pytest.approx(
+        assert aggregates.trend(part, grain)["revenue"].sum() == pytest.approx(rows["Revenue"].sum())
+        assert aggregates.over_time(part, "Category", grain).to_numpy().sum() == pytest.approx(
             rows["Revenue"].sum()
         )
     for name in ("Category", "Region"):
-        found = dataset.sums_by_dimension(part, name).set_index(name)["revenue"]
+        found = aggregates.sums_by_dimension(part, name).set_index(name)["revenue"]
         expected = rows.groupby(name)["Revenue"].sum()
         pd.testing.assert_series_equal(
             found.sort_index(), expected, check_names=False, check_index_type=False
         )
-    assert sorted(dataset.values(part)) == pytest.approx(
+    assert sorted(aggregates.values(part)) == pytest.approx(
         sorted(rows.loc[~rows["is_return"], "Revenue"]), rel=1e-6
     )
 
@@ -99,10 +102,10 @@ def test_pages_hold_every_row_once_in_order(shop, filters: Filters, tmp_path: Pa
 def test_no_comparison_without_a_full_period_before(shop) -> None:
     _, data = shop
     assert all(
-        figure.before is None for figure in dataset.kpis(Selection(data, Filters(end=date(2024, 3, 31))))
+        figure.before is None for figure in aggregates.kpis(Selection(data, Filters(end=date(2024, 3, 31))))
     )
     assert all(
-        figure.before is not None for figure in dataset.kpis(Selection(data, Filters(date(2025, 6, 1))))
+        figure.before is not None for figure in aggregates.kpis(Selection(data, Filters(date(2025, 6, 1))))
     )
 
 
@@ -110,9 +113,9 @@ def test_a_year_before_means_the_same_weekday_or_month(shop) -> None:
     frame, data = shop
     part = Selection(data, Filters(date(2025, 2, 1), date(2025, 3, 31)))
     daily = frame.groupby(frame["Transaction_Date"].dt.normalize())["Revenue"].sum()
-    days = dataset.trend(part, "day").set_index("date")["year_before"]
+    days = aggregates.trend(part, "day").set_index("date")["year_before"]
     assert days["2025-02-10"] == pytest.approx(daily.get("2024-02-12", 0.0))
-    months = dataset.trend(part, "month").set_index("date")["year_before"]
+    months = aggregates.trend(part, "month").set_index("date")["year_before"]
     assert months["2025-02-01"] == pytest.approx(daily["2024-02"].sum())  # with its 29th day
 
 
@@ -141,7 +144,7 @@ def test_each_kind_of_file_gives_the_same_figures(tmp_path: Path, suffix: str) -
         path.write_bytes(gzip.compress(text) if suffix == ".csv.gz" else text)
     answer = read(path, tmp_path / "out", f"mine{suffix}")
     assert answer.problem == ""
-    data = opened(tmp_path / "out", "mine", "£", answer)
+    data = load_dataset(tmp_path / "out", "mine", "£")
     assert data.arrays["revenue"].sum() == pytest.approx(frame["Revenue"].sum())
     assert EVIL in data.names["Product"]
 
@@ -168,8 +171,8 @@ BAD = {
 def test_a_bad_file_is_refused_in_plain_words(tmp_path: Path, kind: str) -> None:
     suffix, content, says = BAD[kind]
     answer = read(write(tmp_path / f"upload-x1{suffix}", content), tmp_path / "out", f"my file{suffix}")
-    told = " ".join([answer.problem, *answer.details])
-    assert says in told and str(tmp_path) not in told and "upload-x1" not in told and "--" not in told
+    shown = " ".join([answer.problem, *answer.details])
+    assert says in shown and str(tmp_path) not in shown and "upload-x1" not in shown and "--" not in shown
     assert not (tmp_path / "out" / "dataset.npz").exists()
 
 
@@ -194,7 +197,7 @@ def test_a_column_name_is_never_an_expression(tmp_path: Path) -> None:
     assert answer.problem == "" and answer.report["revenue_total"] == 12
 
 
-def test_a_reader_that_is_late_or_dies_is_told_of(tmp_path: Path, monkeypatch) -> None:
+def test_a_reader_that_is_late_or_dies_is_reported(tmp_path: Path, monkeypatch) -> None:
     path = write(tmp_path / "u.csv", sales(100).to_csv(index=False).encode())
     with pytest.raises(UserError, match="was not read within"):
         read(path, tmp_path / "late", seconds=0.05)
@@ -209,7 +212,7 @@ def test_personal_columns_stay_out(tmp_path: Path) -> None:
     frame.loc[3, "Revenue"] = np.nan
     answer = read(write(tmp_path / "u.csv", frame.to_csv(index=False).encode()), tmp_path / "out")
     assert answer.report["rows_quarantined"] == 1
-    for name in ("rows.parquet", "aside.parquet"):
+    for name in ("rows.parquet", "rejected.parquet"):
         assert "Customer_ID" not in pd.read_parquet(tmp_path / "out" / name)
 
 

@@ -21,14 +21,17 @@ from salesforecast.api.schemas import PredictionOutput
 from salesforecast.client import Client, to_frame
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.model import state as module
-from salesforecast.dashboard.model.analysis import decompose, what_if_values
+from salesforecast.dashboard.model.batch import BatchResult, read_predictions
+from salesforecast.dashboard.model.comparisons import what_if_values
+from salesforecast.dashboard.model.forecasts import decompose
 from salesforecast.dashboard.model.state import AppState, refresh
-from salesforecast.dashboard.tabs.batch import EXCEL_ROWS, BatchPanel, BatchResult, excel_of, read_predictions
+from salesforecast.dashboard.tabs.batch import EXCEL_ROWS, BatchPanel, predictions_workbook
 from salesforecast.dashboard.tabs.explain import ExplainPanel
 from salesforecast.dashboard.tabs.forecast import ForecastPanel
 from salesforecast.dashboard.tabs.predict import PredictPanel
-from salesforecast.dashboard.ui.model_charts import decomposition_chart, range_chart, sums_chart
+from salesforecast.dashboard.ui.forecast_charts import decomposition_chart
 from salesforecast.dashboard.ui.model_panel import ModelPanel
+from salesforecast.dashboard.ui.prediction_charts import range_chart, sums_chart
 from salesforecast.registry.files import MANIFEST
 from salesforecast.registry.publishing import publish
 from support.models import OLD, Trained
@@ -101,10 +104,10 @@ def test_one_prediction_is_that_of_the_api_with_its_comparisons_and_reasons(url:
         await settle()
         want = panel.state.client.predict(panel.form.row())
         answer = panel.result.answer
-        assert answer.found == want
-        assert answer.listed == 100.0
+        assert answer.prediction == want
+        assert answer.list_revenue == 100.0
         assert answer.similar.count >= 10 and 0 < answer.similar.share <= 1
-        assert answer.why.prediction == pytest.approx(want.predicted_revenue)
+        assert answer.contributions.prediction == pytest.approx(want.predicted_revenue)
         said = text(panel.outcome)
         assert f"{want.predicted_revenue:,.2f}" in said and "past sales" in said
         assert len(figures(panel.outcome)) == 3
@@ -121,20 +124,20 @@ def test_one_prediction_is_that_of_the_api_with_its_comparisons_and_reasons(url:
     run(work())
 
 
-def test_a_fault_is_told_beside_its_field_and_goes_away(url: str) -> None:
+def test_an_error_is_shown_at_its_field_and_goes_away(url: str) -> None:
     async def work() -> None:
         panel = await opened(PredictPanel, url)
         fields = panel.form.fields
         fields["Unit_Price"].control.value = -1.0
         panel.predict()
         await settle()
-        assert "greater than or equal to 0" in fields["Unit_Price"].told.value
+        assert "greater than or equal to 0" in fields["Unit_Price"].error.value
         assert "sf-invalid" in fields["Unit_Price"]._dom_classes
-        assert fields["Units_Sold"].told.value == "" and not figures(panel.outcome)
+        assert fields["Units_Sold"].error.value == "" and not figures(panel.outcome)
         fields["Unit_Price"].control.value = 10.0
         panel.predict()
         await settle()
-        assert fields["Unit_Price"].told.value == "" and figures(panel.outcome)
+        assert fields["Unit_Price"].error.value == "" and figures(panel.outcome)
 
     run(work())
 
@@ -179,7 +182,7 @@ def test_what_was_typed_stays_while_the_api_is_away(trained: Trained, tmp_path: 
         with serving(trained.models, tmp_path, workers=1) as server:
             client = Client(f"http://127.0.0.1:{server.port}", retries=0, timeout=5)
             panel = PredictPanel(state := AppState(client, client))
-            assert "Looking for the API" in text(panel.view)
+            assert "Connecting to the API" in text(panel.view)
             await refresh(state)
             panel.on_open()
             await settle()
@@ -189,7 +192,7 @@ def test_what_was_typed_stays_while_the_api_is_away(trained: Trained, tmp_path: 
             await settle()
             assert "cannot be reached" in text(panel.outcome)
             await refresh(state)
-            assert "is away" in text(panel.view)
+            assert "is not available" in text(panel.view)
             assert panel.form.fields["Units_Sold"].value == 7
 
     run(work())
@@ -249,7 +252,7 @@ def test_a_file_is_predicted_with_its_faults_charts_and_downloads(url: str, trai
         found = panel.result.outcome
         assert (found.count, found.failed) == (300, int((want["problem"] != "").sum()))
         assert found.total == pytest.approx(want["predicted_revenue"].sum(), rel=1e-5)
-        assert found.faults[-1] == (300, "Units_Sold is not a number")
+        assert found.rejected[-1] == (300, "Units_Sold is not a number")
         page = found.page(20, 10)
         assert page["predicted_revenue"].tolist() == want["predicted_revenue"].iloc[20:30].tolist()
         said = text(panel.place)
@@ -260,11 +263,11 @@ def test_a_file_is_predicted_with_its_faults_charts_and_downloads(url: str, trai
         )
         panel.result.table.turn(1)
         assert "26–50 of 300" in text(panel.result.table)
-        book = load_workbook(io.BytesIO(excel_of(panel.state, found, "my sales.csv")))
+        book = load_workbook(io.BytesIO(predictions_workbook(panel.state, found, "my sales.csv")))
         cells = list(book["Predictions"].values)
         at = cells[0].index("predicted_revenue")
         assert [row[at] for row in cells[1:4]] == pytest.approx(want["predicted_revenue"].iloc[:3].tolist())
-        assert {"Predictions", "Rows without", "About"} <= set(book.sheetnames)
+        assert {"Predictions", "Rejected rows", "About"} <= set(book.sheetnames)
         assert pd.read_csv(found.csv)["problem"].notna().sum() == found.failed
         panel.take(rows_file(trained, folder, 11), "again.csv")
         await settle()
@@ -320,8 +323,8 @@ def test_an_answer_of_many_rows_is_read_a_block_at_a_time(tmp_path: Path) -> Non
     assert found.page(rows - 3, 25)["Category"].tolist() == ["A", "B", "A"]
     assert found.page(rows + 50, 25).empty
     assert rows > EXCEL_ROWS
-    with pytest.raises(UserError, match="Take CSV"):
-        excel_of(AppState(Client("http://127.0.0.1:9")), BatchResult(path, path, count=rows), "x.csv")
+    with pytest.raises(UserError, match="Save CSV"):
+        predictions_workbook(AppState(Client("http://127.0.0.1:9")), BatchResult(path, path, count=rows), "x.csv")
 
 
 # --- the forecast ---------------------------------------------------------------------------------
@@ -330,21 +333,21 @@ def test_an_answer_of_many_rows_is_read_a_block_at_a_time(tmp_path: Path) -> Non
 def test_the_forecast_of_the_next_days_is_there_when_the_tab_opens(url: str) -> None:
     async def work() -> None:
         panel = await opened(ForecastPanel, url)
-        last = panel.known.history.index[-1].date()
+        last = panel.context.history.index[-1].date()
         assert (panel.form.start.value, panel.form.end.value) == (last + timedelta(1), last + timedelta(28))
         client = panel.state.client
         want = to_frame(client.forecast_sarima(panel.form.start.value, panel.form.end.value, 80))
         assert panel.result.found["predicted_revenue"].tolist() == want["predicted_revenue"].tolist()
         assert panel.result.found["lower_80"].tolist() == want["confidence_interval_lower"].tolist()
         said = text(panel.view)
-        assert "Against the same days last year" in said and "The 95% range held" in said
-        before = panel.known.history.reindex(want["date"] - pd.Timedelta(days=364)).sum()
+        assert "Compared with the same days last year" in said and "The 95% interval contained" in said
+        before = panel.context.history.reindex(want["date"] - pd.Timedelta(days=364)).sum()
         assert f"{before:,.0f}" in said
         assert len(figures(panel.view)) == 3
         names = [trace.name for trace in panel.result.card.figure.data if trace.name]
-        assert {"Revenue", "Forecast", "80% of days", "95% of days", "Same days last year"} == set(names)
+        assert {"Revenue", "Forecast", "80% interval", "95% interval", "Same days last year"} == set(names)
         panel.form.confidence.value = 80
-        assert "95% of days" not in [trace.name for trace in panel.result.card.figure.data]
+        assert "95% interval" not in [trace.name for trace in panel.result.card.figure.data]
         assert list(panel.result.sheets()["Forecast"])[2:4] == ["lower_80", "upper_80"]
 
     run(work())
@@ -355,8 +358,8 @@ def test_past_days_are_shown_beside_what_was_sold_and_far_ones_warned_of(url: st
         panel = await opened(ForecastPanel, url)
         button(panel.form.presets, "Past 4 weeks").click()
         await settle()
-        assert panel.result.found["in_history"].all() and "Really sold" in text(panel.outcome)
-        sold = panel.known.history.tail(28).sum()
+        assert panel.result.found["in_history"].all() and "Actual revenue" in text(panel.outcome)
+        sold = panel.context.history.tail(28).sum()
         assert f"{sold:,.0f}" in text(panel.outcome)
         button(panel.form.presets, "Next 3 months").click()
         await settle()
@@ -368,7 +371,7 @@ def test_past_days_are_shown_beside_what_was_sold_and_far_ones_warned_of(url: st
 @pytest.mark.parametrize(
     ("start", "end", "says"),
     [
-        (date(2026, 12, 2), date(2026, 12, 1), "comes after the last"),
+        (date(2026, 12, 2), date(2026, 12, 1), "is after the last day"),
         (None, date(2026, 12, 1), "Choose the first"),
         (date(1999, 1, 1), date(1999, 1, 2), "before the history"),
         (date(2026, 10, 1), date(2199, 1, 1), ""),
@@ -422,14 +425,14 @@ def test_explanations_are_those_of_the_api(url: str) -> None:
         )
         panel.result.detail.sale.value = panel.result.detail.sale.options[3][1]
         assert why[panel.result.detail.sale.value].explanation.split("(")[0] in text(
-            panel.result.detail.told
+            panel.result.detail.summary
         ).replace("&#x27;", "'")
-        assert "simple rule" in text(panel.view) and "it had not seen" in text(panel.view)
+        assert "best baseline" in text(panel.view) and "not used for training" in text(panel.view)
 
     run(work())
 
 
-def test_inputs_of_the_model_are_told_in_words_and_every_feature_can_be_followed(url: str) -> None:
+def test_inputs_of_the_model_have_labels_and_every_feature_can_be_followed(url: str) -> None:
     async def work() -> None:
         panel = await opened(ExplainPanel, url)
         panel.by_input.value = True
@@ -465,17 +468,17 @@ def test_nothing_is_asked_before_the_tab_is_opened_and_again_only_for_another_ve
         panel = ForecastPanel(state)
         await refresh(state)
         await settle()
-        assert panel.known is None
+        assert panel.context is None
         panel.on_open()
         await settle()
-        known = panel.known
+        known = panel.context
         panel.on_open()
         await refresh(state)
         await settle()
-        assert panel.known is known
+        assert panel.context is known
         state.info = state.info.model_copy(update={"version": "20990101-000000-0000"})
         await settle()
-        assert panel.known is not known
+        assert panel.context is not known
 
     run(work())
 
@@ -491,12 +494,12 @@ def test_text_of_the_data_is_drawn_as_it_is() -> None:
 
 
 def test_the_panels_need_no_training_library() -> None:
-    names = ("predict_panel", "batch_panel", "forecast_panel", "explain_panel")
+    names = ("predict", "batch", "forecast", "explain", "demand")
     code = f"""
 import sys
 from importlib import import_module
 for name in {names}:
-    import_module(f"salesforecast.dashboard.{{name}}")
+    import_module(f"salesforecast.dashboard.tabs.{{name}}")
 print(*sorted({{"xgboost", "sklearn", "statsmodels", "mlflow", "matplotlib", "shap"}} & set(sys.modules)))
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

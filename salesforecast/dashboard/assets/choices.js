@@ -22,7 +22,7 @@ function render({ model, el }) {
     model.save_changes();
   }
 
-  function told() {
+  function describe() {
     const value = model.get("value");
     const text = value.length === 0 ? "All" : value.length === 1 ? value[0] : `${value.length} chosen`;
     head.textContent = text;
@@ -48,13 +48,13 @@ function render({ model, el }) {
         return line;
       }),
     );
-    told();
+    describe();
   }
 
   document.addEventListener("click", close);
   menu.addEventListener("keydown", close);
   model.on("change:options change:label", draw);
-  model.on("change:value", told);
+  model.on("change:value", describe);
   draw();
   return () => document.removeEventListener("click", close);
 }

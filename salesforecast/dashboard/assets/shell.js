@@ -86,13 +86,13 @@ function status(model, el) {
   const pill = place("sf-status", el, "details", "sf-status");
   function draw() {
     const { kind, text, lines } = model.get("status");
-    const [summary, dot, told, more] = ["summary", "span", "span", "div"].map((name) => document.createElement(name));
+    const [summary, dot, label, more] = ["summary", "span", "span", "div"].map((name) => document.createElement(name));
     summary.className = "sf-pill";
     summary.dataset.kind = kind;
     dot.className = "sf-dot";
-    told.className = "sf-pill-text";
-    told.textContent = text;
-    summary.append(dot, told);
+    label.className = "sf-pill-text";
+    label.textContent = text;
+    summary.append(dot, label);
     more.className = "sf-pop";
     for (const [name, value] of lines) {
       const line = document.createElement("div");

@@ -32,11 +32,11 @@ function render({ model, el }) {
   bar.max = 1;
   bar.setAttribute("aria-label", "Upload");
   const row = element("div", "sf-progress-row");
-  const told = element("span");
-  told.setAttribute("role", "status");
+  const status = element("span");
+  status.setAttribute("role", "status");
   const cancel = element("button", "sf-button sf-small", "Cancel");
   cancel.type = "button";
-  row.append(told, cancel);
+  row.append(status, cancel);
   progress.append(bar, row);
   el.append(drop, progress);
 
@@ -49,7 +49,7 @@ function render({ model, el }) {
     input.value = "";
     bar.hidden = cancel.hidden = true;
     progress.hidden = !text;
-    told.textContent = text;
+    status.textContent = text;
   }
 
   function wait() {
@@ -63,7 +63,7 @@ function render({ model, el }) {
     input.disabled = true;
     progress.hidden = bar.hidden = cancel.hidden = false;
     bar.value = 0;
-    told.textContent = `Uploading ${file.name} …`;
+    status.textContent = `Uploading ${file.name} …`;
     model.send({ kind: "begin", id: current.id, name: file.name, size: file.size });
     wait();
   }
@@ -87,7 +87,7 @@ function render({ model, el }) {
     if (message.kind === "refused") return end(message.text);
     if (message.kind === "done") return end(`${current.file.name}, ${megabytes(current.file.size)}, is uploaded.`);
     bar.value = current.file.size ? message.received / current.file.size : 1;
-    told.textContent = `Uploading ${current.file.name}: ${megabytes(message.received)} of ${megabytes(current.file.size)}`;
+    status.textContent = `Uploading ${current.file.name}: ${megabytes(message.received)} of ${megabytes(current.file.size)}`;
     next();
   }
 

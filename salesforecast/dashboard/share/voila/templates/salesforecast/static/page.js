@@ -20,7 +20,7 @@
   async function look() {
     try {
       const answer = await fetch(`${baseUrl}api/kernels/${kernelId}`, { cache: "no-store" });
-      if (answer.status === 404) return tell("This session has ended, as nobody used it for a while. Reload the page to begin anew.", true);
+      if (answer.status === 404) return tell("This session has ended because it was idle. Reload the page to start again.", true);
       tell("");
     } catch {
       if (!leaving) tell("The dashboard cannot be reached. Trying again …");
@@ -30,7 +30,7 @@
   setTimeout(look, EVERY);
 
   setTimeout(() => {
-    if (!document.documentElement.dataset.sfReady) tell("The dashboard did not start. Reload the page; if that does not help, its log tells more.", true);
+    if (!document.documentElement.dataset.sfReady) tell("The dashboard did not start. Reload the page. If that does not help, see the log of the dashboard.", true);
   }, 60_000);
 
   document.addEventListener("click", (event) => {
