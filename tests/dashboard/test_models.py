@@ -324,7 +324,9 @@ def test_an_answer_of_many_rows_is_read_a_block_at_a_time(tmp_path: Path) -> Non
     assert found.page(rows + 50, 25).empty
     assert rows > EXCEL_ROWS
     with pytest.raises(UserError, match="Save CSV"):
-        predictions_workbook(AppState(Client("http://127.0.0.1:9")), BatchResult(path, path, count=rows), "x.csv")
+        predictions_workbook(
+            AppState(Client("http://127.0.0.1:9")), BatchResult(path, path, count=rows), "x.csv"
+        )
 
 
 # --- the forecast ---------------------------------------------------------------------------------
