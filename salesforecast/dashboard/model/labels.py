@@ -8,7 +8,9 @@ __all__ = []
 # %% ../../../nbs/dashboard/model/07_labels.ipynb #2385cef3
 from collections.abc import Sequence
 
-from salesforecast.features.history import LEVEL_FEATURES, SEGMENT, TIME_FEATURES
+from salesforecast.features.calendar import TIME_FEATURES
+from salesforecast.features.columns import SEGMENT
+from salesforecast.features.history import LEVEL_FEATURES
 from salesforecast.models.catalogue import model_labels
 
 # %% ../../../nbs/dashboard/model/07_labels.ipynb #371ecbd0
