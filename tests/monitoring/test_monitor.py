@@ -25,7 +25,7 @@ from pydantic import SecretStr
 from salesforecast.core.optional import require
 from salesforecast.core.params import ForecastParams, MonitorParams, Params
 from salesforecast.core.settings import UserError
-from salesforecast.datasets import Drift, Kind, SyntheticSales, generate_sales
+from salesforecast.datasets import Drift, DriftKind, SyntheticSales, generate_sales
 from salesforecast.features.columns import compute_row_scale, frame_columns
 from salesforecast.features.history import TOTAL, build_history
 from salesforecast.forecasting.sarima.state import to_model_scale
@@ -323,7 +323,7 @@ def test_after_an_update_the_same_days_are_still_judged(watched: Watched, tmp_pa
 
 # --- drift ------------------------------------------------------------------------------------------------------------
 
-DRIFTS: dict[Kind, tuple[float, str]] = {
+DRIFTS: dict[DriftKind, tuple[float, str]] = {
     "price_level": (0.3, "drift: Price_Level"),
     "mix": (0.8, "drift: Category"),
     "changed_promotions": (1.0, "drift: Realised_Share"),
@@ -333,7 +333,7 @@ DRIFTS: dict[Kind, tuple[float, str]] = {
 
 
 @pytest.mark.parametrize("kind", DRIFTS)
-def test_a_drift_is_found_within_its_window(watched: Watched, tmp_path: Path, kind: Kind) -> None:
+def test_a_drift_is_found_within_its_window(watched: Watched, tmp_path: Path, kind: DriftKind) -> None:
     strength, check = DRIFTS[kind]
     drifted = generate_sales(rows=ROWS, seed=SEED, drift=Drift(kind, "2026-07-29", strength))
     source = part(drifted, tmp_path / "new.csv", "2026-07-01", "2026-08-25")
