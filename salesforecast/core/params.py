@@ -47,6 +47,23 @@ class ForecastParams(ParamsSection):
 # %% ../../nbs/core/04_params.ipynb #71e46d79
 Target = Literal["revenue", "units"]
 Freq = Literal["D", "W"]
+ModelOptions = dict[str, JsonValue]  # arguments of a model, as YAML can write them
+
+# %% ../../nbs/core/04_params.ipynb #c4nd1d8e
+class CandidateParams(ParamsSection):
+    "Name a forecasting model of your own that takes part in the selection of demand forecasts."
+
+    name: str = Field(min_length=1, description="what reports and leaderboards call it")
+    model: str = Field(
+        description="the class, as module:Class, such as statsforecast.models:DynamicOptimizedTheta"
+    )
+    arguments: ModelOptions = Field(default={}, description="arguments of the class")
+    max_series: int | None = Field(
+        default=None, ge=1, description="largest number of series of a level to try it on; None: no limit"
+    )
+    min_periods: int = Field(
+        default=60, ge=1, description="shortest history to try it on, in days or weeks as the panel has"
+    )
 
 # %% ../../nbs/core/04_params.ipynb #1bc65d2a
 class DemandParams(ParamsSection):
@@ -64,8 +81,9 @@ class DemandParams(ParamsSection):
         default=[], description="D for daily, W for weekly; empty: the frequency of the sales"
     )
     horizon: int = Field(default=28, ge=1, le=366, description="days to forecast")
-    candidates: list[str] = Field(
-        default=[], description="methods that selection may choose from; empty: all of them"
+    candidates: list[str | CandidateParams] = Field(
+        default=[],
+        description="models that selection may choose from, by name or as a model of your own; empty: all built-in ones",
     )
 
 # %% ../../nbs/core/04_params.ipynb #e821e1ab
@@ -212,8 +230,6 @@ class MonitorParams(ParamsSection):
     drift: DriftParams = Field(DriftParams(), description="limits of data drift")
 
 # %% ../../nbs/core/04_params.ipynb #a3a4b9eb
-ModelOptions = dict[str, JsonValue]  # arguments of a model, as YAML can write them
-
 RANDOM_FOREST: list[ModelOptions] = [
     {
         "n_estimators": 24,

@@ -10,7 +10,8 @@ import pytest
 from salesforecast.core.metrics import mase, smape
 from salesforecast.core.settings import UserError
 from salesforecast.datasets import generate_sales, write_sales
-from salesforecast.forecasting.candidates import BASELINE, sample_rows_by_level
+from salesforecast.forecasting.candidates.pooled import sample_rows_by_level
+from salesforecast.forecasting.candidates.registry import BASELINE
 from salesforecast.forecasting.covariates import Covariates, covariates_from_mapping, read_plan
 from salesforecast.forecasting.evaluation import backtest_demand, evaluate_backtest
 from salesforecast.forecasting.forecaster import DemandForecast, fit_demand, forecast_demand, sum_interval

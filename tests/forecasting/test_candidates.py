@@ -1,0 +1,159 @@
+"""Candidates: users' own models take part in the selection and can win; what cannot be used is an error with the fix."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy import sparse
+from sklearn.base import BaseEstimator, RegressorMixin
+
+from salesforecast.core.params import CandidateParams, load_params
+from salesforecast.core.settings import UserError
+from salesforecast.forecasting.candidates.registry import BASELINE, resolve_candidates
+from salesforecast.forecasting.candidates.run import run_candidate
+from salesforecast.forecasting.candidates.task import make_forecast_task
+from salesforecast.forecasting.covariates import Covariates
+from salesforecast.forecasting.forecaster import fit_demand, forecast_demand
+from salesforecast.forecasting.panel import Panel
+
+THETA = {
+    "name": "my_theta",
+    "model": "statsforecast.models:DynamicOptimizedTheta",
+    "arguments": {"season_length": 7},
+}
+RIDGE = {"name": "my_ridge", "model": "sklearn.linear_model:Ridge", "arguments": {"alpha": 1.0}}
+
+
+def products(sold: np.ndarray) -> Panel:
+    """A panel of products of one category, and their total."""
+    count, days = len(sold), np.datetime64("2025-01-06") + np.arange(sold.shape[1])
+    summing = sparse.csr_matrix(np.vstack([np.ones((1, count)), np.eye(count)]))
+    return Panel(
+        ids=np.array(["total", *(f"Product_ID=P{i}" for i in range(count))], object),
+        days=days,
+        values=summing @ sold,
+        step=1,
+        levels=("total", "Product_ID"),
+        level=np.r_[0, np.ones(count, int)],
+        summing=summing,
+        keys=pd.DataFrame({"Product_ID": [f"P{i}" for i in range(count)]}),
+        category=np.full(count, "all", object),
+        target="units",
+        price=np.empty((0, 0)),
+        daily_total=pd.Series(sold.sum(0), pd.DatetimeIndex(days)),
+    )
+
+
+@pytest.fixture(scope="module")
+def panel() -> Panel:
+    """Eight products with noise and the same week, of which seasonal naive repeats the noise."""
+    week = np.array([1.0, 0.9, 0.9, 1.0, 1.2, 1.5, 1.1])[np.arange(182) % 7]
+    return products(np.random.default_rng(0).poisson(8 * week, (8, 182)).astype(float))
+
+
+@pytest.mark.parametrize("own", [THETA, RIDGE], ids=["statsforecast", "scikit-learn"])
+def test_a_model_of_params_yaml_takes_part_and_wins(own: dict, panel: Panel, tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump({"demand": {"candidates": [BASELINE, own]}}))
+    params = load_params(file).demand
+    model = fit_demand(panel, 14, candidates=params.candidates, n_windows=4)
+    for champion in model.champions:
+        assert [candidate.name for candidate in champion.candidates] == [BASELINE, own["name"]]
+        assert own["name"] in set(champion.leaderboard["model"])
+        assert champion.weights[1].mean() > 0.5
+    forecast = forecast_demand(model, 14).yhat
+    np.testing.assert_allclose(forecast[0].mean(), panel.values[0].mean(), rtol=0.15)
+
+
+def test_a_regressor_without_weights_and_a_new_product_has_a_forecast() -> None:
+    """KNeighborsRegressor takes neither sample weights nor missing lags."""
+    sold = np.random.default_rng(1).poisson(5, (6, 120)).astype(float)
+    sold[0, :-5] = 0
+    knn = CandidateParams(name="knn", model="sklearn.neighbors:KNeighborsRegressor")
+    candidate = resolve_candidates([knn])[-1]
+    task = make_forecast_task(products(sold), 14, Covariates())
+    forecast = run_candidate(candidate, task, np.arange(7))
+    assert forecast.shape == (7, 14) and (forecast[1] > 1).all()
+
+
+class Fixed(RegressorMixin, BaseEstimator):
+    """A regressor whose answer is its parameter: what the project does with it shows."""
+
+    def __init__(self, value: float = 1.0) -> None:
+        self.value = value
+
+    def fit(self, X: pd.DataFrame, y: pd.Series) -> "Fixed":
+        self.columns_ = list(X)
+        return self
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        assert not X.isna().any().any()
+        return np.full(len(X), self.value)
+
+
+def test_a_class_of_ones_own_file_gets_its_arguments(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "my_models.py").write_text(
+        "import numpy as np\n"
+        "from statsforecast.models import Naive\n"
+        "class Flat(Naive):\n"
+        "    def __init__(self, value):\n"
+        "        super().__init__(alias='Flat')\n"
+        "        self.value = value\n"
+        "    def forecast(self, y, h, X=None, X_future=None, level=None, fitted=False):\n"
+        "        return {'mean': np.full(h, self.value)}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    flat = CandidateParams(name="flat", model="my_models:Flat", arguments={"value": 3.0})
+    task = make_forecast_task(panel, 7, Covariates())
+    np.testing.assert_allclose(run_candidate(resolve_candidates([flat])[-1], task, np.arange(2)), 3.0)
+
+
+def test_a_regressor_predicts_on_the_scale_of_each_series(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+    from types import ModuleType
+
+    module = ModuleType("own_regressors")
+    module.Fixed = Fixed  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "own_regressors", module)
+    twice = CandidateParams(name="twice", model="own_regressors:Fixed", arguments={"value": 2.0})
+    task = make_forecast_task(panel, 7, Covariates())
+    forecast = run_candidate(resolve_candidates([twice])[-1], task, np.arange(3))
+    np.testing.assert_allclose(forecast, 2 * np.repeat(task.scale[:3, None], 7, 1))
+
+
+def test_candidates_that_are_not_named_are_not_tried() -> None:
+    assert [c.name for c in resolve_candidates(["tsb", CandidateParams(**RIDGE)])] == [
+        BASELINE,
+        "tsb",
+        "my_ridge",
+    ]
+    assert "my_ridge" not in [c.name for c in resolve_candidates()]
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"model": "statsforecast.models.Theta"}, "module:Class"),
+        ({"model": "no_such_module:Theta"}, "'my_theta'.*PYTHONPATH"),
+        ({"model": "statsforecast.models:NoSuchModel"}, "no 'NoSuchModel'"),
+        ({"arguments": {"colour": "red"}}, "'colour'"),
+        ({"model": "collections:OrderedDict", "arguments": {}}, "neither"),
+        ({"name": "theta"}, "built-in"),
+    ],
+)
+def test_what_cannot_be_used_is_an_error_with_the_fix(changes: dict, named: str) -> None:
+    with pytest.raises(UserError, match=named):
+        resolve_candidates([CandidateParams(**{**THETA, **changes})])
+
+
+def test_a_limit_of_series_and_periods_holds(panel: Panel) -> None:
+    few = {**THETA, "max_series": 1}
+    model = fit_demand(panel, 14, candidates=[CandidateParams(**few)], n_windows=4)
+    total, items = (set(champion.leaderboard["model"]) for champion in model.champions)
+    assert "my_theta" in total and "my_theta" not in items
