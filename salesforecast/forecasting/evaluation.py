@@ -6,13 +6,18 @@
 __all__ = ['backtest_demand', 'evaluate_backtest']
 
 # %% ../../nbs/forecasting/14_evaluation.ipynb #4daca9d8
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from salesforecast.core.engine import LOCAL_ENGINE, Engine
 from salesforecast.core.metrics import coverage, ratio, rolling_cutoffs
 from salesforecast.core.settings import Progress, no_progress, scale_progress
-from salesforecast.forecasting.candidates import BASELINE, make_forecast_task, run_candidate
+from salesforecast.core.params import CandidateParams
+from salesforecast.forecasting.candidates.registry import BASELINE
+from salesforecast.forecasting.candidates.run import run_candidate
+from salesforecast.forecasting.candidates.task import make_forecast_task
 from salesforecast.forecasting.covariates import Covariates
 from salesforecast.forecasting.forecaster import fit_demand, forecast_demand
 from salesforecast.forecasting.intervals import INTERVAL_LEVELS
@@ -25,7 +30,7 @@ def backtest_demand(
     windows: int = 6,
     covariates: Covariates | None = None,
     *,
-    candidates: tuple[str, ...] = (),
+    candidates: Sequence[str | CandidateParams] = (),
     progress: Progress = no_progress,
     engine: Engine = LOCAL_ENGINE,
 ) -> pd.DataFrame:
@@ -41,8 +46,8 @@ def backtest_demand(
         Windows, one after the other at the end of the history; fewer where the history is short.
     covariates : Covariates, optional
         Holidays, closures, events and promotions, assumed known ahead; none by default.
-    candidates : tuple of str
-        Names of the candidates to compare; all by default.
+    candidates : sequence of str or CandidateParams
+        Candidates to compare: names, and models of your own; all built-in ones by default.
     progress : Progress
         Is called with the share done and a label.
     engine : Engine

@@ -16,7 +16,8 @@ import pandas as pd
 from salesforecast.core.engine import LOCAL_ENGINE, Engine
 from salesforecast.core.metrics import ratio
 from salesforecast.core.settings import Progress, UserError, no_progress, scale_progress
-from salesforecast.forecasting.candidates import make_forecast_task
+from salesforecast.core.params import CandidateParams
+from salesforecast.forecasting.candidates.task import make_forecast_task
 from salesforecast.forecasting.covariates import CovariateEffects, Covariates
 from salesforecast.forecasting.intervals import INTERVAL_LEVELS, Calibration, calibrate, prediction_intervals
 from salesforecast.forecasting.panel import Panel, long_frame
@@ -94,7 +95,7 @@ def fit_demand(
     horizon: int = 28,
     covariates: Covariates | None = None,
     *,
-    candidates: tuple[str, ...] = (),
+    candidates: Sequence[str | CandidateParams] = (),
     n_windows: int = DEFAULT_N_WINDOWS,
     progress: Progress = no_progress,
     engine: Engine = LOCAL_ENGINE,
@@ -109,8 +110,8 @@ def fit_demand(
         Periods (days or weeks) ahead for which candidates are compared; at least 1.
     covariates : Covariates, optional
         Holidays, closures, events and past promotions; none by default.
-    candidates : tuple of str
-        Names of the candidates to compare; all by default.
+    candidates : sequence of str or CandidateParams
+        Candidates to compare: names, and models of your own; all built-in ones by default.
     n_windows : int
         Cutoffs of cross-validation.
     progress : Progress

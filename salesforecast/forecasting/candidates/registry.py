@@ -88,6 +88,14 @@ _BUILT_IN = (
 CANDIDATES: dict[str, CandidateSpec] = {candidate.name: candidate for candidate in _BUILT_IN}
 
 # %% ../../../nbs/forecasting/candidates/03_registry.ipynb #fa675d79
+def _takes_season_length(model: Callable[..., object]) -> bool:
+    "Whether a class has the parameter `season_length`; some built-in types hide their parameters."
+    try:
+        return "season_length" in inspect.signature(model).parameters
+    except (TypeError, ValueError):
+        return False
+
+
 def load_candidate(params: CandidateParams) -> CandidateSpec:
     "Make a candidate of a user's model; raise `UserError` if it cannot be imported, constructed or used."
     if params.name in CANDIDATES:
@@ -96,12 +104,11 @@ def load_candidate(params: CandidateParams) -> CandidateSpec:
         )
     try:
         model = import_object(params.model)
-        takes_season = "season_length" in inspect.signature(model).parameters
-    except (UserError, TypeError, ValueError) as error:
+    except UserError as error:
         raise UserError(f"The candidate {params.name!r}: {error}") from None
 
     def make(season: int | None = None) -> "StatsForecastModel | RegressorMixin":
-        own_season = {"season_length": season} if season and takes_season else {}
+        own_season = {"season_length": season} if season and _takes_season_length(model) else {}
         return model(**{**own_season, **params.arguments})
 
     try:
