@@ -382,7 +382,7 @@ class DemandOptions(TypedDict):
     levels: NotRequired[Sequence[Literal[50, 80, 95]]]
     segments: NotRequired[Mapping[str, Sequence[str]]]
     plan: NotRequired[Sequence[Mapping[str, object]]]
-    order: NotRequired[Mapping[str, float]]
+    order: NotRequired[Mapping[str, object] | None]
     limit: NotRequired[int]
     history: NotRequired[int]
 
