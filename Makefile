@@ -77,11 +77,14 @@ demo-loop: $(VENV)/.dev ## Show the loop on made-up sales: drift, alert, retrain
 # Debian's browser for whoever may install it; Playwright's own elsewhere
 $(VENV)/.browser: | $(VENV)/.dev
 	if command -v chromium >/dev/null; then :
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq chromium
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+		echo "Tests of the dashboard need a browser: installing Debian's chromium with apt-get …"
+		apt-get update -qq && apt-get install -y -qq chromium
 	else playwright install chromium; fi
 	touch $@
 
 bench: $(VENV)/.browser ## Measure speed and size; writes benchmarks/results.json
+	$(INSTALL) '.[train,peers]'
 	python -m benchmarks
 
 REAL_DATA ?= $(SALESFORECAST_REAL_DATA)
@@ -101,15 +104,19 @@ SUMS = find nbs salesforecast -type f \( -name '*.ipynb' -o -name '*.py' \) -not
 
 # several test processes share the cores: one thread each, and whole files, whose tests share what they set up
 PYTEST = pytest -n 2 --dist loadfile
-test test-slow: export OMP_NUM_THREADS := 1
-test test-slow: export SALESFORECAST_THREADS := 1
+test-code test-slow: export OMP_NUM_THREADS := 1
+test-code test-slow: export SALESFORECAST_THREADS := 1
 
-test: $(VENV)/.dev $(VENV)/.browser ## Notebooks clean and exported, format, lint, types, tests, coverage of at least 90%
+check: $(VENV)/.dev ## Notebooks clean and exported, format, lint, import contracts, types (a minute)
 	before=$$($(SUMS))
 	nbdev_clean && nbdev_export
 	diff <(echo "$$before") <($(SUMS)) || { echo "Notebooks were not clean, or not exported: look at the files above and commit what nbdev_clean and nbdev_export made of them."; exit 1; }
 	ruff format --check . && ruff check . && lint-imports --no-logo
 	mypy
+
+test: check test-code ## What a change has to pass: check, the notebooks' and the other tests, coverage of at least 90%
+
+test-code: $(VENV)/.dev $(VENV)/.browser
 	coverage erase
 	coverage run $(BIN)/nbdev_test --n_workers 2 --skip_folder_re '^([_.]|runs$$)' # test-slow executes the runs
 	coverage run -m $(PYTEST) -m "not slow"
@@ -119,6 +126,12 @@ test-slow: $(VENV)/.dev $(VENV)/.browser ## The slow proofs
 	$(PYTEST) -m slow
 
 test-all: test test-slow ## Everything that CI runs
+
+FLOORS := .venv-floors
+test-floors: $(UV) ## Whether the lowest versions that settings.ini admits work together
+	$(UV) venv --quiet --clear $(FLOORS)
+	$(UV) pip install --quiet --python $(FLOORS)/bin/python --resolution lowest-direct --editable '.[train,serve]' 'pytest>=8.3'
+	$(FLOORS)/bin/python -m pytest -q -p no:cacheprovider tests/floors.py
 
 format: $(VENV)/.dev ## Format notebooks and tests, export the library
 	ruff format . && ruff check --fix . && nbdev_clean && nbdev_export
@@ -180,6 +193,6 @@ dist: $(UV) ## Build wheel and source archive into dist/
 audit: $(VENV)/.dev ## Look the locked versions up in PyPI's list of known vulnerabilities
 	$(UV) tool run pip-audit==$(PIP_AUDIT_VERSION) --require-hashes --disable-pip --requirement requirements.lock
 
-.PHONY: help install dev lock run serve train mlflow bench bench-real bench-demand test test-slow test-all format lab \
+.PHONY: check test-code test-floors help install dev lock run serve train mlflow bench bench-real bench-demand test test-slow test-all format lab \
 	readme pages docs clean up dashboard demo-loop env-example smoke backup restore deploy-tools deploy-check \
 	images dist audit screenshots
