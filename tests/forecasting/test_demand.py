@@ -1,0 +1,203 @@
+"""Forecasts and orders from a DataFrame: the numbers of the command line, the ids that were given, errors with the fix."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from salesforecast.core.settings import UserError
+from salesforecast.datasets import generate_sales, write_sales
+from salesforecast.forecasting.demand import DemandForecaster, forecast, order_quantities
+from salesforecast.sales.reading import read_sales
+
+COLUMNS = ["unique_id", "ds", "yhat", "lo-80", "hi-80", "lo-95", "hi-95"]
+QUICK = ("ets_seasonal",)
+
+
+def long_frame(ids: tuple = ("a", "b"), days: int = 120, freq: str = "D") -> pd.DataFrame:
+    """Poisson sales of these series."""
+    rng = np.random.default_rng(0)
+    ds = pd.date_range("2025-01-05", periods=days, freq=freq)
+    frames = [pd.DataFrame({"unique_id": name, "ds": ds, "y": rng.poisson(9, days)}) for name in ids]
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sales(generate_sales(rows=6_000, seed=3), tmp_path_factory.mktemp("demand") / "sales.csv")
+
+
+# --- the same numbers as the command line --------------------------------------------------------
+
+
+def test_a_forecast_is_that_of_the_command_line(run_command: Callable, source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "forecast.csv"
+    options = ["--by", "Category", "--freq", "W", "--horizon", 4, "--out", out]
+    done = run_command("forecast", source, *options)
+    assert done.returncode == 0, done.stderr
+    expected = pd.read_csv(out, parse_dates=["ds"])[COLUMNS]
+    for sales in (str(source), read_sales(source)):
+        frame = forecast(sales, 4, by="Category", freq="W")
+        assert list(frame) == COLUMNS
+        pd.testing.assert_frame_equal(pd.DataFrame(frame), expected, rtol=1e-12)
+
+
+def test_orders_are_those_of_the_command_line(run_command: Callable, source: Path, tmp_path: Path) -> None:
+    out, stock = tmp_path / "orders.csv", tmp_path / "stock.csv"
+    stock.write_text("unique_id,on_hand\nCategory=Toys,3\n")
+    options = ["--by", "Category", "--freq", "W", "--lead-time", 7, "--stock", stock, "--out", out]
+    done = run_command("order", source, *options)
+    assert done.returncode == 0, done.stderr
+    model = DemandForecaster("W", by="Category", target="units", horizon=2).fit(source)
+    for given in (model, model.predict()):
+        orders = order_quantities(given, stock, lead_time=7)
+        pd.testing.assert_frame_equal(orders, pd.read_csv(out), rtol=1e-12, check_dtype=False)
+
+
+# --- long frames ---------------------------------------------------------------------------------
+
+
+def test_the_series_of_statsforecasts_own_generator() -> None:
+    """Integer ids as a category, series that begin on different days."""
+    from statsforecast.utils import generate_series
+
+    df = generate_series(4, freq="D", min_length=80, max_length=200, equal_ends=True, seed=1)
+    model = DemandForecaster("D", horizon=7, candidates=QUICK, n_windows=3).fit(df)
+    frame = model.predict(7)
+    assert list(frame) == COLUMNS
+    assert frame["unique_id"].tolist() == np.repeat([0, 1, 2, 3], 7).tolist()
+    assert frame["ds"].min() == df["ds"].max() + pd.Timedelta(days=1)
+    validation = model.cross_validation(df, h=7, n_windows=2)
+    assert list(validation) == ["unique_id", "ds", "cutoff", "y", *COLUMNS[2:]]
+    truth = df.assign(unique_id=df["unique_id"].astype(int)).set_index(["unique_id", "ds"])["y"]
+    ours = validation.set_index(["unique_id", "ds"])["y"]
+    np.testing.assert_allclose(ours, truth.loc[ours.index], atol=1e-6)
+
+
+def test_cross_validation_is_evaluated_by_utilsforecast() -> None:
+    from utilsforecast.evaluation import evaluate
+    from utilsforecast.losses import mae
+
+    model = DemandForecaster(candidates=QUICK, n_windows=3)
+    validation = model.cross_validation(long_frame(), h=7, n_windows=2)
+    scores = evaluate(validation.drop(columns="cutoff"), metrics=[mae], models=["yhat"])
+    assert scores["unique_id"].tolist() == ["a", "b"]
+    assert (scores["yhat"] < 9).all()
+
+
+@pytest.mark.parametrize("freq", ["W", "W-SUN", None])
+def test_weekly_rows(freq: str | None) -> None:
+    frame = forecast(long_frame(days=80, freq="W-SUN"), 4, freq=freq, candidates=QUICK)
+    assert (frame["ds"].dt.day_name() == "Sunday").all()
+    assert frame.groupby("unique_id").size().tolist() == [4, 4]
+
+
+def test_days_are_summed_up_to_weeks() -> None:
+    frame = forecast(long_frame(days=140), 3, freq="W", candidates=QUICK)
+    assert frame["yhat"].mean() == pytest.approx(63, rel=0.15)
+
+
+def test_one_series_alone_with_a_plan() -> None:
+    df = long_frame(("tea",))
+    plan = pd.DataFrame(
+        {"unique_id": ["tea"], "start": ["2025-05-07"], "end": ["2025-05-07"], "closed": ["yes"]}
+    )
+    model = DemandForecaster(horizon=7, candidates=QUICK, n_windows=3).fit(df)
+    frame, closed = model.predict(), model.predict(plan=plan)
+    assert frame["unique_id"].unique().tolist() == ["tea"]
+    day = closed["ds"] == "2025-05-07"
+    assert closed.loc[day, "yhat"].item() == 0 < frame.loc[day, "yhat"].item()
+    assert order_quantities(model, lead_time=1, review_period=3)["unique_id"].tolist() == ["tea"]
+    with pytest.raises(UserError, match="'milk'; the only series is 'tea'"):
+        model.predict(plan=plan.assign(unique_id="milk"))
+
+
+def test_odd_frames_are_read_as_they_are_meant(tmp_path: Path) -> None:
+    """Dates as text, integer ids out of order, the id as index, further columns; a file."""
+    df = long_frame((10, 2))
+    plain = forecast(df, 3, candidates=QUICK)
+    assert plain["unique_id"].tolist() == [2, 2, 2, 10, 10, 10]
+    odd = df.assign(ds=df["ds"].dt.strftime("%Y-%m-%d"), colour="red").sample(frac=1, random_state=0)
+    df.to_csv(tmp_path / "long.csv", index=False)
+    for other in (odd, odd.set_index("unique_id")):
+        pd.testing.assert_frame_equal(forecast(other, 3, candidates=QUICK), plain)
+    read = forecast(tmp_path / "long.csv", 3, candidates=QUICK)
+    assert sorted(read["yhat"]) == sorted(plain["yhat"])
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda df: df.rename(columns={"y": "sales"}), "no column 'y'.*has unique_id, ds, sales"),
+        (lambda df: pd.concat([df, df.tail(1)]), "unique_id 'b', ds 2025-05-04.*earlier row.*groupby"),
+        (lambda df: df.drop(5), "unique_id 'a' has no row for ds 2025-01-10.*fill_gaps"),
+        (lambda df: df.drop(range(100, 120)), "unique_id 'a' has no row for ds 2025-04-15 and 19 later"),
+        (lambda df: df.assign(y=np.nan), "unique_id 'a', ds 2025-01-05.*y is no number"),
+        (lambda df: df.assign(ds=range(len(df))), "ds holds numbers such as 0"),
+        (lambda df: df.assign(ds=df["ds"] + pd.Timedelta(hours=3)), "ds has a time of day"),
+        (lambda df: df.assign(unique_id=None), "unique_id is missing in 240 rows"),
+        (lambda df: df.head(5), "too few"),
+    ],
+)
+def test_what_is_wrong_with_a_long_frame_is_named(change: Callable, message: str) -> None:
+    with pytest.raises(UserError, match=f"(?s){message}"):
+        forecast(change(long_frame()), 3, candidates=QUICK)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"freq": "M"}, "freq='M' is not supported"),
+        ({"by": "Region"}, "this frame has its series in unique_id"),
+        ({"level": (90,)}, "no interval of level 90"),
+        ({"horizon": 0}, "at least 1"),
+    ],
+)
+def test_what_cannot_be_asked_is_named(options: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        forecast(long_frame(), candidates=QUICK, **options)
+
+
+def test_the_fix_for_a_gap_works() -> None:
+    from utilsforecast.preprocessing import fill_gaps
+
+    df = fill_gaps(long_frame().drop([5, 239]), freq="D").fillna({"y": 0})
+    assert len(forecast(df, 3, candidates=QUICK)) == 6
+
+
+def test_stock_is_checked(source: Path) -> None:
+    frame = forecast(long_frame(("a", 7)), 14, candidates=QUICK)
+    stock = pd.DataFrame({"unique_id": ["a", "7"], "on_hand": ["4", ""]})
+    orders = order_quantities(frame, stock)
+    assert orders["unique_id"].tolist() == [7, "a"]
+    assert orders["on_hand"].tolist() == [0, 4]
+    assert (orders["order"] == orders["order_up_to"] - orders["on_hand"]).all()
+    for wrong, message in (
+        (stock.assign(unique_id=["a", "z"]), "unique_id 'z', which the forecast does not have"),
+        (stock.assign(on_hand=["4", "many"]), "on_hand of unique_id '7' is 'many'"),
+        (stock.assign(unique_id="a"), "more than one row for"),
+        (stock.drop(columns="on_hand"), "no column 'on_hand'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            order_quantities(frame, wrong)
+    with pytest.raises(UserError, match="no sample paths"):
+        order_quantities(pd.DataFrame(frame))
+    with pytest.raises(UserError, match="target='units'"):
+        order_quantities(forecast(source, 14, candidates=QUICK))
+
+
+def test_a_forecaster_describes_itself() -> None:
+    model = DemandForecaster("D", horizon=7, candidates=QUICK, n_windows=3)
+    assert repr(model) == "DemandForecaster(freq='D', horizon=7, candidates=('ets_seasonal',), n_windows=3)"
+    with pytest.raises(UserError, match="Call fit"):
+        model.predict()
+    model.fit(long_frame())
+    assert repr(model).endswith("fitted on 2 series, 2025-01-05 to 2025-05-04")
+    assert "ets_seasonal" in model._repr_html_()
+    assert set(model.leaderboard_["level"]) == {"total", "unique_id"}
+    assert set(model.accuracy_) == {"level", "series", "wape", "bias"}
