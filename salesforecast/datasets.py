@@ -28,7 +28,7 @@ class Category(NamedTuple):
     summer: float  # rise of demand in July and fall in January, as a share
     week: float  # how much the weekday matters: 0 not at all, 1 as in `WEEKDAY`
 
-# %% ../nbs/datasets.ipynb #8d6c2e74
+
 CATEGORIES = {
     "Electronics": Category(140.0, 0.14, 0.9, -0.10, 1.0),
     "Clothing": Category(38.0, 0.18, 0.5, 0.10, 1.3),
@@ -130,7 +130,7 @@ def draw_promotions(
         index=pd.RangeIndex(1, len(first) + 1, name="promotion"),
     )
 
-# %% ../nbs/datasets.ipynb #3bad5650
+
 def assign_promotions(
     calendar: pd.DataFrame,  # from `draw_promotions`
     days: np.ndarray,  # datetime64[D]
@@ -156,7 +156,7 @@ def draw_demand_shock(rng: np.random.Generator, days: int) -> np.ndarray:
         mood[t] += 0.8 * mood[t - 1]
     return mood
 
-# %% ../nbs/datasets.ipynb #1fc429a3
+
 def season_factors(
     days: np.ndarray,  # datetime64[D]
 ) -> np.ndarray:
@@ -191,7 +191,7 @@ class Shop:
         "Category code of each product."
         return self.products["category"].to_numpy()
 
-# %% ../nbs/datasets.ipynb #b513d040
+
 def simulate_shop(
     rng: np.random.Generator,
     days: np.ndarray,  # datetime64[D], without gaps
@@ -248,7 +248,7 @@ def draw_day_product_region(
     cell = np.searchsorted(total, np.sort(rng.random(rows)) * total[-1], side="right")
     return np.unravel_index(cell, chance.shape)
 
-# %% ../nbs/datasets.ipynb #067761ed
+
 def draw_sales(
     rng: np.random.Generator,
     shop: Shop,
@@ -355,7 +355,7 @@ DATA_ERRORS: dict[
     "revenue above list": ("Revenue", lambda cells: "9" + cells),
 }
 
-# %% ../nbs/datasets.ipynb #7f064c4f
+
 def count_duplicates(dirty_rows: int) -> int:
     "How many of the dirty rows are exact duplicates."
     return dirty_rows // (len(DATA_ERRORS) + 1)
@@ -411,7 +411,7 @@ def parse_day(text: str) -> np.datetime64:
     except ValueError:
         raise UserError(f"{text!r} is no day. Write it as YYYY-MM-DD, for example 2023-10-01.") from None
 
-# %% ../nbs/datasets.ipynb #157cd55d
+
 def apply_shop_drift(shop: Shop, drift: Drift) -> Shop:
     "The shop with prices, promotions or mix changed from the drift's first day on."
     grown = np.where(shop.days >= parse_day(drift.start), 1 + drift.strength, 1.0)
@@ -424,7 +424,7 @@ def apply_shop_drift(shop: Shop, drift: Drift) -> Shop:
         return replace(shop, base_demand=shop.base_demand * grown[:, None] ** direction)
     return shop
 
-# %% ../nbs/datasets.ipynb #1841a27b
+
 def apply_feed_drift(
     rng: np.random.Generator,
     cells: pd.DataFrame,  # from `format_sales`
@@ -497,7 +497,7 @@ def _check(rows: int, days: int, **shares: float) -> None:
         if not 0 <= share <= 0.25:
             raise UserError(f"{name} is a share from 0 to 0.25, not {share}")
 
-# %% ../nbs/datasets.ipynb #b0a8efd6
+
 def generate_sales(
     rows: int = 60_000,  # of the file
     seed: int = 7,  # equal seeds, equal sales

@@ -57,7 +57,7 @@ LOCAL_ENGINE = LocalEngine()
 POLL_SECONDS = 2.0  # seconds between looks at the cluster while waiting
 WORKER_TIMEOUT = 60.0  # seconds that a cluster may be without workers
 
-# %% ../../nbs/core/02_engine.ipynb #43b20a9c
+
 class SchedulerConnection:
     "A scheduler and its workers, watched."
 
@@ -141,7 +141,7 @@ def _same(value: Any) -> Any:
     "The value."
     return value
 
-# %% ../../nbs/core/02_engine.ipynb #e716f7fd
+
 class DaskEngine(SchedulerConnection):
     "A Dask cluster as an engine."
 
@@ -195,7 +195,7 @@ def find_version_mismatches(
                 found.setdefault(f"{name} {version or 'missing'} instead of {here[name] or 'none'}", address)
     return [f"{phrase} on {address}" for phrase, address in found.items()]
 
-# %% ../../nbs/core/02_engine.ipynb #468930e1
+
 @contextmanager
 def connect(
     address: str = "",  # such as tcp://host:8786; the setting `scheduler` by default
@@ -219,7 +219,7 @@ def connect(
         with client:
             yield _checked(client, address, timeout)
 
-# %% ../../nbs/core/02_engine.ipynb #114d6061
+
 def _checked(client: Any, address: str, timeout: float) -> DaskEngine:
     "The cluster, if it has workers like this process."
     try:

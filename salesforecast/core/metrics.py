@@ -129,7 +129,7 @@ def leaderboard(
         for model, rows in backtest.groupby("model", sort=False)
     ).sort_values("wape", ignore_index=True)
 
-# %% ../../nbs/core/03_metrics.ipynb #3f11d639
+
 def _row(rows: pd.DataFrame, series: pd.Series, season: int) -> dict[str, float]:
     "A model's metrics; MASE is the mean over windows."
     metrics = regression_metrics(rows["y"], rows["yhat"])

@@ -46,7 +46,7 @@ def _named(plain: str) -> AliasChoices:
     "Read a setting by its plain name, or with the prefix."
     return AliasChoices(f"SALESFORECAST_{plain}", plain)
 
-# %% ../../nbs/core/00_settings.ipynb #93ed8c5b
+
 class TrainingSettings(BaseSettings):
     "Where things are, how models are trained and watched."
 
@@ -141,7 +141,7 @@ def secrets_folder() -> Path | None:
         raise UserError(f"{SECRETS_DIR} names {folder}, which is no folder. Make it, or unset the variable.")
     return folder
 
-# %% ../../nbs/core/00_settings.ipynb #fa227bc9
+
 def read_settings() -> Settings:
     "Read the settings now; raises `UserError` for a value that does not fit."
     try:
@@ -162,7 +162,7 @@ def environment_variable(name: str) -> str:
     alias = Settings.model_fields[name].validation_alias
     return str(alias.choices[-1]) if isinstance(alias, AliasChoices) else f"SALESFORECAST_{name.upper()}"
 
-# %% ../../nbs/core/00_settings.ipynb #ed9b74cd
+
 def env_example() -> str:
     "The text of `.env.example`: each setting with what it is and its default, commented out."
     lines = [
@@ -187,7 +187,7 @@ Progress = Callable[[float, str], None]
 def no_progress(done: float, label: str) -> None:
     "Tell nobody."
 
-# %% ../../nbs/core/00_settings.ipynb #916666bc
+
 def scale_progress(
     progress: Progress,  # told about the whole
     start: float,  # share of the whole done before the part

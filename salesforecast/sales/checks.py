@@ -35,7 +35,7 @@ def _long_cells(cells: pd.DataFrame) -> np.ndarray:
             )
     return long
 
-# %% ../../nbs/sales/07_checks.ipynb #ed624449
+
 def line_problems(loaded: SourceTable) -> pd.DataFrame:
     "Lines that are no rows of the table."
     rows, cells = loaded.cells.index, loaded.cells
@@ -103,7 +103,7 @@ def flag_outlier_dates(
     "Where a date is far from nearly all others."
     return np.isin(days.astype("datetime64[D]"), find_outlier_days(*count_rows_by_day(days)))
 
-# %% ../../nbs/sales/07_checks.ipynb #d608adc1
+
 def count_rows_by_day(
     days: np.ndarray,  # datetime64, NaT where there is none
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -116,7 +116,7 @@ def count_rows_by_day(
     there = np.flatnonzero(rows)
     return first + there, rows[there]
 
-# %% ../../nbs/sales/07_checks.ipynb #316701ac
+
 def find_outlier_days(
     days: np.ndarray,  # that occur, datetime64[D], ascending
     rows: np.ndarray,  # of each
@@ -154,7 +154,7 @@ def find_problems(
     found += [_reasons(repeated, DUPLICATE_REASON)] if refuse else []
     return pd.concat(found, ignore_index=True).astype({"position": int}), 0 if refuse else len(repeated)
 
-# %% ../../nbs/sales/07_checks.ipynb #79956410
+
 def usable_days(
     parsed: ParsedRows,
     rows: pd.DataFrame,  # problems, as `row_problems` gives them

@@ -61,7 +61,7 @@ def find_last_row_end(
             )
     return end
 
-# %% ../../nbs/sales/05_chunks.ipynb #4404799d
+
 def _paired_end(data: bytes, end: int) -> int:
     "The last line end before `end` with an even number of quotes above it."
     open_quotes = data.count(b'"', 0, end) % 2
@@ -114,7 +114,7 @@ def _header(data: bytes, delimiter: str) -> tuple[int, int]:
     cells = next(csv.reader(lines(), delimiter=delimiter), [])
     return ends[-1] if ends else 0, len(cells)
 
-# %% ../../nbs/sales/05_chunks.ipynb #4a85a421
+
 WIDE = ("utf-16", "utf-32", "utf16", "utf32", "utf_16", "utf_32")
 MARK = codecs.BOM_UTF8
 
@@ -147,7 +147,7 @@ def iter_csv_tables(
             yield _shifted(read_text(header + data, chosen), line)
         line += count_lines(data)
 
-# %% ../../nbs/sales/05_chunks.ipynb #77094b76
+
 def _shifted(table: SourceTable, lines: int) -> SourceTable:
     "The table with row numbers that count the lines before it."
     cells = table.cells.set_axis(table.cells.index + lines, axis=0)
@@ -205,7 +205,7 @@ class LimitedGzipFile(io.RawIOBase):
             raise UserError(f"The file unpacks to more than {self.limit / 2**20:,.0f} MB. Send it in parts.")
         return found
 
-# %% ../../nbs/sales/05_chunks.ipynb #5260c272
+
 def iter_file_tables(
     file: IO[bytes],  # seekable
     name: str,  # its suffix tells the kind

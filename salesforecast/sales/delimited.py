@@ -77,7 +77,7 @@ def find_encoding(data: bytes) -> str:
         return _guessed_encoding(data)
     return "utf-8"
 
-# %% ../../nbs/sales/02_delimited.ipynb #1fcb689b
+
 def _guessed_encoding(data: bytes) -> str:
     "What charset-normalizer takes the lines beyond ASCII for."
     import charset_normalizer
@@ -92,7 +92,7 @@ def _guessed_encoding(data: bytes) -> str:
         return next((name for name in LATIN_ENCODINGS if name in alike), LATIN_ENCODINGS[0])
     return found[0].encoding
 
-# %% ../../nbs/sales/02_delimited.ipynb #4211647c
+
 def decode(
     data: bytes,
     encoding: str | None,  # found by looking when None
@@ -152,7 +152,7 @@ def parse_preamble(
         end, delimiter = _match_end(BLANK, text, found.end()), found[1]
     return end, delimiter
 
-# %% ../../nbs/sales/02_delimited.ipynb #7425565f
+
 def _match_end(pattern: re.Pattern[str], text: str, start: int) -> int:
     "Where a pattern that always matches ends."
     found = pattern.match(text, start)
@@ -249,7 +249,7 @@ def _by_lines(
         cells, rows = cells.iloc[order], rows[order]
     return cells, rows, problems
 
-# %% ../../nbs/sales/02_delimited.ipynb #06160c5e
+
 def _split(line: str, delimiter: str) -> list[str]:
     "The cells of one line."
     try:
@@ -295,7 +295,7 @@ def _records(
         yield begin, lines[begin].rstrip("\r\n").split(delimiter), problem
         start = begin + 1
 
-# %% ../../nbs/sales/02_delimited.ipynb #5f7abd52
+
 def records_end(
     data: bytes,  # begins with a row, ends with a line
     delimiter: str,
@@ -308,7 +308,7 @@ def records_end(
             return sum(map(len, lines[:begin]))
     return len(data)
 
-# %% ../../nbs/sales/02_delimited.ipynb #6e55cb29
+
 def _by_records(text: str, delimiter: str) -> tuple[pd.DataFrame, np.ndarray, dict[int, str]]:
     "Cells, line numbers and problems of a file with line breaks in cells."
     lines = _lines(text)
@@ -339,7 +339,7 @@ def _without_blank(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     notes.append(f"{blank.sum():,} blank lines are left out")
     return cells[~blank]
 
-# %% ../../nbs/sales/02_delimited.ipynb #0d811bff
+
 def read_text(
     data: bytes,
     read: SourceOptions,

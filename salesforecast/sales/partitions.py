@@ -79,7 +79,7 @@ def is_parquet(source: str | Path) -> bool:
     path = Path(source)
     return not is_url(source) and (path.is_dir() or path.suffix.lower() in (".parquet", ".pq"))
 
-# %% ../../nbs/sales/10_partitions.ipynb #408ef7bd
+
 def list_partitions(
     source: str | Path,  # a Parquet file, or a folder of them
     rows: int = PART_ROWS,  # that a part has at least, if the file has them
@@ -102,7 +102,7 @@ def list_partitions(
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"{path} is no Parquet file: {error}") from None
 
-# %% ../../nbs/sales/10_partitions.ipynb #daa67760
+
 def _cut(fragments: Iterable[Any], schema: pa.Schema, rows: int) -> Iterable[Partition]:
     "Fragments as parts."
     first = 2
@@ -141,7 +141,7 @@ def hash_rows(cells: pd.DataFrame) -> np.ndarray:
     alike = {name: _as_hashed(cells[name]) for name in cells}
     return pd.util.hash_pandas_object(pd.DataFrame(alike, index=cells.index), index=False).to_numpy()
 
-# %% ../../nbs/sales/10_partitions.ipynb #fa3bd691
+
 def _as_hashed(values: pd.Series) -> Any:
     "Whole numbers as such: a column that lacks some in one part has floats there."
     if values.dtype.kind in "iu":
@@ -164,7 +164,7 @@ class PartitionSummary:
     counts: np.ndarray  # rows of each
     hashes: np.ndarray  # of the rows, shape (n,)
 
-# %% ../../nbs/sales/10_partitions.ipynb #d05c69c4
+
 def summarize_partition(part: Partition, mapping: ColumnMapping, now: pd.Timestamp) -> PartitionSummary:
     "A first look at a part."
     loaded = part.load()
@@ -218,7 +218,7 @@ class CheckSummary:
     missing: dict[str, int]
     notes: tuple[str, ...]
 
-# %% ../../nbs/sales/10_partitions.ipynb #a20f1d14
+
 @dataclass(frozen=True)
 class CheckedPartition:
     "A part's accepted rows, and what is told of it."
@@ -286,7 +286,7 @@ def aggregate_by_day(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFram
         columns={f"by {name}": name for name in names}
     )
 
-# %% ../../nbs/sales/10_partitions.ipynb #88189018
+
 def aggregate_partition(checked: CheckedPartition, columns: Sequence[str]) -> pd.DataFrame:
     "The sums of a part."
     return aggregate_by_day(checked.frame, columns)
@@ -379,7 +379,7 @@ def read_partitioned_sales(
         progress(0.5 + 0.5 * (i + 1) / len(parts), f"checking part {i + 1} of {len(parts)}")
     return _parted(str(source), checked, told, mapping, engine, read_options, max_local_rows)
 
-# %% ../../nbs/sales/10_partitions.ipynb #1db1871f
+
 def _with_day_first(parts: Sequence[Partition], mapping: ColumnMapping, engine: Engine) -> ColumnMapping:
     "The mapping with the order of day and month, where dates are text that tells it."
     if mapping.date_format is not None or mapping.day_first is not None:
@@ -390,7 +390,7 @@ def _with_day_first(parts: Sequence[Partition], mapping: ColumnMapping, engine: 
     told = parse_dates(pd.Series(texts, dtype=object)).day_first
     return mapping if told is None else mapping.model_copy(update={"day_first": told})
 
-# %% ../../nbs/sales/10_partitions.ipynb #dbc36109
+
 def _joined_days(looks: Sequence[PartitionSummary]) -> tuple[np.ndarray, np.ndarray]:
     "The days of all parts, ascending, and the rows of each."
     days, code = np.unique(np.concatenate([seen.days for seen in looks]), return_inverse=True)
@@ -424,7 +424,7 @@ def _parted(
     sample = SalesData(frame, quarantine, report, mapping, computed)
     return PartitionedSales(engine, checked, rows, report, quarantine, mapping, computed, days, sample)
 
-# %% ../../nbs/sales/10_partitions.ipynb #d5d0a0ff
+
 def _joined_reasons(found: Sequence[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     "Count and examples of each reason over all parts, the most frequent first."
     joined: dict[str, dict[str, Any]] = {}
@@ -435,7 +435,7 @@ def _joined_reasons(found: Sequence[dict[str, dict[str, Any]]]) -> dict[str, dic
             known["examples"] = _different([*known["examples"], *about["examples"]])[:3]
     return dict(sorted(joined.items(), key=lambda item: (-item[1]["count"], item[0])))
 
-# %% ../../nbs/sales/10_partitions.ipynb #afaf0c3d
+
 def _different(examples: Sequence[str]) -> list[str]:
     "Examples such as `row 7: Units_Sold=''`, of each text the first."
     texts: dict[str, str] = {}

@@ -83,7 +83,7 @@ def _loaded(
         loaded = load_table(source, read_options.source_options(chosen.read))
     return loaded, chosen
 
-# %% ../../nbs/sales/09_reading.ipynb #aef2c8c4
+
 def choose_mapping(
     cells: pd.DataFrame,  # of a source; their names count
     fallback: ColumnMapping,  # that of the training
@@ -231,7 +231,7 @@ def _sales(
         mapping = mapping.model_copy(update={"day_first": parsed.day_first})
     return SalesData(frame, quarantine.reset_index(drop=True), report, mapping, parsed.revenue_computed)
 
-# %% ../../nbs/sales/09_reading.ipynb #cc4aaf68
+
 def split_rejected_rows(
     loaded: SourceTable,
     parsed: ParsedRows,
@@ -265,7 +265,7 @@ class PredictionRows:
     frame: pd.DataFrame  # canonical columns, missing where unusable
     problems: pd.Series  # empty text, or why there can be no prediction
 
-# %% ../../nbs/sales/09_reading.ipynb #bf338bc2
+
 def read_prediction_rows(
     source: Source,  # CSV (also .gz), Parquet, Excel, SQLAlchemy URL or DataFrame
     mapping: ColumnMapping | None = None,  # how a foreign export becomes canonical
@@ -293,7 +293,7 @@ def parse_prediction_rows(
         frame.insert(0, "Transaction_Date", pd.Series(pd.NaT, frame.index))
     return PredictionRows(loaded.cells, frame, _prediction_problems(loaded, parsed))
 
-# %% ../../nbs/sales/09_reading.ipynb #278bf32b
+
 def _prediction_problems(loaded: SourceTable, parsed: ParsedRows) -> pd.Series:
     "Why a row cannot be predicted."
     frame, lines = parsed.frame, line_problems(loaded)
@@ -311,7 +311,7 @@ def _prediction_problems(loaded: SourceTable, parsed: ParsedRows) -> pd.Series:
     problems[lines["position"]] = lines["reason"]
     return pd.Series(problems, index=frame.index, name="problem")
 
-# %% ../../nbs/sales/09_reading.ipynb #e9996a71
+
 def _add(problems: np.ndarray, where: Any, reason: str) -> None:
     "Add a reason to the rows that it applies to."
     where = np.asarray(where, bool)

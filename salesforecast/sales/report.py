@@ -76,7 +76,7 @@ def _examples(
             break
     return list(found.values())
 
-# %% ../../nbs/sales/08_report.ipynb #cdb7d1c4
+
 def reason_summary(
     problems: pd.DataFrame,  # position, reason
     cells: pd.DataFrame,
@@ -170,7 +170,7 @@ def _days_without_sale(days: np.ndarray, mapping: ColumnMapping) -> int:
     open_days = every[~every.day_name().str.lower().isin(mapping.closed_weekdays)]
     return int((~open_days.isin(pd.to_datetime(days))).sum())
 
-# %% ../../nbs/sales/08_report.ipynb #8471eb40
+
 def summarize_sales(
     frame: pd.DataFrame,  # accepted rows
     mapping: ColumnMapping,
@@ -216,7 +216,7 @@ def _facts(report: DataReport) -> list[tuple[str, str]]:
     ]
     return [(name, value) for name, value in facts if value]
 
-# %% ../../nbs/sales/08_report.ipynb #2a4a4002
+
 def render_report(report: DataReport) -> Any:
     "The report for the terminal."
     from rich.console import Group

@@ -199,7 +199,7 @@ def _with_returns(
     names = [name for name in (*CANONICAL_COLUMNS, *mapping.features) if name in frame]
     return frame[list(dict.fromkeys(names))].assign(is_return=is_return)
 
-# %% ../../nbs/sales/06_rows.ipynb #6a16b542
+
 def _array(values: pd.Series) -> Any:
     "A column as expressions take it."
     return values.array if isinstance(values.dtype, pd.CategoricalDtype) else values.to_numpy()

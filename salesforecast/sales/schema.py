@@ -44,7 +44,7 @@ def normalize_name(name: str) -> str:
     "The name in lower case, with `_` for blanks."
     return re.sub(r"[\s_]+", "_", str(name).strip()).casefold()
 
-# %% ../../nbs/sales/00_schema.ipynb #cb76e9d2
+
 def find_column(
     name: str,  # as a mapping or the schema names it
     columns: Iterable[str],  # of the source
@@ -159,7 +159,7 @@ def _closed_days(value: Any) -> tuple[date, ...]:
         )
     return tuple(first + timedelta(days) for days in range(count))
 
-# %% ../../nbs/sales/00_schema.ipynb #f4894fc2
+
 def _expanded(closure: Any) -> Any:
     "All days of a list of dates and ranges, ascending."
     values = closure if isinstance(closure, list | tuple) else [closure]
@@ -222,7 +222,7 @@ class ColumnMapping(BaseModel):
             raise ValueError(problem)
         return self
 
-# %% ../../nbs/sales/00_schema.ipynb #8ccc3132
+
 def _contradictions(mapping: ColumnMapping) -> Iterable[str]:
     "What cannot be meant, a sentence each."
     for name in mapping.constants.keys() & mapping.columns.keys():
@@ -257,7 +257,7 @@ def load_mapping(
         )
         raise UserError(f"The mapping {path} does not fit:\n{lines}") from None
 
-# %% ../../nbs/sales/00_schema.ipynb #b261bf58
+
 def _explained(error: Any) -> str:
     "One fault of a mapping in a sentence."
     place = tuple(str(part) for part in error["loc"] if not str(part).startswith(("function-", "tuple[")))
@@ -300,7 +300,7 @@ def row_contract(
         checks=[*_sign_checks(columns), *_share_checks(columns, min_realised_share)],
     )
 
-# %% ../../nbs/sales/00_schema.ipynb #d4b4ffee
+
 def _finite(name: str) -> Any:
     "No infinity."
     import pandera.pandas as pa

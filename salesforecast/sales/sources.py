@@ -31,7 +31,7 @@ def read_parquet(path: Path) -> SourceTable:
         raise UserError(f"{path} is no Parquet file: {error}") from None
     return arrow_to_table(table)
 
-# %% ../../nbs/sales/03_sources.ipynb #cad7423f
+
 def arrow_to_table(
     rows: pa.Table | pa.RecordBatch,
     first: int = 2,  # number of the first row
@@ -97,7 +97,7 @@ def database_message(error: Exception, engine: Any) -> str:
         message = message.replace(secret, "***")
     return message
 
-# %% ../../nbs/sales/03_sources.ipynb #21d05ae3
+
 def read_sql(
     url: str,
     table: str | None,  # the database's only table when None, with its schema where needed
@@ -123,7 +123,7 @@ def read_sql(
     notes: list[str] = []
     return SourceTable(_named(cells, np.arange(2, 2 + len(cells)), notes), notes=notes)
 
-# %% ../../nbs/sales/03_sources.ipynb #a421c14a
+
 def _select(inspector: Any, table: str | None, url: str) -> Any:
     "The statement that gives a whole table."
     import sqlalchemy as sa
@@ -201,7 +201,7 @@ def _other_files(folder: Path) -> list[str]:
         name for name in names if not name.startswith((".", "_")) and not name.endswith((".parquet", ".pq"))
     ]
 
-# %% ../../nbs/sales/03_sources.ipynb #61c84801
+
 def check_parquet_folder(path: Path) -> None:
     "Raise `UserError` for a folder that holds anything but Parquet."
     if not any(path.rglob("*.parquet")):
@@ -218,7 +218,7 @@ def check_path_exists(path: Path) -> None:
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise UserError(f"There is no file {path}.{suggest_name(path.name, beside)}")
 
-# %% ../../nbs/sales/03_sources.ipynb #16983c69
+
 def _load_file(path: Path, read: SourceOptions) -> SourceTable:
     "The cells of a file."
     check_path_exists(path)

@@ -39,7 +39,7 @@ def is_arrow_text(cells: pd.Series) -> bool:
     "Whether the column is Arrow text."
     return isinstance(cells.dtype, pd.ArrowDtype) and pa.types.is_string(cells.dtype.pyarrow_dtype)
 
-# %% ../../nbs/sales/01_values.ipynb #c438ac50
+
 def factorize_cells(
     cells: pd.Series,  # of any type
 ) -> tuple[np.ndarray, list[Any] | pa.Array]:
@@ -72,7 +72,7 @@ def as_text(value: Any) -> str:
         return str(int(value))
     return str(value)
 
-# %% ../../nbs/sales/01_values.ipynb #ce83e2ca
+
 def as_texts(values: list[Any] | pa.Array) -> pa.Array:
     "Distinct values as trimmed Arrow text."
     texts = values if isinstance(values, pa.Array) else pa.array([as_text(v) for v in values], pa.string())
@@ -83,7 +83,7 @@ def is_word(texts: pa.Array, words: Iterable[str]) -> np.ndarray:
     "Where the text is one of these words, in any case."
     return pc.is_in(pc.utf8_lower(texts), value_set=pa.array(list(words))).to_numpy(zero_copy_only=False)
 
-# %% ../../nbs/sales/01_values.ipynb #9188bddc
+
 def parse_text(
     cells: pd.Series,
 ) -> pd.Categorical:
@@ -164,7 +164,7 @@ def _plain(
         texts = pc.if_else(other, "?", pc.replace_substring(texts, decimal, "."))
     return texts
 
-# %% ../../nbs/sales/01_values.ipynb #d13d1903
+
 def _text_numbers(texts: pa.Array, codes: np.ndarray, read: SourceOptions) -> tuple[np.ndarray, np.ndarray]:
     "Values of trimmed distinct texts, and which of them are no numbers."
     rows = np.bincount(codes[codes >= 0], minlength=len(texts))
@@ -179,7 +179,7 @@ def _text_numbers(texts: pa.Array, codes: np.ndarray, read: SourceOptions) -> tu
     )  # its own, to write to
     return values, np.isnan(values) & ~is_word(texts, MISSING_NUMBER)
 
-# %% ../../nbs/sales/01_values.ipynb #1b0d0a3b
+
 def parse_numbers(
     cells: pd.Series,  # text as `read` says, or numbers
     read: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)
@@ -234,7 +234,7 @@ def parse_dates(
         expand_codes(found, codes, np.datetime64("NaT")), expand_codes(bad, codes, False), told
     )
 
-# %% ../../nbs/sales/01_values.ipynb #e3f90136
+
 def _text_dates(
     texts: pa.Array, date_format: str | None, day_first: bool | None
 ) -> tuple[np.ndarray, bool | None]:
@@ -263,7 +263,7 @@ def _text_dates(
     found[numeric] = dates.to_numpy("datetime64[ns]")
     return found, told
 
-# %% ../../nbs/sales/01_values.ipynb #19ffa1bb
+
 def _plain_dates(texts: pa.Array) -> np.ndarray | None:
     "Dates where every text is 2024-01-31 or 2024-01-31 10:30:00, which Arrow reads in a tenth of the time; else None."
     if not pc.all(pc.match_substring_regex(texts, PLAIN_DATE)).as_py():
@@ -303,7 +303,7 @@ def _numeric_dates(texts: pd.Series, told: bool | None) -> tuple[pd.Series, bool
     }
     return pd.to_datetime(pd.DataFrame(fields), errors="coerce"), told if dots else day_first
 
-# %% ../../nbs/sales/01_values.ipynb #e678889b
+
 def _day_first(
     texts: pd.Series,  # for the message
     a: pd.Series,  # first number of each
@@ -362,7 +362,7 @@ class TextValues:
     cells: pd.Series
     name: str | None = None
 
-# %% ../../nbs/sales/01_values.ipynb #c2d9a202
+
 @dataclass
 class ExpressionResult:
     "What an expression comes to."
@@ -382,7 +382,7 @@ class UnknownColumn(Exception):
 
     name: str
 
-# %% ../../nbs/sales/01_values.ipynb #adea104e
+
 def _truth(value: Any) -> np.ndarray:
     "A condition, or a column of yes and no, as bool."
     if isinstance(value, np.ndarray):
@@ -397,7 +397,7 @@ def _truth(value: Any) -> np.ndarray:
         )
     return expand_codes(lower.isin(TRUE), words.codes, False)
 
-# %% ../../nbs/sales/01_values.ipynb #c0a2ede5
+
 class _Evaluation:
     "One evaluation: operators and functions over `columns`, noting what took part."
 
@@ -470,7 +470,7 @@ def _comparison(evaluation: _Evaluation, op: Callable) -> Callable:
 
     return apply
 
-# %% ../../nbs/sales/01_values.ipynb #b69973e1
+
 def _operators(evaluation: _Evaluation) -> dict[type, Callable]:
     "What stands between and before values."
     sums = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
@@ -551,7 +551,7 @@ def evaluate_expression(
         raise UserError(f"{place}: {expression!r} cannot be computed: {error}. {EXPRESSION_HELP}") from None
     return ExpressionResult(value, evaluation.bad, evaluation.source_columns)
 
-# %% ../../nbs/sales/01_values.ipynb #efade2b0
+
 EXPRESSION_HELP = (
     "An expression is made of column names (in `backticks` where they have blanks), numbers, 'text', + - * /, "
     "comparisons, & | ~ with each condition in parentheses (instead of and, or, not), and the functions "
@@ -562,7 +562,7 @@ EXPRESSION_HELP = (
 class MissingColumnError(UserError):
     "A mapping names a column that the source does not have."
 
-# %% ../../nbs/sales/01_values.ipynb #9883352d
+
 def missing_column_error(place: str, expression: str, name: str, columns: list[str]) -> MissingColumnError:
     "The error for a column that is not there."
     if name == expression:
@@ -571,7 +571,7 @@ def missing_column_error(place: str, expression: str, name: str, columns: list[s
         said = f"{place}: in {expression!r}, {name!r} is no column of the source."
     return MissingColumnError(f"{said}{suggest_name(name, columns)} Columns: {', '.join(columns)}")
 
-# %% ../../nbs/sales/01_values.ipynb #1fe41887
+
 def evaluate_condition(
     expression: str,  # a condition, or a column of yes and no
     columns: ExpressionContext,
