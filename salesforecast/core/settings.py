@@ -28,14 +28,16 @@ ROOT_MARKERS = ("params.yaml", ".salesforecast")
 def find_root(
     start: Path | None = None,  # where to begin; the working directory by default
 ) -> Path:
-    "The nearest folder at or above `start` that holds one of `ROOT_MARKERS`, else `start`."
+    "Return the nearest folder at or above `start` that holds one of `ROOT_MARKERS`, else `start`."
     start = Path(start or Path.cwd()).resolve()
-    found = (folder for folder in (start, *start.parents) if any((folder / m).exists() for m in ROOT_MARKERS))
-    return next(found, start)
+    marked = (
+        folder for folder in (start, *start.parents) if any((folder / m).exists() for m in ROOT_MARKERS)
+    )
+    return next(marked, start)
 
 # %% ../../nbs/core/00_settings.ipynb #365a43be
 def _rooted(path: Path) -> Path:
-    "`path` itself when absolute, otherwise below the root."
+    "Return an absolute path as it is, a relative one below the root."
     return path if path.is_absolute() else find_root() / path
 
 
@@ -43,12 +45,12 @@ RootedPath = Annotated[Path, AfterValidator(_rooted)]
 
 
 def _named(plain: str) -> AliasChoices:
-    "Read a setting by its plain name, or with the prefix."
+    "Return both names of a setting in the environment: plain and with the prefix."
     return AliasChoices(f"SALESFORECAST_{plain}", plain)
 
 
 class TrainingSettings(BaseSettings):
-    "Where things are, how models are trained and watched."
+    "Hold the paths, and the settings of training and monitoring."
 
     model_config = SettingsConfigDict(
         env_prefix="SALESFORECAST_", extra="ignore", populate_by_name=True, validate_default=True
@@ -86,12 +88,12 @@ class TrainingSettings(BaseSettings):
 
     @property
     def tracking_uri(self) -> str:
-        "The MLflow store: the one configured, else SQLite in the root."
+        "Return the address of the MLflow store: the one configured, else SQLite in the root."
         return self.mlflow_tracking_uri or f"sqlite:///{find_root() / 'mlflow.db'}"
 
 # %% ../../nbs/core/00_settings.ipynb #e6086f09
 class ApiSettings(TrainingSettings):
-    "How the API serves, and where it is."
+    "Hold the settings of the API server and of its clients."
 
     api_host: str = Field("127.0.0.1", validation_alias=_named("API_HOST"))
     api_port: int = Field(5001, ge=0, le=65535, validation_alias=_named("API_PORT"))
@@ -114,12 +116,12 @@ class ApiSettings(TrainingSettings):
 
     @property
     def api_url(self) -> str:
-        "Where the API is reached: `API_URL`, else this machine."
+        "Return the address of the API: `API_URL`, else this machine."
         return (self.api_url_ or f"http://localhost:{self.api_port}").rstrip("/")
 
 # %% ../../nbs/core/00_settings.ipynb #2cc3e451
 class Settings(ApiSettings):
-    "All settings; the environment wins over `.env` in the root."
+    "Hold all settings; the environment wins over `.env` in the root."
 
     dashboard_host: str = Field("127.0.0.1", validation_alias=_named("DASHBOARD_HOST"))
     dashboard_port: int = Field(8501, ge=1, le=65535, validation_alias=_named("DASHBOARD_PORT"))
@@ -135,15 +137,17 @@ SECRETS_DIR = "SALESFORECAST_SECRETS_DIR"
 
 
 def secrets_folder() -> Path | None:
-    "The folder with a file per secret, where one is named; raises `UserError` where it is not there."
+    "Return the folder with a file per secret, if one is named; raise `UserError` when it does not exist."
     folder = Path(os.environ[SECRETS_DIR]) if os.environ.get(SECRETS_DIR) else None
     if folder and not folder.is_dir():
-        raise UserError(f"{SECRETS_DIR} names {folder}, which is no folder. Make it, or unset the variable.")
+        raise UserError(
+            f"{SECRETS_DIR} names {folder}, which is no folder. Create it, or unset the variable."
+        )
     return folder
 
 
 def read_settings() -> Settings:
-    "Read the settings now; raises `UserError` for a value that does not fit."
+    "Read the settings from the environment, `.env` and the secrets folder; raise `UserError` for an invalid value."
     try:
         return Settings(_env_file=find_root() / ".env", _secrets_dir=secrets_folder())  # type: ignore[call-arg]
     except ValidationError as error:
@@ -153,18 +157,29 @@ def read_settings() -> Settings:
 # %% ../../nbs/core/00_settings.ipynb #bb6e91a9
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    "The settings of this process; `settings.cache_clear()` reads them anew."
+    """Return the settings of this process, read once.
+
+    Returns
+    -------
+    Settings
+        The settings; after a change of the environment, `settings.cache_clear()` makes the next call read them anew.
+
+    Raises
+    ------
+    UserError
+        When a value does not fit; the message names the variable.
+    """
     return read_settings()
 
 # %% ../../nbs/core/00_settings.ipynb #a142c7ed
 def environment_variable(name: str) -> str:
-    "The environment variable of a setting, by its short name where it has one."
+    "Return the environment variable of a setting, by its short name where it has one."
     alias = Settings.model_fields[name].validation_alias
     return str(alias.choices[-1]) if isinstance(alias, AliasChoices) else f"SALESFORECAST_{name.upper()}"
 
 
 def env_example() -> str:
-    "The text of `.env.example`: each setting with what it is and its default, commented out."
+    "Return the text of `.env.example`: each setting with description and default, commented out."
     lines = [
         "# Copy to .env and take the # away where you set something. The environment wins over this file.",
         "",
@@ -185,7 +200,7 @@ Progress = Callable[[float, str], None]
 
 
 def no_progress(done: float, label: str) -> None:
-    "Tell nobody."
+    "Report no progress."
 
 
 def scale_progress(
@@ -193,7 +208,7 @@ def scale_progress(
     start: float,  # share of the whole done before the part
     end: float,  # share done after it
 ) -> Progress:
-    "A `Progress` for one part of a longer task."
+    "Return a `Progress` for one part of a longer task."
     return lambda done, label: progress(start + (end - start) * done, label)
 
 # %% ../../nbs/core/00_settings.ipynb #d7f0aa40
@@ -201,7 +216,7 @@ def scale_progress(
 def atomic_write(
     path: Path,  # where the file is to appear
 ) -> Iterator[Path]:
-    "A path beside `path` to write to; it takes its place when the block ends without an error."
+    "Yield a path beside `path` to write to; it replaces `path` when the block ends without an error."
     if blocked := next((folder for folder in path.parents if folder.is_file()), None):
         raise UserError(f"{path} cannot be written: {blocked} is a file, not a folder. Name another place.")
     path.parent.mkdir(parents=True, exist_ok=True)
