@@ -6,6 +6,7 @@ from pathlib import Path
 
 import openpyxl
 import pandas as pd
+import psutil
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -119,15 +120,25 @@ def test_tabs_wait_for_the_api_and_keep_what_was_typed_when_it_goes(
     port = free_port()
     api = f"http://127.0.0.1:{port}"
     with showing(api) as board, visiting(browser, board.url, width=390, height=800) as visitor:
-        page = visitor.page
+        page, pill = visitor.page, visitor.page.locator("#sf-status .sf-pill-text")
         tab = opened(page, "Predict one")
         expect(tab.get_by_text("is not available")).to_be_visible()
-        with serving(trained.models, port):
-            tab.get_by_label("Units", exact=True).fill("7")
+        with serving(trained.models, port) as first:
+            expect(pill).to_contain_text("Models ready")
+            units = tab.get_by_label("Units", exact=True)
+            expect(units).not_to_have_value("1")  # the values of a typical sale are there
             tab.get_by_role("button", name="Predict", exact=True).click()
             chart(tab, "Why")
+            units.fill("7")  # and not left, so that no kernel knows of it
+            for worker in psutil.Process(first.process.pid).children(recursive=True):
+                worker.kill()
+            first.process.kill()
+        expect(pill).to_have_text("Predictions unavailable")
         expect(tab.get_by_text("is not available")).to_be_visible()
+        chart(opened(page, "History"), "Trend")  # goes on with what it has
         with serving(trained.models, port):
+            expect(pill).to_contain_text("Models ready")
+            tab = opened(page, "Predict one")
             expect(tab.get_by_text("is not available")).to_be_hidden()
             assert tab.get_by_label("Units", exact=True).input_value() == "7"
             forecast = opened(page, "Forecast")

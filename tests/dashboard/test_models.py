@@ -60,7 +60,8 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 async def opened(panel: type[ModelPanel], url: str) -> Any:
     """A panel whose tab has been opened, and has done what it does by itself."""
-    state = AppState(Client(url))
+    client = Client(url)
+    state = AppState(client, watcher=client)  # as patient as the calls: other tests share the cores
     found = panel(state)
     await refresh(state)
     found.on_open()

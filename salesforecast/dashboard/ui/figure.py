@@ -62,11 +62,11 @@ def picture(
 
 
 def _with_few_colours(png: Path) -> bytes:
-    "Return a picture with 64 colours, a third of the size."
+    "Return a picture with 256 colours, half the size."
     from io import BytesIO
 
     from PIL import Image as Pillow
 
     small = BytesIO()
-    Pillow.open(png).convert("RGB").quantize(64, dither=Pillow.Dither.NONE).save(small, "PNG", optimize=True)
+    Pillow.open(png).convert("RGB").quantize(256, dither=Pillow.Dither.NONE).save(small, "PNG", optimize=True)
     return small.getvalue()

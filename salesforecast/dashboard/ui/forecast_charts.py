@@ -34,7 +34,7 @@ def forecast_chart(
     figure, days = new_figure(400), dates(forecast["date"])
     for level, opacity in BANDS:
         if int(level) <= confidence:
-            low, high, name = forecast[f"lower_{level}"], forecast[f"upper_{level}"], f"{level}% of days"
+            low, high, name = forecast[f"lower_{level}"], forecast[f"upper_{level}"], f"{level}% interval"
             add_band(figure, days, low, high, ORANGE, opacity, name)
     if last_year is not None and len(last_year):
         dotted, texts = (
