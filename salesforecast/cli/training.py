@@ -38,7 +38,7 @@ EXIT_NOT_PROMOTED = 3  # exit code of a training whose version did not pass the 
 
 def print_decision(decision: "Decision", promoted: bool, problems: Iterable[str]) -> None:
     "Print the gate's decision; end the command with `EXIT_NOT_PROMOTED` if the version is not served."
-    from salesforecast.lifecycle.promotion import describe_decision
+    from salesforecast.lifecycle.gate import describe_decision
     from salesforecast.cli.terminal import decision_table, messages, output
 
     output.print(decision_table(decision.to_dict()), "")
@@ -78,7 +78,7 @@ def train(
 ) -> None:
     "Train and evaluate the models, and serve them if the gate lets them pass; ends with 3 where it does not."
     from salesforecast.sales.schema import ReadOptions
-    from salesforecast.lifecycle.promotion import retrain
+    from salesforecast.lifecycle.retraining import retrain
     from salesforecast.cli.terminal import forecast_table, output, paths_table, progress_bar, version_report
     from salesforecast.core.params import load_params
 

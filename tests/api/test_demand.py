@@ -186,7 +186,8 @@ def test_the_manifest_tells_of_it(with_demand: TrainingResult) -> None:
 def test_mlflow_and_the_report_have_the_leaderboard(with_demand: TrainingResult) -> None:
     import mlflow
 
-    from salesforecast.lifecycle.report import demand_picture, demand_table
+    from salesforecast.lifecycle.training_pictures import demand_picture
+    from salesforecast.lifecycle.training_report import demand_table
 
     assert with_demand.recorded.problem == ""
     run = mlflow.get_run(with_demand.recorded.ids["demand units-D"])

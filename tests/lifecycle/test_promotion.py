@@ -21,8 +21,10 @@ import requests
 
 from salesforecast.core.params import GateParams, Params
 from salesforecast.core.settings import UserError, settings
-from salesforecast.lifecycle.gate import Comparison, WindowPredictions, coverage_check
-from salesforecast.lifecycle.promotion import promote, repair, retrain, rollback
+from salesforecast.lifecycle.comparison import Comparison, WindowPredictions
+from salesforecast.lifecycle.gate import coverage_check
+from salesforecast.lifecycle.promotion import promote, repair, rollback
+from salesforecast.lifecycle.retraining import retrain
 from salesforecast.registry.events import EVENT_LOG, append_event, read_events
 from salesforecast.registry.publishing import publish
 from salesforecast.registry.tracking import (

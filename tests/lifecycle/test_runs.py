@@ -12,7 +12,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import nbformat
-import pandas as pd
 import psutil
 import pytest
 
@@ -31,7 +30,6 @@ from salesforecast.lifecycle.schedule import (
 from support.models import ROOT
 
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "python3", "language": "python"}}
-SAMPLE = ROOT / "data" / "sample" / "sales_sample.csv"
 
 
 def notebook(path: Path, *cells: str) -> Path:
@@ -115,7 +113,7 @@ def test_a_run_that_is_done_is_not_run_again(tmp_path: Path) -> None:
     path = notebook(
         tmp_path / "n.ipynb",
         f"open({str(count)!r}, 'a').write('x')",
-        "from salesforecast.lifecycle.report import write_outcome\nconclude(folder, 3, 'refused')",
+        "from salesforecast.lifecycle.run_io import write_outcome\nwrite_outcome(folder, 3, 'refused')",
     )
     runs = [run_notebook("n", {}, tmp_path / "run", path=path) for _ in range(2)]
     assert [(run.exit_code, run.sentence) for run in runs] == [(3, "refused")] * 2
@@ -213,45 +211,21 @@ def test_a_command_that_cannot_do_it_is_noted(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_committed_run_notebooks_on_the_sample(
+def test_the_run_notebooks_on_their_defaults(
     tmp_path: Path, run_process: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    """nbval executes them: a model of the sample's first part is monitored on the rest, then trained anew."""
+    """Training, then monitoring, on the sample that ships: by papermill, and in Jupyter from their own folder."""
     env = {
         "MODEL_DIR": str(tmp_path / "models"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
+        "SALESFORECAST_DATA_DIR": str(tmp_path / "data"),
         "SALESFORECAST_REPORTS_DIR": str(tmp_path / "reports"),
         "SALESFORECAST_GATE": "report-only",
+        "SALESFORECAST_PARAMS_PATH": str(tmp_path / "params.yaml"),
     }
-    rows = pd.read_csv(SAMPLE, dtype=str)
-    early = tmp_path / "early.csv"
-    rows[rows["Transaction_Date"] < "2026-06-01"].to_csv(early, index=False)
-    done = run_process("train", early, "--no-track", "--processed-dir", tmp_path / "processed", env=env)
-    assert done.returncode == 0, done.stderr
-    folder = tmp_path / "reports" / "monitor"
-    done = run_process("run", "monitor", "-p", "source", SAMPLE, "--folder", folder, env=env)
-    assert done.returncode in (0, 3, 4), done.stderr
-    told = json.loads((folder / "monitoring.json").read_text())
-    assert (
-        f"salesforecast_monitor_rows {float(told['window']['rows'])}"
-        in (tmp_path / "reports" / "salesforecast.prom").read_text()
-    )
-    nbval = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-cell-timeout=600", "-q", "nbs/runs"]
-    checked = subprocess.run(
-        nbval, cwd=ROOT, env=os.environ | env, capture_output=True, text=True, timeout=900
-    )
-    assert checked.returncode == 0, checked.stdout
-
-
-@pytest.mark.slow
-def test_a_training_run_leaves_a_page_that_needs_nothing(
-    tmp_path: Path, run_process: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
-    env = {"MODEL_DIR": str(tmp_path / "models"), "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
-    env["SALESFORECAST_PARAMS_PATH"] = str(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("selection_metric: wape\n")  # and no demand
-    folder = tmp_path / "run"
-    done = run_process("run", "train", "-p", "source", SAMPLE, "--folder", folder, env=env)
+    folder = tmp_path / "reports" / "train"
+    done = run_process("run", "train", "--folder", folder, env=env)
     assert done.returncode == 0, done.stderr
     html = (folder / "train.html").read_text()
     for words in (
@@ -278,3 +252,19 @@ def test_a_training_run_leaves_a_page_that_needs_nothing(
         timeout=120,
     )
     assert "report/train.html" in listed.stdout and "report/train.ipynb" in listed.stdout, listed.stderr
+
+    folder = tmp_path / "reports" / "monitor"
+    done = run_process("run", "monitor", "--folder", folder, env=env)
+    assert done.returncode in (0, 3, 4), done.stderr
+    report = json.loads((folder / "monitoring.json").read_text())
+    assert report["window"]["days"] <= 28 and report["source"].endswith("sales_sample.csv")
+    assert (
+        f"salesforecast_monitor_rows {float(report['window']['rows'])}"
+        in (tmp_path / "reports" / "salesforecast.prom").read_text()
+    )
+
+    nbval = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-cell-timeout=600", "-q", "nbs/runs"]
+    checked = subprocess.run(
+        nbval, cwd=ROOT, env=os.environ | env, capture_output=True, text=True, timeout=900
+    )
+    assert checked.returncode == 0, checked.stdout

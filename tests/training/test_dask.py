@@ -16,7 +16,7 @@ from salesforecast.core.settings import UserError, settings
 from salesforecast.datasets import generate_sales
 from salesforecast.forecasting.forecaster import fit_demand, forecast_demand
 from salesforecast.forecasting.panel import hierarchy_columns, make_panel, parse_levels
-from salesforecast.lifecycle.promotion import retrain
+from salesforecast.lifecycle.retraining import retrain
 from salesforecast.models.distributed import DistributedXGBoost, prepare_partitions
 from salesforecast.sales.partitions import read_partitioned_sales
 from salesforecast.sales.reading import SalesData, read_sales
