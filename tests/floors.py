@@ -61,6 +61,6 @@ from salesforecast.api.main import create_app
 answer = create_app().test_client().post("/predict", json={"Units_Sold": 2, "Unit_Price": 5.0})
 print(answer.status_code, answer.get_json()["predicted_revenue"] > 0)
 """
-    env = os.environ | {"MODEL_DIR": str(folder / "models")}
+    env = os.environ | {"MODEL_DIR": str(folder / "models"), "SALESFORECAST_API_AUTH": "off"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, env=env)
     assert done.stdout.split() == ["200", "True"], done.stderr
