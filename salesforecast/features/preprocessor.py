@@ -7,6 +7,7 @@ __all__ = ['FORMAT', 'HISTORY_FILE', 'Scaler', 'Preprocessor', 'save_preprocesso
 
 # %% ../../nbs/features/04_preprocessor.ipynb #47283d80
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -229,6 +230,45 @@ def _cached_context(
     _write(row, parts, context_columns(parts, history, columns))
     input_cache[key] = row[0]
     return row[0]
+
+# %% ../../nbs/features/04_preprocessor.ipynb #02611c65
+@dataclass(frozen=True)
+class ModelInputs:
+    "Rows as the model takes them."
+
+    inputs: np.ndarray  # float32, shape (n, features), columns as `feature_names`
+    scale: (
+        np.ndarray
+    )  # what a price realisation of 1 is worth: gross revenue, units or 1; NaN where it cannot be known
+    sign: np.ndarray  # -1 for a return, else 1
+
+
+def fill_missing_columns(parts: Preprocessor, columns: Columns) -> dict[str, Any]:
+    "Add the columns that are not given, as unknown; raises `UserError` for one that the model needs."
+    n = len(columns["Transaction_Date"])
+    needed = parts["scaler"]["columns"]
+    if missing := [name for name in needed if name not in columns]:
+        raise UserError(f"The model needs {needed}; {missing} is not there. Given: {sorted(columns)}.")
+    blank = {
+        name: pd.Series([None] * n, dtype=object) for name in parts["history_levels"] if name not in columns
+    }
+    unknown = {name: np.full(n, np.nan) for name in parts["numeric_features"] if name not in columns}
+    return blank | unknown | dict(columns)
+
+
+def prepare_inputs(
+    parts: Preprocessor,  # the fitted preprocessor
+    history: History,
+    columns: Columns,  # column arrays, `Transaction_Date` as datetime64[D]
+    input_cache: InputCache | None = None,  # of this preprocessor and history
+) -> ModelInputs:
+    "Compute the model inputs of rows to predict; raises `UserError` where a column is missing that the model needs."
+    columns = fill_missing_columns(parts, columns)
+    scale = compute_row_scale(parts["scale"], columns)
+    units = np.asarray(columns["Units_Sold"], float) if "Units_Sold" in columns else np.ones(len(scale))
+    returned = np.asarray(columns["is_return"], bool) if "is_return" in columns else units < 0
+    inputs = model_inputs(parts, history, columns, input_cache)
+    return ModelInputs(inputs, scale, np.where(returned, -1.0, 1.0))
 
 # %% ../../nbs/features/04_preprocessor.ipynb #f68e4721
 HISTORY_FILE = "daily_history.npz"

@@ -17,6 +17,7 @@ import numpy as np
 
 from salesforecast.core.params import ModelOptions
 from salesforecast.core.settings import Progress, UserError, no_progress, atomic_write
+from salesforecast.features.preprocessor import ModelInputs
 from salesforecast.models.catalogue import Regressor, StoredModel, find_regressor
 
 # %% ../../nbs/models/03_regression.ipynb #19f1a86f
@@ -139,6 +140,23 @@ def fit_model(
         options, inputs, revenue / scale, scale / scale.mean(), threads or None, progress
     )
     return RevenueModel(kind, dict(params), regressor, cap)
+
+# %% ../../nbs/models/03_regression.ipynb #2221732b
+COLUMNS = ("predicted_revenue", "lower_80", "upper_80", "lower_95", "upper_95")
+
+
+def predict_inputs(model: RevenueModel, rows: ModelInputs) -> dict[str, np.ndarray]:
+    "`COLUMNS` of each row, in currency."
+    found = model.predict(rows.inputs, rows.scale)
+    returned = rows.sign < 0
+    if not returned.any():
+        return found
+    turned = {name: np.where(returned, -values, values) for name, values in found.items()}
+    for confidence in NOMINAL_COVERAGES if model.error_quantiles else ():
+        low, high = turned[f"lower_{confidence}"], turned[f"upper_{confidence}"]
+        turned[f"lower_{confidence}"] = np.minimum(low, high)
+        turned[f"upper_{confidence}"] = np.maximum(low, high)
+    return turned
 
 # %% ../../nbs/models/03_regression.ipynb #f6dace22
 def predict_baselines(
