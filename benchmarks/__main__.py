@@ -115,7 +115,7 @@ def forecasting(models: Path) -> dict[str, Any]:
         SarimaState.from_dict(joblib.load(bundle.open("sarima_model.pkl"))).forecast(start, end)
 
     return {
-        "forecast model file KB": round(bundle.manifest["files"]["sarima_model.pkl"]["bytes"] / 1e3, 1),
+        "forecast model file KB": round(bundle.manifest.files["sarima_model.pkl"].bytes / 1e3, 1),
         "load forecast model and forecast 90 days, ms": round(1000 * best(load_and_forecast, 10), 2),
     }
 

@@ -352,7 +352,7 @@ def explaining(models: Path, frame: pd.DataFrame) -> dict[str, Any]:
 
 def starting(models: Path) -> dict[str, Any]:
     """From start to ready, beside the bare imports; and the memory of several workers."""
-    kind = load_bundle(models).manifest["served"]
+    kind = load_bundle(models).manifest.served
     command = [
         sys.executable,
         "-c",
@@ -386,10 +386,10 @@ def starting(models: Path) -> dict[str, Any]:
 def serve_kind(models: Path, kind: str) -> None:
     """Publish the newest version once more, with this kind as the served one."""
     old = load_bundle(models)
-    manifest = old.manifest | {"served": kind, "model_type": find_regressor(kind).type_name}
+    manifest = old.manifest.model_copy(update={"served": kind, "model_type": find_regressor(kind).type_name})
 
     def copy(folder: Path) -> None:
-        for name in old.manifest["files"]:
+        for name in old.manifest.files:
             shutil.copy(old.path / name, folder / name)
 
     publish(models, new_version(), manifest, copy)

@@ -46,10 +46,10 @@ def trained(name: str, words: list[str], folder: Path) -> dict[str, Any]:
         manifest = load_bundle(Path(out) / "models").manifest
     return {
         "seconds": round(seconds, 1),
-        "test_start": manifest["split"]["test_start"],
-        "rows": manifest["data"]["rows"],
-        "served": manifest["served"],
-        **manifest["metrics"],
+        "test_start": manifest.split.test_start,
+        "rows": manifest.data.rows,
+        "served": manifest.served,
+        **manifest.metrics.model_dump(),
     }
 
 

@@ -1,7 +1,6 @@
 """Fixtures: a small published model, made once a session, and the folder of real data."""
 
 import io
-import json
 import os
 import shutil
 import signal
@@ -15,7 +14,6 @@ from typing import Any
 import pytest
 
 from salesforecast.core.settings import settings
-from salesforecast.registry.files import MANIFEST
 from salesforecast.registry.publishing import publish
 from support.models import NEW, OLD, ROOT, Trained, small_training
 
@@ -44,14 +42,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 def two_versions(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of two versions that predict differently; the older one, a random forest, is served."""
     models = tmp_path_factory.mktemp("two") / "models"
-    manifest = json.loads((trained.training.path / MANIFEST).read_text())
+    manifest = trained.training.manifest
 
     def copy(folder: Path) -> None:
-        for name in manifest["files"]:
+        for name in manifest.files:
             shutil.copy(trained.training.path / name, folder)
 
     for version, served in ((OLD, "random_forest"), (NEW, "xgboost")):
-        publish(models, version, manifest | {"served": served}, copy, serve=version == OLD)
+        publish(models, version, manifest.model_copy(update={"served": served}), copy, serve=version == OLD)
     return models
 
 

@@ -133,7 +133,7 @@ def predict_file(
     "Predict every row of a file; raise `UserError` for what is no table, `TimeoutError` after the deadline."
     counted = RowCounts()
     out.write(b"" if as_csv else b'{"predictions":[')
-    fallback = ColumnMapping(**predictor.bundle.manifest["mapping"])
+    fallback = predictor.bundle.manifest.mapping
     for table, mapping in translate_csv_errors(lambda: mapped_tables(file, name, fallback, limit)):
         if time.monotonic() > deadline:
             raise TimeoutError

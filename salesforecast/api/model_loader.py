@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
 from ..registry.bundle import ModelBundle, load_bundle
 from ..registry.files import CURRENT, digest
@@ -36,7 +35,6 @@ from ..features.history import TOTAL
 from ..forecasting.sarima.state import SarimaState
 from ..registry.predictor import Predictor
 from ..models.regression import RevenueModel
-from ..sales.schema import ColumnMapping
 from ..core.settings import UserError, settings
 
 # %% ../../nbs/api/01_model_loader.ipynb #b8880953
@@ -67,7 +65,7 @@ class ServedVersion:
     @property
     def created(self) -> datetime:
         "When it was trained."
-        return datetime.fromisoformat(self.bundle.manifest["created"])
+        return datetime.fromisoformat(self.bundle.manifest.created)
 
     @cached_property
     def columns(self) -> list[str]:
@@ -95,7 +93,7 @@ def check_preprocessor(
         raise UserError(
             f"PREPROCESSOR_PATH names {path}, which is not there. Unset it: a version brings its own preprocessor."
         )
-    if digest(path.read_bytes()) != bundle.manifest["files"]["preprocessor.pkl"]["sha256"]:
+    if digest(path.read_bytes()) != bundle.manifest.files["preprocessor.pkl"].sha256:
         raise UserError(
             f"PREPROCESSOR_PATH names {path}, which is not the preprocessor of version {bundle.version}. "
             "Unset it: a version brings its own preprocessor."
@@ -110,14 +108,7 @@ REQUIRED_MANIFEST_KEYS = (  # what the API tells of a version
 
 def check_manifest(bundle: ModelBundle) -> None:
     "Raise `UserError` unless the manifest says everything that is served of it."
-    if missing := [name for name in REQUIRED_MANIFEST_KEYS if bundle.manifest.get(name) is None]:
-        raise UserError(f"The manifest of version {bundle.version} lacks {', '.join(missing)}. Train again.")
-    try:
-        ColumnMapping(**bundle.manifest["mapping"])
-    except (ValidationError, TypeError) as error:
-        raise UserError(
-            f"The mapping in the manifest of version {bundle.version} does not fit: {error}"
-        ) from None
+    bundle.manifest.require(*REQUIRED_MANIFEST_KEYS)
 
 # %% ../../nbs/api/01_model_loader.ipynb #af3f4533
 def smoke_test(served: ServedVersion) -> None:
@@ -152,10 +143,10 @@ def load_served(
     check_manifest(bundle)
     if preprocessor_path:
         check_preprocessor(bundle, preprocessor_path)
-    for name in bundle.manifest["files"]:
+    for name in bundle.manifest.files:
         bundle.open(name)
-    sample = _table(bundle, "sample") if "sample.parquet" in bundle.manifest["files"] else None
-    demand = [load_demand(bundle.open(name)) for name in matching(bundle.manifest["files"], "demand-*.npz")]
+    sample = _table(bundle, "sample") if "sample.parquet" in bundle.manifest.files else None
+    demand = [load_demand(bundle.open(name)) for name in matching(bundle.manifest.files, "demand-*.npz")]
     served = ServedVersion(
         Predictor(bundle),
         _table(bundle, "segments"),
@@ -282,9 +273,9 @@ def load_latest_model(
     folder = Path(model_dir)
     for version in reversed(list_versions(folder)):
         bundle = load_bundle(folder, version)
-        served = model_file(bundle.manifest["served"])
+        served = model_file(bundle.manifest.served)
         for name in sorted(
-            matching(bundle.manifest["files"], model_name_pattern), key=lambda file: file != served
+            matching(bundle.manifest.files, model_name_pattern), key=lambda file: file != served
         ):
             if found := _model_of(bundle, name):
                 return found

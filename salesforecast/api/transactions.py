@@ -78,7 +78,7 @@ def transaction_columns(
     listed: bool = True,  # whether they came as a list: errors then name the item
 ) -> Columns:
     "Return the transactions as columns; raise `BadInput` for fields that are missing, unknown or mistyped."
-    parts, features = version.predictor.preprocessor, version.bundle.manifest["mapping"]["features"]
+    parts, features = version.predictor.preprocessor, version.bundle.manifest.mapping.features
     check_rows(rows, parts["scaler"]["columns"], features, parts["numeric_features"], listed)
     today = date.today()
     columns: Columns = {

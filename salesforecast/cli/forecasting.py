@@ -234,19 +234,16 @@ def _demand_sales(
 ) -> "SalesData":
     "Read the sales to forecast: the source's, else those that the served version was trained on."
     from salesforecast.registry.bundle import load_bundle
-    from salesforecast.sales.schema import ColumnMapping
 
     if source:
         return _read_for_levels(source, read_mapping(mapping), by, cluster)
     manifest = load_bundle(models_dir or settings().model_dir).manifest
-    trained_on = str(manifest["data"]["source"])
+    trained_on = str(manifest.data.source)
     if "***" in trained_on or ("://" not in trained_on and not Path(trained_on).exists()):
         raise UserError(
             f"The served version was trained on {trained_on}, which cannot be read from here. Name the sales: salesforecast forecast SOURCE …"
         )
-    return _read_for_levels(
-        trained_on, read_mapping(mapping) or ColumnMapping(**manifest["mapping"]), by, cluster
-    )
+    return _read_for_levels(trained_on, read_mapping(mapping) or manifest.mapping, by, cluster)
 
 # %% ../../nbs/cli/06_forecasting.ipynb #c33869ed
 def _forecast_levels(

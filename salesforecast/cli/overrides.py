@@ -50,7 +50,7 @@ def override_add(
     from salesforecast.cli.terminal import number, output
 
     bundle, name = load_bundle(models_dir or settings().model_dir), f"demand-{target}-{freq}.npz"
-    if name not in bundle.manifest["files"]:
+    if name not in bundle.manifest.files:
         raise UserError(
             f"The served version has no forecast of {target} by {freq}. Ask for it in the section `demand` of "
             "params.yaml, and train again."

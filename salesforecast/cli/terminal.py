@@ -28,6 +28,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from ..registry.manifest import Manifest
 from ..core.text import format_number
 from ..core.text import format_percent as percent
 from ..core.settings import Progress
@@ -76,7 +77,7 @@ HEADINGS = {"wape": "WAPE", "bias": "bias", "mae": "MAE", "rmse": "RMSE", "r2": 
 
 def metrics_table(
     title: str,
-    metrics: Mapping[str, Mapping[str, float]],  # by model
+    metrics: Mapping[str, Mapping[str, float | None]],  # by model
     columns: tuple[str, ...],  # metrics shown
     chosen: str = "",  # the model that is marked
 ) -> Table:
@@ -87,7 +88,9 @@ def metrics_table(
     table.add_column("model", min_width=22)
     for name in columns:
         table.add_column(HEADINGS[name], justify="right")
-    for model, row in sorted(metrics.items(), key=lambda item: item[1]["wape"]):
+    for model, row in sorted(
+        metrics.items(), key=lambda item: (item[1]["wape"] is None, item[1]["wape"] or 0.0)
+    ):
         cells = [
             (percent if name.startswith("coverage") else FORMATS.get(name, number))(row.get(name))
             for name in columns
@@ -131,43 +134,39 @@ DAILY_COLUMNS = ("wape", "bias", "mae", "rmse", "mase", "coverage_80", "coverage
 
 
 def version_report(
-    manifest: Mapping[str, Any],
+    manifest: Manifest,
 ) -> RenderableType:
     "What a version was trained on, how good it is beside the baselines, and what it relies on."
-    data, split = manifest["data"], manifest["split"]
+    data, split = manifest.data, manifest.split
     about = Table(box=None, pad_edge=False, show_header=False)
     about.add_column(style="dim", min_width=22)
     about.add_column(overflow="fold")
-    about.add_row("version", f"[bold]{manifest['version']}[/]  created {manifest['created']}")
-    about.add_row(
-        "data", f"{data['rows']:,} rows, {data['first']} to {data['last']}, from {escape(data['source'])}"
-    )
-    if updated := manifest.get("updated"):
-        about.add_row("updated", f"{updated['rows']:,} more rows, up to {updated['last']}, without training")
+    about.add_row("version", f"[bold]{manifest.version}[/]  created {manifest.created}")
+    about.add_row("data", f"{data.rows:,} rows, {data.first} to {data.last}, from {escape(data.source)}")
+    if updated := manifest.updated:
+        about.add_row("updated", f"{updated.rows:,} more rows, up to {updated.last}, without training")
     about.add_row(
         "test period",
-        f"from {split['test_start']}: {split['train_rows']:,} rows train, {split['test_rows']:,} test",
+        f"from {split.test_start}: {split.train_rows:,} rows train, {split.test_rows:,} test",
     )
-    if day := data["unfinished_last_day"]:
+    if day := data.unfinished_last_day:
         about.add_row("left out", f"{day}, the last day, looks unfinished: it is not in the daily revenue")
-    about.add_row("daily model", str(manifest["sarima"].get("order", "")))
-    metrics, importance = manifest["metrics"], manifest["feature_importance"][manifest["served"]]
+    about.add_row("daily model", str(manifest.sarima.get("order", "")))
+    metrics, importance = manifest.metrics, manifest.feature_importance[manifest.served]
     goes_by = ", ".join(f"{name} {percent(share)}" for name, share in list(importance.items())[:6])
-    about.add_row(f"{manifest['model_type']} relies on", Text(goes_by))
-    if problem := manifest.get("mlflow", {}).get("problem"):
+    about.add_row(f"{manifest.model_type} relies on", Text(goes_by))
+    if problem := manifest.mlflow.problem:
         about.add_row("MLflow", Text(problem, style="yellow"))
     parts: list[Any] = [
         about,
         metrics_table(
             "A transaction's revenue, in the test period",
-            metrics["transactional"],
+            metrics.transactional,
             TRANSACTIONAL_COLUMNS,
-            manifest["served"],
+            manifest.served,
         ),
-        metrics_table(
-            "Daily revenue, backtest over the test period", metrics["daily"], DAILY_COLUMNS, "sarima"
-        ),
-        Text(f"← served. {split['note']}", style="dim"),
+        metrics_table("Daily revenue, backtest over the test period", metrics.daily, DAILY_COLUMNS, "sarima"),
+        Text(f"← served. {split.note}", style="dim"),
     ]
     return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts))
 

@@ -45,7 +45,7 @@ def models_show(
 
     manifest = load_bundle(models_dir or settings().model_dir, version).manifest
     if json:
-        output.print_json(data=manifest)
+        output.print_json(data=manifest.to_dict())
     else:
         output.print(version_report(manifest))
 

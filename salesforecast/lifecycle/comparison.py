@@ -6,13 +6,13 @@
 __all__ = []
 
 # %% ../../nbs/lifecycle/01_comparison.ipynb #1f918541
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from salesforecast.registry.manifest import Manifest
 from salesforecast.core.metrics import ratio
 from salesforecast.core.params import Params
 from salesforecast.core.settings import Progress, UserError, no_progress, scale_progress
@@ -85,25 +85,25 @@ def window_start(
 ) -> np.datetime64 | None:
     "Return the first day that neither has seen, from the test period on; None where there are too few of them."
     days = np.unique(prepared.columns["Transaction_Date"])
-    unseen = np.datetime64(champion.manifest["data"]["last"], "D") + 1
+    unseen = np.datetime64(champion.manifest.data.last, "D") + 1
     start = max(unseen, prepared.test_start)
     return start if (days >= start).sum() >= least_days else None
 
 # %% ../../nbs/lifecycle/01_comparison.ipynb #f7fbaff8
 def refit_and_predict(
     prepared: PreparedSales,
-    recipe: Mapping[str, Any],  # a manifest: `served` and `configurations`
+    recipe: Manifest,  # its `served` and `configurations`
     params: Params,
     progress: Progress = no_progress,
 ) -> WindowPredictions:
     "Fit a configuration on the rows before the split, and predict the rows after it."
-    kind = recipe["served"]
+    kind = recipe.served
     cap = 1.0 if prepared.preprocessor["scale"] == "list_revenue" else np.inf
     table = make_training_dataset(prepared, prepared.preprocessor)
     train, test = table.rows(prepared.train), table.rows(~prepared.train)
     before, validation = split_validation(train, params.validation_share)
     before = before.rows(np.arange(len(before.days)) >= len(before.days) - params.search_rows)
-    configuration = [recipe["configurations"][kind]]
+    configuration = [recipe.configurations[kind]]
     first, second = scale_progress(progress, 0.0, 0.5), scale_progress(progress, 0.5, 1.0)
     candidate = search_configurations(
         kind, configuration, before, validation, cap, params.selection_metric, first
@@ -179,11 +179,10 @@ def compare_daily(
 
 def _state_at_training(champion: ModelBundle) -> SarimaState | None:
     "Return the forecast's state after the days it was trained on, which an updated version has left behind."
-    origin = champion.manifest.get("updated", {}).get("trained")
-    if origin is None:
+    if champion.manifest.updated is None:
         return champion.sarima
     try:
-        return load_bundle(champion.path.parent, origin).sarima
+        return load_bundle(champion.path.parent, champion.manifest.updated.trained).sarima
     except UserError:
         return None
 
@@ -228,9 +227,9 @@ def compare_models(
 
 def _same_recipe(one: ModelBundle, other: ModelBundle) -> bool:
     "Return whether both were made in the same way."
-    kinds = {bundle.manifest["served"] for bundle in (one, other)}
+    kinds = {bundle.manifest.served for bundle in (one, other)}
     return len(kinds) == 1 and all(
-        one.manifest["configurations"][kind] == other.manifest["configurations"][kind] for kind in kinds
+        one.manifest.configurations[kind] == other.manifest.configurations[kind] for kind in kinds
     )
 
 

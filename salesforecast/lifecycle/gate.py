@@ -7,7 +7,7 @@ __all__ = ['Check', 'Decision', 'evaluate_challenger']
 
 # %% ../../nbs/lifecycle/02_gate.ipynb #e70b086f
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, TypedDict
 import numpy as np
 import pandas as pd
 
+from salesforecast.registry.manifest import Manifest
 from salesforecast.core.params import GateParams, Params
 from salesforecast.core.settings import Progress, UserError, no_progress
 from salesforecast.features.preprocessing import PreparedSales
@@ -165,17 +166,15 @@ def latency_check(challenger: ModelBundle, champion: ModelBundle, gate: GatePara
 
 def size_check(challenger: ModelBundle, champion: ModelBundle, gate: GateParams) -> Check:
     "Check that the bundle does not take much more space."
-    mine, theirs = (
-        sum(file["bytes"] for file in b.manifest["files"].values()) for b in (challenger, champion)
-    )
+    mine, theirs = (sum(file.bytes for file in b.manifest.files.values()) for b in (challenger, champion))
     reason = f"{mine / 1e6:.1f} MB (served version: {theirs / 1e6:.1f} MB)"
     passed = mine <= max(gate.size_ratio * theirs, 20e6)
     return Check("size", passed, reason, {"challenger_bytes": mine, "champion_bytes": theirs})
 
 # %% ../../nbs/lifecycle/02_gate.ipynb #2aa84b0b
-def baseline_checks(manifest: Mapping[str, Any], gate: GateParams) -> list[Check]:
+def baseline_checks(manifest: Manifest, gate: GateParams) -> list[Check]:
     "Check that a first version is no worse than the baselines."
-    models = {"transactional": manifest["served"], "daily": "sarima"}
+    models = {"transactional": manifest.served, "daily": "sarima"}
     baselines = {
         "transactional": ("list_revenue", "group_mean_discount"),
         "daily": ("naive", "seasonal_naive"),
@@ -184,7 +183,7 @@ def baseline_checks(manifest: Mapping[str, Any], gate: GateParams) -> list[Check
     for task, model in models.items():
         wapes = {
             name: row["wape"]
-            for name, row in manifest["metrics"][task].items()
+            for name, row in getattr(manifest.metrics, task).items()
             if row["wape"] is not None and name in (model, *baselines[task])
         }
         mine, others = wapes.pop(model, float("nan")), wapes
@@ -309,8 +308,8 @@ def _load_champion(models_dir: Path, version: str | None, challenger: str) -> tu
     try:
         bundle = load_bundle(models_dir, version)
         _ = bundle.model, bundle.preprocessor, bundle.sarima
-        _ = bundle.manifest["data"]["last"], bundle.manifest["configurations"][bundle.manifest["served"]]
-    except (UserError, KeyError) as error:
+        bundle.manifest.require("data", "configurations")
+    except UserError as error:
         return None, f"The served version cannot be compared with: {error}"
     return bundle, ""
 

@@ -116,7 +116,7 @@ def _update_registry_alias(models_dir: Path, served: str) -> str:
 
 def _is_registered(models_dir: Path, version: str) -> bool:
     "Return whether a version was registered when it was trained."
-    return bool(load_bundle(models_dir, version).manifest.get("mlflow", {}).get("registered"))
+    return bool(load_bundle(models_dir, version).manifest.mlflow.registered)
 
 # %% ../../nbs/lifecycle/03_promotion.ipynb #94e287e5
 ANY = "any"
@@ -149,7 +149,7 @@ def serve_version(
 def _verify(models_dir: Path, version: str) -> None:
     "Raise `UserError` unless every file is what was published."
     bundle = load_bundle(models_dir, version)
-    for name in bundle.manifest["files"]:
+    for name in bundle.manifest.files:
         bundle.open(name)
 
 # %% ../../nbs/lifecycle/03_promotion.ipynb #664f7b69

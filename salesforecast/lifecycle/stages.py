@@ -10,7 +10,6 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -94,21 +93,21 @@ def _check_stages(training: TrainingResult) -> None:
 def evaluate() -> None:
     "Write `evaluation/metrics.json`, and plots as images, which need no script from elsewhere."
     bundle, folder = load_bundle(_pipeline_path(*TRAINED)), _pipeline_path("evaluation")
-    m, served = bundle.manifest["metrics"], bundle.manifest["served"]
+    m, served = bundle.manifest.metrics, bundle.manifest.served
     kept = {
         "transactional": {
-            name: m["transactional"][served][name] for name in ("wape", "mae", "rmse", "r2", "coverage_80")
+            name: m.transactional[served][name] for name in ("wape", "mae", "rmse", "r2", "coverage_80")
         },
         "daily": {
-            name: m["daily"]["sarima"][name] for name in ("wape", "mae", "mase", "coverage_80", "coverage_95")
+            name: m.daily["sarima"][name] for name in ("wape", "mae", "mase", "coverage_80", "coverage_95")
         },
-        "baselines": {name: row["wape"] for name, row in m["daily"].items() if name != "sarima"}
-        | {name: row["wape"] for name, row in m["transactional"].items() if "coverage_80" not in row},
+        "baselines": {name: row["wape"] for name, row in m.daily.items() if name != "sarima"}
+        | {name: row["wape"] for name, row in m.transactional.items() if "coverage_80" not in row},
     }
     with atomic_write(folder / "metrics.json") as temporary:
         temporary.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     backtest = pd.read_parquet(bundle.open("backtest.parquet"))
-    importance, name = bundle.manifest["feature_importance"][served], bundle.manifest["model_type"]
+    importance, name = bundle.manifest.feature_importance[served], bundle.manifest.model_type
     save_figure(backtest_figure(backtest, "sarima", "Forecasts from each cutoff"), folder / "backtest.png")
     save_figure(
         importance_figure(importance, f"Most important features of {name}"), folder / "importance.png"
@@ -125,19 +124,18 @@ def publish_trained(
 ) -> tuple[Decision, bool, str]:
     "Copy a trained version to those that can be served, and promote it if it passes the gate."
     bundle = load_bundle(folder)
-    manifest: dict[str, Any] = {k: v for k, v in bundle.manifest.items() if k != "files"}
-    mapping, start = ColumnMapping(**manifest["mapping"]), manifest["split"]["test_start"]
+    mapping, start = bundle.manifest.mapping, bundle.manifest.split.test_start
     prepared = prepare_sales(read_sales(source, mapping), start)
 
     def copy(into: Path) -> None:
-        for name in bundle.manifest["files"]:
+        for name in bundle.manifest.files:
             bundle.open(name)  # verified
             shutil.copy(bundle.path / name, into)
 
     with models_lock(models_dir, "training", 3600, progress):
         repair(models_dir)
         if not (models_dir / bundle.version).exists():
-            publish(models_dir, bundle.version, manifest, copy, settings().keep_versions, serve=False)
+            publish(models_dir, bundle.version, bundle.manifest, copy, settings().keep_versions, serve=False)
         mode, reason = gate or settings().gate, "published by the pipeline"
         return pass_gate(
             models_dir, bundle.version, prepared, params or load_params(), mode, reason, progress

@@ -45,9 +45,9 @@ def residual_picture(training: TrainingResult) -> Image:
 
 def importance_picture(training: TrainingResult) -> Image:
     "Draw the feature importance of the served model."
-    importance = training.manifest["feature_importance"][training.manifest["served"]]
+    importance = training.manifest.feature_importance[training.manifest.served]
     figure = importance_figure(
-        importance, f"Most important features of {training.manifest['model_type']}", top=12
+        importance, f"Most important features of {training.manifest.model_type}", top=12
     )
     return picture(figure, "Importance of the features")
 

@@ -8,12 +8,12 @@ __all__ = []
 # %% ../../nbs/lifecycle/06_training_report.ipynb #4088e1ec
 from collections.abc import Mapping
 from html import escape
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
+from salesforecast.registry.manifest import Manifest
 from salesforecast.core.metrics import ratio
 from salesforecast.core.settings import UserError
 from salesforecast.core.text import format_number as amount
@@ -34,14 +34,14 @@ def training_status(outcome: TrainingOutcome) -> HTML:
 
 def training_tiles(training: TrainingResult) -> HTML:
     "Render how much was learned from, and how good the version is."
-    m, data = training.manifest["metrics"], training.manifest["data"]
-    served = m["transactional"][training.manifest["served"]]
+    m, data = training.manifest.metrics, training.manifest.data
+    served = m.transactional[training.manifest.served]
     return tiles(
         {
-            f"sales, {data['first']} to {data['last']}": amount(data["rows"]),
+            f"sales, {data.first} to {data.last}": amount(data.rows),
             "error of a sale's revenue (WAPE)": percent(served["wape"]),
-            "error of a day's revenue (WAPE)": percent(m["daily"]["sarima"]["wape"]),
-            "of days within the 80% range": percent(m["daily"]["sarima"]["coverage_80"], 0),
+            "error of a day's revenue (WAPE)": percent(m.daily["sarima"]["wape"]),
+            "of days within the 80% range": percent(m.daily["sarima"]["coverage_80"], 0),
         }
     )
 
@@ -98,14 +98,14 @@ def leaderboard_table(
 def transaction_leaderboard(training: TrainingResult) -> HTML:
     "Render the models of a sale's revenue in the test period."
     columns = ("wape", "bias", "mae", "r2", "coverage_80", "coverage_95")
-    metrics = training.manifest["metrics"]["transactional"]
-    return leaderboard_table(metrics, columns, training.manifest["served"])
+    metrics = training.manifest.metrics.transactional
+    return leaderboard_table(metrics, columns, training.manifest.served)
 
 
 def daily_leaderboard(training: TrainingResult) -> HTML:
     "Render the models of a day's revenue in the backtest."
     columns = ("wape", "bias", "mae", "mase", "coverage_80", "coverage_95")
-    return leaderboard_table(training.manifest["metrics"]["daily"], columns, "sarima")
+    return leaderboard_table(training.manifest.metrics.daily, columns, "sarima")
 
 # %% ../../nbs/lifecycle/06_training_report.ipynb #56506de7
 def demand_table(training: TrainingResult) -> HTML:
@@ -175,7 +175,7 @@ def worst_segments(
     return table([*names, *headings], rows, text=range(len(names)))
 
 # %% ../../nbs/lifecycle/06_training_report.ipynb #82326424
-def previous_manifest(training: TrainingResult) -> dict[str, Any] | None:
+def previous_manifest(training: TrainingResult) -> Manifest | None:
     "Return the manifest of the version before this one; None where there is none that can be read."
     folder = training.path.parent
     for version in reversed([name for name in list_versions(folder) if name < training.version]):
@@ -186,23 +186,23 @@ def previous_manifest(training: TrainingResult) -> dict[str, Any] | None:
     return None
 
 
-def _facts(manifest: Mapping[str, Any]) -> dict[str, str]:
+def _facts(manifest: Manifest) -> dict[str, str]:
     "Return what is compared of two versions."
-    m, served = manifest["metrics"], manifest["served"]
-    configuration = manifest["configurations"][served]
+    m, served = manifest.metrics, manifest.served
+    configuration = manifest.configurations[served]
     return {
-        "sales": amount(manifest["data"]["rows"]),
-        "last day": manifest["data"]["last"],
-        "data fingerprint": manifest["data"]["fingerprint"],
-        "served model": manifest["model_type"],
-        "WAPE of a sale's revenue": percent(m["transactional"][served]["wape"], 2),
-        "WAPE of a day's revenue": percent(m["daily"]["sarima"]["wape"], 2),
+        "sales": amount(manifest.data.rows),
+        "last day": manifest.data.last,
+        "data fingerprint": manifest.data.fingerprint,
+        "served model": manifest.model_type,
+        "WAPE of a sale's revenue": percent(m.transactional[served]["wape"], 2),
+        "WAPE of a day's revenue": percent(m.daily["sarima"]["wape"], 2),
         "configuration": ", ".join(f"{key} {value}" for key, value in configuration.items()),
-        "SARIMA order": str(manifest["sarima"].get("order")),
-        "features": str(len(manifest["feature_names"])),
-        "most important features": ", ".join(list(manifest["feature_importance"][served])[:3]),
-        "code": str(manifest.get("code_commit") or "")[:9],
-        "libraries": ", ".join(f"{name} {version}" for name, version in manifest["libraries"].items()),
+        "SARIMA order": str(manifest.sarima.get("order")),
+        "features": str(len(manifest.feature_names)),
+        "most important features": ", ".join(list(manifest.feature_importance[served])[:3]),
+        "code": str(manifest.code_commit or "")[:9],
+        "libraries": ", ".join(f"{name} {version}" for name, version in manifest.libraries.items()),
     }
 
 
@@ -214,5 +214,5 @@ def changes_table(training: TrainingResult) -> HTML:
     before, now = _facts(earlier), _facts(training.manifest)
     rows = [[name, before[name], now[name]] for name in now if before[name] != now[name]]
     if not rows:
-        return HTML(f"<p>Nothing differs from {escape(earlier['version'])}.</p>")
-    return table(["what", f"before ({earlier['version']})", "now"], rows, text=(0, 1, 2))
+        return HTML(f"<p>Nothing differs from {escape(earlier.version)}.</p>")
+    return table(["what", f"before ({earlier.version})", "now"], rows, text=(0, 1, 2))

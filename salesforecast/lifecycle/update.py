@@ -10,12 +10,12 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import joblib
 import numpy as np
 import pandas as pd
 
+from salesforecast.registry.manifest import Manifest, UpdateSummary
 from salesforecast.core.settings import Progress, UserError, no_progress, settings
 from salesforecast.features.history import History, save_history
 from salesforecast.features.preprocessing import aggregate_segments
@@ -52,18 +52,17 @@ def advance_forecast_state(
     return update_state(state, periods.sum(1))
 
 # %% ../../nbs/lifecycle/00_update.ipynb #6a7d6d15
-def updated_manifest(bundle: ModelBundle, new: NewSales, state: SarimaState) -> dict[str, Any]:
+def updated_manifest(bundle: ModelBundle, new: NewSales, state: SarimaState) -> Manifest:
     "Return the version's manifest with a note of the new days."
-    before = bundle.manifest.get("updated", {})
-    return bundle.manifest | {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "updated": {
-            "from": bundle.version,
-            "trained": before.get("trained", bundle.version),
-            "rows": before.get("rows", 0) + len(new.frame),
-            "last": str(state.last),
-        },
-    }
+    before = bundle.manifest.updated or UpdateSummary(trained=bundle.version)
+    updated = UpdateSummary(
+        from_version=bundle.version,
+        trained=before.trained,
+        rows=before.rows + len(new.frame),
+        last=str(state.last),
+    )
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return bundle.manifest.model_copy(update={"created": created, "updated": updated})
 
 
 def segments_with_new_sales(bundle: ModelBundle, new: NewSales) -> pd.DataFrame:
@@ -82,8 +81,8 @@ def drop_updates(
     "Remove the updates of a training, but for `keep`; returns their versions."
     dropped = []
     for version in list_versions(models_dir):
-        updated = load_bundle(models_dir, version).manifest.get("updated", {})
-        if updated.get("trained") == trained and version not in (keep, current_version(models_dir)):
+        updated = load_bundle(models_dir, version).manifest.updated
+        if updated and updated.trained == trained and version not in (keep, current_version(models_dir)):
             shutil.rmtree(models_dir / version)
             dropped.append(version)
     return dropped
@@ -203,11 +202,12 @@ def _publish(
 ) -> Path:
     "Publish the updated version; it is served if the version it comes from still is."
     manifest = updated_manifest(bundle, new, state)
-    drop_updates(models_dir, manifest["updated"]["trained"], keep=bundle.version)
+    trained = manifest.updated.trained if manifest.updated else bundle.version
+    drop_updates(models_dir, trained, keep=bundle.version)
 
     def write(folder: Path) -> None:
         rewritten = {HISTORY_FILE, "sarima_model.pkl", SEGMENTS_FILE}
-        for name in bundle.manifest["files"].keys() - rewritten:
+        for name in bundle.manifest.files.keys() - rewritten:
             (folder / name).write_bytes(bundle.open(name).getbuffer())
         save_history(history, folder / HISTORY_FILE)
         joblib.dump(state.to_dict(), folder / "sarima_model.pkl", compress=3)

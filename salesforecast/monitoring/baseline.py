@@ -233,7 +233,7 @@ def load_baseline(bundle: ModelBundle) -> Baseline:
     UserError
         Where the version has no baseline, or one of another format.
     """
-    if BASELINE not in bundle.manifest["files"]:
+    if BASELINE not in bundle.manifest.files:
         raise UserError(f"Version {bundle.version} has no baseline to compare with. Train again.")
     baseline: Baseline = json.load(bundle.open(BASELINE))
     if baseline.get("format") != BASELINE_FORMAT:

@@ -23,7 +23,7 @@ from salesforecast.sales.report import DataReport
 # %% ../../nbs/monitoring/11_data_checks.ipynb #3907c44f
 def find_days_without_sales(bundle: ModelBundle, recent: MonitoredSales, params: MonitorParams) -> np.ndarray:
     "Return the open days without a sale among the last `window_days`, datetime64[D]."
-    trained_until = np.datetime64(bundle.manifest["data"]["last"], "D")
+    trained_until = np.datetime64(bundle.manifest.data.last, "D")
     if bundle.sarima.step > 1:
         return np.empty(0, "datetime64[D]")
     last, history = recent.since_training.last, recent.history

@@ -77,7 +77,7 @@ class MonitoredSales:
 
 def prepare_monitored_sales(bundle: ModelBundle, sales: SalesData, params: MonitorParams) -> MonitoredSales:
     "Predict the sales since the training; raises `UserError` where there are none."
-    trained_until = np.datetime64(bundle.manifest["data"]["last"], "D")
+    trained_until = np.datetime64(bundle.manifest.data.last, "D")
     days = sales.frame["Transaction_Date"].to_numpy().astype("datetime64[D]")
     is_new_sale = (days > trained_until) & ~sales.frame["is_return"].to_numpy(bool)
     if not is_new_sale.any():

@@ -8,11 +8,9 @@ __all__ = ['ModelBundle', 'load_bundle']
 # %% ../../nbs/registry/05_bundle.ipynb #6f8c5221
 import hmac
 import io
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import joblib
 
@@ -24,7 +22,7 @@ from ..forecasting.sarima.state import SarimaState
 from ..models.catalogue import model_file
 from ..models.regression import RevenueModel, load_model
 from .files import CURRENT, MANIFEST, SIGNATURE, digest, signature
-from .publishing import FORMAT_VERSION
+from .manifest import Manifest, parse_manifest
 from .versions import current_version, list_versions
 
 # %% ../../nbs/registry/05_bundle.ipynb #9db3758b
@@ -41,27 +39,25 @@ class ModelBundle:
     """
 
     path: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
 
     @property
     def version(self) -> str:
         "Name of the version."
-        return self.manifest["version"]
+        return self.manifest.version
 
     def open(self, name: str) -> io.BytesIO:
         "Return the content of a file; raise `UserError` unless it is what was published."
-        expected = self.manifest["files"].get(name)
+        expected = self.manifest.files.get(name)
         if expected is None:
-            raise UserError(
-                f"Version {self.version} has no {name}; it holds {sorted(self.manifest['files'])}."
-            )
+            raise UserError(f"Version {self.version} has no {name}; it holds {sorted(self.manifest.files)}.")
         try:
             data = (self.path / name).read_bytes()
         except FileNotFoundError:
             raise UserError(
                 f"{self.path / name} is missing. Train again, or roll back to another version."
             ) from None
-        if not hmac.compare_digest(digest(data), expected["sha256"]):
+        if not hmac.compare_digest(digest(data), expected.sha256):
             raise UserError(
                 f"{self.path / name} is not the file that was published (its SHA-256 differs), so it is not loaded. "
                 "Train again, or roll back to another version."
@@ -81,13 +77,13 @@ class ModelBundle:
     @cached_property
     def model(self) -> RevenueModel:
         "The served transactional model."
-        return self.load(self.manifest["served"])
+        return self.load(self.manifest.served)
 
     @property
     def served_options(self) -> tuple[str, ModelOptions]:
         "Key of the served transactional model, and its configuration."
-        kind = self.manifest["served"]
-        return kind, self.manifest.get("configurations", {}).get(kind, {})
+        kind = self.manifest.served
+        return kind, self.manifest.configurations.get(kind, {})
 
     @cached_property
     def sarima(self) -> SarimaState:
@@ -134,18 +130,7 @@ def load_bundle(models_dir: str | Path, version: str | None = None) -> ModelBund
         raise UserError(f"There is no version {version!r} in {models_dir}; there are {published}.")
     data = (folder / MANIFEST).read_bytes()
     _check_signature(folder, data)
-    try:
-        manifest = json.loads(data)
-        found = manifest["format_version"]
-    except (ValueError, KeyError, TypeError):
-        raise UserError(
-            f"{folder / MANIFEST} is not readable. Roll back to another version, or train again."
-        ) from None
-    if found != FORMAT_VERSION:
-        raise UserError(
-            f"{folder} has bundle format {found}; this version reads {FORMAT_VERSION}. Train again."
-        )
-    return ModelBundle(folder, manifest)
+    return ModelBundle(folder, parse_manifest(data, folder / MANIFEST))
 
 
 def _check_signature(folder: Path, data: bytes) -> None:

@@ -23,7 +23,7 @@ from ..sales.schema import ColumnMapping, ReadOptions
 # %% ../../nbs/registry/09_new_sales.ipynb #8607ca5f
 def training_mapping(bundle: ModelBundle) -> ColumnMapping:
     "Return the mapping that the version was trained with."
-    return ColumnMapping(**bundle.manifest["mapping"])
+    return bundle.manifest.mapping
 
 
 def read_new_sales(

@@ -10,26 +10,22 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from .files import MANIFEST, SIGNATURE, STAGING_PREFIX, digest, flush_to_disk, signature
+from .manifest import FORMAT_VERSION, FileSummary, Manifest
 from .versions import current_version, list_versions, previous_version, set_current
 
 # %% ../../nbs/registry/04_publishing.ipynb #3c56f4ec
-FORMAT_VERSION = 1
-
-
-def _seal(folder: Path, manifest: dict[str, Any]) -> None:
+def _seal(folder: Path, manifest: Manifest) -> None:
     "Write the manifest, with the digests of all files, and its signature; flush everything."
     files = sorted(path for path in folder.iterdir() if path.name not in (MANIFEST, SIGNATURE))
     listed = {
-        path.name: {"sha256": digest(path.read_bytes()), "bytes": path.stat().st_size} for path in files
+        path.name: FileSummary(sha256=digest(path.read_bytes()), bytes=path.stat().st_size) for path in files
     }
-    text = json.dumps(
-        manifest | {"format_version": FORMAT_VERSION, "files": listed}, indent=1, allow_nan=False
-    )
+    sealed = manifest.model_copy(update={"format_version": FORMAT_VERSION, "files": listed})
+    text = json.dumps(sealed.to_dict(), indent=1, allow_nan=False)
     (folder / MANIFEST).write_text(text, encoding="utf-8")
     if signed := signature(text.encode()):
         (folder / SIGNATURE).write_text(signed, encoding="utf-8")
@@ -41,7 +37,7 @@ def _seal(folder: Path, manifest: dict[str, Any]) -> None:
 def publish(
     models_dir: str | Path,
     version: str,
-    manifest: dict[str, Any],
+    manifest: Manifest,
     write: Callable[[Path], None],
     keep: int = 5,
     serve: bool = True,
@@ -81,7 +77,7 @@ def publish(
             building.mkdir()
             try:
                 write(building)
-                _seal(building, manifest | {"version": version})
+                _seal(building, manifest.model_copy(update={"version": version}))
                 building.rename(models_dir / version)
             finally:
                 shutil.rmtree(building, ignore_errors=True)

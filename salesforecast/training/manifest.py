@@ -8,18 +8,18 @@ __all__ = []
 # %% ../../nbs/training/06_manifest.ipynb #8043df6b
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from .. import __version__
 from ..core.jsonable import to_jsonable
 from ..core.params import Params
 from ..features.preprocessing import PreparedSales
 from ..forecasting.forecaster import DemandForecast
+from ..registry.manifest import Manifest
 from ..registry.tracking import TrackingResult, code_commit, library_versions
 from .fitting import TrainedModels
 
 # %% ../../nbs/training/06_manifest.ipynb #755bf762
-def summarize_demand(demand: Mapping[str, DemandForecast]) -> dict[str, Any]:
+def summarize_demand(demand: Mapping[str, DemandForecast]) -> dict[str, object]:
     "Summarise demand forecasts: levels, days, and the champions with their margins."
     return {
         name: {
@@ -33,7 +33,7 @@ def summarize_demand(demand: Mapping[str, DemandForecast]) -> dict[str, Any]:
     }
 
 
-def _data_summary(prepared: PreparedSales, source: str) -> dict[str, Any]:
+def _data_summary(prepared: PreparedSales, source: str) -> dict[str, object]:
     "Describe what was trained on."
     whole = prepared.sales_summary
     sampled = {"sample": len(prepared.sales.frame)} if prepared.is_sample else {}
@@ -66,13 +66,13 @@ def make_manifest(
     params: Params,
     source: str,  # where the sales came from, without a password
     recorded: TrackingResult,
-) -> dict[str, Any]:
+) -> Manifest:
     "Describe the version, without its files."
     transactional, daily = models.transactional, models.daily
     whole = prepared.sales_summary
     before = whole.days < prepared.test_start
     evaluated = transactional.evaluated
-    return to_jsonable(
+    content = to_jsonable(
         {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "salesforecast": __version__,
@@ -109,3 +109,4 @@ def make_manifest(
             "demand": summarize_demand(models.demand),
         }
     )
+    return Manifest.model_validate(content)

@@ -9,7 +9,6 @@ __all__ = ['TrainingResult', 'train_models']
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -20,6 +19,7 @@ from ..features.preprocessing import PreparedSales
 from ..forecasting.forecaster import DemandForecast
 from ..registry.bundle import load_bundle
 from ..registry.ledger import record_forecast
+from ..registry.manifest import Manifest
 from ..registry.publishing import publish
 from ..registry.tracking import TrackingResult
 from ..registry.versions import new_version
@@ -61,7 +61,7 @@ class TrainingResult:
     report: DataReport
     version: str
     path: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
     forecast: pd.DataFrame
     plots: dict[str, Path] = field(default_factory=dict)
     recorded: TrackingResult = field(default_factory=lambda: TrackingResult({}))

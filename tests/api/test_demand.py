@@ -176,10 +176,10 @@ print(sorted({{"statsforecast", "mlforecast", "hierarchicalforecast", "statsmode
 
 
 def test_the_manifest_tells_of_it(with_demand: TrainingResult) -> None:
-    about = with_demand.manifest["demand"]
+    about = with_demand.manifest.demand
     assert set(about) == {"units-D", "revenue-D"}
-    assert about["units-D"]["levels"] == ["total", "Region", "Category,Region"]
-    assert [row["level"] for row in about["units-D"]["champions"]] == about["units-D"]["levels"]
+    assert about["units-D"].levels == ["total", "Region", "Category,Region"]
+    assert [row["level"] for row in about["units-D"].champions] == about["units-D"].levels
     assert Path(with_demand.path, "demand-units-D.npz").exists()
 
 
@@ -281,4 +281,4 @@ def test_planners_override_and_are_judged(
 
 def test_a_plain_training_has_none(trained: Trained) -> None:
     assert trained.training.demand == {}
-    assert trained.training.manifest["demand"] == {}
+    assert trained.training.manifest.demand == {}

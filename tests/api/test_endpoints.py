@@ -478,7 +478,7 @@ def test_the_status_says_what_is_loaded(client: FlaskClient, trained: Trained) -
         is body["sarima_model_loaded"]
         is True
     )
-    assert body["transactional_model_type"] == trained.training.manifest["model_type"]
+    assert body["transactional_model_type"] == trained.training.manifest.model_type
     assert body["version"] == trained.training.version
     assert pd.Timestamp(body["timestamp"]) > pd.Timestamp("2026-01-01")
     assert "problem" not in body
@@ -488,8 +488,8 @@ def test_the_status_says_what_is_loaded(client: FlaskClient, trained: Trained) -
 def test_model_info_is_that_of_the_manifest(client: FlaskClient, trained: Trained) -> None:
     found, manifest = client.get("/model_info").get_json(), trained.training.manifest
     assert found["version"] == trained.training.version
-    assert found["training_date"] == manifest["created"]
-    assert found["performance_metrics"] == manifest["metrics"]["transactional"][manifest["served"]]
+    assert found["training_date"] == manifest.created
+    assert found["performance_metrics"] == manifest.metrics.transactional[manifest.served]
     assert sum(found["feature_importance"].values()) == pytest.approx(1)
     assert found["features"][:3] == ["Transaction_Date", "Units_Sold", "Unit_Price"]
     assert "Beauty" in found["choices"]["Category"]
@@ -542,7 +542,7 @@ def test_the_backtest_is_told_by_model_and_lead(client: FlaskClient) -> None:
 def test_the_sample_holds_past_sales_of_the_test_period_and_nobody(
     client: FlaskClient, trained: Trained
 ) -> None:
-    found, test_start = client.get("/sample").get_json(), trained.training.manifest["split"]["test_start"]
+    found, test_start = client.get("/sample").get_json(), trained.training.manifest.split.test_start
     assert len(found["rows"]) == 500
     given = [row["transaction"] for row in found["rows"]]
     assert set().union(*given) == {*ROW, "Product_ID"}
@@ -561,10 +561,10 @@ def test_a_sample_of_that_size_is_refused(client: FlaskClient, limit: str) -> No
 
 
 def test_a_version_without_a_sample_is_served_and_says_so(trained: Trained, tmp_path: Path) -> None:
-    manifest = json.loads((trained.training.path / MANIFEST).read_text())
+    manifest = trained.training.manifest
 
     def without(folder: Path) -> None:
-        for name in set(manifest["files"]) - {"sample.parquet"}:
+        for name in set(manifest.files) - {"sample.parquet"}:
             shutil.copy(trained.training.path / name, folder)
 
     publish(tmp_path / "models", OLD, manifest, without)

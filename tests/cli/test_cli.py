@@ -112,7 +112,8 @@ def test_predict_knows_the_order_of_day_and_month_from_training(
     columns.assign(Transaction_Date="3/4/2026").to_csv(few, index=False)
     with pytest.raises(UserError, match="the day or the month may be first"):
         predict_source(predictor, few, mapping)
-    predictor.bundle.manifest["mapping"]["day_first"] = True
+    known = predictor.bundle.manifest
+    known.mapping = known.mapping.model_copy(update={"day_first": True})
     found, problems = predict_source(predictor, few, mapping)
     assert (problems == "").all()
     columns.assign(Transaction_Date="2026-04-03").to_csv(few, index=False)
@@ -248,9 +249,9 @@ def test_predicting_a_prediction_replaces_its_columns(
 
 
 def test_names_in_brackets_are_shown_as_they_are(trained: Trained) -> None:
-    manifest = json.loads(json.dumps(trained.training.manifest))
-    manifest["data"]["source"] = "sales[final].csv"
-    manifest["feature_importance"][manifest["served"]] = {"Category_[/Sale]": 0.6, "Category_[new]": 0.4}
+    manifest = trained.training.manifest.model_copy(deep=True)
+    manifest.data.source = "sales[final].csv"
+    manifest.feature_importance[manifest.served] = {"Category_[/Sale]": 0.6, "Category_[new]": 0.4}
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(version_report(manifest), paths_table({"plot": Path("out[draft].png")}))
     for name in ("sales[final].csv", "Category_[/Sale] 60.0%", "Category_[new]", "out[draft].png"):

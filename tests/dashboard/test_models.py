@@ -32,7 +32,6 @@ from salesforecast.dashboard.tabs.predict import PredictPanel
 from salesforecast.dashboard.ui.forecast_charts import decomposition_chart
 from salesforecast.dashboard.ui.model_panel import ModelPanel
 from salesforecast.dashboard.ui.prediction_charts import range_chart, sums_chart
-from salesforecast.registry.files import MANIFEST
 from salesforecast.registry.publishing import publish
 from support.models import OLD, Trained
 from support.server import serving
@@ -200,10 +199,10 @@ def test_what_was_typed_stays_while_the_api_is_away(trained: Trained, tmp_path: 
 
 
 def test_a_version_without_a_sample_still_predicts_and_explains(trained: Trained, tmp_path: Path) -> None:
-    manifest = json.loads((trained.training.path / MANIFEST).read_text())
+    manifest = trained.training.manifest
 
     def without(folder: Path) -> None:
-        for name in set(manifest["files"]) - {"sample.parquet"}:
+        for name in set(manifest.files) - {"sample.parquet"}:
             shutil.copy(trained.training.path / name, folder)
 
     publish(tmp_path / "models", OLD, manifest, without)

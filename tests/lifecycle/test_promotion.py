@@ -26,6 +26,7 @@ from salesforecast.lifecycle.gate import coverage_check
 from salesforecast.lifecycle.promotion import promote, repair, rollback
 from salesforecast.lifecycle.retraining import retrain
 from salesforecast.registry.events import EVENT_LOG, append_event, read_events
+from salesforecast.registry.manifest import Manifest, UpdateSummary
 from salesforecast.registry.publishing import publish
 from salesforecast.registry.tracking import (
     Run,
@@ -51,7 +52,9 @@ A, B, C = (f"2026010{i}-000000-0000" for i in (1, 2, 3))
 def three(tmp_path: Path) -> Path:
     """A folder of three versions without content; the first is served."""
     for version in (A, B, C):
-        publish(tmp_path, version, {}, lambda at: (at / "model.pkl").write_bytes(b"model"), serve=False)
+        publish(
+            tmp_path, version, Manifest(), lambda at: (at / "model.pkl").write_bytes(b"model"), serve=False
+        )
     promote(tmp_path, A)
     return tmp_path
 
@@ -115,7 +118,12 @@ def test_what_another_hand_served_is_found(three: Path) -> None:
 
 def test_an_update_with_newer_days_is_no_other_training(three: Path) -> None:
     promote(three, B)
-    publish(three, "20260104-000000-0000", {"updated": {"trained": B, "from": B}}, lambda at: None)
+    publish(
+        three,
+        "20260104-000000-0000",
+        Manifest(updated=UpdateSummary(trained=B, from_version=B)),
+        lambda at: None,
+    )
     assert repair(three) == []
     assert read_events(three)[-1]["action"] == "update"
     assert rollback(three)[0] == A
@@ -124,7 +132,7 @@ def test_an_update_with_newer_days_is_no_other_training(three: Path) -> None:
 def test_what_can_be_gone_back_to_is_not_pruned(three: Path) -> None:
     promote(three, B)
     for i in range(4, 9):
-        publish(three, f"2026010{i}-000000-0000", {}, lambda at: None, keep=3, serve=False)
+        publish(three, f"2026010{i}-000000-0000", Manifest(), lambda at: None, keep=3, serve=False)
     assert {A, B} <= set(list_versions(three))
     assert rollback(three)[0] == A
 
@@ -222,10 +230,10 @@ def test_a_full_disk_leaves_what_is_served_and_the_next_run_succeeds(
     trained: Trained, tmp_path: Path
 ) -> None:
     size = sum(path.stat().st_size for path in trained.training.path.iterdir())
-    manifest = {k: v for k, v in trained.training.manifest.items() if k != "files"}
+    manifest = trained.training.manifest
 
     def copy(folder: Path) -> None:
-        for name in trained.training.manifest["files"]:
+        for name in trained.training.manifest.files:
             shutil.copy(trained.training.path / name, folder)
 
     with small_disk(tmp_path / "small", int(1.5 * size)) as (small, grow):

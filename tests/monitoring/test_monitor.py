@@ -105,8 +105,8 @@ def test_an_update_knows_what_a_training_on_everything_would(watched: Watched, t
     for name, level in whole.levels.items():
         for what in ("keys", "slots", "sums"):
             np.testing.assert_array_equal(getattr(bundle.history.levels[name], what), getattr(level, what))
-    assert bundle.manifest["metrics"] == base.manifest["metrics"]
-    assert bundle.manifest["updated"]["trained"] == watched.version
+    assert bundle.manifest.metrics == base.manifest.metrics
+    assert bundle.manifest.updated.trained == watched.version
     assert [entry["action"] for entry in read_events(watched.models)[-2:]] == ["update", "update"]
     assert read_events(watched.models)[-1]["to"] == bundle.version
 
@@ -129,7 +129,7 @@ def test_a_kill_in_an_update_leaves_a_served_version(watched: Watched, tmp_path:
         process.kill()
         killed += process.wait() == -signal.SIGKILL
         bundle = load_bundle(models)
-        assert all(bundle.open(name) for name in bundle.manifest["files"])
+        assert all(bundle.open(name) for name in bundle.manifest.files)
         if bundle.version == watched.version:
             update_bundle(models, new)
         assert str(load_bundle(models).sarima.last) == "2026-07-31"

@@ -13,6 +13,7 @@ import pytest
 
 from salesforecast.core.settings import UserError, settings
 from salesforecast.registry.bundle import load_bundle
+from salesforecast.registry.manifest import Manifest
 from salesforecast.registry.predictor import Predictor
 from salesforecast.registry.publishing import prune, publish
 from salesforecast.registry.versions import current_version, list_versions
@@ -21,6 +22,7 @@ from support.models import SMALL_YAML, Trained, whole
 PUBLISH_FOREVER = """
 import itertools, os, sys
 from pathlib import Path
+from salesforecast.registry.manifest import Manifest
 from salesforecast.registry.publishing import publish
 from salesforecast.registry.versions import new_version
 
@@ -32,7 +34,7 @@ for i in itertools.count():
                 for _ in range(20):
                     file.write(os.urandom(20_000))
                     file.flush()
-    publish(models, f"{new_version()}{os.getpid()}{i}", {"served": "xgboost"}, write, keep=3)
+    publish(models, f"{new_version()}{os.getpid()}{i}", Manifest(served="xgboost"), write, keep=3)
     print(i, flush=True)
 """
 
@@ -53,7 +55,7 @@ def kill_while_publishing(models: Path, rounds: int) -> None:
 
 def test_a_kill_while_publishing_leaves_a_whole_version(tmp_path: Path) -> None:
     kill_while_publishing(tmp_path, rounds=5)
-    publish(tmp_path, "20990101-000000-ffff", {"served": "xgboost"}, lambda folder: None, keep=2)
+    publish(tmp_path, "20990101-000000-ffff", Manifest(served="xgboost"), lambda folder: None, keep=2)
     left = [path.name for path in tmp_path.iterdir() if path.name.startswith(".building")]
     assert left == []  # the next run clears away what killed ones left
     assert len(list_versions(tmp_path)) == 2
@@ -94,14 +96,14 @@ def test_a_kill_in_training_leaves_the_served_version(trained: Trained, tmp_path
 
 
 def test_a_failing_write_leaves_the_served_version(tmp_path: Path) -> None:
-    publish(tmp_path, "20260101-000000-0000", {"served": "xgboost"}, lambda folder: None)
+    publish(tmp_path, "20260101-000000-0000", Manifest(served="xgboost"), lambda folder: None)
 
     def fail(folder: Path) -> None:
         (folder / "preprocessor.pkl").write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        publish(tmp_path, "20260102-000000-0000", {"served": "xgboost"}, fail)
+        publish(tmp_path, "20260102-000000-0000", Manifest(served="xgboost"), fail)
     assert (current_version(tmp_path), list_versions(tmp_path)) == (
         "20260101-000000-0000",
         ["20260101-000000-0000"],
@@ -117,7 +119,9 @@ def test_an_edited_model_is_never_unpickled(tmp_path: Path) -> None:
             return (marker.touch, ())
 
     models = tmp_path / "models"
-    path = publish(models, "20260101-000000-0000", {}, lambda at: joblib.dump({}, at / "preprocessor.pkl"))
+    path = publish(
+        models, "20260101-000000-0000", Manifest(), lambda at: joblib.dump({}, at / "preprocessor.pkl")
+    )
     joblib.dump(Harmful(), path / "preprocessor.pkl")
     with pytest.raises(UserError, match="SHA-256"):
         _ = load_bundle(models).preprocessor
@@ -125,7 +129,9 @@ def test_an_edited_model_is_never_unpickled(tmp_path: Path) -> None:
 
 
 def test_a_truncated_or_missing_file_is_named(tmp_path: Path) -> None:
-    path = publish(tmp_path, "20260101-000000-0000", {}, lambda at: joblib.dump({}, at / "preprocessor.pkl"))
+    path = publish(
+        tmp_path, "20260101-000000-0000", Manifest(), lambda at: joblib.dump({}, at / "preprocessor.pkl")
+    )
     (path / "preprocessor.pkl").unlink()
     with pytest.raises(UserError, match=r"preprocessor\.pkl is missing"):
         _ = load_bundle(tmp_path).preprocessor
@@ -135,7 +141,7 @@ def test_a_truncated_or_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_newer_bundle_format_is_refused(tmp_path: Path) -> None:
-    path = publish(tmp_path, "20260101-000000-0000", {}, lambda at: None) / "manifest.json"
+    path = publish(tmp_path, "20260101-000000-0000", Manifest(), lambda at: None) / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))
     with pytest.raises(UserError, match="format 99"):
         load_bundle(tmp_path)
@@ -150,9 +156,9 @@ def test_with_a_key_only_signed_manifests_are_read(tmp_path: Path, monkeypatch: 
         settings.cache_clear()
 
     try:
-        publish(tmp_path / "plain", "20260101-000000-0000", {}, lambda at: None)
+        publish(tmp_path / "plain", "20260101-000000-0000", Manifest(), lambda at: None)
         with_key("one")
-        publish(tmp_path / "signed", "20260101-000000-0000", {}, lambda at: None)
+        publish(tmp_path / "signed", "20260101-000000-0000", Manifest(), lambda at: None)
         assert load_bundle(tmp_path / "signed").version
         with pytest.raises(UserError, match="no signature"):
             load_bundle(tmp_path / "plain")
@@ -164,9 +170,9 @@ def test_with_a_key_only_signed_manifests_are_read(tmp_path: Path, monkeypatch: 
 
 
 def test_a_served_version_is_never_pruned(tmp_path: Path) -> None:
-    publish(tmp_path, "20260101-000000-0000", {}, lambda at: None)
+    publish(tmp_path, "20260101-000000-0000", Manifest(), lambda at: None)
     for i in range(2, 6):
-        publish(tmp_path, f"2026010{i}-000000-0000", {}, lambda at: None, keep=2, serve=False)
+        publish(tmp_path, f"2026010{i}-000000-0000", Manifest(), lambda at: None, keep=2, serve=False)
     assert current_version(tmp_path) == "20260101-000000-0000"
     assert list_versions(tmp_path) == ["20260101-000000-0000", "20260105-000000-0000"]
 
@@ -180,7 +186,7 @@ def test_nothing_published_says_how_to_train(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"\xbd\x00\xff", b"../elsewhere\n", b"20200101-000000-abcd\n"])
 def test_a_broken_current_is_named_with_the_fix(tmp_path: Path, content: bytes) -> None:
     version = "20260101-000000-0000"
-    publish(tmp_path, version, {}, lambda at: (at / "model.pkl").write_bytes(b"model"))
+    publish(tmp_path, version, Manifest(), lambda at: (at / "model.pkl").write_bytes(b"model"))
     (tmp_path / "current").write_bytes(content)
     with pytest.raises(UserError, match=rf"current names .*, which is no published version\. .*{version}"):
         load_bundle(tmp_path)

@@ -111,6 +111,6 @@ def small_disk(folder: Path, size: int) -> Iterator[tuple[Path, Callable[[int], 
 def whole(models: Path) -> str:
     """The served version, after reading every file of it against its digest."""
     bundle = load_bundle(models)
-    for name in bundle.manifest["files"]:
+    for name in bundle.manifest.files:
         bundle.open(name)
     return bundle.version

@@ -154,7 +154,7 @@ def test_the_command_works_on_the_cluster_as_here(
 
 def wape(training: TrainingResult) -> float:
     """The error of XGBoost in the test period."""
-    return float(training.manifest["metrics"]["transactional"]["xgboost"]["wape"])
+    return float(training.manifest.metrics.transactional["xgboost"]["wape"])
 
 
 @pytest.mark.slow  # two trainings
@@ -169,7 +169,7 @@ def test_training_is_that_of_one_machine(cluster: DaskEngine, folder: Path, tmp_
         assert found[name] == known[name], name
     for name in ("fingerprint", "rows", "first", "last"):
         assert found["data"][name] == known["data"][name], name
-    forests = [manifest["metrics"]["transactional"]["random_forest"] for manifest in (known, found)]
+    forests = [manifest.metrics.transactional["random_forest"] for manifest in (known, found)]
     assert forests[1] == pytest.approx(forests[0])
     np.testing.assert_allclose(
         there.forecast["predicted_revenue"], here.forecast["predicted_revenue"], rtol=1e-5

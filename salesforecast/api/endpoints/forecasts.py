@@ -48,7 +48,7 @@ def forecast_sarima(body: SarimaForecastInput) -> Response:
 def forecast(body: DemandInput) -> Response:
     "Forecast revenue or units at every level, with a plan if there is one; 404 for what the served version does not hold."
     version = get_served_version()
-    content = demand_response(version.demand, body, version.bundle.manifest["mapping"]["currency"])
+    content = demand_response(version.demand, body, version.bundle.manifest.mapping.currency)
     observe.PREDICTIONS.labels(request.path).inc(len(content["forecasts"]))
     return json_response(content)
 
@@ -60,9 +60,9 @@ def history(query: HistoryQuery) -> Response:
     manifest = version.bundle.manifest
     return json_response(
         {
-            "first_date": manifest["data"]["first"],
-            "last_date": manifest.get("updated", manifest["data"])["last"],
-            "currency": manifest["mapping"]["currency"],
+            "first_date": manifest.data.first,
+            "last_date": (manifest.updated or manifest.data).last,
+            "currency": manifest.mapping.currency,
             "rows": history_rows(version.segments, query),
         }
     )

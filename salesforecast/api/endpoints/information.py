@@ -19,24 +19,24 @@ def model_info() -> Response:
     "What the served model is, goes by, and how good it is beside the baselines."
     version = get_served_version()
     manifest, parts = version.bundle.manifest, version.predictor.preprocessor
-    kind, metrics = manifest["served"], manifest["metrics"]["transactional"]
+    kind, metrics = manifest.served, manifest.metrics.transactional
     columns = [*parts["scaler"]["columns"], *version.columns, *parts["numeric_features"]]
     return json_response(
         {
-            "model_type": manifest["model_type"],
-            "training_date": manifest["created"],
-            "mlflow_run_id": manifest["mlflow"]["runs"].get(kind),
-            "feature_importance": manifest["feature_importance"][kind],
+            "model_type": manifest.model_type,
+            "training_date": manifest.created,
+            "mlflow_run_id": manifest.mlflow.runs.get(kind),
+            "feature_importance": manifest.feature_importance[kind],
             "performance_metrics": metrics[kind],
-            "baselines": {name: metrics[name] for name in metrics if name not in manifest["configurations"]},
-            "daily_metrics": manifest["metrics"]["daily"],
+            "baselines": {name: metrics[name] for name in metrics if name not in manifest.configurations},
+            "daily_metrics": manifest.metrics.daily,
             "version": version.bundle.version,
-            "training_period": {"start": manifest["data"]["first"], "end": manifest["data"]["last"]},
-            "test_start": manifest["split"]["test_start"],
+            "training_period": {"start": manifest.data.first, "end": manifest.data.last},
+            "test_start": manifest.split.test_start,
             "features": ["Transaction_Date", *columns],
             "choices": version.choices,
-            "sarima": manifest["sarima"],
-            "currency": manifest["mapping"]["currency"],
+            "sarima": manifest.sarima,
+            "currency": manifest.mapping.currency,
         }
     )
 
@@ -47,5 +47,5 @@ def sample(query: SampleQuery) -> Response:
     version = get_served_version()
     if version.sample is None:
         abort(404, f"Version {version.bundle.version} has no sample of past transactions. Train again.")
-    currency = version.bundle.manifest["mapping"]["currency"]
+    currency = version.bundle.manifest.mapping.currency
     return json_response({"currency": currency, "rows": sample_rows(version.sample, query.limit)})

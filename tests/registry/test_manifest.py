@@ -1,0 +1,82 @@
+"""Bundles of the first layout load and predict the same; what does not fit is refused with the fix."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from salesforecast.core.settings import UserError
+from salesforecast.registry.bundle import load_bundle
+from salesforecast.registry.manifest import Manifest
+from salesforecast.registry.predictor import Predictor
+from support.models import OLD, Trained
+
+FORMAT_1 = (  # the keys that the first releases wrote, in their order
+    *("created", "salesforecast", "code_commit", "served", "model_type", "data", "split", "scale", "metrics"),
+    *("configurations", "selection", "sarima", "feature_names", "feature_importance", "mapping", "libraries"),
+    *("mlflow", "version", "format_version", "files"),
+)
+
+
+def write_format_1(trained: Trained, models: Path) -> Path:
+    """Write a bundle as the first releases did: a plain JSON manifest, without what came later."""
+    folder = models / OLD
+    shutil.copytree(trained.training.path, folder)
+    content = json.loads((folder / "manifest.json").read_text())
+    files = {
+        path.name: {
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "bytes": path.stat().st_size,
+        }
+        for path in sorted(folder.iterdir())
+        if path.name != "manifest.json"
+    }
+    old = {key: content[key] for key in FORMAT_1} | {"version": OLD, "format_version": 1, "files": files}
+    (folder / "manifest.json").write_text(json.dumps(old, indent=1))
+    (models / "current").write_text(OLD + "\n")
+    return folder / "manifest.json"
+
+
+def test_a_bundle_of_format_1_gives_the_same_predictions(trained: Trained, tmp_path: Path) -> None:
+    write_format_1(trained, tmp_path)
+    old, new = Predictor.load(str(tmp_path)), Predictor.load(trained.models)
+    rows = trained.training.prepared.sales.frame.tail(200)
+    pd.testing.assert_frame_equal(old.predict(rows), new.predict(rows), check_exact=True)
+    pd.testing.assert_frame_equal(
+        old.forecast("2026-10-01", "2026-10-28"), new.forecast("2026-10-01", "2026-10-28"), check_exact=True
+    )
+    assert (old.bundle.manifest.demand, old.bundle.manifest.updated) == ({}, None)
+
+
+def test_the_keys_on_the_disk_stay(trained: Trained) -> None:
+    content = json.loads((trained.training.path / "manifest.json").read_text())
+    assert set(content) == {*FORMAT_1, "demand"}
+    assert Manifest(**content).to_dict() == content
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    {
+        "format": ({"format_version": 2}, "bundle format 2; this version reads 1. Train again"),
+        "field": ({"data": {"rows": "many"}}, r"does not fit: data\.rows: .*Roll back .* or train again"),
+        "mapping": ({"mapping": {"moon": 1}}, r"does not fit: mapping\.moon"),
+    }.values(),
+    ids=["format", "field", "mapping"],
+)
+def test_what_does_not_fit_is_refused(
+    trained: Trained, tmp_path: Path, changes: dict[str, object], says: str
+) -> None:
+    path = write_format_1(trained, tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(UserError, match=says):
+        load_bundle(tmp_path)
+
+
+def test_a_missing_part_is_named(trained: Trained, tmp_path: Path) -> None:
+    path = write_format_1(trained, tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"metrics": None}))
+    with pytest.raises(UserError, match="lacks metrics. Train again"):
+        load_bundle(tmp_path).manifest.require("served", "metrics")
