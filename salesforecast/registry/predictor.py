@@ -137,7 +137,7 @@ def predict_source(
     read_options: ReadOptions = ReadOptions(),  # wins over what the mapping says
 ) -> tuple[pd.DataFrame, pd.Series]:
     "The source's rows in order with `COLUMNS`, in place of any it had; and why a row has no prediction, or an empty text."
-    trained_with = ColumnMapping(**predictor.bundle.manifest["mapping"])
+    trained_with = predictor.bundle.manifest.mapping
     if mapping and mapping.model_copy(update={"day_first": trained_with.day_first}) == trained_with:
         mapping = trained_with  # the same file, which does not say what training found
     rows = read_prediction_rows(
