@@ -153,10 +153,10 @@ def test_the_readme_is_the_home_page() -> None:
 
 
 def shown(page: str) -> str:
-    """What the cells of a page of the reference print."""
+    """The Markdown that the cells of a page display."""
     return "\n".join(
         "".join(output["data"].get("text/markdown", ""))
-        for _, cell in cells(NBS / "reference" / page, "code")
+        for _, cell in cells(NBS / page, "code")
         for output in cell["outputs"]
         if "data" in output
     )
@@ -164,13 +164,31 @@ def shown(page: str) -> str:
 
 def test_the_reference_names_every_setting_command_and_endpoint() -> None:
     """The pages are made from the program; a program that has grown wants them executed anew."""
-    told = shown("settings.ipynb")
+    told = shown("reference/settings.ipynb")
     assert [name for name in Settings.model_fields if f"`{environment_variable(name)}`" not in told] == []
-    told, click = shown("cli.ipynb"), get_command(app)
+    told, click = shown("reference/cli.ipynb"), get_command(app)
     below = {name: getattr(command, "commands", {}) for name, command in click.commands.items()}
     words = [f"{name} {inner}" for name, group in below.items() for inner in group]
     words += [name for name, group in below.items() if not group]
     assert [word for word in words if f"## `salesforecast {word}`" not in told] == []
-    told, document = shown("api.ipynb"), create_app().api_doc
+    told, document = shown("reference/api.ipynb"), create_app().api_doc
     assert [path for path in document["paths"] if f" {path}`" not in told] == []
     assert [name for name in document["components"]["schemas"] if f"### {name}\n" not in told] == []
+
+
+def test_the_architecture_page_names_every_module() -> None:
+    """Its table is made from the notebooks; a new module wants the page executed anew."""
+    exported = re.compile(r"#\| default_exp ([\w.]+)")
+    modules = {
+        page: exported.search(text)
+        for page in PAGES
+        for text, _ in cells(page, "code")
+        if exported.match(text)
+    }
+    table = shown("explanations/architecture.ipynb")
+    missing = [
+        name(page)
+        for page, module in modules.items()
+        if module and f"[`{module[1]}`](../{name(page)})" not in table
+    ]
+    assert missing == []
