@@ -37,6 +37,7 @@ from salesforecast.registry.publishing import prune, publish
 from salesforecast.registry.versions import current_version, list_versions, new_version, set_current
 from salesforecast.sales.reading import SalesData
 from salesforecast.sales.schema import ColumnMapping, ReadOptions
+from salesforecast.sales.sources import Source
 
 # %% ../../nbs/lifecycle/00_update.ipynb #cbc687b9
 def advance_forecast_state(
@@ -114,7 +115,7 @@ class UpdateResult:
 
 def update_bundle(
     models_dir: str | Path,
-    source: str | Path,
+    source: Source,
     mapping: ColumnMapping | None = None,
     *,
     allow_gap: bool = False,
@@ -128,7 +129,7 @@ def update_bundle(
     models_dir
         Folder of the model versions.
     source
-        New days or a whole export: CSV, Parquet, Excel or SQLAlchemy URL.
+        New days or a whole export: a path (CSV, Parquet, Excel), a SQLAlchemy URL or a DataFrame.
     mapping
         How its columns become canonical; by default that of the training, unless they are canonical.
     allow_gap

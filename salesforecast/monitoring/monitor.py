@@ -41,10 +41,11 @@ from salesforecast.registry.bundle import ModelBundle, load_bundle
 from salesforecast.registry.ledger import record_forecast
 from salesforecast.registry.new_sales import read_new_sales
 from salesforecast.sales.schema import ColumnMapping, ReadOptions
+from salesforecast.sales.sources import Source
 
 # %% ../../nbs/monitoring/13_monitor.ipynb #f27e58ef
 def monitor(
-    source: str | Path,
+    source: Source,
     mapping: ColumnMapping | None = None,
     *,
     models_dir: str | Path | None = None,

@@ -7,7 +7,6 @@ __all__ = []
 
 # %% ../../nbs/registry/09_new_sales.ipynb #cf29985c
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,7 @@ from ..features.columns import compute_row_scale, frame_columns
 from .bundle import ModelBundle
 from ..sales.reading import SalesData, read_sales
 from ..sales.schema import ColumnMapping, ReadOptions
+from ..sales.sources import Source
 
 # %% ../../nbs/registry/09_new_sales.ipynb #8607ca5f
 def training_mapping(bundle: ModelBundle) -> ColumnMapping:
@@ -28,7 +28,7 @@ def training_mapping(bundle: ModelBundle) -> ColumnMapping:
 
 def read_new_sales(
     bundle: ModelBundle,
-    source: str | Path,  # CSV, Parquet, Excel or SQLAlchemy URL
+    source: Source,
     mapping: ColumnMapping | None = None,  # that of the training by default, unless the columns are canonical
     read_options: ReadOptions = ReadOptions(),  # wins over what the mapping says
 ) -> SalesData:

@@ -128,7 +128,7 @@ def train_models(
     track
         Record the training in MLflow, with its figures: needs `plots_dir`.
     serve
-        Make it the served version at once; `salesforecast.lifecycle.promotion.retrain` asks the gate first.
+        Make it the served version at once; `salesforecast.lifecycle.retraining.retrain` asks the gate first.
     cluster
         Dask cluster whose workers read, check and learn; this process by default.
     progress

@@ -310,6 +310,8 @@ def test_what_was_trained_on_is_left_out(watched: Watched, tmp_path: Path) -> No
     )
     pd.testing.assert_frame_equal(one.performance, other.performance)
     assert "were trained on and are left out" in other.notes[0]
+    frame = monitor(pd.read_csv(alone), models_dir=watched.models, params=MonitorParams())
+    pd.testing.assert_frame_equal(one.performance, frame.performance)
 
 
 def test_after_an_update_the_same_days_are_still_judged(watched: Watched, tmp_path: Path) -> None:
