@@ -178,7 +178,7 @@ def _long_frame(
     if isinstance(source, SalesData):
         return source
     if isinstance(source, pd.DataFrame):
-        return source if is_long_frame(source) else read_sales(source, mapping)  # type: ignore[arg-type]
+        return source if is_long_frame(source) else read_sales(source, mapping)
     try:
         return read_sales(source, mapping)
     except UserError:
