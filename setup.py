@@ -1,5 +1,6 @@
 """Packaging: everything is read from settings.ini, as nbdev keeps it."""
 
+import re
 import shutil
 from configparser import ConfigParser
 from pathlib import Path
@@ -22,6 +23,17 @@ extras = {name: lines(f"{name}_requirements") for name in (*EXTRAS, "peers")}  #
 extras["all"] = sorted({requirement for name in EXTRAS for requirement in extras[name]})
 
 
+def absolute_links(readme: str) -> str:
+    """README for PyPI, where a relative link leads nowhere: pages lead to this version's files, pictures show them."""
+    tree = f"{config['git_url']}/blob/v{config['version']}"
+    raw = f"{config['git_url']}/raw/v{config['version']}"
+    return re.sub(
+        r"(!?)(\[[^\]]*\])\((?![a-z]+:|#)([^)]+)\)",
+        lambda m: f"{m[1]}{m[2]}({raw if m[1] else tree}/{m[3]})",
+        readme,
+    )
+
+
 class BuildWithNotebook(build_py):
     """A wheel carries the notebook that the dashboard serves; a checkout has it in `nbs/`."""
 
@@ -35,7 +47,7 @@ setup(
     name=config["lib_name"],
     version=config["version"],
     description=config["description"],
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=absolute_links(Path(__file__).with_name("README.md").read_text(encoding="utf-8")),
     long_description_content_type="text/markdown",
     author=config["author"],
     url=config["git_url"],
