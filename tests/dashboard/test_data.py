@@ -226,7 +226,7 @@ def test_the_panels_follow_an_upload_and_keep_the_last_good_one(tmp_path: Path) 
     assert first.name == "a.csv" and f"{frame['Revenue'].sum():,.0f}" in history.report.figures.value
     state.filters = Filters(product="script")
     history.report.choice.value = "Products"
-    assert history.report.views["Products"].found["Product"].tolist() == [EVIL]
+    assert history.report.views["Products"].table["Product"].tolist() == [EVIL]
     assert EVIL not in str(history.report.views["Products"].top.chart.to_plotly_json())
     history.report.choice.value = "Rows"
     assert EVIL not in history.report.views["Rows"].place.children[0].body.value

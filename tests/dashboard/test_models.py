@@ -339,8 +339,8 @@ def test_the_forecast_of_the_next_days_is_there_when_the_tab_opens(url: str) -> 
         assert (panel.form.start.value, panel.form.end.value) == (last + timedelta(1), last + timedelta(28))
         client = panel.state.client
         want = to_frame(client.forecast_sarima(panel.form.start.value, panel.form.end.value, 80))
-        assert panel.result.found["predicted_revenue"].tolist() == want["predicted_revenue"].tolist()
-        assert panel.result.found["lower_80"].tolist() == want["confidence_interval_lower"].tolist()
+        assert panel.result.forecast["predicted_revenue"].tolist() == want["predicted_revenue"].tolist()
+        assert panel.result.forecast["lower_80"].tolist() == want["confidence_interval_lower"].tolist()
         said = text(panel.view)
         assert "Compared with the same days last year" in said and "The 95% interval contained" in said
         before = panel.context.history.reindex(want["date"] - pd.Timedelta(days=364)).sum()
@@ -360,7 +360,7 @@ def test_past_days_are_shown_beside_what_was_sold_and_far_ones_warned_of(url: st
         panel = await opened(ForecastPanel, url)
         button(panel.form.presets, "Past 4 weeks").click()
         await settle()
-        assert panel.result.found["in_history"].all() and "Actual revenue" in text(panel.outcome)
+        assert panel.result.forecast["in_history"].all() and "Actual revenue" in text(panel.outcome)
         sold = panel.context.history.tail(28).sum()
         assert f"{sold:,.0f}" in text(panel.outcome)
         button(panel.form.presets, "Next 3 months").click()

@@ -47,7 +47,7 @@ def running(
     """`salesforecast WORDS…` from when it answers to the end of the block."""
     start = [sys.executable, "-c", "from salesforecast.cli.main import main; main()", *words]
     process = subprocess.Popen(start, cwd=cwd, env=os.environ | env, stderr=subprocess.DEVNULL)
-    url, end = f"http://127.0.0.1:{port}", time.monotonic() + 120
+    url, end = f"http://127.0.0.1:{port}", time.monotonic() + 300
     try:
         while True:
             assert process.poll() is None and time.monotonic() < end, f"{words} does not answer"
@@ -94,7 +94,7 @@ class Visitor:
 
     def check(self) -> None:
         """Nothing was asked of another host, and no script of ours failed."""
-        assert self.outside == [] and self.errors == []
+        assert (self.outside, self.errors) == ([], [])
 
 
 @contextmanager

@@ -76,12 +76,12 @@ def what_if_values(
 ) -> np.ndarray:
     "Return ascending values around the given one, which is among them; whole units stay whole."
     if name == "Unit_Price":
-        found = np.round(np.linspace(0.5 * value, 2 * value, points), 2)
+        candidates = np.round(np.linspace(0.5 * value, 2 * value, points), 2)
     else:
         size, sign = abs(value), -1.0 if value < 0 else 1.0
-        found = sign * np.linspace(min(1.0, size), max(3 * size, size + 1), points)
-        found = np.round(found) if float(value).is_integer() else np.round(found, 2)
-    return np.unique(np.append(found, value))
+        candidates = sign * np.linspace(min(1.0, size), max(3 * size, size + 1), points)
+        candidates = np.round(candidates) if float(value).is_integer() else np.round(candidates, 2)
+    return np.unique(np.append(candidates, value))
 
 
 def what_if_rows(row: Sale, name: str, values: Iterable[float]) -> list[dict[str, float | str | None]]:

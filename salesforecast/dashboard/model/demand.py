@@ -84,12 +84,12 @@ def cells_of(unique_id: str, level: str) -> dict[str, str]:
     "Split a series id into values by column: `Category=Toys/Region=North` of `Category,Region`."
     if level == "total":
         return {}
-    found, names = {}, level.split(",")
+    cells, names = {}, level.split(",")
     for name, next_name in zip(names, [*names[1:], None], strict=True):
         value = unique_id.removeprefix(f"{name}=")
-        found[name], _, unique_id = value.partition(f"/{next_name}=") if next_name else (value, "", "")
+        cells[name], _, unique_id = value.partition(f"/{next_name}=") if next_name else (value, "", "")
         unique_id = f"{next_name}={unique_id}"
-    return found
+    return cells
 
 # %% ../../../nbs/dashboard/model/12_demand.ipynb #20b3093c
 def model_frame(rows: Sequence[BaseModel]) -> pd.DataFrame:

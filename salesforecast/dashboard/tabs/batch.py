@@ -156,7 +156,7 @@ class OutcomeView(ResultView):
             "Excel", f"{stem}-predicted.xlsx", lambda: predictions_workbook(state, outcome, name)
         )
         figures = kpis(*outcome_tiles(outcome, currency))
-        rows_card = card("All rows_card", self.table, actions=[csv, excel])
+        rows_card = card("All rows", self.table, actions=[csv, excel])
         self.parts = [
             *outcome_messages(outcome),
             figures,

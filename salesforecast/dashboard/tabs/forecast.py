@@ -178,7 +178,7 @@ class ForecastView(ResultView):
     def __init__(
         self, state: AppState, context: ForecastContext, forecast: pd.DataFrame, confidence: Confidence
     ):
-        self.state, self.known, self.found = state, context, forecast
+        self.state, self.context, self.forecast = state, context, forecast
         history, currency = context.history, state.currency
         figures = kpis(*forecast_tiles(forecast, last_year(forecast, history), history, currency))
         self.trust = html("")
@@ -194,7 +194,12 @@ class ForecastView(ResultView):
 
     def draw(self, confidence: Confidence) -> None:
         "Draw the forecast with this interval."
-        self.confidence, context, forecast, currency = confidence, self.known, self.found, self.state.currency
+        self.confidence, context, forecast, currency = (
+            confidence,
+            self.context,
+            self.forecast,
+            self.state.currency,
+        )
         first, last = forecast["date"].iloc[0], forecast["date"].iloc[-1]
         ahead = (last - context.history.index[-1]).days
         kind: Kind = "warn" if ahead > context.backtest.horizon else "info"
@@ -209,12 +214,12 @@ class ForecastView(ResultView):
 
     def sheets(self) -> Sheets:
         "Return the forecast beside actual and last year's revenue, and its accuracy."
-        history, forecast, level = self.known.history, self.found, self.confidence
+        history, forecast, level = self.context.history, self.forecast, self.confidence
         table = forecast[["date", "predicted_revenue", f"lower_{level}", f"upper_{level}"]].assign(
             actual_revenue=history.reindex(forecast["date"]).to_numpy(),
             revenue_364_days_before=year_before(history, forecast["date"]).to_numpy(),
         )
-        return {"Forecast": table, "Accuracy": accuracy(to_frame(self.known.backtest))}
+        return {"Forecast": table, "Accuracy": accuracy(to_frame(self.context.backtest))}
 
 
 def rejected_days(error: ApiError) -> w.Widget:

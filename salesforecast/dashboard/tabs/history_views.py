@@ -220,7 +220,7 @@ class Products(View):
         self.top = self.add(
             "Top products",
             chart,
-            lambda: self.found,
+            lambda: self.table,
             help="The 20 products with the most revenue; the saved table has all.",
         )
 
@@ -230,9 +230,9 @@ class Products(View):
             text = "The model's history has no products. Upload a file with products on the Data tab."
             self.top.show_empty("No products", text)
             return
-        self.found = aggregates.sums_by_dimension(part, "Product")
-        charts.draw_bars(self.top.chart, self.found, "Product", part.data.currency, most=20)
-        self.top.show_summary(charts.describe_bars(self.found, "Product", part.data.currency))
+        self.table = aggregates.sums_by_dimension(part, "Product")
+        charts.draw_bars(self.top.chart, self.table, "Product", part.data.currency, most=20)
+        self.top.show_summary(charts.describe_bars(self.table, "Product", part.data.currency))
 
 # %% ../../../nbs/dashboard/tabs/01_history_views.ipynb #b04cc17c
 EXCEL_ROWS = 100_000  # more take minutes to write
