@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['CHUNK_ROWS', 'OVERFLOW_PROBLEM', 'preprocess_for_prediction', 'predict_revenue', 'predict_sarima', 'required_columns',
-           'Predictor', 'predict_source', 'predict_rows', 'append_predictions']
+           'load_model', 'Predictor', 'predict_source', 'predict_rows', 'append_predictions']
 
 # %% ../../nbs/registry/07_predictor.ipynb #c8af298a
 from collections.abc import Mapping
 from datetime import date
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from ..features.columns import SEGMENT
 from ..forecasting.sarima.state import SarimaState
 from ..models.regression import COLUMNS, RevenueModel, predict_inputs
 from ..sales.schema import ColumnMapping, ReadOptions
-from ..core.settings import Progress, UserError, no_progress
+from ..core.settings import Progress, UserError, no_progress, settings
 
 # %% ../../nbs/registry/07_predictor.ipynb #47f292ae
 def preprocess_for_prediction(
@@ -73,8 +74,57 @@ def required_columns(parts: Preprocessor) -> set[str]:
     return known.union(parts["history_levels"], parts["numeric_features"])
 
 # %% ../../nbs/registry/07_predictor.ipynb #7ae9e025
+def load_model(models_dir: str | Path | None = None, version: str | None = None) -> "Predictor":
+    """Load a published version to predict with.
+
+    Parameters
+    ----------
+    models_dir
+        Folder of the versions; by default the setting `model_dir`.
+    version
+        Name of the version; the served one by default.
+
+    Returns
+    -------
+    Predictor
+        Its `predict(df)` gives each row's revenue, its `forecast(start, end)` the daily revenue.
+
+    Raises
+    ------
+    UserError
+        Where there is no such version, or its files are not what was published.
+    """
+    return Predictor.load(models_dir or settings().model_dir, version)
+
+
+def _canonical_frame(frame: pd.DataFrame, names: set[str]) -> pd.DataFrame:
+    "Return the rows with canonical names for columns that differ in case, and dates in place of text."
+    canonical = {name.casefold(): name for name in names}
+    renamed = {
+        column: canonical[str(column).casefold()]
+        for column in frame.columns
+        if column not in names and canonical.get(str(column).casefold(), column) not in frame.columns
+    }
+    frame = frame.rename(columns=renamed) if renamed else frame
+    if "Transaction_Date" not in frame:
+        raise UserError(f"The rows have no Transaction_Date. Given: {sorted(map(str, frame.columns))}.")
+    if not pd.api.types.is_datetime64_any_dtype(frame["Transaction_Date"]):
+        try:
+            days = pd.to_datetime(frame["Transaction_Date"], format="ISO8601")
+        except (ValueError, TypeError) as error:
+            raise UserError(f"Transaction_Date is not a date: {error}. Write dates as 2026-10-01.") from None
+        frame = frame.assign(Transaction_Date=days)
+    return frame
+
+
 class Predictor:
-    "A bundle, ready to answer."
+    """A published version, ready to answer.
+
+    Parameters
+    ----------
+    bundle
+        A published version, as `load_bundle` returns it; `load_model` does both.
+    """
 
     def __init__(
         self,
@@ -88,13 +138,24 @@ class Predictor:
         self._input_cache: InputCache = {}
 
     @classmethod
-    def load(
-        cls,
-        models_dir: Path,
-        version: str | None = None,  # the served one by default
-    ) -> "Predictor":
-        "The predictor of a published version."
+    def load(cls, models_dir: str | Path, version: str | None = None) -> "Predictor":
+        "Load a published version; the served one by default."
         return cls(load_bundle(models_dir, version))
+
+    def __repr__(self) -> str:
+        manifest = self.bundle.manifest
+        return f"Predictor(version={manifest.version!r}, model={manifest.model_type}, sales until {manifest.data.last})"
+
+    def _repr_html_(self) -> str:
+        manifest = self.bundle.manifest
+        rows = {
+            "version": manifest.version,
+            "model": manifest.model_type,
+            "trained on": f"{manifest.data.rows:,} sales, {manifest.data.first} to {manifest.data.last}",
+            "needs": ", ".join(["Transaction_Date", *self.preprocessor["scaler"]["columns"]]),
+        }
+        cells = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())
+        return f"<table>{cells}</table>"
 
     def predict_columns(
         self,
@@ -106,10 +167,31 @@ class Predictor:
 
     def predict(
         self,
-        frame: pd.DataFrame,  # rows with canonical columns
+        frame: pd.DataFrame,
         progress: Progress = no_progress,
     ) -> pd.DataFrame:
-        "`COLUMNS` of each row of `frame`, with its index."
+        """Predict the revenue of each row.
+
+        Parameters
+        ----------
+        frame
+            Sales with canonical columns, whose names may be written in any case. Columns that the model could do
+            without may be missing.
+        progress
+            Called with the share that is done, 0 to 1, and a label.
+
+        Returns
+        -------
+        DataFrame
+            `predicted_revenue, lower_80, upper_80, lower_95, upper_95` in currency, with the index of `frame`. Those of
+            a return are negative.
+
+        Raises
+        ------
+        UserError
+            Where a column is missing that the model needs, or a date is no date.
+        """
+        frame = _canonical_frame(frame, {*self.required_columns, "is_return"})
         columns = fill_missing_columns(self.preprocessor, frame_columns(frame))
         blocks = []
         for start in range(0, len(frame), CHUNK_ROWS):

@@ -12,10 +12,11 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ..features.preprocessor import Preprocessor
 from ..core.engine import DaskEngine
-from ..core.settings import Progress, scale_progress
+from ..core.settings import Progress, UserError, scale_progress
 from ..features.daily import save_daily
 from ..features.preprocessing import PreparedSales, prepare_sales, save_processed
 from ..forecasting.panel import AggregationLevels, hierarchy_columns
@@ -39,7 +40,7 @@ class TrainingInput:
 
 def read_training_input(
     cluster: DaskEngine | None,
-    source: str | Path,
+    source: str | Path | pd.DataFrame,
     mapping: ColumnMapping | None,
     test_start: date | str | None,
     progress: Progress,
@@ -54,13 +55,17 @@ def read_training_input(
 
 def _read_distributed(
     cluster: DaskEngine,
-    source: str | Path,
+    source: str | Path | pd.DataFrame,
     mapping: ColumnMapping | None,
     test_start: date | str | None,
     progress: Progress,
     read_options: ReadOptions,
 ) -> TrainingInput:
     "Read the rows in partitions on the workers, and a sample here."
+    if isinstance(source, pd.DataFrame):
+        raise UserError(
+            "A cluster reads files, not a DataFrame. Write it with to_parquet, or train without a cluster."
+        )
     partitions = read_partitioned_sales(
         source, mapping, cluster, progress=scale_progress(progress, 0.0, 0.7), read_options=read_options
     )

@@ -34,7 +34,7 @@ from .mlflow_runs import record_runs
 from .transactional import TransactionalResult
 
 # %% ../../nbs/training/09_orchestration.ipynb #5da0c006
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainingResult:
     """What a training produced.
 
@@ -70,6 +70,19 @@ class TrainingResult:
     daily: DailyResult = field(repr=False, kw_only=True)
     demand: dict[str, DemandForecast] = field(repr=False, kw_only=True)
 
+    def leaderboard(self) -> pd.DataFrame:
+        "Return the metrics of the transactional models and baselines in the test period, the best first."
+        return pd.DataFrame(self.manifest.metrics.transactional).T.sort_values("wape")
+
+    def __repr__(self) -> str:
+        metrics, served = self.manifest.metrics.transactional, self.manifest.served
+        return (
+            f"TrainingResult(version={self.version!r}, served={served!r}, wape={metrics[served]['wape']:.4f})"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self.version}, served: {self.manifest.model_type}</p>{self.leaderboard().round(3).to_html()}"
+
 # %% ../../nbs/training/09_orchestration.ipynb #9ee071e0
 def _record_and_draw(
     version: str,
@@ -91,7 +104,7 @@ def _record_and_draw(
 
 # %% ../../nbs/training/09_orchestration.ipynb #70203de0
 def train_models(
-    source: str | Path,
+    source: str | Path | pd.DataFrame,
     mapping: ColumnMapping | None = None,
     *,
     models_dir: str | Path | None = None,
@@ -112,7 +125,7 @@ def train_models(
     Parameters
     ----------
     source
-        CSV, Excel or Parquet file, or SQLAlchemy URL of a database.
+        CSV, Excel or Parquet file, SQLAlchemy URL of a database, or DataFrame.
     mapping
         Says which of the source's columns are what; proposed from the columns by default.
     models_dir

@@ -11,7 +11,7 @@ import pytest
 from salesforecast.core.settings import UserError
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.manifest import Manifest
-from salesforecast.registry.predictor import Predictor
+from salesforecast.registry.predictor import Predictor, load_model
 from support.models import OLD, Trained
 
 FORMAT_1 = (  # the keys that the first releases wrote, in their order
@@ -80,3 +80,15 @@ def test_a_missing_part_is_named(trained: Trained, tmp_path: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"metrics": None}))
     with pytest.raises(UserError, match="lacks metrics. Train again"):
         load_bundle(tmp_path).manifest.require("served", "metrics")
+
+
+def test_a_model_loads_by_text_and_takes_columns_in_any_case(trained: Trained) -> None:
+    predictor = load_model(str(trained.models))
+    rows = trained.training.prepared.sales.frame.tail(20)
+    expected = predictor.predict(rows)
+    written = rows.rename(columns=str.upper).assign(TRANSACTION_DATE=rows["Transaction_Date"].astype(str))
+    pd.testing.assert_frame_equal(predictor.predict(written), expected, check_exact=True)
+    assert trained.training.version in repr(predictor) and trained.training.version in predictor._repr_html_()
+    assert "<table" in trained.training._repr_html_()
+    with pytest.raises(UserError, match="Write dates as 2026-10-01"):
+        predictor.predict(rows.assign(Transaction_Date="soon"))
