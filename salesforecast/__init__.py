@@ -28,7 +28,7 @@ The shortest programs::
 
     # Train, publish a version if it is better than the one before, and predict with it
     sf.train("sales.csv")
-    Predictor.load("models").predict(new_sales)
+    sf.load_model().predict(new_sales)
 
     # A regressor of a transaction's revenue for scikit-learn
     sf.RevenueRegressor().fit(X, y).predict(X_new)
