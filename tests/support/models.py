@@ -3,7 +3,6 @@
 import hashlib
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -66,13 +65,11 @@ def cached(name: str, make: Callable[[Path], Made], into: Path) -> Made:
     CACHE.mkdir(parents=True, exist_ok=True)
     folder = CACHE / f"{name}-{code_digest()}"
     with FileLock(CACHE / f"{name}.lock"):
-        if not folder.exists():
+        if not (folder / "made.joblib").exists():  # written last
             for outdated in CACHE.glob(f"{name}-*"):
                 shutil.rmtree(outdated)
-            building = Path(tempfile.mkdtemp(prefix=".building-", dir=CACHE))
-            (building / "files").mkdir()
-            joblib.dump(make(building / "files"), building / "made.joblib")
-            building.rename(folder)
+            (folder / "files").mkdir(parents=True)
+            joblib.dump(make(folder / "files"), folder / "made.joblib")
         shutil.copytree(folder / "files", into, dirs_exist_ok=True)
         return joblib.load(folder / "made.joblib")
 
