@@ -26,7 +26,7 @@ The shortest programs::
     units = sf.forecast("sales.csv", horizon=14, by="Product_ID", target="units")
     sf.order_quantities(units, lead_time=7, review_period=7, service_level=0.95)
 
-    # Train, publish a version if it is better than the one before, and predict with it
+    # Train all models, publish them as a version, and predict with it
     sf.train("sales.csv")
     sf.load_model().predict(new_sales)
 
