@@ -106,9 +106,7 @@ def _canonical_frame(frame: pd.DataFrame, names: set[str]) -> pd.DataFrame:
         if column not in names and canonical.get(str(column).casefold(), column) not in frame.columns
     }
     frame = frame.rename(columns=renamed) if renamed else frame
-    if "Transaction_Date" not in frame:
-        raise UserError(f"The rows have no Transaction_Date. Given: {sorted(map(str, frame.columns))}.")
-    if not pd.api.types.is_datetime64_any_dtype(frame["Transaction_Date"]):
+    if "Transaction_Date" in frame and not pd.api.types.is_datetime64_any_dtype(frame["Transaction_Date"]):
         try:
             days = pd.to_datetime(frame["Transaction_Date"], format="ISO8601")
         except (ValueError, TypeError) as error:
