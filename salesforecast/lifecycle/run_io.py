@@ -14,6 +14,7 @@ import pandas as pd
 from pydantic import JsonValue
 
 from salesforecast.core.settings import atomic_write, find_root, settings
+from salesforecast.sales.reading import read_sales
 from salesforecast.datasets import generate_sales, write_sales
 
 # %% ../../nbs/lifecycle/10_run_io.ipynb #3a91cfbe
@@ -40,9 +41,12 @@ def default_source(task: Literal["train", "monitor"]) -> str:
         return str(everything)
     rows = pd.read_csv(everything, dtype=str, keep_default_na=False)
     days = pd.to_datetime(rows["Transaction_Date"], errors="coerce", format="mixed").dt.normalize()
+    last_day = (
+        read_sales(everything).frame["Transaction_Date"].max().normalize()
+    )  # of the rows with a valid date
     early = folder / "without_last_weeks.csv"
     with atomic_write(early) as temporary:
-        rows[~(days > days.max() - pd.Timedelta(days=NEW_DAYS))].to_csv(temporary, index=False)
+        rows[~(days > last_day - pd.Timedelta(days=NEW_DAYS))].to_csv(temporary, index=False)
     return str(early)
 
 # %% ../../nbs/lifecycle/10_run_io.ipynb #58ebe37a

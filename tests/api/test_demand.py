@@ -213,7 +213,7 @@ def test_the_dashboard_goes_down_and_orders(client: Client, browser: Any) -> Non
     with showing(client.url) as dashboard, visiting(browser, dashboard.url) as visitor:
         visitor.open("Demand")
         tab = visitor.page.locator(".sf-panel:visible")
-        down = tab.get_by_role("button", name="Into its parts")
+        down = tab.get_by_role("button", name="Show its parts")
         expect(down).to_be_visible(timeout=WAIT)
         tab.get_by_label("What", exact=True).select_option("units")
         expect(tab.get_by_text("How much to order")).to_be_visible(timeout=WAIT)
@@ -226,7 +226,7 @@ def test_the_dashboard_goes_down_and_orders(client: Client, browser: Any) -> Non
         down.click()
         expect(tab.get_by_label("Region", exact=True)).to_have_value("North", timeout=WAIT)
         expect(down).to_be_disabled()
-        tab.get_by_role("button", name="Quantities").click()
+        tab.get_by_role("button", name="Calculate").click()
         expect(tab.get_by_text("Safety stock")).to_be_visible(timeout=WAIT)
         with visitor.page.expect_download(timeout=WAIT) as waiting:
             tab.get_by_role("button", name="Excel").last.click()

@@ -52,8 +52,7 @@ NEEDS_A_FRAME = (
 
 def test_it_predicts_what_the_training_path_predicts(trained: Trained) -> None:
     frame = read_sales(trained.source).frame
-    bundle = trained.training.manifest
-    for kind, options in bundle["configurations"].items():
+    for kind, options in trained.training.manifest.configurations.items():
         regressor = RevenueRegressor(kind, options, calibration_share=0, threads=1)
         regressor.fit(frame.drop(columns="Revenue"), frame["Revenue"])
         predictor = Predictor.load(trained.models)
