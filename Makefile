@@ -120,7 +120,7 @@ test-code: $(VENV)/.dev $(VENV)/.browser
 	coverage erase
 	coverage run $(BIN)/nbdev_test --n_workers 2 --skip_folder_re '^([_.]|runs$$)' # test-slow executes the runs
 	coverage run -m $(PYTEST) -m "not slow"
-	coverage combine --quiet && coverage report
+	coverage combine --quiet . nbs && coverage report # the notebooks' tests leave theirs in nbs
 
 test-slow: $(VENV)/.dev $(VENV)/.browser ## The slow proofs
 	$(PYTEST) -m slow
