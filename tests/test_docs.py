@@ -115,7 +115,6 @@ def test_what_a_page_of_prose_shows_has_been_run(page: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="nbdev fails to document some classes since modules moved, such as SarimaModel")
 def test_pages_are_prepared_and_load_nothing_from_elsewhere(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -166,15 +166,15 @@ def test_training_is_that_of_one_machine(cluster: DaskEngine, folder: Path, tmp_
     assert abs(wape(there) - wape(here)) < 0.005
     known, found = here.manifest, there.manifest
     for name in ("feature_names", "scale", "mapping", "split"):
-        assert found[name] == known[name], name
+        assert getattr(found, name) == getattr(known, name), name
     for name in ("fingerprint", "rows", "first", "last"):
-        assert found["data"][name] == known["data"][name], name
+        assert getattr(found.data, name) == getattr(known.data, name), name
     forests = [manifest.metrics.transactional["random_forest"] for manifest in (known, found)]
     assert forests[1] == pytest.approx(forests[0])
     np.testing.assert_allclose(
         there.forecast["predicted_revenue"], here.forecast["predicted_revenue"], rtol=1e-5
     )
-    assert set(found["files"]) == set(known["files"])
+    assert set(found.files) == set(known.files)
     np.testing.assert_allclose(there.demand["units-W"].yhat, here.demand["units-W"].yhat, rtol=1e-9)
     assert retrain(
         folder, models_dir=tmp_path / "there", params=params(), track=False, cluster=cluster
