@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TEXT_COLUMNS', 'NUMBER_COLUMNS', 'CANONICAL_COLUMNS', 'RESERVED', 'SourceOptions', 'ReadOptions', 'ReturnRule',
-           'ColumnMapping', 'load_mapping']
+           'MeltRule', 'ColumnMapping', 'load_mapping']
 
 # %% ../../nbs/sales/00_schema.ipynb #7b039544
 import re
@@ -71,6 +71,10 @@ class SourceOptions(BaseModel):
         default=None, min_length=1, max_length=1, description="mark between thousands"
     )
     sheet: str | None = Field(default=None, description="of an Excel file; the first by default")
+    sheets: Literal["all"] | tuple[str, ...] | None = Field(
+        default=None,
+        description="sheets of an Excel file that are read as one table: all, or a list of names",
+    )
     table: str | None = Field(
         default=None, description="of a database, with its schema where needed: shop.sales"
     )
@@ -79,9 +83,11 @@ class SourceOptions(BaseModel):
 
     @model_validator(mode="after")
     def _marks_differ(self) -> "SourceOptions":
-        "The decimal mark cannot be the thousands mark too."
+        "Refuse a decimal mark that is the thousands mark too, and a sheet beside sheets."
         if self.thousands == self.decimal:
             raise ValueError(f"decimal and thousands are both {self.decimal!r}; they must differ")
+        if self.sheet and self.sheets:
+            raise ValueError("both sheet and sheets are given; keep one")
         return self
 
 # %% ../../nbs/sales/00_schema.ipynb #7fb22365
@@ -124,6 +130,18 @@ class ReturnRule(BaseModel):
 
     when: str = Field(default="Units_Sold < 0", description="condition over canonical or source columns")
     effect: Literal["net", "exclude"] = "net"
+
+# %% ../../nbs/sales/00_schema.ipynb #784786d5
+class MeltRule(BaseModel):
+    "How a table with a column per day, week or month becomes a row per date."
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    value: str = Field(description="what the cells hold: Units_Sold, Revenue or another column name")
+    date: str = Field(default="Transaction_Date", description="name of the column that the headers become")
+    columns: tuple[str, ...] = Field(
+        default=(), description="columns to melt; those with a date as their header by default"
+    )
 
 # %% ../../nbs/sales/00_schema.ipynb #f3a47dba
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -193,6 +211,21 @@ class ColumnMapping(BaseModel):
     )
     frequency: Literal["daily", "weekly"] = "daily"
     returns: ReturnRule = ReturnRule()
+    fill_down: tuple[str, ...] = Field(
+        default=(), description="source columns whose empty cells take the value of the row above"
+    )
+    where: str | None = Field(
+        default=None, description="condition over source columns; only rows that meet it are read"
+    )
+    totals: Literal["leave_out", "keep"] = Field(
+        default="leave_out", description="rows that are sums of other rows: left out, or read as sales"
+    )
+    melt: MeltRule | None = Field(
+        default=None, description="how a table with a column per day, week or month becomes rows"
+    )
+    unpack: str | None = Field(
+        default=None, description="source column with several line items in one cell, which become rows"
+    )
     duplicates: Literal["auto", "quarantine", "keep"] = "auto"
     far_dates: Literal["quarantine", "keep"] = "quarantine"
     min_realised_share: float = Field(
@@ -262,7 +295,7 @@ def _explained(error: Any) -> str:
     "One fault of a mapping in a sentence."
     place = tuple(str(part) for part in error["loc"] if not str(part).startswith(("function-", "tuple[")))
     if error["type"] == "extra_forbidden":
-        inner: dict[str, type[BaseModel]] = {"read": SourceOptions, "returns": ReturnRule}
+        inner: dict[str, type[BaseModel]] = {"read": SourceOptions, "returns": ReturnRule, "melt": MeltRule}
         keys = list((inner[place[0]] if len(place) > 1 else ColumnMapping).model_fields)
         return f"{'.'.join(place)}: there is no such key.{suggest_name(place[-1], keys)} Known: {', '.join(keys)}"
     if not place:
