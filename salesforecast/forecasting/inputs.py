@@ -20,7 +20,7 @@ from salesforecast.sales.reading import SalesData, read_sales
 from salesforecast.sales.report import DataReport, summarize_sales
 from salesforecast.sales.schema import ColumnMapping, SourceOptions
 from salesforecast.sales.sources import load_table
-from salesforecast.sales.values import parse_dates
+from salesforecast.sales.dates import parse_dates
 
 # %% ../../nbs/forecasting/19_inputs.ipynb #10603ec7
 Frequency = Literal["daily", "weekly"]

@@ -12,9 +12,11 @@ from rich.console import Console
 from salesforecast.core.settings import UserError, settings
 from salesforecast.features.preprocessing import prepare_sales
 from salesforecast.features.preprocessor import model_inputs
+from salesforecast.sales.dates import parse_dates
+from salesforecast.sales.expressions import ExpressionContext, evaluate_expression
+from salesforecast.sales.numbers import parse_numbers
 from salesforecast.sales.reading import SalesData, read_prediction_rows, read_sales, write_quarantine
 from salesforecast.sales.schema import ColumnMapping, ReadOptions, ReturnRule, SourceOptions, load_mapping
-from salesforecast.sales.values import ExpressionContext, evaluate_expression, parse_dates, parse_numbers
 from support.models import ROOT
 
 NOW = pd.Timestamp("2024-12-31")

@@ -24,7 +24,8 @@ from salesforecast.sales.reading import SalesData, read_sales
 from salesforecast.sales.rows import COLUMN_NAME_HINTS
 from salesforecast.sales.schema import ColumnMapping, ReadOptions, SourceOptions, find_column
 from salesforecast.sales.sources import load_table
-from salesforecast.sales.values import parse_dates, parse_numbers
+from salesforecast.sales.dates import parse_dates
+from salesforecast.sales.numbers import parse_numbers
 
 # %% ../../../nbs/dashboard/model/06_reader.ipynb #dc9e1ad2
 ENCRYPTED = "EncryptedPackage".encode("utf-16-le")  # part of an Office file that has a password
