@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/sales/03_dates.ipynb #7ba3d4b4
+# %% ../../nbs/sales/03_dates.ipynb #74879844
 import numpy as np
 import pandas as pd
 import pyarrow as pa

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/sales/04_expressions.ipynb #afd0bedf
+# %% ../../nbs/sales/04_expressions.ipynb #fd85591e
 import ast
 import operator
 import re
@@ -195,6 +195,17 @@ def _functions(evaluation: _Evaluation) -> dict[str, Callable]:
         one, other = (np.asarray(text(side).astype(object)) for side in (a, b))
         return TextValues(pd.Series(np.where(_truth(condition), one, other)))
 
+    def allocate(amount: Any, order: Any, weight: Any) -> np.ndarray:
+        orders = np.asarray(text(order).codes)
+        rows = pd.DataFrame(
+            {"amount": number(amount), "weight": number(weight)}, index=range(evaluation.size)
+        )
+        alone = -1 - np.arange(evaluation.size)  # a row without an order is one of its own
+        groups = rows.groupby(np.where(orders < 0, alone, orders), sort=False)
+        total, count = groups["weight"].transform("sum"), groups["weight"].transform("size")
+        share = np.where(total == 0, 1 / count, rows["weight"].fillna(0) / total.where(total != 0, 1))
+        return (groups["amount"].transform("first") * share).to_numpy(float)
+
     return {
         "abs": lambda a: np.abs(number(a)),
         "round": lambda a, digits=0: np.round(number(a), digits),
@@ -202,6 +213,7 @@ def _functions(evaluation: _Evaluation) -> dict[str, Callable]:
         "isnull": isnull,
         "where": where,
         "coalesce": lambda *values: reduce(lambda a, b: where(~isnull(a), a, b), values),
+        "allocate": allocate,
         "startswith": lambda a, start: by_category(a, lambda word: word.startswith(start)),
         "contains": lambda a, part: by_category(a, lambda word: part in word),
         "lower": lambda a: TextValues(pd.Series(text(a).astype(object)).str.lower()),
@@ -246,7 +258,7 @@ def evaluate_expression(
 EXPRESSION_HELP = (
     "An expression is made of column names (in `backticks` where they have blanks), numbers, 'text', + - * /, "
     "comparisons, & | ~ with each condition in parentheses (instead of and, or, not), and the functions "
-    "abs, round, number, isnull, where, coalesce, startswith, contains, lower, replace, join."
+    "abs, round, number, isnull, where, coalesce, allocate, startswith, contains, lower, replace, join."
 )
 
 

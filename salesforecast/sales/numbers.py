@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/sales/02_numbers.ipynb #cbc1d352
+# %% ../../nbs/sales/02_numbers.ipynb #2663df04
 import re
 from decimal import Decimal
 

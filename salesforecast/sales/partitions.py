@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from salesforecast.sales.values import (
+from .dates import parse_dates
+from salesforecast.sales.expressions import (
     ExpressionContext,
     MissingColumnError,
     TextValues,
     evaluate_expression,
-    is_arrow_text,
-    parse_dates,
 )
+from .values import is_arrow_text
 from ..core.engine import Engine
 from salesforecast.sales.checks import (
     count_rows_by_day,

@@ -30,7 +30,8 @@ from .rows import ParsedRows, column_expressions, parse_rows
 from .schema import ColumnMapping, ReadOptions, ReturnRule, find_column
 from .sinks import write_table
 from .sources import Source, load_table, source_name
-from .values import ExpressionContext, MissingColumnError, evaluate_expression, parse_text
+from .expressions import ExpressionContext, MissingColumnError, evaluate_expression
+from .values import parse_text
 from ..core.settings import UserError, settings
 from ..core.text import format_money, format_number
 

@@ -13,17 +13,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from salesforecast.sales.values import (
+from .dates import parse_dates
+from salesforecast.sales.expressions import (
     ExpressionContext,
     MissingColumnError,
-    ParsedColumn,
     TextValues,
     evaluate_condition,
     evaluate_expression,
-    parse_dates,
-    parse_numbers,
-    parse_text,
 )
+from .numbers import parse_numbers
+from .values import ParsedColumn, parse_text
 from salesforecast.sales.schema import (
     CANONICAL_COLUMNS,
     NUMBER_COLUMNS,
