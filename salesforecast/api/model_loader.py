@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from fnmatch import filter as matching
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,49 +37,46 @@ from ..models.regression import RevenueModel
 from ..core.settings import UserError, settings
 
 # %% ../../nbs/api/01_model_loader.ipynb #b8880953
-log = logging.getLogger(__name__)
-
-
 @dataclass(frozen=True, eq=False)
 class ServedVersion:
-    "A version that has been loaded, verified and tested."
+    "Hold a version that has been loaded, verified and tested."
 
     predictor: Predictor
     segments: pd.DataFrame  # daily sums by category and region
-    backtest: pd.DataFrame  # forecasts of the training's backtest beside what happened
-    sample: pd.DataFrame | None = None  # sales of the test period; versions of before have none
+    backtest: pd.DataFrame  # forecasts of the training's backtest beside the actual sales
+    sample: pd.DataFrame | None = None  # sales of the test period; versions of older releases have none
     demand: dict[tuple[str, str], DemandState] = field(default_factory=dict)  # by target and frequency
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def bundle(self) -> ModelBundle:
-        "The version's directory and manifest."
+        "Return the version's directory and manifest."
         return self.predictor.bundle
 
     @property
     def sarima(self) -> SarimaState:
-        "The forecast model."
+        "Return the model of the daily forecast."
         return self.bundle.sarima
 
     @property
     def created(self) -> datetime:
-        "When it was trained."
+        "Return when the version was trained."
         return datetime.fromisoformat(self.bundle.manifest.created)
 
     @cached_property
     def columns(self) -> list[str]:
-        "Text columns of a transaction that the model uses."
+        "Return the text columns of a transaction that the model uses."
         return [name for name in self.predictor.history.levels if name not in (TOTAL, SEGMENT)]
 
     @cached_property
     def choices(self) -> dict[str, list[str]]:
-        "Known values of the columns that a form offers."
+        "Return the values that a form offers, by column: those of the training data."
         levels = self.predictor.history.levels
         return {name: levels[name].keys.tolist() for name in ("Category", "Region") if name in levels}
 
     @cached_property
     def explainer(self) -> Explainer:
-        "Explainer of the served model."
+        "Return the explainer of the served model."
         return Explainer(self.predictor.model, self.predictor.preprocessor)
 
 # %% ../../nbs/api/01_model_loader.ipynb #651e4467
@@ -99,41 +95,43 @@ def check_preprocessor(
             "Unset it: a version brings its own preprocessor."
         )
 
-# %% ../../nbs/api/01_model_loader.ipynb #6e4db788
-REQUIRED_MANIFEST_KEYS = (  # what the API tells of a version
+
+REQUIRED_MANIFEST_KEYS = (  # what the API reports of a version
     *("created", "served", "model_type", "data", "split", "metrics", "configurations"),
     *("feature_importance", "sarima", "mapping", "mlflow"),
 )
 
 
 def check_manifest(bundle: ModelBundle) -> None:
-    "Raise `UserError` unless the manifest says everything that is served of it."
+    "Raise `UserError` unless the manifest has every key that the API reports."
     bundle.manifest.require(*REQUIRED_MANIFEST_KEYS)
 
 # %% ../../nbs/api/01_model_loader.ipynb #af3f4533
-def smoke_test(served: ServedVersion) -> None:
+def _smoke_test(served: ServedVersion) -> None:
     "Predict one transaction and one day; raise `UserError` unless the results are finite."
-    needed = served.predictor.preprocessor["scaler"]["columns"]
+    inputs = served.predictor.preprocessor["scaler"]["columns"]
     row = {"Transaction_Date": np.array([served.sarima.last], "datetime64[D]")}
-    predictions = served.predictor.predict_columns(row | {name: np.ones(1) for name in needed})
+    predictions = served.predictor.predict_columns(row | {name: np.ones(1) for name in inputs})
     tomorrow = str(served.sarima.last + np.timedelta64(served.sarima.step, "D"))
     numbers = [
         *predictions.values(),
         served.sarima.forecast(tomorrow, tomorrow)["predicted_revenue"].to_numpy(),
     ]
     if not all(np.isfinite(values).all() for values in numbers):
-        raise UserError(f"Version {served.bundle.version} predicts what is no number; it is not served.")
+        raise UserError(
+            f"Version {served.bundle.version} predicts values that are not finite numbers; it is not served."
+        )
 
-# %% ../../nbs/api/01_model_loader.ipynb #cf7ddd33
-def _table(bundle: ModelBundle, name: str) -> pd.DataFrame:
-    "Read a table of the bundle at once: its files may be gone later."
-    # by this thread alone: a process that has others must not be forked, and serving forks once this is loaded
+
+def _read_table(bundle: ModelBundle, name: str) -> pd.DataFrame:
+    "Read a table of the bundle into memory: its files may be deleted later."
+    # in this thread alone: the server forks after loading, and a process with several threads must not be forked
     rows = pq.read_table(
         pa.py_buffer(bundle.open(f"{name}.parquet").getvalue()), use_threads=False, pre_buffer=False
     )
     return rows.to_pandas(use_threads=False)
 
-# %% ../../nbs/api/01_model_loader.ipynb #fb46509d
+
 def load_served(
     models_dir: Path,
     preprocessor_path: Path | None = None,
@@ -145,35 +143,35 @@ def load_served(
         check_preprocessor(bundle, preprocessor_path)
     for name in bundle.manifest.files:
         bundle.open(name)
-    sample = _table(bundle, "sample") if "sample.parquet" in bundle.manifest.files else None
+    sample = _read_table(bundle, "sample") if "sample.parquet" in bundle.manifest.files else None
     demand = [load_demand(bundle.open(name)) for name in matching(bundle.manifest.files, "demand-*.npz")]
     served = ServedVersion(
         Predictor(bundle),
-        _table(bundle, "segments"),
-        _table(bundle, "backtest"),
+        _read_table(bundle, "segments"),
+        _read_table(bundle, "backtest"),
         sample,
         {(state.panel.target, state.frequency): state for state in demand},
     )
-    smoke_test(served)
+    _smoke_test(served)
     return served
 
 # %% ../../nbs/api/01_model_loader.ipynb #599185d3
-RETRY_INTERVAL = 30.0  # seconds after which a version that failed is tried once more
+log = logging.getLogger(__name__)
 
 
 class NotLoaded(RuntimeError):
-    "There is nothing to serve; the message says why."
+    "Report that there is no version to serve, and why."
 
-# %% ../../nbs/api/01_model_loader.ipynb #751c22d3
+
 def _file_status(path: Path) -> tuple[int, ...]:
-    "Return what distinguishes one `models/current` from the next."
+    "Return time, inode and size of `models/current`, which differ after each replacement."
     try:
         status = path.stat()
     except OSError:
         return ()
     return status.st_mtime_ns, status.st_ino, status.st_size
 
-# %% ../../nbs/api/01_model_loader.ipynb #a05586e3
+
 def _reason(error: Exception) -> str:
     "Return why a version is not served; log the trace of an unexpected error."
     expected = isinstance(error, UserError)
@@ -181,7 +179,7 @@ def _reason(error: Exception) -> str:
     log.error("a version is not served: %s", reason, exc_info=None if expected else error)
     return reason
 
-# %% ../../nbs/api/01_model_loader.ipynb #fd633dfc
+
 def _without_paths(reason: str, models_dir: Path, preprocessor_path: Path | None) -> str:
     "Replace paths in a reason by the names of their settings; the log keeps the paths."
     for path, name in ((preprocessor_path, "PREPROCESSOR_PATH"), (models_dir, "MODEL_DIR")):
@@ -189,8 +187,11 @@ def _without_paths(reason: str, models_dir: Path, preprocessor_path: Path | None
     return reason
 
 # %% ../../nbs/api/01_model_loader.ipynb #8a514619
+RETRY_INTERVAL = 30.0  # seconds after which a version that failed to load is tried again
+
+
 class ModelStore:
-    "The served version of a folder of models, kept current."
+    "Keep the served version of a folder of models up to date."
 
     def __init__(
         self,
@@ -202,13 +203,13 @@ class ModelStore:
         self.served: ServedVersion | None = None
         self.on_load: Callable[[str], None] = lambda result: None  # called with "success" or "failure"
         self._seen: tuple[int, ...] | None = None
-        self._again = 0.0
+        self._retry_at = 0.0
         self._lock = threading.Lock()
 
     def current(self) -> ServedVersion:
         "Return the newest version that can be loaded; raise `NotLoaded` where there is none."
         status = _file_status(self.models_dir / CURRENT)
-        stale = status != self._seen or (self.problem and time.monotonic() > self._again)
+        stale = status != self._seen or (self.problem and time.monotonic() > self._retry_at)
         if stale and self._lock.acquire(blocking=self.served is None):
             try:
                 if status != self._seen or self.problem:
@@ -223,14 +224,14 @@ class ModelStore:
         "Load `models/current` now; raise `UserError` with the reason if that fails, and keep the old version."
         with self._lock:
             self._load(_file_status(self.models_dir / CURRENT), always=True)
-            if self.problem or self.served is None:  # looked at before another thread loads
+            if self.problem or self.served is None:  # checked before another thread loads
                 raise UserError(self.problem)
-            with suppress(OSError):  # other processes look again, where the folder may be written to
+            with suppress(OSError):  # makes other processes reload; the folder may be read-only
                 (self.models_dir / CURRENT).touch()
             return self.served
 
     def _load(self, status: tuple[int, ...], always: bool = False) -> None:
-        "Load the version that `models/current` names, and serve it or note why not."
+        "Load the version that `models/current` names, and serve it or remember why not."
         try:
             served = self.served and self.served.bundle.version
             if always or served is None or current_version(self.models_dir) != served:
@@ -238,54 +239,70 @@ class ModelStore:
                 self.on_load("success")
                 log.info("serving a version", extra={"version": self.served.bundle.version})
             self.problem = ""
-        except Exception as error:  # whatever is wrong with the new version, the old one goes on
+        except Exception as error:  # whatever is wrong with the new version, the old one stays
             self.problem = _without_paths(_reason(error), self.models_dir, self.preprocessor_path)
             self.on_load("failure")
-        self._seen, self._again = status, time.monotonic() + RETRY_INTERVAL
+        self._seen, self._retry_at = status, time.monotonic() + RETRY_INTERVAL
 
 # %% ../../nbs/api/01_model_loader.ipynb #bc4a8898
 @lru_cache(maxsize=1)
 def store() -> ModelStore:
-    "Return the store of the folder `MODEL_DIR`."
+    "Return the process's store, of the folder `MODEL_DIR`."
     return ModelStore(settings().model_dir, settings().preprocessor_path)
 
 
 def get_model() -> RevenueModel:
-    "Return the served model of a transaction's revenue; raise `NotLoaded` where there is none."
+    "Return the served model of a transaction's revenue; raise `NotLoaded` if there is none."
     return store().current().predictor.model
 
-# %% ../../nbs/api/01_model_loader.ipynb #33efb16a
+
 def get_preprocessor() -> Preprocessor:
-    "Return the served model's preprocessor; raise `NotLoaded` where there is none."
+    "Return the served model's preprocessor; raise `NotLoaded` if there is none."
     return store().current().predictor.preprocessor
 
 
 def get_sarima_model() -> SarimaState:
-    "Return the served forecast model; raise `NotLoaded` where there is none."
+    "Return the served forecast model; raise `NotLoaded` if there is none."
     return store().current().sarima
 
 # %% ../../nbs/api/01_model_loader.ipynb #86ec27e4
 def load_latest_model(
-    model_dir: str | Path,  # a folder of published versions
-    model_name_pattern: str = "best_*_model.pkl",  # of the file, as a shell has patterns
-) -> Any:
-    "The model of the newest version with such a file: a RevenueModel, SarimaState or preprocessor; `UserError` for none."
+    model_dir: str | Path, model_name_pattern: str = "best_*_model.pkl"
+) -> RevenueModel | SarimaState | Preprocessor:
+    """Load a model of the newest version that has a file of this name.
+
+    Parameters
+    ----------
+    model_dir
+        Folder of published versions.
+    model_name_pattern
+        Name of the file, with the wildcards of a shell. If several files match, the served model comes first.
+
+    Returns
+    -------
+    RevenueModel, SarimaState or Preprocessor
+        What the file holds.
+
+    Raises
+    ------
+    UserError
+        If no version has such a file.
+    """
     folder = Path(model_dir)
     for version in reversed(list_versions(folder)):
         bundle = load_bundle(folder, version)
         served = model_file(bundle.manifest.served)
-        for name in sorted(
-            matching(bundle.manifest.files, model_name_pattern), key=lambda file: file != served
-        ):
-            if found := _model_of(bundle, name):
-                return found
+        names = matching(bundle.manifest.files, model_name_pattern)
+        for name in sorted(names, key=lambda file: file != served):
+            if model := _load_model_file(bundle, name):
+                return model
     raise UserError(
         f"No version in {folder} has a model file {model_name_pattern!r}; there are {list_versions(folder)}."
     )
 
-# %% ../../nbs/api/01_model_loader.ipynb #8f26e676
-def _model_of(bundle: ModelBundle, name: str) -> Any:
-    "Load a model file of a bundle; return None for another file."
+
+def _load_model_file(bundle: ModelBundle, name: str) -> RevenueModel | SarimaState | Preprocessor | None:
+    "Load a model file of a bundle; return None for any other file."
     if name == "sarima_model.pkl":
         return bundle.sarima
     if name == "preprocessor.pkl":
