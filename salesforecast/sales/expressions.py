@@ -195,6 +195,11 @@ def _functions(evaluation: _Evaluation) -> dict[str, Callable]:
         one, other = (np.asarray(text(side).astype(object)) for side in (a, b))
         return TextValues(pd.Series(np.where(_truth(condition), one, other)))
 
+    def first(value: Any, order: Any) -> TextValues:
+        texts, orders = pd.Series(text(value).astype(object)), np.asarray(text(order).codes)
+        alone = -1 - np.arange(evaluation.size)  # a row without an order is one of its own
+        return TextValues(texts.groupby(np.where(orders < 0, alone, orders), sort=False).transform("first"))
+
     def allocate(amount: Any, order: Any, weight: Any) -> np.ndarray:
         orders = np.asarray(text(order).codes)
         rows = pd.DataFrame(
@@ -214,6 +219,7 @@ def _functions(evaluation: _Evaluation) -> dict[str, Callable]:
         "where": where,
         "coalesce": lambda *values: reduce(lambda a, b: where(~isnull(a), a, b), values),
         "allocate": allocate,
+        "first": first,
         "startswith": lambda a, start: by_category(a, lambda word: word.startswith(start)),
         "contains": lambda a, part: by_category(a, lambda word: part in word),
         "lower": lambda a: TextValues(pd.Series(text(a).astype(object)).str.lower()),
@@ -258,7 +264,7 @@ def evaluate_expression(
 EXPRESSION_HELP = (
     "An expression is made of column names (in `backticks` where they have blanks), numbers, 'text', + - * /, "
     "comparisons, & | ~ with each condition in parentheses (instead of and, or, not), and the functions "
-    "abs, round, number, isnull, where, coalesce, allocate, startswith, contains, lower, replace, join."
+    "abs, round, number, isnull, where, coalesce, allocate, first, startswith, contains, lower, replace, join."
 )
 
 
