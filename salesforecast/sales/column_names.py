@@ -186,11 +186,15 @@ def name_role(name: str) -> str:
 
 # %% ../../nbs/sales/14_column_names.ipynb #3ee56649
 NET_WORDS = frozenset(
-    "net netto nettobetrag nettoumsatz nettowert nettoerloes ht neto neta netta imponibile liquido liquida excl excluding hors ex".split()
+    name_words(
+        "net netto nettobetrag nettoumsatz nettowert nettoerloes ht neto neta netta imponibile liquido liquida excl excluding hors ex"
+    )
 )
-GROSS_WORDS = frozenset("gross brutto bruttobetrag bruttoumsatz ttc bruto lordo incl including".split())
+GROSS_WORDS = frozenset(name_words("gross brutto bruttobetrag bruttoumsatz ttc bruto lordo incl including"))
 RATE_WORDS = frozenset(
-    "rate percent pct perc percentage prozent prozentsatz satz taux pourcentage porcentaje percentuale percentual procent percentageoff".split()
+    name_words(
+        "rate percent pct perc percentage prozent prozentsatz satz taux pourcentage porcentaje percentuale percentual procent percentageoff"
+    )
 )
 UTC_WORDS = frozenset(("utc", "gmt"))
 
