@@ -6,8 +6,11 @@
 __all__ = ['read_table']
 
 # %% ../../nbs/sales/03_sources.ipynb #488b708d
+import glob
 import gzip
+import re
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import pyarrow as pa
 
 from .delimited import TEXT, SourceTable, _named, read_text
 from .schema import ColumnMapping, ReadOptions, SourceOptions
+from .union import MOSTLY, column_overlap, unite_tables
 from ..core.settings import UserError
 from ..core.text import redact_url, suggest_name
 
@@ -44,27 +48,111 @@ def arrow_to_table(
 
 # %% ../../nbs/sales/03_sources.ipynb #f42667d5
 def read_excel(path: Path, read: SourceOptions) -> SourceTable:
-    "A sheet of an Excel file (.xlsx, .xls, .xlsb, .ods)."
+    "Read a sheet, or several as one table, of an Excel file (.xlsx, .xls, .xlsb, .ods)."
     import python_calamine
 
     try:
         book = python_calamine.load_workbook(str(path))
     except (python_calamine.CalamineError, OSError) as error:
         raise UserError(f"{path} is no Excel file: {error}") from None
-    sheets, sheet = book.sheet_names, read.sheet or book.sheet_names[0]
-    if sheet not in sheets:
-        raise UserError(
-            f"{path} has no sheet {sheet!r}.{suggest_name(sheet, sheets)} Sheets: {', '.join(sheets)}"
+    sheets = book.sheet_names
+    if isinstance(read.sheets, tuple):
+        _check_sheets(path, read.sheets, sheets)
+        return unite_tables([(name, _read_sheet(book, path, name, read)) for name in read.sheets], "sheet")
+    if read.sheets == "all":
+        return _unite_sheets(book, path, read)
+    sheet = read.sheet or sheets[0]
+    _check_sheets(path, [sheet], sheets)
+    table = _read_sheet(book, path, sheet, read)
+    if len(sheets) > 1 and not read.sheet:
+        _check_alike_sheets(book, path, table, read)
+        table.notes.append(
+            f"took sheet {sheet!r} of {', '.join(sheets)}. Another one is read by read: {{sheet: {sheets[1]!r}}}, "
+            "all of them by read: {sheets: all}"
         )
-    lines = book.get_sheet_by_name(sheet).to_python(skip_empty_area=False)[read.skip_rows :]
+    return table
+
+
+def _check_sheets(path: Path, wanted: Sequence[str], sheets: list[str]) -> None:
+    "Raise `UserError` for a sheet that is not there."
+    for name in wanted:
+        if name not in sheets:
+            raise UserError(
+                f"{path} has no sheet {name!r}.{suggest_name(name, sheets)} Sheets: {', '.join(sheets)}"
+            )
+
+# %% ../../nbs/sales/03_sources.ipynb #7c7baa1c
+def _read_sheet(book: Any, path: Path, sheet: str, read: SourceOptions) -> SourceTable:
+    "Read the cells of one sheet."
+    area = book.get_sheet_by_name(sheet)
+    lines = area.to_python(skip_empty_area=False)
+    _fill_merged(lines, area.merged_cell_ranges or [])
+    lines = lines[read.skip_rows :]
     if not lines:
         raise UserError(f"The sheet {sheet!r} of {path} is empty. It needs a header line and rows below it")
     there = [i for i, line in enumerate(lines) if i and any(cell != "" for cell in line)]
     cells = pd.DataFrame([lines[i] for i in there], columns=range(len(lines[0])), dtype=object).set_axis(
         lines[0], axis=1
     )
-    notes = [f"took sheet {sheet!r} of {', '.join(sheets)}"] if len(sheets) > 1 and not read.sheet else []
+    notes: list[str] = []
     return SourceTable(_named(cells, np.array(there, int) + read.skip_rows + 1, notes), notes=notes)
+
+
+def _fill_merged(lines: list[list[Any]], ranges: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> None:
+    "Repeat text and dates of cells that are merged over several rows of one column."
+    for (top, left), (bottom, right) in ranges:
+        value = lines[top][left] if top < len(lines) and left < len(lines[top]) else ""
+        if left == right and top < bottom and not isinstance(value, int | float):
+            for row in lines[top + 1 : bottom + 1]:
+                row[left] = value
+
+# %% ../../nbs/sales/03_sources.ipynb #6afd11b4
+def _sheets_below(book: Any, path: Path, read: SourceOptions) -> dict[str, SourceTable]:
+    "Read the sheets that hold rows."
+    tables = {}
+    for name in book.sheet_names:
+        try:
+            table = _read_sheet(book, path, name, read)
+        except UserError:
+            continue
+        if len(table.cells):
+            tables[name] = table
+    return tables
+
+
+def _unite_sheets(book: Any, path: Path, read: SourceOptions) -> SourceTable:
+    "Read all sheets that have the columns of most as one table, and note the others."
+    tables = _sheets_below(book, path, read)
+    if not tables:
+        raise UserError(f"No sheet of {path} holds rows below a header")
+    alike = {
+        name: [n for n, other in tables.items() if column_overlap(table.cells, other.cells) >= MOSTLY]
+        for name, table in tables.items()
+    }
+    chosen = max(
+        alike.values(), key=lambda names: (len(names), sum(len(tables[name].cells) for name in names))
+    )
+    united = (
+        tables[chosen[0]] if len(chosen) == 1 else unite_tables([(n, tables[n]) for n in chosen], "sheet")
+    )
+    if others := [name for name in book.sheet_names if name not in chosen]:
+        united.notes.append(
+            f"left out {len(others)} of {len(book.sheet_names)} sheets, which are empty or have other columns: {', '.join(others)}"
+        )
+    return united
+
+
+def _check_alike_sheets(book: Any, path: Path, first: SourceTable, read: SourceOptions) -> None:
+    "Raise `UserError` where several sheets have the same columns, and nobody said which are meant."
+    tables = _sheets_below(book, path, read)
+    alike = [name for name, table in tables.items() if column_overlap(first.cells, table.cells) >= MOSTLY]
+    if len(alike) > 1:
+        rows = ", ".join(f"{name!r} ({len(tables[name].cells):,} rows)" for name in alike[:15])
+        raise UserError(
+            f"{path} has {len(alike)} sheets with the same columns: {rows}. Say in the mapping which are meant: "
+            f"read: {{sheets: all}} reads them as one table, read: {{sheets: [{', '.join(map(repr, alike[:2]))}]}} some, "
+            f"read: {{sheet: {alike[0]!r}}} one"
+        )
 
 # %% ../../nbs/sales/03_sources.ipynb #9e196f60
 def is_url(source: str | Path) -> bool:
@@ -169,9 +257,10 @@ def _plain_cells(values: pd.Series) -> pd.Series:
 GZIP_MARK = b"\x1f\x8b"
 EXCEL = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 SUPPORTED_SOURCES = (
-    ".csv, .txt, .tsv (also .gz), .parquet, .xlsx, .xls, or a database URL such as sqlite:///sales.db"
+    ".csv, .txt, .tsv (also .gz), .parquet, .xlsx, .xls, a folder or pattern of such files, "
+    "or a database URL such as sqlite:///sales.db"
 )
-Source = str | Path | pd.DataFrame  # file, folder of Parquet files, SQLAlchemy URL, or rows
+Source = str | Path | pd.DataFrame  # file, folder or pattern of files, SQLAlchemy URL, or rows
 
 
 def source_name(source: Source) -> str:
@@ -186,7 +275,7 @@ def load_table(source: Source, read: SourceOptions) -> SourceTable:
     elif is_url(source):
         table = read_sql(str(source), read.table, read.query)
     else:
-        table = _load_file(Path(source), read)
+        table = _load_path(Path(source), read)
     if table.cells.empty:
         raise UserError(
             f"{source_name(source)} has a header but no row below it: {', '.join(map(str, table.cells))}"
@@ -205,13 +294,17 @@ def _other_files(folder: Path) -> list[str]:
 def check_parquet_folder(path: Path) -> None:
     "Raise `UserError` for a folder that holds anything but Parquet."
     if not any(path.rglob("*.parquet")):
-        raise UserError(f"{path} is a folder without Parquet files. Name a file: {SUPPORTED_SOURCES}")
+        raise UserError(f"{path} is a folder without tables. Name a file: {SUPPORTED_SOURCES}")
     if others := _other_files(path):
         raise UserError(
             f"{path} holds other files beside Parquet, such as {others[0]}. Name a file, or a folder of Parquet alone"
         )
 
 # %% ../../nbs/sales/03_sources.ipynb #384d180a
+TEXT_FILES = (".csv", ".txt", ".tsv")
+PATTERN = re.compile(r"[*?\[]")
+
+
 def check_path_exists(path: Path) -> None:
     "Raise `UserError` where there is no such file or folder."
     if not path.exists():
@@ -219,18 +312,66 @@ def check_path_exists(path: Path) -> None:
         raise UserError(f"There is no file {path}.{suggest_name(path.name, beside)}")
 
 
+def file_kind(path: Path) -> str:
+    "Return the suffix that tells the kind of a file, in lower case, without that of gzip."
+    return Path(path.stem).suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
+
+
+def find_files(path: Path) -> list[Path] | None:
+    "Return the files of a folder or pattern, by name; None for a single file and for a folder of Parquet files."
+    if PATTERN.search(str(path)) and not path.exists():
+        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207
+        files = [file for file in found if file.is_file() and not file.name.startswith((".", "_", "~$"))]
+        if not files:
+            raise UserError(f"No file fits {path}. Write the pattern in quotes, as in 'exports/2026-*.csv'")
+        return files
+    if not path.is_dir():
+        return None
+    files = [file for file in sorted(path.iterdir()) if file.is_file()]
+    kinds = (*TEXT_FILES, *EXCEL)
+    tables = [
+        file for file in files if file_kind(file) in kinds and not file.name.startswith((".", "_", "~$"))
+    ]
+    if not tables or any(path.rglob("*.parquet")):
+        return None
+    if len({file_kind(file) in EXCEL for file in tables}) > 1:
+        raise UserError(
+            f"{path} holds text and Excel files. Name those that belong together by a pattern, as in {str(path / '*.csv')!r}"
+        )
+    return tables
+
+# %% ../../nbs/sales/03_sources.ipynb #e142c90f
+def _load_path(path: Path, read: SourceOptions) -> SourceTable:
+    "Load the cells of a file, or of all files of a folder or pattern."
+    files = find_files(path)
+    if files is None:
+        return _load_file(path, read)
+    if len(files) == 1:
+        return _load_file(files[0], read)
+    named = [(file.name, _load_file(file, read)) for file in files]
+    if len({name for name, _ in named}) < len(named):
+        named = [(str(file), table) for file, (_, table) in zip(files, named, strict=True)]
+    empty = [name for name, table in named if table.cells.empty]
+    filled = [(name, table) for name, table in named if not table.cells.empty]
+    if not filled:
+        raise UserError(f"No file of {path} has a row below its header")
+    united = unite_tables(filled, "file")
+    united.notes += [f"{len(empty):,} files have no row: {', '.join(empty[:12])}"] if empty else []
+    return united
+
+
 def _load_file(path: Path, read: SourceOptions) -> SourceTable:
-    "The cells of a file."
+    "Load the cells of a file, or of a folder of Parquet files."
     check_path_exists(path)
     if path.is_dir():
         check_parquet_folder(path)
         return read_parquet(path)
-    suffix = path.with_suffix("").suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
+    suffix = file_kind(path)
     if suffix in (".parquet", ".pq"):
         return read_parquet(path)
     if suffix in EXCEL:
         return read_excel(path, read)
-    if suffix not in (".csv", ".txt", ".tsv"):
+    if suffix not in TEXT_FILES:
         raise UserError(f"{path.name}: files of kind {path.suffix!r} cannot be read. Use {SUPPORTED_SOURCES}")
     try:
         data = path.read_bytes()
