@@ -6,7 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/sales/04_union.ipynb #67ba4aef
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -22,9 +22,10 @@ MOSTLY = 0.5  # of the columns that two tables share to be of one kind; of the r
 FEW_COPIES = 3  # equal rows that may be chance
 
 
-def column_overlap(columns: Iterable[str], others: Iterable[str]) -> float:
+def column_overlap(columns: Iterable[Hashable], others: Iterable[Hashable]) -> float:
     "Return the share of the column names that two tables have in common, whatever their case and blanks."
-    names, other_names = {normalize_name(name) for name in columns}, {normalize_name(name) for name in others}
+    names = {normalize_name(str(name)) for name in columns}
+    other_names = {normalize_name(str(name)) for name in others}
     return len(names & other_names) / max(len(names | other_names), 1)
 
 
@@ -57,13 +58,13 @@ def unite_tables(
     names, tables = [name for name, _ in named], [table for _, table in named]
     columns = [str(name) for name in tables[0].cells]
     for name, table in named[1:]:
-        if column_overlap(columns, map(str, table.cells)) < MOSTLY:
+        if column_overlap(columns, table.cells) < MOSTLY:
             raise UserError(
                 f"The {kind}s {names[0]!r} and {name!r} have different columns: {', '.join(columns)}; "
                 f"and {', '.join(map(str, table.cells))}. Name the {kind}s that belong together"
             )
     aligned = [_align(table.cells, columns) for table in tables]
-    every = list(dict.fromkeys(name for cells in aligned for name in cells))
+    every = list(dict.fromkeys(str(name) for cells in aligned for name in cells))
     _check_copies(names, aligned, every, kind)
     step = 10 ** len(str(max(int(cells.index.max()) for cells in aligned if len(cells))))
     notes = [_union_note(names, kind, step, sum(map(len, aligned)))]
@@ -72,7 +73,8 @@ def unite_tables(
         for name, cells in zip(names, aligned, strict=True)
         if (lacking := [column for column in every if column not in cells])
     ]
-    parts, problems = [], {}
+    parts: list[pd.DataFrame] = []
+    problems: dict[int, str] = {}
     for i, (name, table, cells) in enumerate(zip(names, tables, aligned, strict=True), start=1):
         part = cells.set_axis(cells.index + i * step, axis=0)
         parts.append(part.assign(**{SOURCE_COLUMNS[kind]: name}))
