@@ -196,7 +196,8 @@ POLICY = (
 )
 WIDGETS = ["anywidget", "@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8"]
 MAX_MESSAGE_BYTES = 16 * 2**20  # files are sent in smaller parts
-PING_INTERVAL_MS = 30_000  # a browser that does not answer for so long has left
+PING_INTERVAL_MS = 30_000
+PING_TIMEOUT_MS = 3 * PING_INTERVAL_MS  # a browser that does not answer for so long has left
 
 
 Handler: TypeAlias = tuple[Any, ...]  # of tornado: route, class and options
@@ -242,7 +243,7 @@ def server_config(settings: Settings) -> Config:
             "compress_response": True,
             "websocket_max_message_size": MAX_MESSAGE_BYTES,
             "ws_ping_interval": PING_INTERVAL_MS,
-            "ws_ping_timeout": PING_INTERVAL_MS,
+            "ws_ping_timeout": PING_TIMEOUT_MS,
             "headers": {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"},
             "allow_remote_access": not local,
             "allow_origin": origin,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, expect, sync_playwright
 
 from support.models import ROOT
 
@@ -87,14 +87,15 @@ class Visitor:
     page: Page
     outside: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    lost_connections: list[str] = field(default_factory=list)
 
     def open(self, tab: str) -> None:
         """Open a tab."""
         self.page.get_by_role("tab", name=tab, exact=True).click()
 
     def check(self) -> None:
-        """Nothing was asked of another host, and no script of ours failed."""
-        assert (self.outside, self.errors) == ([], [])
+        """Nothing was asked of another host, no script of ours failed, and the connection to the server held."""
+        assert (self.outside, self.errors, self.lost_connections) == ([], [], [])
 
 
 @contextmanager
@@ -123,7 +124,12 @@ def visiting(
             visitor.outside.append(address)
 
     page.on("request", lambda request: asked(request.url))
-    page.on("websocket", lambda socket: asked(socket.url))
+
+    def connected(socket: WebSocket) -> None:
+        asked(socket.url)
+        socket.on("close", lambda _: visitor.lost_connections.append(socket.url))
+
+    page.on("websocket", connected)
     page.on("pageerror", lambda error: visitor.errors.append(str(error)))
     page.on("console", lambda said: visitor.errors.append(said.text) if said.type == "error" else None)
     page.goto(url)
