@@ -42,6 +42,8 @@ class DataReport:
     ignored_columns: list[str]
     warnings: list[str]
     currency: str = ""
+    rejected_revenue: float = 0.0  # money that can be read from rejected rows
+    rejected_revenue_share: float = 0.0  # of all money
 
     def to_dict(self) -> dict[str, Any]:
         "The report as plain values, for JSON."
@@ -200,7 +202,7 @@ def _facts(report: DataReport) -> list[tuple[str, str]]:
     facts = [
         ("source", report.source),
         ("rows", f"{report.rows_read:,} read, {report.rows_accepted:,} accepted"),
-        ("quarantined", f"{report.rows_quarantined:,} ({share:.2%})"),
+        ("quarantined", f"{report.rows_quarantined:,} ({share:.2%})" + _rejected_money(report)),
         ("dates", f"{report.first_date} to {report.last_date}, looks {report.frequency}"),
         ("days", f"{report.days:,} with sales, {report.days_without_sale:,} without"),
         ("revenue", f"{report.revenue_total:,.2f} {report.currency}".rstrip()),
@@ -215,6 +217,16 @@ def _facts(report: DataReport) -> list[tuple[str, str]]:
         ("columns not used", ", ".join(report.ignored_columns)),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def _rejected_money(report: DataReport) -> str:
+    "What the rejected rows are worth, where they show it."
+    if not report.rejected_revenue:
+        return ""
+    return (
+        f", worth {report.rejected_revenue:,.2f} {report.currency}".rstrip()
+        + f" ({report.rejected_revenue_share:.2%})"
+    )
 
 
 def render_report(report: DataReport) -> Any:

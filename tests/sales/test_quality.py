@@ -498,7 +498,7 @@ FAR = "Transaction_Date is more than two years from all other sales"
 )
 def test_dates_far_from_the_others_are_quarantined(tmp_path: Path, days: list[str], quarantined: int) -> None:
     bad = [line(900 + i, date=day) for i, day in enumerate(days)]
-    sales = read(tmp_path, *bad)
+    sales = read(tmp_path, *bad, mapping=ColumnMapping(max_rejected_revenue_share=0.05))
     assert sales.quarantine["reason"].tolist() == [FAR] * quarantined
     assert sales.report.rows_accepted == 200 + len(days) - quarantined
     kept = read(tmp_path, *bad, mapping=ColumnMapping(far_dates="keep"))
@@ -800,7 +800,13 @@ def test_inputs_are_within_float32(tmp_path: Path) -> None:
 @pytest.mark.parametrize("amount", ["1e17", "1e300"])
 def test_a_sum_beyond_integers_is_refused_and_not_wrapped(tmp_path: Path, amount: str) -> None:
     lines = [f"{pd.Timestamp('2024-01-01') + pd.Timedelta(days=i):%Y-%m-%d},9" for i in range(90)]
-    sales = read(tmp_path, f"2024-02-01,{amount}", header="Transaction_Date,Revenue", lines=lines)
+    sales = read(
+        tmp_path,
+        f"2024-02-01,{amount}",
+        mapping=ColumnMapping(odd_rows="keep"),
+        header="Transaction_Date,Revenue",
+        lines=lines,
+    )
     with pytest.raises(UserError, match=r"revenue of all rows adds up to 1e\+.*mapped wrongly"):
         prepare_sales(sales)
 
