@@ -31,12 +31,22 @@ from salesforecast.sales.checks import (
     row_problems,
     usable_days,
 )
-from .reading import SalesData, personal_columns, split_rejected_rows
+from salesforecast.sales.plausibility import (
+    WEIGHED_COLUMNS,
+    RowWeights,
+    check_largest_kept,
+    find_odd_rows,
+    judge_rejected,
+    largest_kept_rows,
+    weigh_rows,
+)
+from .reading import SalesData, add_judgement, personal_columns, split_rejected_rows
 from salesforecast.sales.report import (
     DataReport,
     check_rejected_share,
     check_rows_remain,
     reason_summary,
+    suggest_fixes,
     summarize_sales,
 )
 from .rows import column_expressions, find_nonempty_columns, parse_rows
@@ -217,6 +227,7 @@ class CheckSummary:
     revenue: float
     missing: dict[str, int]
     notes: tuple[str, ...]
+    weights: RowWeights
 
 
 @dataclass(frozen=True)
@@ -238,6 +249,8 @@ def check_partition(part: Partition, rules: CheckRules, repeated: np.ndarray) ->
     bad[problems["position"]] = True
     frame, returned, quarantine = split_rejected_rows(loaded, parsed, mapping, problems, bad, personal)
     texts = frame.select_dtypes("category")
+    weights = weigh_rows(loaded, parsed, mapping, problems)
+    weights.largest_kept = largest_kept_rows(frame)
     about = CheckSummary(
         read=len(bad),
         accepted=len(frame),
@@ -257,6 +270,7 @@ def check_partition(part: Partition, rules: CheckRules, repeated: np.ndarray) ->
         revenue=float(frame["Revenue"].sum()),
         missing={str(name): int(count) for name, count in frame.isna().sum().items()},
         notes=(*loaded.notes, *parsed.notes),
+        weights=weights,
     )
     return CheckedPartition(frame, about)
 
@@ -414,15 +428,32 @@ def _parted(
     )
     check_rejected_share(source, bad, read, read_options.rejection_limit(mapping), reasons)
     check_rows_remain(source, int(rows.sum()), sum(about.returns for about in told))
+    weights, notes = judge_partitions(source, told, mapping, read_options)
     share = max_local_rows / rows.sum()
     drawn = list(engine.map(draw_sample, ((part, share, i) for i, part in enumerate(checked))))
     frame = concat_frames(drawn)
     days = np.unique(np.concatenate([about.days for about in told]))
     report = _report(source, told, mapping, reasons, bad, summarize_sales(frame, mapping, days))
+    add_judgement(report, weights, [*notes, *find_odd_rows(frame, mapping).notes])
     quarantine = pd.concat([about.quarantine for about in told], ignore_index=True)
     computed = told[0].revenue_computed
     sample = SalesData(frame, quarantine, report, mapping, computed)
     return PartitionedSales(engine, checked, rows, report, quarantine, mapping, computed, days, sample)
+
+
+def judge_partitions(
+    source: str, summaries: Sequence[CheckSummary], mapping: ColumnMapping, read_options: ReadOptions
+) -> tuple[RowWeights, list[str]]:
+    "Weigh all partitions together; return the weights and notes, raise `UserError` where someone has to decide."
+    weights = sum((summary.weights for summary in summaries), RowWeights())
+    check_largest_kept(source, weights, mapping)
+    kept: dict[str, set[str]] = {
+        kind: set().union(*(summary.distinct.get(name, set()) for summary in summaries))
+        for kind, name in WEIGHED_COLUMNS.items()
+    }
+    kept["days"] = {str(day) for summary in summaries for day in summary.days}
+    hints = suggest_fixes(list(weights.by_reason))
+    return weights, judge_rejected(source, weights, kept, mapping, read_options, hints)
 
 
 def _joined_reasons(found: Sequence[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:

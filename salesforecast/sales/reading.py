@@ -19,11 +19,13 @@ import pandas as pd
 
 from .checks import find_problems, line_problems
 from .delimited import SourceTable
+from .plausibility import RowWeights, judge_kept, judge_rejected, kept_values, weigh_rows
 from salesforecast.sales.report import (
     DataReport,
     check_rejected_share,
     check_rows_remain,
     reason_summary,
+    suggest_fixes,
     summarize_sales,
 )
 from .rows import ParsedRows, column_expressions, parse_rows
@@ -194,7 +196,55 @@ def read_sales(
     check_rejected_share(
         source_name(source), int(bad.sum()), len(bad), read_options.rejection_limit(mapping), reasons
     )
-    return _sales(source_name(source), loaded, parsed, mapping, problems, bad, reasons, kept, personal)
+    judgement = _judge(source_name(source), loaded, parsed, mapping, problems, bad, read_options)
+    if len(judgement.problems) > len(problems):
+        problems, bad[judgement.problems["position"]] = judgement.problems, True
+        reasons = reason_summary(problems, loaded.cells, parsed.source_columns, personal)
+    sales = _sales(source_name(source), loaded, parsed, mapping, problems, bad, reasons, kept, personal)
+    add_judgement(sales.report, judgement.weights, judgement.notes)
+    return sales
+
+# %% ../../nbs/sales/12_reading.ipynb #49848c1d
+@dataclass(frozen=True)
+class Judgement:
+    "What weighing the rows found."
+
+    problems: pd.DataFrame  # position, reason: those from before, and odd rows
+    weights: RowWeights
+    notes: list[str]
+
+
+def _judge(
+    source: str,
+    loaded: SourceTable,
+    parsed: ParsedRows,
+    mapping: ColumnMapping,
+    problems: pd.DataFrame,  # position, reason
+    bad: np.ndarray,  # where a row has any
+    read_options: ReadOptions,
+) -> Judgement:
+    "Weigh the kept and the rejected rows; raise `UserError` where someone has to decide."
+    frame = parsed.frame[~bad] if bad.any() else parsed.frame
+    odd = judge_kept(source, frame, mapping)
+    found = odd.problems.assign(position=np.flatnonzero(~bad)[odd.problems["position"].astype(int)])
+    weights = weigh_rows(loaded, parsed, mapping, problems, found["position"].to_numpy(int))
+    kept = kept_values(frame) if weights.rejected_rows else {}
+    hints = suggest_fixes([str(reason) for reason in weights.by_reason])
+    notes = judge_rejected(source, weights, kept, mapping, read_options, hints)
+    return Judgement(
+        pd.concat([problems, found], ignore_index=True) if len(found) else problems,
+        weights,
+        [*notes, *odd.notes],
+    )
+
+
+def add_judgement(report: DataReport, weights: RowWeights, notes: list[str]) -> None:
+    "Write into the report what the rows weigh."
+    report.rejected_revenue = round(weights.rejected_revenue, 2)
+    report.rejected_revenue_share = round(weights.rejected_share, 6)
+    report.warnings = [*notes, *report.warnings]
+    for reason, money in weights.by_reason.items():
+        report.reasons[reason]["revenue"] = round(money, 2)
 
 # %% ../../nbs/sales/12_reading.ipynb #7d5b7011
 def _sales(
