@@ -19,7 +19,8 @@ from .checks import DUPLICATE_REASON
 from .delimited import SourceTable
 from .rows import ParsedRows, column_expressions
 from .schema import NUMBER_COLUMNS, ColumnMapping, LostLimits, ReadOptions
-from .values import ExpressionContext, ParsedColumn, evaluate_expression
+from .expressions import ExpressionContext, evaluate_expression
+from .values import ParsedColumn
 
 # %% ../../nbs/sales/10_plausibility.ipynb #6d9b3cb1
 DIGIT_RUN = re.compile(r"\d[\d.,'’\s]*\d|\d")
@@ -188,13 +189,13 @@ def weigh_rows(
     parsed: ParsedRows,
     mapping: ColumnMapping,
     problems: pd.DataFrame,  # position, reason
-    odd: np.ndarray = np.empty(
-        0, int
-    ),  # positions of further rows that are left out, as no sales; not weighed
+    odd: np.ndarray | None = None,  # positions of further rows that are left out, as no sales; not weighed
 ) -> RowWeights:
     "Weigh the kept and the rejected rows of a table."
     rejected = np.zeros(len(parsed.frame), bool)
-    rejected[problems["position"]] = rejected[odd] = True
+    rejected[problems["position"]] = True
+    if odd is not None:
+        rejected[odd] = True
     revenue = np.abs(parsed.frame["Revenue"].to_numpy(float))
     kept = revenue[~rejected]
     weights = RowWeights(float(kept.sum()), len(kept), size_histogram(kept))
