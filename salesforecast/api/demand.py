@@ -17,6 +17,7 @@ from ..forecasting.forecaster import DemandForecast, select_series
 from ..forecasting.orders import order_up_to_levels
 from ..forecasting.scenarios import apply_plan
 from ..forecasting.state import DemandState
+from ..forecasting.stock import StockRules, read_stock
 from ..forecasting.covariates import read_plan
 from ..core.settings import UserError
 
@@ -118,18 +119,26 @@ def past_rows(forecast: DemandForecast, rows: np.ndarray, periods: int) -> list[
     ]
 
 # %% ../../nbs/api/09_demand.ipynb #a75f4141
-def order_rows(forecast: DemandForecast, rows: np.ndarray, order: OrderInput) -> list[Row]:
-    "Compute order quantities of the finest series among these; raise `UserError` for revenue, and for a horizon that is too short."
+def order_rows(
+    forecast: DemandForecast, rows: np.ndarray, order: OrderInput
+) -> tuple[list[Row], tuple[str, ...]]:
+    "Compute order quantities of the finest series among these, and notes; raise `UserError` for revenue, and what does not fit."
     if forecast.panel.target != "units":
         raise UserError('Orders are of units. Ask for target "units".')
+    stock = None
+    if order.stock:
+        rules = StockRules(order.missing_stock, order.unknown_stock, order.negative_stock)
+        given = pd.DataFrame([row.model_dump() for row in order.stock]).dropna(axis=1, how="all")
+        stock = read_stock(given, forecast.panel, rules, place="order.stock", first_row=1)
     table = order_up_to_levels(
         forecast,
         lead_time=order.lead_time,
         review_period=order.review,
         service_level=order.service_level,
+        stock=stock,
         rows=rows[rows >= forecast.panel.bottom.start],
     )
-    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+    return _records(table), stock.notes if stock else ()
 
 # %% ../../nbs/api/09_demand.ipynb #0aaa49c9
 class DemandFields(TypedDict):
@@ -167,6 +176,7 @@ def demand_response(
     forecast = (apply_plan(state, plan_frame(request.plan)) if request.plan else state).forecast
     size = state.forecast.yhat[fitting].sum(1)
     rows = fitting[np.lexsort((-size, state.panel.level[fitting]))][: request.limit]
+    orders, order_notes = order_rows(forecast, rows, request.order) if request.order else ([], ())
     lead = forecast.model.by_horizon
     chosen = state.leaderboard.query("chosen").drop(columns="chosen")
     return {
@@ -177,12 +187,12 @@ def demand_response(
         "series": len(fitting),
         "forecasts": forecast_rows(forecast, rows, horizon, request.levels),
         "sums": sum_rows(forecast, rows, horizon, request.levels),
-        "orders": order_rows(forecast, rows, request.order) if request.order else [],
+        "orders": orders,
         "history": past_rows(forecast, rows, request.history),
         "accuracy": _records(lead),
         "champions": _records(chosen),
         "choices": choices(states, state),
-        "notes": list(forecast.notes),
+        "notes": [*forecast.notes, *order_notes],
     }
 
 # %% ../../nbs/api/09_demand.ipynb #6a019100

@@ -6,8 +6,8 @@
 __all__ = ['PredictionInput', 'PredictionOutput', 'BatchPredictionInput', 'BatchPredictionOutput', 'ErrorDetail',
            'FilePredictionOutput', 'SarimaForecastInput', 'SarimaForecastOutput', 'BatchSarimaForecastOutput',
            'Contributions', 'SHAPOutput', 'StatusOutput', 'ModelInfoOutput', 'ReloadOutput', 'HistoryQuery',
-           'HistoryOutput', 'SampleQuery', 'SampleOutput', 'BacktestOutput', 'PlanRow', 'OrderInput', 'DemandInput',
-           'DemandOutput', 'ErrorOutput']
+           'HistoryOutput', 'SampleQuery', 'SampleOutput', 'BacktestOutput', 'PlanRow', 'StockRow', 'OrderInput',
+           'DemandInput', 'DemandOutput', 'ErrorOutput']
 
 # %% ../../nbs/api/00_schemas.ipynb #5041312b
 from datetime import date, datetime
@@ -359,14 +359,40 @@ class PlanRow(BaseModel):
     closed: bool | None = Field(None, description="the whole shop is closed")
 
 # %% ../../nbs/api/00_schemas.ipynb #fcd16005
+class StockRow(BaseModel):
+    "The stock of a series, in units."
+
+    model_config = ConfigDict(extra="forbid")
+
+    unique_id: Text = Field(description="of the finest level, as `forecasts` names it")
+    on_hand: float | None = Field(None, allow_inf_nan=False, description="null: not known")
+    on_order: float | None = Field(None, allow_inf_nan=False, description="on its way; none by default")
+
+
 class OrderInput(BaseModel):
-    "How stock is filled."
+    "How stock is filled, and what is there."
 
     model_config = ConfigDict(extra="forbid")
 
     lead_time: int = Field(ge=0, le=366, description="days until an order comes")
     review: int = Field(7, ge=1, le=366, description="days between orders")
     service_level: float = Field(0.95, gt=0, lt=1, description="probability that the stock lasts")
+    stock: list[StockRow] | None = Field(
+        None,
+        min_length=1,
+        max_length=100_000,
+        description="units on hand and on order; what to order is computed with it",
+    )
+    missing_stock: Literal["stop", "zero", "skip"] = Field(
+        "stop",
+        description="series without stock: an error, order as if the shelf were empty, or leave them out",
+    )
+    unknown_stock: Literal["stop", "skip"] = Field(
+        "stop", description="stock of series that are not forecast: an error, or leave it out with a note"
+    )
+    negative_stock: Literal["stop", "backorder", "zero"] = Field(
+        "stop", description="on_hand below 0: an error, order these units in addition, or take them for 0"
+    )
 
 # %% ../../nbs/api/00_schemas.ipynb #30939126
 class DemandInput(BaseModel):
@@ -447,6 +473,9 @@ class OrderRow(BaseModel):
     expected: float
     order_up_to: float
     safety_stock: float
+    on_hand: float | None = Field(None, description="of the request")
+    on_order: float | None = Field(None, description="of the request")
+    order: float | None = Field(None, description="what to order, where the request has stock")
 
 # %% ../../nbs/api/00_schemas.ipynb #27be2ad6
 class LeadRow(BaseModel):

@@ -9,7 +9,7 @@ __all__ = []
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -331,6 +331,18 @@ def order(
         str | None,
         typer.Option("--stock", help="table with unique_id, on_hand, and on_order where it is known"),
     ] = None,
+    missing_stock: Annotated[
+        Literal["stop", "zero", "skip"],
+        typer.Option(help="series without stock: stop, order as if the shelf were empty, or leave them out"),
+    ] = "stop",
+    unknown_stock: Annotated[
+        Literal["stop", "skip"],
+        typer.Option(help="stock of series that are not forecast: stop, or leave it out"),
+    ] = "stop",
+    negative_stock: Annotated[
+        Literal["stop", "backorder", "zero"],
+        typer.Option(help="on_hand below 0: stop, order these units in addition, or take them for 0"),
+    ] = "stop",
     freq: FreqOption = None,
     plan: PlanOption = None,
     mapping: MappingOption = None,
@@ -340,30 +352,24 @@ def order(
 ) -> None:
     "Compute the order-up-to level of each series, and what to order if the stock is given."
     from salesforecast.forecasting.orders import order_up_to_levels
-    from salesforecast.cli.terminal import frame_table, number, output
+    from salesforecast.forecasting.stock import StockRules, read_stock
+    from salesforecast.sales.schema import SourceOptions
+    from salesforecast.cli.terminal import frame_table, messages, number, output
 
     days = lead_time + review
     horizon = -(-days // 7) if freq == "W" else days
     series = SeriesChoice(by, "units", freq, plan)
     result = _forecast_levels(source, mapping, None, horizon, series, (engine, scheduler))
-    held = _read_stock(stock) if stock else None
+    held = None
+    if stock:
+        rules = StockRules(missing_stock, unknown_stock, negative_stock)
+        options = read_mapping(mapping)
+        held = read_stock(stock, result.panel, rules, read=options.read if options else SourceOptions())
+        for note in held.notes:
+            messages.print(f"{note}.", markup=False)
     orders = order_up_to_levels(
         result, lead_time=lead_time, review_period=review, service_level=service_level, stock=held
     )
     if not write_result(orders, out, "orders"):
         title = f"Order-up-to levels for {days} days at a service level of {service_level:.0%}"
         output.print(frame_table(title, orders, dict.fromkeys(orders.columns[1:], number)))
-
-
-def _read_stock(source: str) -> "pd.DataFrame":
-    "Read a table of stock: unique_id, on_hand, and on_order if there is one."
-    import pandas as pd
-
-    from salesforecast.sales.schema import SourceOptions
-    from salesforecast.sales.sources import load_table
-
-    cells = load_table(source, SourceOptions()).cells
-    numbers = {
-        name: pd.to_numeric(cells[name], errors="coerce") for name in ("on_hand", "on_order") if name in cells
-    }
-    return cells.assign(**numbers)

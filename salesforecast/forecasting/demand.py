@@ -6,6 +6,7 @@
 __all__ = ['DemandForecaster', 'forecast', 'order_quantities']
 
 # %% ../../nbs/forecasting/20_demand.ipynb #b82c9006
+import warnings
 from collections.abc import Sequence
 from html import escape
 from inspect import signature
@@ -24,9 +25,9 @@ from salesforecast.forecasting.intervals import INTERVAL_LEVELS
 from salesforecast.forecasting.orders import order_up_to_levels
 from salesforecast.forecasting.selection import DEFAULT_N_WINDOWS
 from salesforecast.forecasting.state import DemandState
+from salesforecast.forecasting.stock import Missing, Negative, StockRules, Unknown, read_stock
 from salesforecast.sales.reading import SalesData
 from salesforecast.sales.schema import ColumnMapping, SourceOptions
-from salesforecast.sales.sources import load_table
 
 # %% ../../nbs/forecasting/20_demand.ipynb #ee698122
 class ForecastFrame(pd.DataFrame):
@@ -345,6 +346,9 @@ def order_quantities(
     lead_time: int = 7,
     review_period: int = 7,
     service_level: float = 0.95,
+    missing_stock: Missing = "stop",
+    unknown_stock: Unknown = "stop",
+    negative_stock: Negative = "stop",
 ) -> pd.DataFrame:
     """Compute order-up-to levels, safety stock and orders from the sample paths of a forecast.
 
@@ -353,13 +357,20 @@ def order_quantities(
     forecast : pandas.DataFrame, DemandForecaster, DemandForecast or DemandState
         A frame as `forecast` or `predict` returns it, or a fitted forecaster; of units.
     stock : pandas.DataFrame, str or Path, optional
-        `unique_id, on_hand`, and `on_order` where orders are on their way, in units. A series without a row has 0.
+        `unique_id, on_hand`, and `on_order` where orders are on their way, in units; of sales, the columns of the finest level may
+        stand instead of `unique_id`. Numbers are read as those of sales are, with any decimal mark.
     lead_time : int
         Days until an order arrives, from 0.
     review_period : int
         Days between orders, from 1.
     service_level : float
         Probability that the stock lasts until the next order has arrived.
+    missing_stock : {"stop", "zero", "skip"}
+        Series without stock: raise `UserError`, order as if their shelves were empty, or leave them out.
+    unknown_stock : {"stop", "skip"}
+        Stock of series that the forecast does not have: raise `UserError`, or leave it out with a warning.
+    negative_stock : {"stop", "backorder", "zero"}
+        `on_hand` below 0: raise `UserError`, order these units in addition, or take them for 0.
 
     Returns
     -------
@@ -370,17 +381,25 @@ def order_quantities(
     Raises
     ------
     UserError
-        If the forecast is of revenue, too short, or a frame that lost its sample paths; if stock has an unknown unique_id.
+        If the forecast is of revenue, too short, or a frame that lost its sample paths; if the stock has a wrong
+        cell, or does not fit the forecast and no choice was made.
     """
     demand, series, rows = _resolve_forecast(forecast, lead_time + review_period)
     if demand.panel.target == "revenue" and not (series and series.is_long):
         raise UserError("The forecast is of revenue, and orders are of units. Forecast with target='units'")
+    rules = StockRules(missing_stock, unknown_stock, negative_stock)
+    held = None
+    if stock is not None:
+        given_ids, read = (series.given_ids, series.mapping.read) if series else (None, SourceOptions())
+        held = read_stock(stock, demand.panel, rules, given_ids=given_ids, read=read)
+        for note in held.notes:
+            warnings.warn(note, stacklevel=2)
     orders = order_up_to_levels(
         demand,
         lead_time=lead_time,
         review_period=review_period,
         service_level=service_level,
-        stock=None if stock is None else _read_stock(stock, demand, series),
+        stock=held,
         rows=rows,
     )
     return orders if series is None else give_ids_back(orders, series)
@@ -409,33 +428,3 @@ def _resolve_forecast(
         given = (series.given_ids if series else None) or {name: name for name in demand.panel.ids}
         rows = np.array([row for row in rows if given[demand.panel.ids[row]] in selected], int)
     return demand, series, rows
-
-
-def _read_stock(
-    stock: pd.DataFrame | str | Path, demand: DemandForecast, series: SeriesInput | None
-) -> pd.DataFrame:
-    "Return stock with the panel's ids and numbers; raises `UserError` for unknown ids and cells that are no numbers."
-    table = stock if isinstance(stock, pd.DataFrame) else load_table(stock, SourceOptions()).cells
-    table = table.reset_index() if table.index.name == "unique_id" else table
-    if missing := [name for name in ("unique_id", "on_hand") if name not in table]:
-        raise UserError(f"The stock has no column {missing[0]!r}; it needs unique_id and on_hand")
-    finest = demand.panel.ids[demand.panel.bottom]
-    given = (series.given_ids if series else None) or {name: name for name in finest}
-    names = {str(name): key for key, name in given.items()}
-    ids = table["unique_id"].astype(str)
-    if len(unknown := ids[~ids.isin(names)].drop_duplicates()):
-        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-        raise UserError(
-            f"The stock has unique_id {', '.join(map(repr, unknown.head(3)))}{more}, which the forecast does not have. "
-            f"Its series have ids such as {', '.join(map(repr, list(given.values())[:3]))}"
-        )
-    table = table.assign(unique_id=ids.map(names))
-    for name in ("on_hand", "on_order"):
-        if name in table:
-            numbers = pd.to_numeric(table[name].replace("", None), errors="coerce")
-            if (wrong := numbers.isna() & table[name].notna() & (table[name] != "")).any():
-                raise UserError(
-                    f"{name} of unique_id {ids[wrong].iloc[0]!r} is {table[name][wrong].iloc[0]!r}: write a number"
-                )
-            table = table.assign(**{name: numbers})
-    return table

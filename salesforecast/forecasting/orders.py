@@ -13,6 +13,8 @@ import pandas as pd
 
 from salesforecast.core.settings import UserError
 from salesforecast.forecasting.forecaster import DemandForecast
+from salesforecast.forecasting.stock import Stock, read_stock
+from salesforecast.sales.sources import Source
 
 # %% ../../nbs/forecasting/15_orders.ipynb #4be175f9
 def order_up_to_levels(
@@ -21,10 +23,36 @@ def order_up_to_levels(
     lead_time: int,  # days until an order arrives
     review_period: int = 7,  # days between orders
     service_level: float = 0.95,  # probability that the stock lasts
-    stock: pd.DataFrame | None = None,  # unique_id, on_hand, and on_order where orders are on their way
+    stock: Stock | Source | None = None,  # unique_id, on_hand, and on_order where orders are on their way
     rows: Sequence[int] | np.ndarray | None = None,  # of the panel; all finest series by default
 ) -> pd.DataFrame:
-    "Compute `expected`, `order_up_to` and `safety_stock` of each series, in units; with `stock` also `on_hand, on_order, order`."
+    """Compute the stock, on hand and on order, up to which each series is to be ordered.
+
+    Parameters
+    ----------
+    forecast
+        Of units.
+    lead_time
+        Days until an order arrives, from 0.
+    review_period
+        Days between orders, from 1.
+    service_level
+        Probability that the stock lasts until the next order has arrived.
+    stock
+        As `read_stock` returns it, with the rules for what does not fit; or a table or file, in which every series has to have a row.
+    rows
+        Of the panel; all finest series by default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `unique_id, expected, order_up_to, safety_stock`, and with stock `on_hand`, `on_order`, `order`; in units.
+
+    Raises
+    ------
+    UserError
+        If a period or the service level is impossible, the forecast is too short, or the stock does not fit.
+    """
     periods = _protection_periods(forecast, lead_time, review_period, service_level)
     bottom = forecast.panel.bottom
     rows = np.arange(bottom.start, bottom.stop) if rows is None else np.asarray(rows, int)
@@ -39,7 +67,9 @@ def order_up_to_levels(
             "safety_stock": level - expected,
         }
     )
-    return orders if stock is None else _subtract_stock(orders, stock)
+    if stock is None:
+        return orders
+    return (stock if isinstance(stock, Stock) else read_stock(stock, forecast.panel)).subtract(orders)
 
 
 def _protection_periods(
@@ -58,20 +88,3 @@ def _protection_periods(
             f"forecast with a horizon of at least {periods}"
         )
     return periods
-
-
-def _subtract_stock(orders: pd.DataFrame, stock: pd.DataFrame) -> pd.DataFrame:
-    "Add stock on hand and on order (0 for a series without a row), and the order that is to be placed."
-    if missing := [name for name in ("unique_id", "on_hand") if name not in stock]:
-        raise UserError(f"The stock has no column {missing[0]!r}; it needs unique_id and on_hand")
-    if (repeated := stock["unique_id"].duplicated()).any():
-        raise UserError(
-            f"The stock has more than one row for {stock['unique_id'][repeated].iloc[0]!r}: sum them up"
-        )
-    by_series = stock.set_index("unique_id").reindex(orders["unique_id"])
-    columns = {
-        name: by_series[name].fillna(0.0).to_numpy(float)
-        for name in ("on_hand", "on_order")
-        if name in by_series
-    }
-    return orders.assign(**columns, order=np.maximum(orders["order_up_to"] - sum(columns.values()), 0.0))

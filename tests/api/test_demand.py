@@ -96,7 +96,33 @@ def test_orders_are_those_of_the_training(client: Client, with_demand: TrainingR
         with_demand.demand["units-D"], lead_time=3, review_period=4, service_level=0.9
     )
     expected = expected.set_index("unique_id").loc[found.index]
-    pd.testing.assert_frame_equal(found, expected, check_names=False, atol=1.0)
+    assert found[["on_hand", "on_order", "order"]].isna().all(axis=None)
+    pd.testing.assert_frame_equal(found[list(expected)], expected, check_names=False, atol=1.0)
+
+
+def test_the_stock_of_a_request_is_checked_as_that_of_a_file(client: Client) -> None:
+    order = {"lead_time": 3, "review": 4}
+    names = [
+        row.unique_id
+        for row in client.forecast("units", by="Category,Region", order=order, limit=1000).orders
+    ]
+    rows = [{"unique_id": name, "on_hand": 4.5, "on_order": 1} for name in names]
+    asked = {"target": "units", "by": "Category,Region", "limit": 1000}
+    full = client.forecast(**asked, order=order | {"stock": rows}).orders
+    assert all(row.order == pytest.approx(max(row.order_up_to - 5.5, 0)) for row in full)
+    some = {"stock": rows[:2], "missing_stock": "skip"}
+    assert {row.unique_id for row in client.forecast(**asked, order=order | some).orders} == set(names[:2])
+    lost = {"stock": [*rows, {"unique_id": "Toys", "on_hand": 1}], "unknown_stock": "skip"}
+    answer = client.forecast(**asked, order=order | lost)
+    assert "1 unique_id of the stock are not in the forecast and left out: 'Toys'" in answer.notes
+    for wrong, message in (
+        ({"stock": rows[:2]}, f"no on_hand for {len(names) - 2} of {len(names)} series"),
+        ({"stock": lost["stock"]}, f"'Toys' .row {len(names) + 1}."),
+        ({"stock": [*rows, rows[0]]}, "more than one row"),
+        ({"stock": [{"unique_id": names[0], "on_hand": -1}, *rows[1:]]}, "column on_hand: -1 .row 1."),
+    ):
+        with pytest.raises(BadRequest, match=message):
+            client.forecast(**asked, order=order | wrong)
 
 
 def test_sums_have_the_range_of_their_paths(client: Client) -> None:

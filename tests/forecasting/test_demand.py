@@ -45,13 +45,17 @@ def test_a_forecast_is_that_of_the_command_line(run_command: Callable, source: P
 
 def test_orders_are_those_of_the_command_line(run_command: Callable, source: Path, tmp_path: Path) -> None:
     out, stock = tmp_path / "orders.csv", tmp_path / "stock.csv"
-    stock.write_text("unique_id,on_hand\nCategory=Toys,3\n")
+    stock.write_text("unique_id;on_hand\nCategory=Toys;3,5\n")
     options = ["--by", "Category", "--freq", "W", "--lead-time", 7, "--stock", stock, "--out", out]
-    done = run_command("order", source, *options)
+    refused = run_command("order", source, *options)
+    assert refused.returncode == 2, refused.stderr
+    assert "no on_hand for 7 of 8 series" in refused.stderr and not out.exists()
+    done = run_command("order", source, *options, "--missing-stock", "zero")
     assert done.returncode == 0, done.stderr
+    assert pd.read_csv(out)["on_hand"].sum() == 3.5
     model = DemandForecaster("W", by="Category", target="units", horizon=2).fit(source)
     for given in (model, model.predict()):
-        orders = order_quantities(given, stock, lead_time=7)
+        orders = order_quantities(given, stock, lead_time=7, missing_stock="zero")
         pd.testing.assert_frame_equal(orders, pd.read_csv(out), rtol=1e-12, check_dtype=False)
 
 
@@ -172,18 +176,33 @@ def test_the_fix_for_a_gap_works() -> None:
 def test_stock_is_checked(source: Path) -> None:
     frame = forecast(long_frame(("a", 7)), 14, candidates=QUICK)
     stock = pd.DataFrame({"unique_id": ["a", "7"], "on_hand": ["4", ""]})
-    orders = order_quantities(frame, stock)
+    orders = order_quantities(frame, stock, missing_stock="zero")
     assert orders["unique_id"].tolist() == [7, "a"]
     assert orders["on_hand"].tolist() == [0, 4]
     assert (orders["order"] == orders["order_up_to"] - orders["on_hand"]).all()
+    assert order_quantities(frame, stock, missing_stock="skip")["unique_id"].tolist() == ["a"]
+    below = stock.assign(on_hand=["4", "-3"])
+    for choice, on_hand in (("backorder", -3), ("zero", 0)):
+        orders = order_quantities(frame, below, negative_stock=choice)
+        assert orders["order"][0] == orders["order_up_to"][0] - on_hand
+    other = pd.concat([stock.assign(on_hand=1), pd.DataFrame({"unique_id": ["b"], "on_hand": [1]})])
+    with pytest.warns(
+        UserWarning, match="1 unique_id of the stock are not in the forecast and left out: 'b'"
+    ):
+        assert len(order_quantities(frame, other, unknown_stock="skip")) == 2
     for wrong, message in (
-        (stock.assign(unique_id=["a", "z"]), "unique_id 'z', which the forecast does not have"),
-        (stock.assign(on_hand=["4", "many"]), "on_hand of unique_id '7' is 'many'"),
-        (stock.assign(unique_id="a"), "more than one row for"),
+        (stock, "no on_hand for 1 of 2 series: 7"),
+        (stock.assign(unique_id=["a", "z"]), "1 unique_id that the forecast does not have: 'z' \\(row 3\\)"),
+        (stock.assign(on_hand=["4", "many"]), "column on_hand: 'many' \\(row 3\\)"),
+        (below, "column on_hand: -3 \\(row 3\\)"),
+        (stock.assign(on_hand=1, on_order=[1, -1]), "column on_order: -1 \\(row 3\\)"),
+        (stock.assign(unique_id="a"), "more than one row for 'a' \\(rows 2, 3\\)"),
         (stock.drop(columns="on_hand"), "no column 'on_hand'"),
     ):
         with pytest.raises(UserError, match=message):
             order_quantities(frame, wrong)
+    with pytest.raises(UserError, match="missing_stock='none' is no choice"):
+        order_quantities(frame, stock, missing_stock="none")
     with pytest.raises(UserError, match="no sample paths"):
         order_quantities(pd.DataFrame(frame))
     with pytest.raises(UserError, match="target='units'"):

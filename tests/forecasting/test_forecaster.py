@@ -16,6 +16,7 @@ from salesforecast.forecasting.covariates import Covariates, covariates_from_map
 from salesforecast.forecasting.evaluation import backtest_demand, evaluate_backtest
 from salesforecast.forecasting.forecaster import DemandForecast, fit_demand, forecast_demand, sum_interval
 from salesforecast.forecasting.orders import order_up_to_levels
+from salesforecast.forecasting.stock import StockRules, read_stock
 from salesforecast.forecasting.overrides import apply_overrides, load_overrides, record_overrides, value_added
 from salesforecast.forecasting.panel import Panel, make_panel, parse_levels, summing_matrix
 from salesforecast.forecasting.prices import expected_prices
@@ -464,7 +465,10 @@ def test_more_is_ordered_for_a_higher_service_level_and_less_with_stock(shop: De
     low, high = (order_up_to_levels(shop, lead_time=5, service_level=level) for level in (0.8, 0.98))
     assert (high["order_up_to"] > low["order_up_to"]).all()
     stock = pd.DataFrame({"unique_id": high["unique_id"][:1], "on_hand": [10.0], "on_order": [5.0]})
-    orders = order_up_to_levels(shop, lead_time=5, service_level=0.98, stock=stock)
+    with pytest.raises(UserError, match="no on_hand for"):
+        order_up_to_levels(shop, lead_time=5, stock=stock)
+    held = read_stock(stock, shop.panel, StockRules(missing="zero"))
+    orders = order_up_to_levels(shop, lead_time=5, service_level=0.98, stock=held)
     assert orders["order"][0] == orders["order_up_to"][0] - 15
     assert orders["order"][1] == orders["order_up_to"][1]
     for wrong in ({"service_level": 95}, {"lead_time": -1}, {"lead_time": 100}):

@@ -165,7 +165,7 @@ class OrderCard:
     def _outcome(self, answer: DemandOutput | ApiError) -> Sequence[w.Widget]:
         if isinstance(answer, ApiError):
             return [message("error", answer.details, title="There are no order quantities.")]
-        self.orders = model_frame(answer.orders)
+        self.orders = model_frame(answer.orders).dropna(axis=1, how="all")
         days = self.lead.value + self.review.value
         about = {"What": f"Stock that lasts {days} days with a probability of {self.service.value:.0%}"}
         table = series_table(self.orders, ORDER_LABELS, lambda value: number(value, 1), "Quantities to order")
