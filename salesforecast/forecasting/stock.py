@@ -126,7 +126,7 @@ class Stock:
 def read_stock(
     source: Source,
     panel: Panel,
-    rules: StockRules = StockRules(),  # noqa: B008 (frozen)
+    rules: StockRules = StockRules(),
     *,
     given_ids: Mapping[str, Hashable] | None = None,
     read: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)

@@ -16,11 +16,11 @@ from salesforecast.forecasting.covariates import Covariates, covariates_from_map
 from salesforecast.forecasting.evaluation import backtest_demand, evaluate_backtest
 from salesforecast.forecasting.forecaster import DemandForecast, fit_demand, forecast_demand, sum_interval
 from salesforecast.forecasting.orders import order_up_to_levels
-from salesforecast.forecasting.stock import StockRules, read_stock
 from salesforecast.forecasting.overrides import apply_overrides, load_overrides, record_overrides, value_added
 from salesforecast.forecasting.panel import Panel, make_panel, parse_levels, summing_matrix
 from salesforecast.forecasting.prices import expected_prices
 from salesforecast.forecasting.state import load_demand, save_demand
+from salesforecast.forecasting.stock import StockRules, read_stock
 from salesforecast.sales.reading import SalesData, read_sales
 from salesforecast.sales.schema import ColumnMapping
 
