@@ -90,9 +90,9 @@ def parse_number_columns(
         for name in cells:
             if (differs := numbers[name].fillna(0.0) != others[name].fillna(0.0)).any():
                 row = cells.index[differs.to_numpy()][0]
-                low, high = sorted((numbers.at[row, name], others.at[row, name]))
+                low, high = sorted((float(numbers[name][row]), float(others[name][row])))
                 raise UserError(
-                    f"column {name}: {_shown(cells.at[row, name])} (row {row}) may be {low:g} or {high:g}. Write it without "
+                    f"column {name!s}: {_shown(cells.at[row, name])} (row {row}) may be {low:g} or {high:g}. Write it without "
                     'thousands mark, or say in the mapping which mark is which, as in read: {decimal: ","}'
                 )
     return numbers, bad
