@@ -17,6 +17,7 @@ import pandas as pd
 from salesforecast.sales.column_names import GROSS_WORDS, NET_WORDS, has_word
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile, profile_table
 from salesforecast.sales.presets import quote_column
+from salesforecast.sales.schema import NUMBER_COLUMNS, find_column
 
 # %% ../../nbs/sales/17_amount_relations.ipynb #5e3c2a57
 Doubt = Literal["certain", "likely", "unsure"]
@@ -122,7 +123,7 @@ def order_level(
     "Return where the amount of a whole order stands: on its first line, on every line; empty for an amount of the line."
     if order is None or column.numbers is None:
         return ""
-    keys = pd.Series(order.cells.to_numpy(object)).ffill().to_numpy()
+    keys = order.cells.infer_objects().ffill().to_numpy()
     rows = pd.DataFrame({"order": keys, "amount": column.numbers})
     rows["place"] = rows.groupby("order").cumcount()
     several = rows[rows.groupby("order")["place"].transform("max") > 0]
@@ -252,9 +253,15 @@ def find_amounts(
     }
     roles = {name: number_role(column) for name, column in columns.items()}
     numbers = {n: c.numbers for n, c in columns.items() if c.numbers is not None and n != order}
-    roles = {n: role for n, role in roles.items() if n in numbers and np.nan_to_num(numbers[n]).any()}
+    roles = {
+        n: role
+        for n, role in roles.items()
+        if n in numbers and (role == "amount" or np.nan_to_num(numbers[n]).any())
+    }
     numbers = {n: numbers[n] for n in roles}
     found = SaleAmounts()
+    if exact := _by_exact_names(columns):
+        return exact
     named = {role: [n for n in roles if roles[n] == role] for role in NUMBER_ROLES}
     relation = _find_relation(numbers, roles)
     units = relation.units if relation else _first(named["units"], columns, "units")
@@ -283,7 +290,19 @@ def find_amounts(
     elif units and price and relation:
         found.add("Unit_Price", price, f"times {units} it gives {relation.amount}", "certain", price)
     _settle_revenue(found, profile, units, price, relation, lines, own, order, numbers, roles)
-    _settle_missing_price(found, units, numbers)
+    _drop_price_below_revenue(found, units, numbers)
+    return found
+
+
+def _by_exact_names(columns: dict[str, ColumnProfile]) -> SaleAmounts | None:
+    "Return the columns that have the canonical names; None where they do not suffice."
+    matches = {name: find_column(name, list(columns)) for name in NUMBER_COLUMNS}
+    if not matches["Revenue"] and not (matches["Units_Sold"] and matches["Unit_Price"]):
+        return None
+    found = SaleAmounts()
+    for name, column in matches.items():
+        if column:
+            found.add(name, column, "it has the name that is needed", "certain", column)
     return found
 
 
@@ -495,15 +514,9 @@ def _share_below(amounts: np.ndarray, base: np.ndarray) -> float:
     )
 
 
-def _settle_missing_price(found: SaleAmounts, units: str, numbers: dict[str, np.ndarray]) -> None:
-    "Give a price where there is none, and take it away where the revenue is above it."
-    revenue = found.expressions.get("Revenue", "")
-    if units and revenue in numbers and "Unit_Price" not in found.expressions:
-        if (numbers[units] != 0).all() and np.isfinite(numbers[units]).all():
-            each = f"abs({quote_column(revenue)} / {quote_column(units)})"
-            found.add("Unit_Price", each, f"{revenue} for each of {units}, as there is no price", "likely")
-        return
-    price = found.expressions.get("Unit_Price", "")
+def _drop_price_below_revenue(found: SaleAmounts, units: str, numbers: dict[str, np.ndarray]) -> None:
+    "Take a price away where the revenue is above units × price."
+    revenue, price = found.expressions.get("Revenue", ""), found.expressions.get("Unit_Price", "")
     if units and price in numbers and revenue in numbers:
         below = _share_below(numbers[revenue], numbers[units] * numbers[price])
         if below < AGREEMENT:

@@ -116,8 +116,8 @@ SHOPS = (
             "Units_Sold": ("{Lineitem quantity}",),
             "Unit_Price": ("{Lineitem price}",),
             "Revenue": (
-                f"{_LINE} - coalesce(allocate({{Discount Amount}}, {{Name}}, {_LINE}), 0)"
-                f" - coalesce(allocate({{Refunded Amount}}, {{Name}}, {_LINE}), 0)",
+                f"round({_LINE} - coalesce(allocate({{Discount Amount}}, {{Name}}, {_LINE}), 0)"
+                f" - coalesce(allocate({{Refunded Amount}}, {{Name}}, {_LINE}), 0), 6)",
                 f"{_LINE} - coalesce(allocate({{Discount Amount}}, {{Name}}, {_LINE}), 0)",
                 f"{_LINE} - coalesce({{Lineitem discount}}, 0)",
                 _LINE,
