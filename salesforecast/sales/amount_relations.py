@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from salesforecast.sales.column_names import GROSS_WORDS, NET_WORDS, has_word
-from salesforecast.sales.column_profiles import ColumnProfile, TableProfile, profile_table
+from salesforecast.sales.column_profiles import ColumnProfile, TableProfile
 from salesforecast.sales.presets import quote_column
 from salesforecast.sales.schema import NUMBER_COLUMNS, find_column
 
@@ -160,12 +160,8 @@ def _find_relation(numbers: dict[str, np.ndarray], roles: dict[str, str]) -> _Re
     amounts = [n for n in numbers if roles[n] in ("amount", "unit_price", "")][:10]
     found = []
     for u, a, p in pairs(units, amounts, amounts):
-        if (
-            len({u, a, p}) < 3
-            or not varies(numbers[u])
-            or roles[p] == "amount" == roles[a]
-            and roles[u] != "units"
-        ):
+        two_amounts = roles[p] == "amount" == roles[a] and roles[u] != "units"
+        if len({u, a, p}) < 3 or not varies(numbers[u]) or two_amounts:
             continue
         share = agreement(numbers[u] * numbers[p], numbers[a], numbers[u])
         named = (roles[u] == "units") + (roles[p] == "unit_price") + (roles[a] == "amount")
@@ -384,8 +380,8 @@ def _settle_revenue(
         for n, role in roles.items()
         if role == "discount" and own.get(n) and np.nan_to_num(numbers[n]).any()
     ]
-    if net:
-        formula, share = fits[net[0]]
+    formula, share = fits[net[0]] if net else (None, 0.0)
+    if formula:
         found.add(
             "Revenue",
             net[0],

@@ -198,15 +198,14 @@ class TableProfile:
 def _profile(name: str, cells: pd.Series) -> ColumnProfile:
     "Return what a column is, without its numbers."
     values, roles = _texts(cells), name_roles(name)
-    if cells.dtype.kind == "M" or isinstance(cells.dtype, pd.DatetimeTZDtype):
-        kind, unclear = ("date" if values else "empty"), False
-    else:
-        kind, unclear = find_kind(values, roles)  # type: ignore[assignment]
+    kind: Kind
+    stamps = cells.dtype.kind == "M" and bool(values)
+    kind, unclear = ("date", False) if stamps else find_kind(values, roles)
     blank = cells.isna().to_numpy() | cells.isin(["", " "]).to_numpy()
     rate = has_word(name, RATE_WORDS) or (bool(values) and sum("%" in v for v in values) > len(values) / 2)
     return ColumnProfile(
         name, cells, kind, 1 - float(blank.mean()), values, roles, day_unclear=unclear, rate=rate
-    )  # type: ignore[arg-type]
+    )
 
 
 def profile_table(

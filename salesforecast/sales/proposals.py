@@ -7,7 +7,7 @@ __all__ = ['ProposedLine', 'OpenQuestion', 'MappingProposal', 'nested_keys', 'pr
 
 # %% ../../nbs/sales/18_proposals.ipynb #e6666ffb
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
@@ -290,7 +290,10 @@ def propose_date(profile: TableProfile) -> tuple[list[ProposedLine], list[OpenQu
         lines.append(ProposedLine("date_format", form, f"cells such as {best.values[0]}", "certain"))
     if best.day_unclear:
         day_first = guess_day_first(best, profile)
-        words = {"day first, as in 31/12/2024": True, "month first, as in 12/31/2024": False}
+        words: dict[str, object] = {
+            "day first, as in 31/12/2024": True,
+            "month first, as in 12/31/2024": False,
+        }
         assumed = next(label for label, value in words.items() if value == day_first)
         lines.append(
             ProposedLine(
@@ -390,17 +393,8 @@ FEW = 30  # values of a column of statuses at most
 
 def _is_status(column: ColumnProfile) -> bool:
     "Return whether a column holds a status or a kind of row."
-    return (
-        column.kind == "text"
-        and len(column.values) <= FEW
-        and (
-            "status" in column.roles
-            or "kind" in column.roles
-            or "region" not in column.roles
-            and bool(column.roles.get("other")) is False
-            and not column.roles
-        )
-    )
+    named = not column.roles or not {"status", "kind"}.isdisjoint(column.roles)
+    return column.kind == "text" and len(column.values) <= FEW and named
 
 
 def _rows_with(column: ColumnProfile, value: str) -> np.ndarray:
@@ -422,13 +416,10 @@ def propose_filters(
             rows = _rows_with(column, value)
             negative = amount is not None and rows.any() and float(np.nanmean(amount[rows] < 0)) > 0.5
             condition = f"{quote_column(column.name)} {{}} '{value}'"
-            if "'" in value or len(column.values) < 2 and "status" not in column.roles:
+            if "'" in value or (len(column.values) < 2 and "status" not in column.roles):
                 continue
-            if (
-                words & RETURN_WORDS
-                and "status" not in column.roles
-                or (negative and words & (RETURN_WORDS | NO_SALE))
-            ):
+            is_return = bool(words & RETURN_WORDS) and "status" not in column.roles
+            if is_return or (negative and words & (RETURN_WORDS | NO_SALE)):
                 if not negative:
                     returns.append((condition.format("=="), value, column.name))
                 used.add(column.name)
@@ -669,8 +660,12 @@ def _signs(lines: list[ProposedLine], profile: TableProfile) -> list[ProposedLin
         )
         return [negative if line is revenue else line for line in lines]
     counts = profile.columns.get(str(units.value)) if units else None
-    if (values < 0).any() and "returns.when" not in keys:
-        if counts is None or counts.numbers is None or ((column.numbers < 0) & ~(counts.numbers < 0)).any():
+    told = "returns.when" in keys or not (values < 0).any()
+    if not told:
+        alone = (
+            counts is None or counts.numbers is None or ((column.numbers < 0) & ~(counts.numbers < 0)).any()
+        )
+        if alone:
             when = "(Revenue < 0) | (Units_Sold < 0)" if units else "Revenue < 0"
             return [
                 *lines,
@@ -854,7 +849,6 @@ def propose_columns(
         for line in filters:
             if line.key == "where":
                 conditions.append(str(line.value))
-                reason = line.reason
             else:
                 lines = [old for old in lines if old.key != line.key] + [line]
         where_reason = next((line.reason for line in filters if line.key == "where"), "rows of one currency")
