@@ -133,6 +133,9 @@ test-floors: $(UV) ## Whether the lowest versions that settings.ini admits work 
 	$(UV) pip install --quiet --python $(FLOORS)/bin/python --resolution lowest-direct --editable '.[train,serve]' 'pytest>=8.3'
 	$(FLOORS)/bin/python -m pytest -q -p no:cacheprovider tests/floors.py
 
+mutants: $(VENV)/.dev ## Change the code in a sample of modules, one place at a time, and list what no test notices
+	python tests/mutants.py
+
 format: $(VENV)/.dev ## Format notebooks and tests, export the library
 	ruff format . && ruff check --fix . && nbdev_clean && nbdev_export
 
@@ -193,6 +196,6 @@ dist: $(UV) ## Build wheel and source archive into dist/
 audit: $(VENV)/.dev ## Look the locked versions up in PyPI's list of known vulnerabilities
 	$(UV) tool run pip-audit==$(PIP_AUDIT_VERSION) --require-hashes --disable-pip --requirement requirements.lock
 
-.PHONY: check test-code test-floors help install dev lock run serve train mlflow bench bench-real bench-demand test test-slow test-all format lab \
+.PHONY: check mutants test-code test-floors help install dev lock run serve train mlflow bench bench-real bench-demand test test-slow test-all format lab \
 	readme pages docs clean up dashboard demo-loop env-example smoke backup restore deploy-tools deploy-check \
 	images dist audit screenshots
