@@ -134,7 +134,7 @@ def iter_csv_tables(
     file.seek(0)
     head = file.read(max(size, 4 * SNIFF_CHARS))
     mark = len(MARK) if head.startswith(MARK) and (encoding or "utf").lower().startswith("utf") else 0
-    above, told = parse_preamble(head[mark:].decode("latin-1"), read.skip_rows)
+    above, told = parse_preamble(head[mark:].decode("latin-1"), read.skip_rows or 0)
     above += mark
     delimiter = read.delimiter or told or find_delimiter(head[above:].decode(encoding or "utf-8", "replace"))
     length, width = _header(head[above:], delimiter)

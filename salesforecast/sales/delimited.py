@@ -352,7 +352,7 @@ def read_text(
     text, encoding = decode(data, read.encoding)
     notes = [] if read.encoding or encoding.startswith("utf") else [f"read as {encoding}, found by looking"]
     text = text if "\n" in text else text.replace("\r", "\n")
-    above, told = parse_preamble(text, read.skip_rows)
+    above, told = parse_preamble(text, read.skip_rows or 0)
     skipped, text = count_lines(text[:above].encode()), text[above:]
     if not text.strip():
         below = f" below the {read.skip_rows} lines that read.skip_rows leaves out" if read.skip_rows else ""

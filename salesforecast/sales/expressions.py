@@ -10,9 +10,9 @@ import ast
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from simpleeval import InvalidExpression, SimpleEval
 
 from ..core.settings import UserError
 from ..core.text import suggest_name
-from .numbers import parse_numbers
+from .numbers import UnclearNumberError, find_table_decimal, parse_numbers
 from .schema import SourceOptions, find_column
 from .values import ParsedColumn, expand_codes, parse_text
 
@@ -33,6 +33,7 @@ class ExpressionContext:
     read: SourceOptions = field(default_factory=SourceOptions)
     known: dict[str, np.ndarray | pd.Categorical] = field(default_factory=dict)  # parsed canonical columns
     numbers: dict[str, ParsedColumn] = field(default_factory=dict)  # source columns parsed so far
+    notes: list[str] = field(default_factory=list)  # what was assumed, for the report
 
     @property
     def names(self) -> list[str]:
@@ -42,8 +43,33 @@ class ExpressionContext:
     def number(self, name: str) -> ParsedColumn:
         "A source column as numbers, parsed once."
         if name not in self.numbers:
-            self.numbers[name] = parse_numbers(self.cells[name], self.read)
+            self.numbers[name] = self.parse(self.cells[name], name)
         return self.numbers[name]
+
+    def parse(self, cells: pd.Series, name: str) -> ParsedColumn:
+        "Parse cells as numbers; where they do not tell what their marks mean, other columns may."
+        try:
+            parsed = parse_numbers(cells, self.read)
+        except UnclearNumberError as error:
+            decimal = find_table_decimal(self.cells[column] for column in self.cells)
+            if decimal is None:
+                raise UnclearNumberError(f"{name}: {error}") from None
+            parsed = parse_numbers(cells, self.read.model_copy(update={"decimal": decimal}))
+            parsed = replace(
+                parsed, decimal=decimal, notes=(f"the decimal mark is {decimal!r}, as in other columns",)
+            )
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from None
+        self.notes += [
+            note for note in (f"{name}: {text}" for text in parsed.notes) if note not in self.notes
+        ]
+        return parsed
+
+    @property
+    def decimal(self) -> Literal[".", ","] | None:
+        "The decimal mark that had to be found, where the columns agree."
+        marks = {parsed.decimal for parsed in self.numbers.values()} - {None}
+        return marks.pop() if len(marks) == 1 else None
 
 # %% ../../nbs/sales/04_expressions.ipynb #86505672
 @dataclass(frozen=True)
@@ -116,9 +142,7 @@ class _Evaluation:
         "A value as numbers; cells that are none are noted."
         if isinstance(value, TextValues):
             parsed = (
-                self.columns.number(value.name)
-                if value.name
-                else parse_numbers(value.cells, self.columns.read)
+                self.columns.number(value.name) if value.name else self.columns.parse(value.cells, "the text")
             )
             self.bad |= parsed.bad
             return parsed.data
@@ -130,6 +154,10 @@ class _Evaluation:
         "A value as text."
         if isinstance(value, TextValues):
             return parse_text(value.cells)
+        if isinstance(value, str):  # as it is written, with its blanks
+            return pd.Categorical.from_codes(
+                np.zeros(self.size, int), categories=pd.Index([value], dtype=object)
+            )
         return parse_text(pd.Series(value if isinstance(value, np.ndarray) else [value] * self.size))
 
 # %% ../../nbs/sales/04_expressions.ipynb #106a9ff5

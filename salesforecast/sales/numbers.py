@@ -5,119 +5,247 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/sales/02_numbers.ipynb #2663df04
+# %% ../../nbs/sales/02_numbers.ipynb #52fc3c64
 import re
+from collections.abc import Iterable
 from decimal import Decimal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..core.settings import UserError
+from .currencies import strip_currency
 from .schema import SourceOptions
 from salesforecast.sales.values import (
     MISSING_NUMBER,
     ParsedColumn,
-    as_texts,
+    as_text,
     expand_codes,
     factorize_cells,
+    is_arrow_text,
     is_word,
 )
 
-# %% ../../nbs/sales/02_numbers.ipynb #4fb58104
-CODES = (
-    "aed|ars|aud|bdt|bgn|bhd|brl|cad|chf|clp|cny|cop|crc|czk|dkk|dop|dzd|egp|eur|gbp|ghs|hkd|huf|idr|ils|inr|isk|jod|jpy|"
-    "kes|krw|kwd|kzt|lbp|lkr|mad|mur|mxn|myr|ngn|nok|npr|nzd|omr|pen|php|pkr|pln|pyg|qar|ron|rsd|rub|sar|sek|sgd|thb|tnd|"
-    "try|twd|tzs|uah|ugx|usd|uyu|vnd|xaf|xof|zar"
-)
-CURRENCY = (  # as RE2 writes it; a longer name comes before its beginning
-    r"(?:(?:US|AU?|CA?|NZ|HK|NT|MX?|S|R)?\p{Sc}|(?i:euros?|"
-    + CODES
-    + r"|kr\.?|s?fr\.?|rs\.?|ft\.?|kč|zł|lei))"
-)
-SAME_CURRENCY = {
-    "€": "eur",
-    "euro": "eur",
-    "euros": "eur",
-    "£": "gbp",
-    "us$": "usd",
-    "sfr": "chf",
-    "fr": "chf",
-}
-SAME_CURRENCY |= {"₹": "inr", "rs": "inr", "zł": "pln", "kč": "czk", "ft": "huf", "lei": "ron"}
+# %% ../../nbs/sales/02_numbers.ipynb #2daa6396
+Mark = Literal[".", ","]
+OTHER_MARK: dict[str, Mark] = {".": ",", ",": "."}
+TYPOS = 0.1  # of the cells that tell the decimal mark; more of them contradict the rest
+EXPONENT = r"(?:[eE][+-]?\d+)"
 
 
-def _without_currency(
-    texts: pa.Array,
-    rows: np.ndarray,  # how often each text occurs
-) -> pa.Array:
-    "Amounts without their currency; those in another than the commonest stay as they are."
-    marked = pc.match_substring_regex(texts, rf"^[(+-]*\s*{CURRENCY}|{CURRENCY}[)-]?$")
-    if not pc.any(marked).as_py():
-        return texts
-    marks = pc.struct_field(pc.extract_regex(texts, rf"(?P<mark>{CURRENCY})"), "mark")
-    names = pd.Series(pc.if_else(marked, marks, None).to_pylist(), dtype=object)
-    names = names.str.lower().str.removesuffix(".").replace(SAME_CURRENCY)
-    commonest = pd.Series(rows).groupby(names).sum().idxmax()
-    others = pa.array(names.notna() & (names != commonest))
-    plain = pc.replace_substring_regex(texts, rf"^([(+-]*)\s*{CURRENCY}\s*", r"\1")
-    plain = pc.replace_substring_regex(plain, rf"\s*{CURRENCY}([)-]?)$", r"\1")
-    return pc.if_else(others, texts, plain)
-
-# %% ../../nbs/sales/02_numbers.ipynb #e036242f
-PLAIN_NUMBER = r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+def _tells(decimal: Mark) -> str:
+    "The pattern of numbers in which this can only be the decimal mark."
+    d, t = re.escape(decimal), re.escape(OTHER_MARK[decimal])
+    return (
+        rf"^-?(?:\d{{1,3}}(?:{t}\d{{2,3}})*{t}\d{{3}}{d}\d*"  # 1,299.00 and 1,23,456.00
+        rf"|\d{{1,3}}(?:{t}\d{{3}}){{2,}}|\d{{1,2}}(?:{t}\d{{2}})+{t}\d{{3}}"  # 1,234,567 and 12,34,567
+        rf"|0*{d}\d+|0+{d}\d*|\d{{4,}}{d}\d*|\d+{d}(?:\d{{0,2}}|\d{{4,}})|\d*{d}\d*{EXPONENT})$"  # 0.5, 12.50, 1234.567
+    )
 
 
-def _plain(
-    texts: pa.Array,
-    decimal: str,
-    thousands: str | None,
-) -> pa.Array:
-    "Numbers as people write them, as a parser reads them: 1234.5."
-    for pattern, plain in (
-        (r"^\((.+)\)$", r"-\1"),
-        (r"^([^-]+)-$", r"-\1"),
-        (r"^\+", ""),
+def _is_unclear(texts: pa.Array, mark: Mark) -> np.ndarray:
+    "Where a text is like 1.725, of which the mark may part thousands or decimals."
+    return _matches(texts, rf"^-?[1-9]\d{{0,2}}{re.escape(mark)}\d{{3}}$")
+
+
+def _matches(texts: pa.Array, pattern: str) -> np.ndarray:
+    "Where a text matches."
+    return pc.match_substring_regex(texts, pattern).to_numpy(zero_copy_only=False)
+
+
+def count_decimal_marks(
+    texts: pa.Array,  # distinct, without currencies
+    rows: np.ndarray,  # how often each occurs
+) -> dict[Mark, int]:
+    "Count the rows in which dot, and in which comma, can only be the decimal mark."
+    return {mark: int(rows[_matches(texts, _tells(mark))].sum()) for mark in OTHER_MARK.values()}
+
+# %% ../../nbs/sales/02_numbers.ipynb #7b2a68c9
+HUNDREDS = 3  # plain values from 100 to 999 that show that only thousands are parted
+
+
+class UnclearNumberError(UserError):
+    "The marks in a column of numbers may part thousands or decimals."
+
+
+def find_decimal(
+    texts: pa.Array,  # distinct, without currencies
+    rows: np.ndarray,  # how often each occurs
+    money: np.ndarray,  # where a currency of two decimals stood beside it
+) -> tuple[Mark | None, str]:
+    "Return the decimal mark of a column (None where no value has one) and a note; raises `UnclearNumberError`."
+    votes = count_decimal_marks(texts, rows)
+    if max(votes.values()):
+        if min(votes.values()) > TYPOS * max(votes.values()):
+            one, other = (texts.filter(pa.array(_matches(texts, _tells(mark))))[0].as_py() for mark in votes)
+            raise UserError(
+                f"{one!r} and {other!r} have different decimal marks. "
+                "Say which holds: read: {decimal: ','} or read: {decimal: '.'}"
+            )
+        return max(votes, key=lambda mark: votes[mark]), ""
+    unclear = {mark: _is_unclear(texts, mark) for mark in votes}
+    present = [mark for mark, where in unclear.items() if where.any()]
+    if not present:
+        return None, ""
+    example = texts.filter(pa.array(unclear[present[0]]))[0].as_py()
+    if len(present) == 1 and (
+        money[unclear[present[0]]].all() or _parts_thousands(texts, unclear[present[0]])
     ):
+        return OTHER_MARK[present[0]], (
+            f"{example!r} is read as {example.replace(present[0], '')}; if it has decimals, set read: {{decimal: '{present[0]}'}}"
+        )
+    raise UnclearNumberError(
+        f"{example!r} may be {example.replace(present[0], '')} or {example.replace(',', '.')}, as every value has three digits "
+        f"behind its mark. Say in the mapping: read: {{thousands: '{present[0]}'}} or read: {{decimal: '{present[0]}'}}"
+    )
+
+
+def _parts_thousands(texts: pa.Array, unclear: np.ndarray) -> bool:
+    "Whether values without the mark show that it parts thousands."
+    ends_in_zero = _matches(texts, r"0$") & unclear
+    plain = _matches(texts, r"^-?\d+$")
+    hundreds = _matches(texts, r"^-?[1-9]\d\d$")
+    return bool(ends_in_zero.any() and hundreds.sum() >= max(HUNDREDS, 0.5 * plain.sum())) and not bool(
+        _matches(texts, r"^-?\d{4,}$").any()
+    )
+
+# %% ../../nbs/sales/02_numbers.ipynb #0b1225b9
+PLAIN_NUMBER = rf"^-?(\d+\.?\d*|\.\d+){EXPONENT}?$"
+SPACES = r"[ \x{00a0}\x{202f}\x{2009}]"
+ODD_MARKS = (
+    r"'’",
+    " \u00a0\u202f\u2009",
+)  # Swiss and French marks between thousands: they can be nothing else
+
+
+def _without_signs(texts: pa.Array) -> pa.Array:
+    "Numbers with a minus in front, whether they had brackets, a minus behind or a plus."
+    for pattern, plain in ((r"^\((.+)\)$", r"-\1"), (r"^([^-]+)-$", r"-\1"), (r"^\+", ""), (r"^−\s*", "-")):
         texts = pc.replace_substring_regex(texts, pattern, plain)
-    if thousands:
-        mark = r"[ \x{00a0}\x{202f}]" if thousands == " " else re.escape(thousands)
-        grouped = pc.match_substring_regex(texts, rf"^-?\d{{1,3}}({mark}\d{{3}})+(\{decimal}\d*)?$")
-        texts = pc.if_else(grouped, pc.replace_substring_regex(texts, mark, ""), texts)
-    if decimal != ".":
-        other = pc.match_substring(texts, ".")
-        texts = pc.if_else(other, "?", pc.replace_substring(texts, decimal, "."))
     return texts
 
 
-def _text_numbers(texts: pa.Array, codes: np.ndarray, read: SourceOptions) -> tuple[np.ndarray, np.ndarray]:
-    "Values of trimmed distinct texts, and which of them are no numbers."
+def _without_odd_marks(texts: pa.Array) -> pa.Array:
+    "Numbers without blanks or apostrophes between thousands."
+    for marks in ODD_MARKS:
+        grouped = pc.match_substring_regex(texts, rf"^-?\d{{1,3}}(?:[{marks}]\d{{3}})+(?:[.,]\d*)?$")
+        texts = pc.if_else(grouped, pc.replace_substring_regex(texts, f"[{marks}]", ""), texts)
+    return texts
+
+
+def _with_dots(texts: pa.Array, decimal: str, thousands: str) -> pa.Array:
+    "Numbers as a parser reads them: 1234.5; what has a mark in the wrong place stays or becomes `?`."
+    d, t = re.escape(decimal), re.escape(thousands)
+    groups = rf"(?:\d{{1,3}}(?:{t}\d{{3}})+|\d{{1,2}}(?:{t}\d{{2}})+{t}\d{{3}})"
+    grouped = pc.match_substring_regex(texts, rf"^-?{groups}(?:{d}\d*)?$")
+    texts = pc.if_else(grouped, pc.replace_substring(texts, thousands, ""), texts)
+    if decimal == ".":
+        return texts
+    return pc.if_else(pc.match_substring(texts, "."), "?", pc.replace_substring(texts, decimal, "."))
+
+# %% ../../nbs/sales/02_numbers.ipynb #cd162228
+CLEAR_NUMBERS = r"^(?:-?(?:\d+\.?\d*|\.\d+))?$"
+CLEAR_DECIMALS = r"^-?(?:0*\.|\d{4,}\.|\d+\.(?:\d{0,2}|\d{4,})$)"
+
+
+def _clear_numbers(texts: pa.Array, decimal: str | None) -> np.ndarray | None:
+    "Values where every text is empty or like -1234.5 and a dot is a decimal mark, which is the common case; else None."
+    if decimal == "," or not pc.all(pc.match_substring_regex(texts, CLEAR_NUMBERS)).as_py():
+        return None
+    if (
+        decimal is None
+        and pc.any(pc.match_substring(texts, ".")).as_py()
+        and not pc.any(pc.match_substring_regex(texts, CLEAR_DECIMALS)).as_py()
+    ):
+        return None
+    return np.array(
+        pc.cast(pc.if_else(pc.equal(texts, ""), None, texts), pa.float64()).to_numpy(zero_copy_only=False)
+    )
+
+
+def _number_texts(texts: pa.Array, codes: np.ndarray) -> tuple[pa.Array, np.ndarray, np.ndarray]:
+    "Distinct texts without currency, sign and odd marks; the rows of each; and where a currency of two decimals stood."
     rows = np.bincount(codes[codes >= 0], minlength=len(texts))
-    plain = _plain(_without_currency(texts, rows), read.decimal, read.thousands)
+    plain, money = strip_currency(texts, rows)
+    return _without_odd_marks(_without_signs(plain)), rows, money
+
+
+def _text_numbers(
+    texts: pa.Array,  # distinct, trimmed
+    codes: np.ndarray,  # of the rows
+    read: SourceOptions,
+) -> tuple[np.ndarray, np.ndarray, Mark | None, str]:
+    "Values, which of them are no numbers, the decimal mark where it had to be found, and a note."
+    decimal: Mark | None = read.decimal or OTHER_MARK.get(read.thousands or "")
+    clear = _clear_numbers(texts, decimal)
+    if clear is not None:
+        return clear, np.zeros(len(clear), bool), None, ""
+    plain, rows, money = _number_texts(texts, codes)
     percent = pc.ends_with(plain, "%")
     plain = pc.utf8_rtrim(plain, "% ")
+    found, note = (None, "") if decimal else find_decimal(plain, rows, money)
+    decimal = decimal or found or "."
+    plain = _with_dots(plain, decimal, read.thousands or OTHER_MARK[decimal])
     good = pc.match_substring_regex(plain, PLAIN_NUMBER)
     infinite = pc.match_substring_regex(plain, r"(?i)^-?inf(inity)?$")
     values = pc.cast(pc.if_else(pc.or_(good, infinite), plain, None), pa.float64())
     values = np.array(
         pc.if_else(percent, pc.divide(values, 100.0), values).to_numpy(zero_copy_only=False)
     )  # its own, to write to
-    return values, np.isnan(values) & ~is_word(texts, MISSING_NUMBER)
+    remember = found if found == "," or _is_unclear(plain, ".").any() else None
+    return values, np.isnan(values) & ~is_word(texts, MISSING_NUMBER), remember, note
 
 
 def parse_numbers(
     cells: pd.Series,  # text as `read` says, or numbers
     read: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)
 ) -> ParsedColumn:
-    "A column as float64; infinities stay what they are."
+    "A column as float64; infinities stay what they are; raises `UnclearNumberError` where marks may be one or the other."
     if pd.api.types.is_numeric_dtype(cells.dtype):
         return ParsedColumn(cells.to_numpy(float, na_value=np.nan), np.zeros(len(cells), bool))
-    codes, values = factorize_cells(cells)
-    if isinstance(values, pa.Array):
-        found, bad = _text_numbers(pc.utf8_trim_whitespace(values), codes, read)
-        return ParsedColumn(expand_codes(found, codes, np.nan), expand_codes(bad, codes, False))
-    found, bad = _text_numbers(as_texts(values), codes, read)
-    for i, value in enumerate(values):
-        if isinstance(value, int | float | Decimal | np.number):
-            found[i], bad[i] = float(value), False
-    return ParsedColumn(expand_codes(found, codes, np.nan), expand_codes(bad, codes, False))
+    codes, distinct = factorize_cells(cells)
+    numbers: dict[int, float] = {}
+    if isinstance(distinct, pa.Array):
+        texts = distinct
+    else:  # the number of a cell is not read as text: 1.725 is what it is
+        is_number = [isinstance(value, int | float | Decimal | np.number) for value in distinct]
+        numbers = {i: float(value) for i, value in enumerate(distinct) if is_number[i]}
+        texts = pa.array(
+            ["" if is_number[i] else as_text(value) for i, value in enumerate(distinct)], pa.string()
+        )
+    values, bad, decimal, note = _text_numbers(pc.utf8_trim_whitespace(texts), codes, read)
+    for i, number in numbers.items():
+        values[i] = number
+    return ParsedColumn(
+        expand_codes(values, codes, np.nan),
+        expand_codes(bad, codes, False),
+        decimal=decimal,
+        notes=(note,) if note else (),
+    )
+
+# %% ../../nbs/sales/02_numbers.ipynb #1a172180
+EVIDENCE_ROWS = 100_000  # rows of a column that are looked at
+NUMBER_SHARE = 0.8  # of a column's distinct values that must look like numbers
+
+
+def find_table_decimal(columns: Iterable[pd.Series]) -> Mark | None:
+    "Return the decimal mark that the columns of a file tell together, None where they tell none or contradict each other."
+    votes: dict[Mark, int] = {".": 0, ",": 0}
+    for cells in columns:
+        if not is_arrow_text(cells) and cells.dtype != object:
+            continue
+        distinct = pd.unique(cells.head(EVIDENCE_ROWS).dropna())
+        texts = pa.array([text.strip() for text in distinct if isinstance(text, str)], pa.string())
+        plain, _, _ = _number_texts(texts, np.arange(len(texts)))
+        told = count_decimal_marks(plain, np.ones(len(texts), int))
+        if (
+            max(told.values(), default=0)
+            and np.mean(_matches(plain, r"^-?[\d.,]*\d[.,]?%?$")) >= NUMBER_SHARE
+        ):
+            votes = {mark: votes[mark] + told[mark] for mark in votes}
+    if min(votes.values()) > TYPOS * max(votes.values()) or not max(votes.values()):
+        return None
+    return max(votes, key=lambda mark: votes[mark])

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from .checks import find_problems, line_problems
+from .currencies import take_currency
 from .delimited import SourceTable
 from .plausibility import RowWeights, judge_kept, judge_rejected, kept_values, weigh_rows
 from salesforecast.sales.report import (
@@ -185,6 +186,7 @@ def read_sales(
     """
     loaded, mapping = _loaded(source, mapping, fallback, read_options)
     try:
+        loaded = take_currency(loaded, mapping)
         parsed = parse_rows(loaded.cells, mapping)
     except UserError as error:
         raise UserError(". ".join([f"{source_name(source)}: {error}", *loaded.notes])) from None
@@ -280,6 +282,9 @@ def _sales(
     )
     if parsed.day_first is not None:
         mapping = mapping.model_copy(update={"day_first": parsed.day_first})
+    if parsed.decimal is not None:
+        marks = mapping.read.model_copy(update={"decimal": parsed.decimal})
+        mapping = mapping.model_copy(update={"read": marks})
     return SalesData(frame, quarantine.reset_index(drop=True), report, mapping, parsed.revenue_computed)
 
 

@@ -6,14 +6,16 @@
 __all__ = []
 
 # %% ../../nbs/sales/08_rows.ipynb #511c65a7
+import zoneinfo
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from .dates import parse_dates
+from .currencies import row_currencies
+from .dates import parse_dates, zone_name
 from salesforecast.sales.expressions import (
     ExpressionContext,
     MissingColumnError,
@@ -21,7 +23,6 @@ from salesforecast.sales.expressions import (
     evaluate_condition,
     evaluate_expression,
 )
-from .numbers import parse_numbers
 from .values import ParsedColumn, parse_text
 from salesforecast.sales.schema import (
     CANONICAL_COLUMNS,
@@ -44,6 +45,7 @@ class ParsedRows:
     source_columns: dict[str, list[str]] = field(default_factory=dict)  # column: source columns it comes from
     notes: list[str] = field(default_factory=list)
     day_first: bool | None = None  # what the dates told
+    decimal: Literal[".", ","] | None = None  # what the numbers told, where they had to
     revenue_computed: bool = False  # `Revenue` is units × price, as the source has none
 
 # %% ../../nbs/sales/08_rows.ipynb #0b9de543
@@ -66,6 +68,15 @@ def as_written(name: str, columns: list[str]) -> str:
     return f"{columns[0]} ({name})"
 
 
+def _time_zone(columns: ExpressionContext, mapping: ColumnMapping) -> str | pd.Series | None:
+    "The zone of the shop, or that of each row where the mapping names a column."
+    if mapping.time_zone is None or mapping.time_zone in zoneinfo.available_timezones():
+        return mapping.time_zone
+    if (column := find_column(mapping.time_zone, columns.names)) is not None:
+        return columns.cells[column]
+    return zone_name(mapping.time_zone)
+
+
 def _parse(name: str, value: Any, columns: ExpressionContext, mapping: ColumnMapping) -> ParsedColumn:
     "The values of one column, and where the cells hold something else."
     size = len(columns.cells)
@@ -76,13 +87,16 @@ def _parse(name: str, value: Any, columns: ExpressionContext, mapping: ColumnMap
     )
     if name == "Transaction_Date":
         try:
-            return parse_dates(cells, mapping.date_format, mapping.day_first)
+            parsed = parse_dates(cells, mapping.date_format, mapping.day_first, _time_zone(columns, mapping))
+            written = value.name if isinstance(value, TextValues) and value.name else name
+            columns.notes += [f"{as_written(name, [written])}: {note}" for note in parsed.notes]
+            return parsed
         except UserError as error:
             written = value.name if isinstance(value, TextValues) and value.name else name
             raise UserError(f"{as_written(name, [written])}: {error}") from None
     if name in (*NUMBER_COLUMNS, *mapping.numeric_features):
         known = isinstance(value, TextValues) and value.name
-        return columns.number(value.name) if known else parse_numbers(cells, mapping.read)
+        return columns.number(value.name) if known else columns.parse(cells, name)
     return ParsedColumn(parse_text(cells), np.zeros(size, bool))
 
 # %% ../../nbs/sales/08_rows.ipynb #9894f481
@@ -95,6 +109,7 @@ def parse_rows(
 ) -> ParsedRows:
     "Canonical columns of a source's rows; raises `UserError` for a mapping that does not fit."
     columns, values = ExpressionContext(cells, mapping.read), {}
+    currencies = row_currencies(cells, mapping)
     found = ParsedRows(pd.DataFrame(index=cells.index))
     for name, expression in column_expressions(mapping, columns.names).items():
         if only is not None and name not in only:
@@ -114,6 +129,11 @@ def parse_rows(
         parsed = _parse(name, constant, columns, mapping)
         values[name], found.bad[name] = parsed.data, parsed.bad
         found.source_columns[name] = []
+    found.notes += columns.notes
+    found.decimal = columns.decimal
+    if currencies is not None:
+        for name in {"Unit_Price", "Revenue"} & values.keys():
+            values[name] = values[name] * currencies.factors
     if not lenient:
         _drop_empty(values, found, nonempty_columns)
         _require(values, columns.names, mapping)

@@ -9,6 +9,7 @@ __all__ = ['TEXT_COLUMNS', 'NUMBER_COLUMNS', 'CANONICAL_COLUMNS', 'RESERVED', 'S
 # %% ../../nbs/sales/00_schema.ipynb #7b039544
 import re
 import warnings
+import zoneinfo
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -66,9 +67,11 @@ class SourceOptions(BaseModel):
     delimiter: str | None = Field(
         default=None, min_length=1, max_length=1, description="between cells of a text file"
     )
-    decimal: Literal[".", ","] = Field(default=".", description="decimal mark of numbers written as text")
+    decimal: Literal[".", ","] | None = Field(
+        default=None, description="decimal mark of numbers written as text; found where a column tells"
+    )
     thousands: str | None = Field(
-        default=None, min_length=1, max_length=1, description="mark between thousands"
+        default=None, min_length=1, max_length=1, description="mark between thousands; likewise"
     )
     sheet: str | None = Field(default=None, description="of an Excel file; the first by default")
     sheets: Literal["all"] | tuple[str, ...] | None = Field(
@@ -79,12 +82,14 @@ class SourceOptions(BaseModel):
         default=None, description="of a database, with its schema where needed: shop.sales"
     )
     query: str | None = Field(default=None, description="SQL that gives the rows, instead of a table")
-    skip_rows: int = Field(default=0, ge=0, description="lines above the header")
+    skip_rows: int | None = Field(
+        default=None, ge=0, description="lines above the header; found where titles stand above it"
+    )
 
     @model_validator(mode="after")
     def _marks_differ(self) -> "SourceOptions":
         "Refuse a decimal mark that is the thousands mark too, and a sheet beside sheets."
-        if self.thousands == self.decimal:
+        if self.thousands and self.thousands == self.decimal:
             raise ValueError(f"decimal and thousands are both {self.decimal!r}; they must differ")
         if self.sheet and self.sheets:
             raise ValueError("both sheet and sheets are given; keep one")
@@ -207,6 +212,55 @@ def _expanded(closure: Any) -> Any:
 
 Closure = Annotated[tuple[date, ...], BeforeValidator(_expanded)]
 
+# %% ../../nbs/sales/00_schema.ipynb #cfd201ae
+NAMED_DATE_FORMATS = ("excel", "unix", "unix_ms", "unix_us", "iso_week")
+NOTATIONS = {
+    "yyyy": "%Y",
+    "mm": "%m",
+    "dd": "%d",
+    "hh": "%H",
+    "ss": "%S",
+    "yy": "%y",
+    "mmm": "%b",
+    "mmmm": "%B",
+}
+
+
+def _readable_format(date_format: str | None) -> str | None:
+    "Refuse a date format that gives no day of a year."
+    if date_format is None or date_format in NAMED_DATE_FORMATS:
+        return date_format
+    if "%" not in date_format:
+        parts = re.split(r"([a-zA-Z]+)", date_format)
+        meant = "".join(NOTATIONS.get(part.casefold(), part) for part in parts)
+        hint = f"; write {meant!r}" if "%" in meant else ""
+        raise ValueError(
+            f"{date_format!r} names no part of a date, as '%d/%m/%Y' does{hint}. "
+            f"Known names: {', '.join(NAMED_DATE_FORMATS)}"
+        )
+    try:
+        day = pd.Timestamp("2024-11-23 13:45:56", tz="UTC")
+        read_back = pd.to_datetime(day.strftime(date_format), format=date_format)
+    except ValueError as error:
+        problem = str(error).splitlines()[0]
+        raise ValueError(f"{date_format!r} is no date format of strptime: {problem}") from None
+    if read_back.year != day.year:
+        raise ValueError(f"{date_format!r} has no year; a date needs one, as in '%d/%m/%Y'")
+    return date_format
+
+
+DateFormat = Annotated[str | None, AfterValidator(_readable_format)]
+
+
+def _known_zone(zone: str | None) -> str | None:
+    "Refuse a misspelt time zone; a name without `/` may be a column."
+    if zone is not None and "/" in zone and zone not in (known := zoneinfo.available_timezones()):
+        raise ValueError(f"there is no such time zone.{suggest_name(zone, known)}")
+    return zone
+
+
+TimeZone = Annotated[str | None, AfterValidator(_known_zone)]
+
 # %% ../../nbs/sales/00_schema.ipynb #f1799d28
 class ColumnMapping(BaseModel):
     "How a foreign export becomes canonical."
@@ -221,8 +275,14 @@ class ColumnMapping(BaseModel):
         default={}, description="canonical name: the same value in every row"
     )
     read: SourceOptions = SourceOptions()
-    date_format: str | None = Field(
-        default=None, description="as strptime has it, e.g. %m/%d/%Y %H:%M; or excel"
+    date_format: DateFormat = Field(
+        default=None,
+        description="as strptime has it, e.g. %m/%d/%Y %H:%M; or excel, unix, unix_ms, iso_week",
+    )
+    time_zone: TimeZone = Field(
+        default=None,
+        description="of the shop, e.g. America/Los_Angeles, or a column of zones: stamps in UTC or with an offset "
+        "become its local time",
     )
     day_first: bool | None = Field(
         default=None, description="in dates such as 3/4/2024; found where a value above 12 tells"
@@ -287,7 +347,14 @@ class ColumnMapping(BaseModel):
     numeric_features: tuple[str, ...] = Field(
         default=(), description="those of the features that are numbers"
     )
-    currency: str = Field(default="", description="symbol or code, for display")
+    currency: str = Field(default="", description="symbol or code, for display; that of all amounts")
+    currency_column: str | None = Field(
+        default=None,
+        description="column with the currency of each row; none where the amounts are in one currency already",
+    )
+    rates: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        default={}, description="other currency: what one unit of it is worth in `currency`"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "ColumnMapping":

@@ -87,7 +87,8 @@ def _read_sheet(book: Any, path: Path, sheet: str, read: SourceOptions) -> Sourc
     area = book.get_sheet_by_name(sheet)
     lines = area.to_python(skip_empty_area=False)
     _fill_merged(lines, area.merged_cell_ranges or [])
-    lines = lines[read.skip_rows :]
+    skipped = read.skip_rows or 0
+    lines = lines[skipped:]
     if not lines:
         raise UserError(f"The sheet {sheet!r} of {path} is empty. It needs a header line and rows below it")
     there = [i for i, line in enumerate(lines) if i and any(cell != "" for cell in line)]
@@ -95,7 +96,7 @@ def _read_sheet(book: Any, path: Path, sheet: str, read: SourceOptions) -> Sourc
         lines[0], axis=1
     )
     notes: list[str] = []
-    return SourceTable(_named(cells, np.array(there, int) + read.skip_rows + 1, notes), notes=notes)
+    return SourceTable(_named(cells, np.array(there, int) + skipped + 1, notes), notes=notes)
 
 
 def _fill_merged(lines: list[list[Any]], ranges: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> None:

@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/sales/01_values.ipynb #3920c2dc
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,8 @@ class ParsedColumn:
     data: Any  # array of float64 or datetime64[ns], NaN or NaT where missing or bad; or categories of text
     bad: np.ndarray  # True where the cell holds something else
     day_first: bool | None = None  # of dates such as 3/4/2024, where they told it
+    decimal: Literal[".", ","] | None = None  # of numbers, where it had to be found
+    notes: tuple[str, ...] = ()  # what was assumed, for the report
 
 
 def is_arrow_text(cells: pd.Series) -> bool:

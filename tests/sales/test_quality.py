@@ -232,8 +232,12 @@ def test_a_german_export(tmp_path: Path) -> None:
     assert sales.frame["Transaction_Date"].iloc[-1] == pd.Timestamp("2024-02-28")
     with pytest.raises(UserError, match=r"Transaction_Date may be 'Datum'.*Units_Sold may be 'Menge'"):
         read_sales(tmp_path / "umsatz.csv")
+    unset = read_sales(tmp_path / "umsatz.csv", mapping.model_copy(update={"read": SourceOptions()}))
+    pd.testing.assert_frame_equal(unset.frame, sales.frame)
+    assert unset.mapping.read.decimal == ","  # for the rows to predict
+    english = mapping.model_copy(update={"read": SourceOptions(decimal=".")})
     with pytest.raises(UserError, match=r"read: \{decimal"):
-        read_sales(tmp_path / "umsatz.csv", mapping.model_copy(update={"read": SourceOptions()}))
+        read_sales(tmp_path / "umsatz.csv", english)
 
 
 def test_a_discount_column_and_a_price_per_line(tmp_path: Path) -> None:
@@ -824,6 +828,10 @@ def test_days_that_excel_counts(cells: list) -> None:
 
 def test_days_that_excel_counts_are_told_the_fix(tmp_path: Path) -> None:
     lines = [line(i, date=45292 + i) for i in range(30)]
-    with pytest.raises(UserError, match="date_format: excel"):
-        read(tmp_path, lines=lines)
+    sales = read(tmp_path, lines=lines)
+    assert sales.frame["Transaction_Date"].min() == pd.Timestamp("2024-01-01")
+    assert "Transaction_Date: 45292 is one of days as Excel counts them" in sales.report.warnings
     assert len(read(tmp_path, lines=lines, mapping=ColumnMapping(date_format="excel")).frame) == 30
+    mixed = [line(i, date=45292 + i) if i % 2 else line(i) for i in range(30)]
+    with pytest.raises(UserError, match="date_format: excel"):
+        read(tmp_path, lines=mixed)
