@@ -57,7 +57,9 @@ class LooseContext(ExpressionContext):
             cells = self.cells[name]
             values = cells.to_numpy(float, na_value=np.nan) if cells.dtype.kind in "iuf" else None
             if values is None:
-                amounts = {text: read_loosely(text, self.read.decimal) for text in cells.dropna().unique()}
+                amounts = {
+                    text: read_loosely(text, self.read.decimal or ".") for text in cells.dropna().unique()
+                }
                 values = cells.astype(object).map(amounts).to_numpy(float)
             self.numbers[name] = ParsedColumn(values, np.zeros(len(cells), bool))
         return self.numbers[name]
