@@ -11,8 +11,9 @@ from typing import TypeAlias, TypedDict
 import numpy as np
 import pandas as pd
 
-from .schemas import HistoryQuery
+from .schemas import HistoryQuery, PartOutput
 from ..core.metrics import coverage, ratio
+from ..registry.manifest import Manifest, ServedPart
 
 # %% ../../nbs/api/07_reports.ipynb #281c6ef7
 SUMS = ["revenue", "units", "transactions"]
@@ -101,4 +102,13 @@ def _error_metrics(rows: pd.DataFrame) -> BacktestFields:
         "bias": ratio(error.sum(), total) if total else None,
         "coverage_80": coverage(rows["y"], rows["lo-80"], rows["hi-80"]),
         "coverage_95": coverage(rows["y"], rows["lo-95"], rows["hi-95"]),
+    }
+
+# %% ../../nbs/api/07_reports.ipynb #8a48111e
+def parts_output(manifest: Manifest) -> dict[str, PartOutput]:
+    "Return what each part of the version is served by."
+    earlier = {"transactional": ServedPart(served=manifest.served), "daily": ServedPart(served="sarima")}
+    return {
+        name: PartOutput(served=part.served, baseline=part.baseline, why=part.why, errors=part.errors)
+        for name, part in (manifest.parts or earlier).items()
     }

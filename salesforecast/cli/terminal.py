@@ -151,9 +151,12 @@ def version_report(
     )
     if day := data.unfinished_last_day:
         about.add_row("left out", f"{day}, the last day, looks unfinished: it is not in the daily revenue")
-    about.add_row("daily model", str(manifest.sarima.get("order", "")))
-    metrics, importance = manifest.metrics, manifest.feature_importance[manifest.served]
-    goes_by = ", ".join(f"{name} {percent(share)}" for name, share in list(importance.items())[:6])
+    for name, part in manifest.parts.items():
+        about.add_row(f"{name}: {part.served or 'none'}", Text(part.why))
+    about.add_row("daily model", f"{manifest.served_daily} {manifest.sarima.get('order', '')}")
+    metrics, importance = manifest.metrics, manifest.feature_importance.get(manifest.served, {})
+    relied_on = [(name, share) for name, share in importance.items() if share > 0][:6]
+    goes_by = ", ".join(f"{name} {percent(share)}" for name, share in relied_on) or "nothing but the mean"
     about.add_row(f"{manifest.model_type} relies on", Text(goes_by))
     if problem := manifest.mlflow.problem:
         about.add_row("MLflow", Text(problem, style="yellow"))
@@ -165,7 +168,7 @@ def version_report(
             TRANSACTIONAL_COLUMNS,
             manifest.served,
         ),
-        metrics_table("Daily revenue, backtest over the test period", metrics.daily, DAILY_COLUMNS, "sarima"),
+        metrics_table("Daily revenue, backtest over the test period", metrics.daily, DAILY_COLUMNS, manifest.served_daily),
         Text(f"← served. {split.note}", style="dim"),
     ]
     return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts))

@@ -95,9 +95,9 @@ class GateParams(ParamsSection):
         description="share of the served version's error by which the new one may be worse; below 0, it must be better",
     )
     baseline_margin: float = Field(
-        default=0.05,
+        default=0.0,
         ge=0,
-        description="share of a baseline's error by which the first version may be worse than it",
+        description="share of a baseline's error by which a model may be worse than it and still be served instead",
     )
     daily_margin: float = Field(
         default=0.05,

@@ -50,6 +50,8 @@ def test_start_day(
 ) -> np.datetime64:
     "Return the first day of the test period; raises `UserError` where nothing would be left to train or to test on."
     first, last = pd.Timestamp(days.min()), pd.Timestamp(days.max())
+    if test_start is None and first == last:
+        return np.datetime64(first, "D")  # a single day: nothing can be learned, and no day is left to test on
     if test_start is not None:
         start = pd.Timestamp(test_start)
     elif first + pd.DateOffset(months=FULL_HISTORY_MONTHS) <= last + pd.Timedelta(days=1):
@@ -201,7 +203,10 @@ def prepare_sales(
     history = build_history(columns, compute_row_scale(scale, columns), text)
     rows = select_rows(columns, is_sale)
     start = test_start_day(rows["Transaction_Date"], test_start)
+    _check_revenue(sales)
     before = rows["Transaction_Date"] < start
+    if (rows["Transaction_Date"] == start).all():
+        before = ~before  # a single day describes itself
     if not before.any():
         raise UserError(f"There is no sale before {start}, the first day of the test period.")
     preprocessor = fit_preprocessor(select_rows(rows, before), text, numbers, sales.mapping.holidays)
@@ -216,6 +221,22 @@ def prepare_sales(
         preprocessor,
         daily,
         unfinished,
+    )
+
+
+def _check_revenue(sales: SalesData) -> None:
+    "Raise `UserError` where every revenue is 0: nothing can be learned from that."
+    frame = sales.frame
+    if (frame["Revenue"] != 0).any():
+        return
+    way_out = "Name the column that holds the revenue in the mapping."
+    if {"Units_Sold", "Unit_Price"} <= set(frame):
+        listed = float((frame["Units_Sold"].abs() * frame["Unit_Price"]).sum())
+        way_out += (
+            f" Units × price would be {listed:,.2f}: without a revenue column in the mapping, that is taken."
+        )
+    raise UserError(
+        f"The revenue of all {len(frame):,} rows is 0, so there is nothing to train on or to forecast. {way_out}"
     )
 
 # %% ../../nbs/features/05_preprocessing.ipynb #ed4cafad

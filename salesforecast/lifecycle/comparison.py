@@ -19,12 +19,13 @@ from salesforecast.core.settings import Progress, UserError, no_progress, scale_
 from salesforecast.features.columns import compute_row_scale, frame_columns
 from salesforecast.features.history import build_history
 from salesforecast.features.preprocessing import PreparedSales, resplit
-from salesforecast.forecasting.sarima.fit import fit_sarima
 from salesforecast.forecasting.sarima.state import SarimaState, forecast_steps, to_revenue, update_state
+from salesforecast.models.baselines import is_baseline
 from salesforecast.registry.bundle import ModelBundle, load_bundle
 from salesforecast.registry.predictor import predict_inputs, prepare_inputs
-from salesforecast.training.daily import calendar_covariates
+from salesforecast.training.daily import fit_daily
 from salesforecast.training.transactional import (
+    evaluate_baselines,
     evaluate_candidate,
     make_training_dataset,
     search_configurations,
@@ -101,6 +102,12 @@ def refit_and_predict(
     cap = 1.0 if prepared.preprocessor["scale"] == "list_revenue" else np.inf
     table = make_training_dataset(prepared, prepared.preprocessor)
     train, test = table.rows(prepared.train), table.rows(~prepared.train)
+    if is_baseline(kind):  # the split that a model needs may leave too few rows
+        fitted = evaluate_baselines(train, test, cap).get(kind)
+        if fitted is None:
+            raise UserError(f"The baseline {kind} needs prices, which these sales do not have.")
+        predictions = fitted.model.predict(test.inputs, test.scale)
+        return WindowPredictions(predictions.pop("predicted_revenue"), predictions)
     before, validation = split_validation(train, params.validation_share)
     before = before.rows(np.arange(len(before.days)) >= len(before.days) - params.search_rows)
     configuration = [recipe.configurations[kind]]
@@ -159,6 +166,7 @@ def compare_daily(
     prepared: PreparedSales,  # split where the window begins
     champion: ModelBundle,
     horizon: int,
+    name: str = "sarima",  # the challenger's daily forecast: SARIMA or a baseline
 ) -> pd.DataFrame | None:
     "Return errors of both forecasts by day; None where their periods differ, or the champion's state of then is gone."
     series, start = prepared.daily, pd.Timestamp(prepared.test_start)
@@ -166,12 +174,13 @@ def compare_daily(
     index = pd.DatetimeIndex(series.index)
     if (
         state is None
+        or len(index) < 2
         or state.step != (index[1] - index[0]).days
         or pd.Timestamp(state.last_date) not in index
         or past.empty
     ):
         return None
-    model = fit_sarima(past, horizon=horizon, **calendar_covariates(past, prepared.sales.mapping))
+    model = fit_daily(name, past, prepared.sales.mapping, horizon)
     mine, theirs = (rolling_errors(s, series, start, horizon) for s in (model.state, state))
     joined = mine.rename(columns={"error": "challenger"}).assign(champion=theirs["error"])
     return joined.groupby("ds", as_index=False)[["challenger", "champion", "y"]].sum()
@@ -216,7 +225,9 @@ def compare_models(
         if served is not None and np.isfinite(served.predicted).mean() > 0.5:
             fitted = refit_and_predict(split, challenger.manifest, params, scale_progress(progress, 0.1, 0.6))
             progress(0.6, "forecasting with both")
-            daily = compare_daily(split, champion, params.forecast.horizon)
+            daily = compare_daily(
+                split, champion, params.forecast.horizon, challenger.manifest.served_daily
+            )
             return Comparison("served", split, fitted, served, daily)
     mine = refit_and_predict(prepared, challenger.manifest, params, scale_progress(progress, 0.1, 0.5))
     if _same_recipe(challenger, champion):
@@ -233,16 +244,24 @@ def _same_recipe(one: ModelBundle, other: ModelBundle) -> bool:
     )
 
 
-def error_rows(comparison: Comparison) -> pd.DataFrame:
-    "Return the absolute errors of both on each row of the window that both predict, with its category and region."
+def error_rows(
+    comparison: Comparison,
+    squared: bool = False,  # errors as the models are trained for, over the scale, in place of absolute ones
+) -> pd.DataFrame:
+    "Return the errors of both on each row of the window that both predict, with its category and region."
     prepared, test = comparison.prepared, ~comparison.prepared.train
-    actual = prepared.revenue[test]
+    actual, scale = prepared.revenue[test], prepared.scale[test]
+
+    def errors(predicted: np.ndarray) -> np.ndarray:
+        off = np.abs(predicted - actual)
+        return np.divide(off**2, scale, out=np.zeros(len(off)), where=scale > 0) if squared else off
+
     rows = pd.DataFrame(
         {
             "day": prepared.columns["Transaction_Date"][test],
             "revenue": np.abs(actual),
-            "challenger": np.abs(comparison.challenger.predicted - actual),
-            "champion": np.abs(comparison.champion.predicted - actual),
+            "challenger": errors(comparison.challenger.predicted),
+            "champion": errors(comparison.champion.predicted),
         }
     )
     for name in ("Category", "Region"):

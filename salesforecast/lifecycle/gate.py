@@ -28,6 +28,7 @@ from salesforecast.lifecycle.comparison import (
     error_rows,
     paired_difference,
 )
+from salesforecast.models.baselines import is_baseline
 from salesforecast.registry.bundle import ModelBundle, load_bundle
 from salesforecast.registry.predictor import Predictor
 
@@ -54,16 +55,16 @@ class Check:
     numbers: dict[str, Any] = field(default_factory=dict)
 
 # %% ../../nbs/lifecycle/02_gate.ipynb #a85fd1a8
-def accuracy_check(rows: pd.DataFrame, gate: GateParams) -> Check:
+def accuracy_check(rows: pd.DataFrame, gate: GateParams, metric: str = "WAPE") -> Check:
     "Check that the challenger is not worse by more than the margin, uncertainty included."
     difference = _difference(_by_day(rows), gate.confidence)
     passed = difference.upper <= gate.margin
     verdict = "within" if passed else "not reliably within"
-    reason = f"{_describe_difference(difference)}; {verdict} the margin of {gate.margin:+.1%}"
+    reason = f"{_describe_difference(difference, metric)}; {verdict} the margin of {gate.margin:+.1%}"
     return Check("error of a transaction's revenue", passed, reason, asdict(difference))
 
 
-def segment_check(rows: pd.DataFrame, gate: GateParams) -> Check:
+def segment_check(rows: pd.DataFrame, gate: GateParams, metric: str = "WAPE") -> Check:
     "Check that no important segment is significantly worse."
     total = rows["revenue"].sum()
     segments = {
@@ -76,7 +77,7 @@ def segment_check(rows: pd.DataFrame, gate: GateParams) -> Check:
     confidence = 1 - (1 - gate.confidence) / max(len(segments), 1)
     differences = {name: _difference(_by_day(part), confidence) for name, part in segments.items()}
     worse = [
-        f"{name}: {_describe_difference(difference)}"
+        f"{name}: {_describe_difference(difference, metric)}"
         for name, difference in differences.items()
         if _significantly_worse(difference, gate.segment_margin)
     ]
@@ -110,13 +111,13 @@ def _significantly_worse(difference: Difference, margin: float) -> bool:
     return difference.relative > margin and difference.lower > 0
 
 
-def _describe_difference(difference: Difference) -> str:
+def _describe_difference(difference: Difference, metric: str = "WAPE") -> str:
     "Describe a difference in words."
     relative = difference.relative
     more = f"{abs(relative):.1%} {'more' if relative > 0 else 'less'}" if relative else "equal"
     interval = f"interval {difference.lower:+.1%} to {difference.upper:+.1%}"
     return (
-        f"WAPE {difference.challenger:.2%} against {difference.champion:.2%}: {more} "
+        f"{metric} {difference.challenger:.2%} against {difference.champion:.2%}: {more} "
         f"({interval}, over {difference.days} days)"
     )
 
@@ -173,7 +174,12 @@ def size_check(challenger: ModelBundle, champion: ModelBundle, gate: GateParams)
 
 # %% ../../nbs/lifecycle/02_gate.ipynb #2aa84b0b
 def baseline_checks(manifest: Manifest, gate: GateParams) -> list[Check]:
-    "Check that a first version is no worse than the baselines."
+    "Check that each part of a first version is served by a model that beats the baselines, or by a baseline."
+    if manifest.parts:
+        return [
+            Check(f"{name}: {part.served or 'not served'}", True, part.why, dict(part.errors))
+            for name, part in manifest.parts.items()
+        ]
     models = {"transactional": manifest.served, "daily": "sarima"}
     baselines = {
         "transactional": ("list_revenue", "group_mean_discount"),
@@ -188,7 +194,7 @@ def baseline_checks(manifest: Manifest, gate: GateParams) -> list[Check]:
         }
         mine, others = wapes.pop(model, float("nan")), wapes
         best = min(others, key=lambda name: others[name], default="")
-        passed = not others or bool(mine <= others[best] * (1 + gate.baseline_margin))
+        passed = not others or bool(mine <= others[best] * (1 + gate.baseline_margin) + 1e-9)
         against = f"{best}'s {others[best]:.2%}" if others else "no baseline"
         reason = f"WAPE {mine:.2%} against {against}"
         checks.append(Check(f"{task} beside baselines", passed, reason, {model: mine, **others}))
@@ -202,6 +208,8 @@ class GateWindow(TypedDict):
     last: str
     rows: int
 
+
+SQUARED_ERROR = "squared error of the price realisation"
 
 BASIS_TEXTS: dict[Basis, str] = {
     "baselines": "There was no served version to compare with: compared with the baselines, in the test period.",
@@ -291,8 +299,13 @@ def evaluate_challenger(
         passed = all(check.passed for check in checks)
         return Decision(version, champion, "baselines", passed, checks, now, _window(prepared), note)
     comparison = compare_models(prepared, challenger, served, params, progress)
-    rows = error_rows(comparison)
-    checks = [accuracy_check(rows, gate), segment_check(rows, gate), coverage_check(comparison, gate)]
+    squared = is_baseline(challenger.manifest.served) or is_baseline(served.manifest.served)
+    rows, metric = error_rows(comparison, squared), SQUARED_ERROR if squared else "WAPE"
+    checks = [
+        accuracy_check(rows, gate, metric),
+        segment_check(rows, gate, metric),
+        coverage_check(comparison, gate),
+    ]
     if comparison.daily is not None and len(comparison.daily):
         checks.append(daily_check(comparison.daily, gate))
     checks += [latency_check(challenger, served, gate), size_check(challenger, served, gate)]

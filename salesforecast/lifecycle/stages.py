@@ -93,22 +93,23 @@ def _check_stages(training: TrainingResult) -> None:
 def evaluate() -> None:
     "Write `evaluation/metrics.json`, and plots as images, which need no script from elsewhere."
     bundle, folder = load_bundle(_pipeline_path(*TRAINED)), _pipeline_path("evaluation")
-    m, served = bundle.manifest.metrics, bundle.manifest.served
+    m, served, daily = bundle.manifest.metrics, bundle.manifest.served, bundle.manifest.served_daily
+    measured: dict[str, float | None] = m.daily.get(daily, {})
     kept = {
         "transactional": {
             name: m.transactional[served][name] for name in ("wape", "mae", "rmse", "r2", "coverage_80")
         },
         "daily": {
-            name: m.daily["sarima"][name] for name in ("wape", "mae", "mase", "coverage_80", "coverage_95")
+            name: measured.get(name) for name in ("wape", "mae", "mase", "coverage_80", "coverage_95")
         },
-        "baselines": {name: row["wape"] for name, row in m.daily.items() if name != "sarima"}
+        "baselines": {name: row["wape"] for name, row in m.daily.items() if name != daily}
         | {name: row["wape"] for name, row in m.transactional.items() if "coverage_80" not in row},
     }
     with atomic_write(folder / "metrics.json") as temporary:
         temporary.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     backtest = pd.read_parquet(bundle.open("backtest.parquet"))
     importance, name = bundle.manifest.feature_importance[served], bundle.manifest.model_type
-    save_figure(backtest_figure(backtest, "sarima", "Forecasts from each cutoff"), folder / "backtest.png")
+    save_figure(backtest_figure(backtest, daily, "Forecasts from each cutoff"), folder / "backtest.png")
     save_figure(
         importance_figure(importance, f"Most important features of {name}"), folder / "importance.png"
     )

@@ -35,15 +35,26 @@ def training_status(outcome: TrainingOutcome) -> HTML:
 def training_tiles(training: TrainingResult) -> HTML:
     "Render how much was learned from, and how good the version is."
     m, data = training.manifest.metrics, training.manifest.data
-    served = m.transactional[training.manifest.served]
+    served, daily = m.transactional[training.manifest.served], m.daily.get(training.manifest.served_daily, {})
     return tiles(
         {
             f"sales, {data.first} to {data.last}": amount(data.rows),
             "error of a sale's revenue (WAPE)": percent(served["wape"]),
-            "error of a day's revenue (WAPE)": percent(m.daily["sarima"]["wape"]),
-            "of days within the 80% range": percent(m.daily["sarima"]["coverage_80"], 0),
+            "error of a day's revenue (WAPE)": percent(daily.get("wape")),
+            "of days within the 80% range": percent(daily.get("coverage_80"), 0),
         }
     )
+
+# %% ../../nbs/lifecycle/06_training_report.ipynb #9c5ef88b
+PART_LABELS = {"transactional": "revenue of a sale", "daily": "revenue of a day", "demand": "forecasts by level"}
+
+
+def parts_table(manifest: Manifest) -> HTML:
+    "Render what each part of a version is served by, and why."
+    rows: list[list[Cell]] = [
+        [PART_LABELS.get(name, name), part.served or "not served", part.why] for name, part in manifest.parts.items()
+    ]
+    return table(["part", "served by", "why"], rows, text=(0, 1, 2))
 
 # %% ../../nbs/lifecycle/06_training_report.ipynb #d0c3190a
 def gate_table(decision: Decision) -> HTML:
@@ -82,6 +93,8 @@ def leaderboard_table(
     chosen: str,  # the model that is served
 ) -> HTML:
     "Render models and baselines by WAPE, the best first, the served one marked."
+    if not metrics:
+        return HTML("<p>The history is too short to compare forecasts with what happened.</p>")
     order = sorted(metrics, key=lambda name: metrics[name]["wape"] or 0.0)
     rows = [
         [name]
@@ -105,7 +118,7 @@ def transaction_leaderboard(training: TrainingResult) -> HTML:
 def daily_leaderboard(training: TrainingResult) -> HTML:
     "Render the models of a day's revenue in the backtest."
     columns = ("wape", "bias", "mae", "mase", "coverage_80", "coverage_95")
-    return leaderboard_table(training.manifest.metrics.daily, columns, "sarima")
+    return leaderboard_table(training.manifest.metrics.daily, columns, training.manifest.served_daily)
 
 # %% ../../nbs/lifecycle/06_training_report.ipynb #56506de7
 def demand_table(training: TrainingResult) -> HTML:
@@ -195,8 +208,9 @@ def _facts(manifest: Manifest) -> dict[str, str]:
         "last day": manifest.data.last,
         "data fingerprint": manifest.data.fingerprint,
         "served model": manifest.model_type,
+        "daily forecast": manifest.served_daily,
         "WAPE of a sale's revenue": percent(m.transactional[served]["wape"], 2),
-        "WAPE of a day's revenue": percent(m.daily["sarima"]["wape"], 2),
+        "WAPE of a day's revenue": percent(m.daily.get(manifest.served_daily, {}).get("wape"), 2),
         "configuration": ", ".join(f"{key} {value}" for key, value in configuration.items()),
         "SARIMA order": str(manifest.sarima.get("order")),
         "features": str(len(manifest.feature_names)),

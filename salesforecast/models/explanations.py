@@ -17,6 +17,7 @@ from ..features.preprocessor import Preprocessor
 from ..features.calendar import TIME_FEATURES
 from ..features.columns import SEGMENT
 from ..features.history import LEVEL_FEATURES, TOTAL, TOTAL_FEATURES, level_feature_names
+from .baselines import Baseline
 from .regression import RevenueModel
 from ..core.settings import UserError
 
@@ -106,6 +107,7 @@ class Explanation:
     prediction: np.ndarray  # predicted revenue, shape (n,); all three are NaN where it cannot be known
     names: tuple[str, ...]  # of the inputs
     sources: tuple[FeatureSource, ...]  # of the inputs
+    baseline: str = ""  # in words, what a baseline predicts; empty for a model
 
     def by_sale_column(self) -> dict[str, np.ndarray]:
         "What each column of the sale adds, shape (n,), in currency."
@@ -162,6 +164,8 @@ class Explainer:
                 f"The model has {expected} inputs, the preprocessor makes {len(self.names)}: they are not of one training."
             )
         self._shap = model.regressor.shap_function()
+        baseline = model.regressor if isinstance(model.regressor, Baseline) else None
+        self._baseline = baseline.describe(preprocessor["scale"]) if baseline else ""
 
     def explain(
         self,
@@ -178,7 +182,9 @@ class Explainer:
         share = self.model.predict_share(inputs)
         base, values = enforce_additivity(*self._shap(inputs), share, self.model.cap)
         worth = np.asarray(scale, float) * np.asarray(sign, float)
-        return Explanation(base * worth, values * worth[:, None], share * worth, self.names, self.sources)
+        return Explanation(
+            base * worth, values * worth[:, None], share * worth, self.names, self.sources, self._baseline
+        )
 
 # %% ../../nbs/models/04_explanations.ipynb #6d8549b7
 COLUMN_LABELS = {
@@ -217,6 +223,9 @@ def describe_explanation(
     "One sentence on what moves a prediction away from its base, with amounts in currency."
     if np.isnan(explanation.prediction[i]):
         return "There is no prediction to explain."
+    if explanation.baseline:
+        amount = f"{explanation.prediction[i]:,.2f}"
+        return f"The whole prediction ({amount}) is {explanation.baseline}: a baseline is served, nothing else moves it."
     amounts = {source: float(values[i]) for source, values in explanation.by_source().items()}
     largest = sorted(amounts, key=lambda source: -abs(amounts[source]))[:most]
     bar = max(abs(amounts[largest[0]]) / 10, 0.005)

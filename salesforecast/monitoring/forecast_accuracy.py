@@ -46,7 +46,8 @@ def join_ledger_actuals(
 
 def forecast_accuracy(joined: pd.DataFrame, bundle: ModelBundle) -> pd.DataFrame:
     "Return `accuracy_by_horizon` of the published forecasts, with `backtest_wape`."
-    backtest = backtest_by_horizon(pd.read_parquet(bundle.open(BACKTEST_FILE))).set_index("lead")["wape"]
+    rows = pd.read_parquet(bundle.open(BACKTEST_FILE))
+    backtest = backtest_by_horizon(rows, bundle.manifest.served_daily).set_index("lead")["wape"]
     accuracy = accuracy_by_horizon(joined)
     return accuracy.assign(backtest_wape=accuracy["lead"].map(backtest).astype(float))
 

@@ -136,8 +136,9 @@ def accuracy_by_horizon(
 # %% ../../nbs/registry/06_ledger.ipynb #5aaddcf6
 def backtest_by_horizon(
     backtest: pd.DataFrame,  # `BACKTEST_COLUMNS`
+    model: str = "sarima",  # whose forecasts
 ) -> pd.DataFrame:
-    "`accuracy_by_horizon` of the SARIMA forecasts of a backtest."
+    "`accuracy_by_horizon` of a model's forecasts in a backtest."
     names = {
         "yhat": "predicted_revenue",
         "lo-80": "lower_80",
@@ -145,5 +146,5 @@ def backtest_by_horizon(
         "lo-95": "lower_95",
         "hi-95": "upper_95",
     }
-    rows = backtest[backtest["model"] == "sarima"].rename(columns=names)
+    rows = backtest[backtest["model"] == model].rename(columns=names)
     return accuracy_by_horizon(rows.assign(lead=(rows["ds"] - rows["cutoff"]).dt.days))

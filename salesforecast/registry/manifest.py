@@ -81,6 +81,15 @@ class DemandSummary(ManifestSection):
     champions: list[dict[str, JsonValue]] = []
 
 
+class ServedPart(ManifestSection):
+    "What one part of a version (transactional, daily or demand) is served by, and why."
+
+    served: str = ""  # key of the model or name of the baseline; empty where the part is not served
+    baseline: bool = False  # whether that is a baseline
+    why: str = ""  # in a sentence or two
+    errors: dict[str, float | None] = {}  # what was compared, by name
+
+
 class UpdateSummary(ManifestSection):
     "The newer days that an update added to a training."
 
@@ -124,6 +133,8 @@ class Manifest(ManifestSection):
         Versions of the libraries.
     mlflow, demand
         MLflow runs, and demand forecasts by target and frequency.
+    parts
+        What `transactional`, `daily` and `demand` are served by, and why.
     updated
         What an update added to the training; None for a training.
     version, format_version, files
@@ -147,6 +158,7 @@ class Manifest(ManifestSection):
     mapping: ColumnMapping = ColumnMapping()
     libraries: dict[str, str] = {}
     mlflow: MlflowSummary = MlflowSummary()
+    parts: dict[str, ServedPart] = {}
     demand: dict[str, DemandSummary] = {}
     updated: UpdateSummary | None = None
     version: str = ""
@@ -162,6 +174,11 @@ class Manifest(ManifestSection):
     def to_dict(self) -> dict[str, JsonValue]:
         "Return the content of `manifest.json`: the keys that were set."
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+    @property
+    def served_daily(self) -> str:
+        "Name of the served daily forecast: `sarima`, or a baseline."
+        return self.parts["daily"].served if "daily" in self.parts else "sarima"
 
     def require(self, *names: str) -> None:
         "Raise `UserError` unless the manifest has these parts."

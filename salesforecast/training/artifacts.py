@@ -97,9 +97,8 @@ def draw_plots(folder: Path, prepared: PreparedSales, models: TrainedModels) -> 
         figures[f"residuals_{kind}"] = residual_figure(
             result.predicted, prepared.revenue[test], f"{name}: residuals in the test period"
         )
-    figures["backtest"] = backtest_figure(
-        models.daily.backtest, "sarima", "SARIMA: forecasts from each cutoff"
-    )
+    served = models.daily.part.served
+    figures["backtest"] = backtest_figure(models.daily.backtest, served, f"{served}: forecasts from each cutoff")
     for name, forecast in models.demand.items():
         figures[f"demand_{name}"] = champions_figure(
             forecast.model.leaderboard, f"Demand, {name}: chosen models"

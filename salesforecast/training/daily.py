@@ -6,22 +6,31 @@
 __all__ = ['backtest_daily']
 
 # %% ../../nbs/training/02_daily.ipynb #afdfc256
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 
-from ..core.metrics import leaderboard
+from ..core.metrics import leaderboard, rolling_cutoffs
 from ..core.params import ForecastParams
-from ..core.settings import Progress, no_progress, scale_progress
+from ..core.settings import Progress, UserError, no_progress, scale_progress
 from ..features.calendar import holiday_dates
 from ..features.daily import daily_revenue
 from ..features.preprocessing import PreparedSales
 from ..forecasting.sarima.backtest import backtest
-from ..forecasting.sarima.fit import SarimaModel, fit_sarima
+from salesforecast.forecasting.sarima.baselines import (
+    BASELINE_NOTES,
+    DAILY_BASELINES,
+    BaselineName,
+    backtest_baseline,
+    baseline_model,
+)
+from ..forecasting.sarima.fit import SARIMA_MIN_PERIODS, SarimaModel, fit_sarima
 from ..forecasting.sarima.state import SarimaState
+from ..registry.manifest import ServedPart
 from ..sales.reading import SalesData
 from ..sales.schema import ColumnMapping
 
@@ -93,8 +102,35 @@ def backtest_metrics(
 ) -> dict[str, dict[str, float]]:
     "Compute the leaderboard of a backtest: metrics by model."
     season = 7 if mapping.frequency == "daily" else 52
-    rows = leaderboard(forecasts, series, season).to_dict("records")
+    rows = leaderboard(forecasts, series, season).to_dict("records") if len(forecasts) else []
     return {str(row.pop("model")): {str(name): float(value) for name, value in row.items()} for row in rows}
+
+# %% ../../nbs/training/02_daily.ipynb #412b7fbe
+_LABELS: dict[str, str] = {"sarima": "SARIMA"} | {name: name.replace("_", " ") for name in DAILY_BASELINES}
+
+
+def choose_daily(
+    metrics: Mapping[str, Mapping[str, float]],  # by model
+    margin: float,  # share of a baseline's error by which SARIMA may be worse
+    baselines: Sequence[BaselineName] = DAILY_BASELINES,
+) -> ServedPart:
+    "Choose SARIMA if its backtest beats those of the baselines, else the best baseline."
+    errors = {name: metrics[name]["rmse"] for name in ("sarima", *baselines) if name in metrics}
+    mine, best = errors["sarima"], min((name for name in errors if name != "sarima"), key=errors.__getitem__)
+    constant = max(mine, errors[best]) < 1e-6
+    beaten = mine < errors[best] * (1 + margin) or constant
+    measured = f"the root mean squared error of SARIMA is {mine:,.2f} in the backtest, that of {_LABELS[best]} {errors[best]:,.2f}"
+    why = f"SARIMA beats the simplest forecasts: {measured}."
+    if constant:
+        why = "The revenue never changes: every forecast is exact."
+    if not beaten:
+        why = f"SARIMA does not beat the baseline {best} ({BASELINE_NOTES[_baseline(best)]}), so that is served: {measured}."
+    return ServedPart(served="sarima" if beaten else best, baseline=not beaten, why=why, errors=errors)
+
+
+def _baseline(name: str) -> BaselineName:
+    "Return the name of a baseline, typed."
+    return next(baseline for baseline in DAILY_BASELINES if baseline == name)
 
 # %% ../../nbs/training/02_daily.ipynb #5b200939
 @dataclass(frozen=True)
@@ -104,27 +140,95 @@ class DailyResult:
     model: SarimaModel
     backtest: pd.DataFrame  # unique_id, ds, cutoff, model, y, yhat, lo-80, hi-80, lo-95, hi-95
     metrics: dict[str, dict[str, float]]  # by model
+    part: ServedPart = field(default_factory=lambda: ServedPart(served="sarima"))
+
+
+MIN_PERIODS_FOR_SEASON = 14  # two weeks; below, a mean is all that can be told
+MIN_SHARE_WITH_SALES = 0.5  # of the days of open weekdays, below which a series is intermittent
+
+
+def _train_baselines(series: pd.Series, mapping: ColumnMapping, horizon: int, reason: str) -> DailyResult:
+    "Choose among the baselines on the last periods, where SARIMA cannot be fitted."
+    calendar = calendar_covariates(series, mapping)
+    closed = calendar["closed"], calendar["closures"]
+    ahead = min(horizon, max(len(series) // 4, 1))
+    names = _fair_baselines(series) if len(series) >= MIN_PERIODS_FOR_SEASON else ("mean",)
+    cutoffs = [len(series) - ahead] if len(series) > 1 else []
+    forecasts = pd.concat(
+        [backtest_baseline(name, series, cutoffs, ahead, 7, *closed) for name in names], ignore_index=True
+    )
+    metrics = backtest_metrics(forecasts, series, mapping)
+    errors = {name: metrics[name]["rmse"] for name in metrics}
+    served = _baseline(min(errors, key=errors.__getitem__, default="mean"))
+    why = f"The baseline {served} ({BASELINE_NOTES[served]}) is served: {reason}"
+    part = ServedPart(served=served, baseline=True, why=why, errors=errors)
+    return DailyResult(baseline_model(served, series, horizon, 7, *closed), forecasts, metrics, part)
+
+
+def _fair_baselines(series: pd.Series) -> tuple[BaselineName, ...]:
+    "Return the baselines to compare with: on a series that is mostly 0, a single day says nothing of the mean."
+    weekdays = series.groupby(series.index.to_numpy().astype("datetime64[D]").astype("int64") % 7).sum()
+    open_days = series[np.isin(series.index.to_numpy().astype("datetime64[D]").astype("int64") % 7, weekdays[weekdays > 0].index)]
+    return DAILY_BASELINES if (open_days > 0).mean() >= MIN_SHARE_WITH_SALES else ("mean",)
+
+
+def _too_few(series: pd.Series, ahead: int) -> str:
+    "Describe how many periods SARIMA needs."
+    kind = "days" if len(series) < 2 or (series.index[1] - series.index[0]).days == 1 else "weeks"
+    needed = SARIMA_MIN_PERIODS + max(ahead, 1)
+    return (
+        f"SARIMA needs at least {needed} {kind} of revenue, {SARIMA_MIN_PERIODS} of them before the last {ahead} that "
+        f"show how well it forecasts; there {'is' if len(series) == 1 else 'are'} {len(series)}. With a year, it also "
+        "learns holidays and seasons."
+    )
 
 
 def train_daily(
     prepared: PreparedSales,
     params: ForecastParams,
     progress: Progress = no_progress,
+    margin: float = 0.0,  # share of a baseline's error by which SARIMA may be worse
 ) -> DailyResult:
-    "Cross-validate and fit the SARIMA model of daily (or weekly) revenue."
+    "Cross-validate the models of daily (or weekly) revenue, and fit the one that is served."
     series, mapping = prepared.daily, prepared.sales.mapping
     horizon = params.horizon if mapping.frequency == "daily" else max(1, params.horizon // 7)
     test_periods = int((series.index >= pd.Timestamp(prepared.test_start)).sum())
     calendar = calendar_covariates(series, mapping)
-    forecasts = backtest(
-        series,
-        horizon=min(horizon, max(test_periods, 1)),
-        windows=int(np.clip(test_periods // horizon, 1, params.windows)),
-        progress=scale_progress(progress, 0.0, 0.7),
-        **calendar,
-    )
-    model = fit_sarima(series, horizon=horizon, progress=scale_progress(progress, 0.7, 1.0), **calendar)
-    return DailyResult(model, forecasts, backtest_metrics(forecasts, series, mapping))
+    ahead, windows = min(horizon, max(test_periods, 1)), int(np.clip(test_periods // horizon, 1, params.windows))
+    if len(series) - ahead < SARIMA_MIN_PERIODS:
+        return _train_baselines(series, mapping, horizon, _too_few(series, ahead))
+    closed = calendar["closed"], calendar["closures"]
+    cutoffs = rolling_cutoffs(len(series), ahead, windows, SARIMA_MIN_PERIODS)
+    season = 7 if mapping.frequency == "daily" else (52 if cutoffs[0] > 52 + ahead else 1)
+    try:
+        forecasts = backtest(
+            series, horizon=ahead, windows=windows, progress=scale_progress(progress, 0.0, 0.7), **calendar
+        )
+        forecasts = pd.concat(
+            [forecasts, backtest_baseline("mean", series, cutoffs, ahead, season, *closed)], ignore_index=True
+        )
+        metrics = backtest_metrics(forecasts, series, mapping)
+        part = choose_daily(metrics, margin, _fair_baselines(series))
+        if not part.baseline:
+            fitting = scale_progress(progress, 0.7, 1.0)
+            model = fit_sarima(series, horizon=horizon, progress=fitting, **calendar)
+            return DailyResult(model, forecasts, metrics, part)
+    except UserError as error:
+        return _train_baselines(series, mapping, horizon, f"SARIMA cannot be fitted. {error}")
+    served = _baseline(part.served)
+    own = backtest_baseline(served, series, cutoffs, ahead, season, *closed)
+    forecasts = pd.concat([forecasts[forecasts["model"] != served], own], ignore_index=True)
+    model = baseline_model(served, series, horizon, season, *closed)
+    return DailyResult(model, forecasts, backtest_metrics(forecasts, series, mapping), part)
+
+
+def fit_daily(name: str, series: pd.Series, mapping: ColumnMapping, horizon: int) -> SarimaModel:
+    "Fit the daily forecast of this name: `sarima` or a baseline, as `train_daily` does."
+    calendar = calendar_covariates(series, mapping)
+    if name == "sarima":
+        return fit_sarima(series, horizon=horizon, **calendar)
+    season = 7 if mapping.frequency == "daily" else (52 if len(series) > 104 else 1)
+    return baseline_model(_baseline(name), series, horizon, season, calendar["closed"], calendar["closures"])
 
 
 def forecast_next_days(state: SarimaState, days: int = 28) -> pd.DataFrame:

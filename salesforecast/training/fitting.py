@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from ..core.engine import Engine
 from ..core.params import Params
-from ..core.settings import Progress, scale_progress
+from ..core.settings import Progress, UserError, scale_progress
 from ..forecasting.forecaster import DemandForecast
+from ..registry.manifest import ServedPart
 from .daily import DailyResult, train_daily
 from .demand import train_demand
 from .inputs import TrainingInput
@@ -25,6 +26,18 @@ class TrainedModels:
     transactional: TransactionalResult
     daily: DailyResult
     demand: dict[str, DemandForecast]  # by target and frequency, such as revenue-D
+    demand_problem: str = ""  # why there are none, although the parameters ask for them
+
+    @property
+    def parts(self) -> dict[str, ServedPart]:
+        "What each part is served by, and why."
+        parts = {"transactional": self.transactional.part, "daily": self.daily.part}
+        if self.demand:
+            why = "Each level has the model that won its cross-validation; seasonal naive takes part in it."
+            parts["demand"] = ServedPart(served=", ".join(self.demand), why=why)
+        elif self.demand_problem:
+            parts["demand"] = ServedPart(why=f"There are no forecasts by level: {self.demand_problem}")
+        return parts
 
 
 def fit_all_models(rows: TrainingInput, params: Params, engine: Engine, progress: Progress) -> TrainedModels:
@@ -34,7 +47,18 @@ def fit_all_models(rows: TrainingInput, params: Params, engine: Engine, progress
     transactional = train_transactional(
         prepared, params, scale_progress(progress, 0.0, 0.59), rows.remote_fit
     )
-    daily = train_daily(prepared, params.forecast, scale_progress(progress, 0.59, forecast_until))
+    daily = train_daily(
+        prepared,
+        params.forecast,
+        scale_progress(progress, 0.59, forecast_until),
+        params.gate.baseline_margin,
+    )
     forecasting = scale_progress(progress, forecast_until, 1.0)
-    demand = train_demand(prepared.sales, rows.sales_by_levels, params.demand, forecasting, engine)
-    return TrainedModels(transactional, daily, demand)
+    try:
+        demand, problem = (
+            train_demand(prepared.sales, rows.sales_by_levels, params.demand, forecasting, engine),
+            "",
+        )
+    except UserError as error:  # too short for them; the other parts are served all the same
+        demand, problem = {}, str(error)
+    return TrainedModels(transactional, daily, demand, problem)

@@ -106,6 +106,7 @@ def make_manifest(
                 "problem": recorded.problem,
                 "registered": recorded.registered,
             },
+            "parts": {name: part.model_dump() for name, part in models.parts.items()},
             "demand": summarize_demand(models.demand),
         }
     )

@@ -83,16 +83,17 @@ def training_runs(
         )
         for kind, result in transactional.evaluated.items()
     ]
-    sarima = {name: value for name, value in daily.metrics["sarima"].items() if np.isfinite(value)}
+    measured = daily.metrics.get(daily.part.served, {})
+    sarima = {name: value for name, value in measured.items() if np.isfinite(value)}
     children.append(
         Run(
             "sarima",
             {key: str(value)[:500] for key, value in daily.model.summary().items()},
             sarima,
-            {"version": version},
+            {"version": version, "served": daily.part.served},
             (plots["forecast"], plots["backtest"]),
             texts,
-            lambda: _log_sarima(daily.model.results),
+            (lambda: _log_sarima(daily.model.results)) if daily.model.statsmodels_inputs else None,
         )
     )
     children += [_demand_run(version, name, found, plots) for name, found in models.demand.items()]

@@ -16,9 +16,11 @@ import pandas as pd
 from ..core.metrics import coverage, regression_metrics
 from ..core.params import Params
 from ..core.settings import Progress, UserError, no_progress, scale_progress, settings
-from ..features.columns import encode_categories
+from ..features.columns import Scale, encode_categories
 from ..features.preprocessing import PreparedSales, model_columns
 from ..features.preprocessor import Preprocessor, fit_preprocessor, model_inputs
+from ..models.baselines import BASELINE_OPTIONS, Baseline, baseline_kinds, is_baseline
+from ..models.catalogue import find_regressor
 from salesforecast.models.regression import (
     NOMINAL_COVERAGES,
     ModelKind,
@@ -28,6 +30,7 @@ from salesforecast.models.regression import (
     fit_model,
     predict_baselines,
 )
+from ..registry.manifest import ServedPart
 
 # %% ../../nbs/training/01_transactional.ipynb #285fa4b7
 @dataclass(frozen=True)
@@ -57,13 +60,19 @@ def make_training_dataset(prepared: PreparedSales, preprocessor: Preprocessor) -
 # %% ../../nbs/training/01_transactional.ipynb #0cf3f3f2
 def split_validation(dataset: TrainingDataset, share: float) -> tuple[TrainingDataset, TrainingDataset]:
     "Split rows at the start of the validation period, the last `share` of their days; `UserError` if too few."
+    if len(dataset.days) == 0:
+        raise UserError(
+            "There is a single day of sales, and a model learns from days before those that it is tested on. About a "
+            "month of sales is needed."
+        )
     first, last = dataset.days.min(), dataset.days.max()
     start = last - np.timedelta64(int((last - first).astype(int) * share), "D")
     before, after = dataset.rows(dataset.days < start), dataset.rows(dataset.days >= start)
     if len(before.days) < 20 or len(after.days) < 5:
         raise UserError(
             f"{len(dataset.days)} sales on {len(np.unique(dataset.days))} days, from {first} to {last}, before the "
-            "test period are too few to train on. Give a longer history, or a later --test-start."
+            "test period are too few to train on. It takes 20 sales before the validation period and 5 in it, and about a "
+            "month of sales to be of use: give a longer history, or a later --test-start."
         )
     return before, after
 
@@ -113,6 +122,18 @@ class EvaluatedModel:
     metrics: dict[str, float]
 
 
+def _calibrate(
+    model: RevenueModel,
+    predicted: np.ndarray,  # price realisation of held-out rows
+    actual: np.ndarray,
+) -> RevenueModel:
+    "Return the model with intervals from its errors on held-out rows; those of a baseline lie around its constant."
+    finite = np.isfinite(actual)
+    if isinstance(model.regressor, Baseline):  # refitted, its constant differs; its errors are those from the new one
+        predicted = np.full(len(actual), model.regressor.share)
+    return replace(model, error_quantiles=fit_error_quantiles(predicted[finite], actual[finite]))
+
+
 def evaluate_candidate(
     candidate: BestConfiguration,
     train: TrainingDataset,  # all rows before the test period
@@ -132,10 +153,7 @@ def evaluate_candidate(
         settings().threads,
         progress,
     )
-    finite = np.isfinite(candidate.actual)
-    model = replace(
-        model, error_quantiles=fit_error_quantiles(candidate.predicted[finite], candidate.actual[finite])
-    )
+    model = _calibrate(model, candidate.predicted, candidate.actual)
     predictions = model.predict(test.inputs, test.scale)
     coverages = {
         f"coverage_{c}": coverage(
@@ -159,7 +177,7 @@ def baseline_metrics(prepared: PreparedSales) -> dict[str, dict[str, float]]:
             codes = encode_categories(columns[name], {str(key): code for code, key in enumerate(keys)}) + 1
             group = group * (len(keys) + 1) + codes
     group = np.unique(group, return_inverse=True)[1]
-    usable = train & (prepared.scale > 0)
+    usable = (train if train.any() else ~train) & (prepared.scale > 0)
     share = prepared.revenue[usable] / prepared.scale[usable]
     baselines = predict_baselines(share, prepared.scale[usable], group[usable], group[~train])
     if prepared.preprocessor["scale"] != "list_revenue":
@@ -213,22 +231,122 @@ def refit_models(
             part,
         )
         predicted = result.predicted[prepared.scale[~prepared.train] > 0] / scale
-        models[kind] = replace(
-            model, error_quantiles=fit_error_quantiles(predicted, prepared.revenue[held_out] / scale)
-        )
+        models[kind] = _calibrate(model, predicted, prepared.revenue[held_out] / scale)
     return preprocessor, models
+
+# %% ../../nbs/training/01_transactional.ipynb #8b3bcab7
+def realisation_error(revenue: np.ndarray, predicted: np.ndarray, scale: np.ndarray) -> float:
+    "Compute the root mean squared error of the price realisation, each row weighted by its scale."
+    usable = scale > 0
+    error, weight = (revenue - predicted)[usable], scale[usable]
+    return float(np.sqrt((error**2 / weight).sum() / weight.sum())) if len(weight) else float("nan")
+
+
+_ERROR_UNITS: dict[Scale, str] = {
+    "list_revenue": "of the price realisation",
+    "units": "of the revenue of a unit",
+    "one": "of the revenue of a sale",
+}
+
+
+def _describe_error(error: float, scale: Scale) -> str:
+    "Format an error: a share of the list price, or an amount."
+    return f"{error:.2%}" if scale == "list_revenue" else f"{error:,.2f}"
+
+
+def choose_served(
+    evaluated: Mapping[ModelKind, EvaluatedModel],  # models and baselines
+    test: TrainingDataset,
+    margin: float,  # share of a baseline's error by which the model may be worse
+    scale: Scale = "list_revenue",
+) -> ServedPart:
+    "Choose the best model of the validation period if it beats the baselines in the test period, else the best baseline."
+    errors = {
+        kind: realisation_error(test.revenue, result.predicted, test.scale) for kind, result in evaluated.items()
+    }
+    names = {kind: find_regressor(kind, result.candidate.params).label for kind, result in evaluated.items()}
+    models = [kind for kind in evaluated if not is_baseline(kind)]
+    baseline = min((kind for kind in evaluated if is_baseline(kind)), key=errors.__getitem__)
+    model = min(models, key=lambda kind: evaluated[kind].candidate.score)
+    beaten = errors[model] < errors[baseline] * (1 + margin) - 1e-6
+    mine, other = (_describe_error(errors[kind], scale) for kind in (model, baseline))
+    measured = f"{names[baseline]} ({baseline}) errs by {other}, {names[model]} by {mine}"
+    comparison = f"in the test period, {measured} (root mean squared error {_ERROR_UNITS[scale]})"
+    why = f"{names[model]} beats the baselines: {comparison}."
+    if not beaten:
+        why = f"No model beats {names[baseline].lower()}, so this baseline is served: {comparison}."
+    return ServedPart(served=model if beaten else baseline, baseline=not beaten, why=why, errors=errors)
 
 # %% ../../nbs/training/01_transactional.ipynb #aaf6eacd
 @dataclass(frozen=True)
 class TransactionalResult:
     "The models of a transaction's revenue, and their figures."
 
-    evaluated: dict[ModelKind, EvaluatedModel]
-    served: ModelKind
+    evaluated: dict[ModelKind, EvaluatedModel]  # the models; and the baseline that is served, if one is
+    part: ServedPart
     models: dict[ModelKind, RevenueModel]  # refitted on all rows
     preprocessor: Preprocessor  # fitted on all rows
     metrics: dict[str, dict[str, float]]  # by model and baseline, in the test period
     importance: dict[ModelKind, dict[str, float]]  # share by feature, largest first
+
+    @property
+    def served(self) -> ModelKind:
+        "Key of what is served."
+        return self.part.served
+
+
+def _evaluate_models(
+    before: TrainingDataset,
+    validation: TrainingDataset,
+    train: TrainingDataset,
+    test: TrainingDataset,
+    params: Params,
+    fit: Callable[[BestConfiguration, Progress], RevenueModel | None],  # on the cluster
+    cap: float,
+    progress: Progress,
+) -> dict[ModelKind, EvaluatedModel]:
+    "Search the configurations of each model and of each baseline, and evaluate the best ones."
+    before = before.rows(np.arange(len(before.days)) >= len(before.days) - params.search_rows)
+    scale = "list_revenue" if np.isfinite(cap) else "other"
+    baselines = {kind: [BASELINE_OPTIONS[kind]] for kind in baseline_kinds(scale)}
+    evaluated: dict[ModelKind, EvaluatedModel] = {}
+    steps = 2 * len(params.configurations)  # of each model: search and fit
+    for i, (kind, configurations) in enumerate((params.configurations | baselines).items()):
+        searching, fitting = (
+            scale_progress(progress, min((2 * i + j) / steps, 1.0), min((2 * i + j + 1) / steps, 1.0))
+            for j in (0, 1)
+        )
+        candidate = search_configurations(
+            kind, configurations, before, validation, cap, params.selection_metric, searching
+        )
+        evaluated[kind] = evaluate_candidate(candidate, train, test, cap, fitting, fit(candidate, fitting))
+    return evaluated
+
+
+def evaluate_baselines(
+    train: TrainingDataset,  # may be empty
+    test: TrainingDataset,
+    cap: float,
+) -> dict[ModelKind, EvaluatedModel]:
+    "Evaluate the baselines where there are too few sales for a validation period."
+    learned = train if (train.scale > 0).any() else test
+    evaluated: dict[ModelKind, EvaluatedModel] = {}
+    for kind in baseline_kinds("list_revenue" if np.isfinite(cap) else "other"):
+        candidate = search_configurations(kind, [BASELINE_OPTIONS[kind]], learned, learned, cap, "wape")
+        evaluated[kind] = evaluate_candidate(candidate, learned, test, cap)
+    return evaluated
+
+
+def _baseline_of_few(evaluated: Mapping[ModelKind, EvaluatedModel], test: TrainingDataset, reason: str) -> ServedPart:
+    "Choose the first baseline: too few sales to compare them. Units × price where there are prices."
+    served = next(iter(evaluated))
+    label = find_regressor(served, evaluated[served].candidate.params).label
+    errors = {
+        kind: realisation_error(test.revenue, result.predicted, test.scale) for kind, result in evaluated.items()
+    }
+    return ServedPart(
+        served=served, baseline=True, why=f"{label} is served, the baseline {served}: {reason}", errors=errors
+    )
 
 
 def train_transactional(
@@ -241,24 +359,38 @@ def train_transactional(
     cap = 1.0 if prepared.preprocessor["scale"] == "list_revenue" else np.inf
     dataset = make_training_dataset(prepared, prepared.preprocessor)
     train, test = dataset.rows(prepared.train), dataset.rows(~prepared.train)
-    before, validation = split_validation(train, params.validation_share)
-    before = before.rows(np.arange(len(before.days)) >= len(before.days) - params.search_rows)
-    evaluated: dict[ModelKind, EvaluatedModel] = {}
-    steps = 3 * len(params.configurations)  # of each model: search, fit, and refit on all rows
-    for i, (kind, configurations) in enumerate(params.configurations.items()):
-        searching, fitting = (
-            scale_progress(progress, (2 * i + j) / steps, (2 * i + j + 1) / steps) for j in (0, 1)
+
+    def fit(candidate: BestConfiguration, part: Progress) -> RevenueModel | None:
+        return remote_fit(candidate, prepared.preprocessor, prepared.test_start, part)
+
+    searching = scale_progress(progress, 0.0, 2 / 3)
+    try:
+        before, validation = split_validation(train, params.validation_share)
+    except UserError as error:
+        evaluated = evaluate_baselines(train, test, cap)
+        part = _baseline_of_few(evaluated, test, str(error))
+    else:
+        evaluated = _evaluate_models(before, validation, train, test, params, fit, cap, searching)
+        part = choose_served(
+            evaluated, test, params.gate.baseline_margin, prepared.preprocessor["scale"]
         )
-        candidate = search_configurations(
-            kind, configurations, before, validation, cap, params.selection_metric, searching
-        )
-        model = remote_fit(candidate, prepared.preprocessor, prepared.test_start, fitting)
-        evaluated[kind] = evaluate_candidate(candidate, train, test, cap, fitting, model)
-    served = min(evaluated, key=lambda kind: evaluated[kind].candidate.score)
+    kept = {kind: result for kind, result in evaluated.items() if not is_baseline(kind) or kind == part.served}
     preprocessor, models = refit_models(
-        prepared, evaluated, cap, scale_progress(progress, 2 / 3, 1.0), remote_fit
+        prepared, kept, cap, scale_progress(progress, 2 / 3, 1.0), remote_fit
     )
-    metrics = {kind: result.metrics for kind, result in evaluated.items()} | baseline_metrics(prepared)
+    measured = {kind: result.metrics for kind, result in kept.items()}
+    metrics = measured | {
+        name: row for name, row in baseline_metrics(prepared).items() if name not in measured
+    }
     names = preprocessor["feature_names"]
-    importance = {kind: feature_importance(model, names) for kind, model in models.items()}
-    return TransactionalResult(evaluated, served, models, preprocessor, metrics, importance)
+    importance = {
+        kind: _baseline_importance(names) if is_baseline(kind) else feature_importance(model, names)
+        for kind, model in models.items()
+    }
+    return TransactionalResult(kept, part, models, preprocessor, metrics, importance)
+
+
+def _baseline_importance(names: list[str]) -> dict[str, float]:
+    "Return the importance of the inputs of a baseline: all is in units × price, or in the units."
+    relied_on = next((name for name in ("List_Revenue_log", "Units_Sold_scaled") if name in names), "")
+    return {name: float(name == relied_on) for name in sorted(names, key=lambda name: name != relied_on)}

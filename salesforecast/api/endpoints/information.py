@@ -9,7 +9,7 @@ __all__ = []
 from flask import Response, abort
 
 from ..payloads import json_response
-from ..reports import sample_rows
+from ..reports import parts_output, sample_rows
 from ..routes import ABOUT, PREDICT, endpoint, get_served_version
 from ..schemas import ModelInfoOutput, SampleOutput, SampleQuery
 
@@ -36,6 +36,7 @@ def model_info() -> Response:
             "features": ["Transaction_Date", *columns],
             "choices": version.choices,
             "sarima": manifest.sarima,
+            "parts": parts_output(manifest),
             "currency": manifest.mapping.currency,
         }
     )

@@ -13,6 +13,7 @@ from flask import Response
 from .. import observe
 from ..errors import error_response
 from ..payloads import json_response
+from ..reports import parts_output
 from ..routes import ABOUT, TEXT, endpoint, get_served_version, service
 from ..schemas import LiveOutput, ReloadOutput, StatusOutput
 from ...core.settings import UserError
@@ -32,6 +33,7 @@ def status() -> Response:
             version=version.bundle.version,
             loaded_at=version.loaded_at.isoformat(timespec="seconds"),
             history_until=str(version.predictor.history.last),
+            parts=parts_output(version.bundle.manifest),
             problem=service().store.problem or None,
         )
     )

@@ -99,7 +99,9 @@ MODEL_LABELS = {
     "auto_arima": "AutoARIMA",
     "seasonal_naive": "Same day last week",
     "naive": "Same as yesterday",
+    "mean": "Mean of all days",
     "list_revenue": "List revenue, no discount",
+    "overall_mean": "Mean of all sales",
     "group_mean_discount": "Mean discount of its group",
 } | model_labels()
 
