@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['PredictionInput', 'PredictionOutput', 'BatchPredictionInput', 'BatchPredictionOutput', 'ErrorDetail',
            'FilePredictionOutput', 'SarimaForecastInput', 'SarimaForecastOutput', 'BatchSarimaForecastOutput',
-           'Contributions', 'SHAPOutput', 'StatusOutput', 'ModelInfoOutput', 'ReloadOutput', 'HistoryQuery',
-           'HistoryOutput', 'SampleQuery', 'SampleOutput', 'BacktestOutput', 'PlanRow', 'StockRow', 'OrderInput',
-           'DemandInput', 'DemandOutput', 'ErrorOutput']
+           'Contributions', 'SHAPOutput', 'PartOutput', 'StatusOutput', 'ModelInfoOutput', 'ReloadOutput',
+           'HistoryQuery', 'HistoryOutput', 'SampleQuery', 'SampleOutput', 'BacktestOutput', 'PlanRow', 'StockRow',
+           'OrderInput', 'DemandInput', 'DemandOutput', 'ErrorOutput']
 
 # %% ../../nbs/api/00_schemas.ipynb #5041312b
 from datetime import date, datetime
@@ -200,6 +200,17 @@ class SHAPOutput(RootModel[Contributions | list[Contributions]]):
     "As many as were asked for: one, or a list."
 
 # %% ../../nbs/api/00_schemas.ipynb #ece14aa4
+class PartOutput(BaseModel):
+    "What one part of the version is served by, and why."
+
+    served: str = Field(description="key of the model or name of the baseline; empty: the part is not served")
+    baseline: bool = Field(description="whether that is a baseline, because no model was better")
+    why: str
+    errors: dict[str, float | None] = Field(
+        {}, description="root mean squared errors that were compared, by name"
+    )
+
+
 class StatusOutput(BaseModel):
     "All is well."
 
@@ -209,6 +220,9 @@ class StatusOutput(BaseModel):
     preprocessor_loaded: bool
     sarima_model_loaded: bool
     transactional_model_type: str
+    parts: dict[str, PartOutput] = Field(
+        {}, description="transactional, daily and demand: what serves them, and why"
+    )
     version: str = Field(description="of the served bundle")
     loaded_at: str
     history_until: str = Field(description="last day that the model knows")
@@ -243,6 +257,9 @@ class ModelInfoOutput(BaseModel):
     features: list[str] = Field(description="columns of a transaction that the model uses")
     choices: dict[str, list[str]] = Field(description="known values of Category and Region, for forms")
     sarima: dict[str, Any]
+    parts: dict[str, PartOutput] = Field(
+        {}, description="transactional, daily and demand: what serves them, and why"
+    )
     currency: str
 
 # %% ../../nbs/api/00_schemas.ipynb #b82b5225

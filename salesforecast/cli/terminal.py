@@ -168,7 +168,12 @@ def version_report(
             TRANSACTIONAL_COLUMNS,
             manifest.served,
         ),
-        metrics_table("Daily revenue, backtest over the test period", metrics.daily, DAILY_COLUMNS, manifest.served_daily),
+        metrics_table(
+            "Daily revenue, backtest over the test period",
+            metrics.daily,
+            DAILY_COLUMNS,
+            manifest.served_daily,
+        ),
         Text(f"← served. {split.note}", style="dim"),
     ]
     return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts))

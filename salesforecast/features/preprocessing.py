@@ -51,7 +51,9 @@ def test_start_day(
     "Return the first day of the test period; raises `UserError` where nothing would be left to train or to test on."
     first, last = pd.Timestamp(days.min()), pd.Timestamp(days.max())
     if test_start is None and first == last:
-        return np.datetime64(first, "D")  # a single day: nothing can be learned, and no day is left to test on
+        return np.datetime64(
+            first, "D"
+        )  # a single day: nothing can be learned, and no day is left to test on
     if test_start is not None:
         start = pd.Timestamp(test_start)
     elif first + pd.DateOffset(months=FULL_HISTORY_MONTHS) <= last + pd.Timedelta(days=1):

@@ -44,7 +44,9 @@ def reconcile(
         float(np.sqrt((errors**2).mean())), float(forecasts.max()), 1e-9
     )  # the solvers have absolute tolerances
     if np.abs(errors).max(initial=0.0) <= 1e-5 * unit:
-        return summing @ np.maximum(forecasts[n - k :], 0.0)  # constant series: exact, and there is nothing to weigh
+        return summing @ np.maximum(
+            forecasts[n - k :], 0.0
+        )  # constant series: exact, and there is nothing to weigh
     spread = np.sqrt((errors**2).mean(1))
     least = 1e-3 * spread.mean() + 1e-6 * unit
     padded = (

@@ -225,9 +225,7 @@ def compare_models(
         if served is not None and np.isfinite(served.predicted).mean() > 0.5:
             fitted = refit_and_predict(split, challenger.manifest, params, scale_progress(progress, 0.1, 0.6))
             progress(0.6, "forecasting with both")
-            daily = compare_daily(
-                split, champion, params.forecast.horizon, challenger.manifest.served_daily
-            )
+            daily = compare_daily(split, champion, params.forecast.horizon, challenger.manifest.served_daily)
             return Comparison("served", split, fitted, served, daily)
     mine = refit_and_predict(prepared, challenger.manifest, params, scale_progress(progress, 0.1, 0.5))
     if _same_recipe(challenger, champion):

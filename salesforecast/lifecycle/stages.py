@@ -99,9 +99,7 @@ def evaluate() -> None:
         "transactional": {
             name: m.transactional[served][name] for name in ("wape", "mae", "rmse", "r2", "coverage_80")
         },
-        "daily": {
-            name: measured.get(name) for name in ("wape", "mae", "mase", "coverage_80", "coverage_95")
-        },
+        "daily": {name: measured.get(name) for name in ("wape", "mae", "mase", "coverage_80", "coverage_95")},
         "baselines": {name: row["wape"] for name, row in m.daily.items() if name != daily}
         | {name: row["wape"] for name, row in m.transactional.items() if "coverage_80" not in row},
     }

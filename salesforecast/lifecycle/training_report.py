@@ -46,13 +46,18 @@ def training_tiles(training: TrainingResult) -> HTML:
     )
 
 # %% ../../nbs/lifecycle/06_training_report.ipynb #9c5ef88b
-PART_LABELS = {"transactional": "revenue of a sale", "daily": "revenue of a day", "demand": "forecasts by level"}
+PART_LABELS = {
+    "transactional": "revenue of a sale",
+    "daily": "revenue of a day",
+    "demand": "forecasts by level",
+}
 
 
 def parts_table(manifest: Manifest) -> HTML:
     "Render what each part of a version is served by, and why."
     rows: list[list[Cell]] = [
-        [PART_LABELS.get(name, name), part.served or "not served", part.why] for name, part in manifest.parts.items()
+        [PART_LABELS.get(name, name), part.served or "not served", part.why]
+        for name, part in manifest.parts.items()
     ]
     return table(["part", "served by", "why"], rows, text=(0, 1, 2))
 

@@ -98,7 +98,9 @@ def draw_plots(folder: Path, prepared: PreparedSales, models: TrainedModels) -> 
             result.predicted, prepared.revenue[test], f"{name}: residuals in the test period"
         )
     served = models.daily.part.served
-    figures["backtest"] = backtest_figure(models.daily.backtest, served, f"{served}: forecasts from each cutoff")
+    figures["backtest"] = backtest_figure(
+        models.daily.backtest, served, f"{served}: forecasts from each cutoff"
+    )
     for name, forecast in models.demand.items():
         figures[f"demand_{name}"] = champions_figure(
             forecast.model.leaderboard, f"Demand, {name}: chosen models"

@@ -168,7 +168,11 @@ def _train_baselines(series: pd.Series, mapping: ColumnMapping, horizon: int, re
 def _fair_baselines(series: pd.Series) -> tuple[BaselineName, ...]:
     "Return the baselines to compare with: on a series that is mostly 0, a single day says nothing of the mean."
     weekdays = series.groupby(series.index.to_numpy().astype("datetime64[D]").astype("int64") % 7).sum()
-    open_days = series[np.isin(series.index.to_numpy().astype("datetime64[D]").astype("int64") % 7, weekdays[weekdays > 0].index)]
+    open_days = series[
+        np.isin(
+            series.index.to_numpy().astype("datetime64[D]").astype("int64") % 7, weekdays[weekdays > 0].index
+        )
+    ]
     return DAILY_BASELINES if (open_days > 0).mean() >= MIN_SHARE_WITH_SALES else ("mean",)
 
 
@@ -194,7 +198,10 @@ def train_daily(
     horizon = params.horizon if mapping.frequency == "daily" else max(1, params.horizon // 7)
     test_periods = int((series.index >= pd.Timestamp(prepared.test_start)).sum())
     calendar = calendar_covariates(series, mapping)
-    ahead, windows = min(horizon, max(test_periods, 1)), int(np.clip(test_periods // horizon, 1, params.windows))
+    ahead, windows = (
+        min(horizon, max(test_periods, 1)),
+        int(np.clip(test_periods // horizon, 1, params.windows)),
+    )
     if len(series) - ahead < SARIMA_MIN_PERIODS:
         return _train_baselines(series, mapping, horizon, _too_few(series, ahead))
     closed = calendar["closed"], calendar["closures"]

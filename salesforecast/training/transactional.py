@@ -129,7 +129,9 @@ def _calibrate(
 ) -> RevenueModel:
     "Return the model with intervals from its errors on held-out rows; those of a baseline lie around its constant."
     finite = np.isfinite(actual)
-    if isinstance(model.regressor, Baseline):  # refitted, its constant differs; its errors are those from the new one
+    if isinstance(
+        model.regressor, Baseline
+    ):  # refitted, its constant differs; its errors are those from the new one
         predicted = np.full(len(actual), model.regressor.share)
     return replace(model, error_quantiles=fit_error_quantiles(predicted[finite], actual[finite]))
 
@@ -262,7 +264,8 @@ def choose_served(
 ) -> ServedPart:
     "Choose the best model of the validation period if it beats the baselines in the test period, else the best baseline."
     errors = {
-        kind: realisation_error(test.revenue, result.predicted, test.scale) for kind, result in evaluated.items()
+        kind: realisation_error(test.revenue, result.predicted, test.scale)
+        for kind, result in evaluated.items()
     }
     names = {kind: find_regressor(kind, result.candidate.params).label for kind, result in evaluated.items()}
     models = [kind for kind in evaluated if not is_baseline(kind)]
@@ -337,12 +340,15 @@ def evaluate_baselines(
     return evaluated
 
 
-def _baseline_of_few(evaluated: Mapping[ModelKind, EvaluatedModel], test: TrainingDataset, reason: str) -> ServedPart:
+def _baseline_of_few(
+    evaluated: Mapping[ModelKind, EvaluatedModel], test: TrainingDataset, reason: str
+) -> ServedPart:
     "Choose the first baseline: too few sales to compare them. Units × price where there are prices."
     served = next(iter(evaluated))
     label = find_regressor(served, evaluated[served].candidate.params).label
     errors = {
-        kind: realisation_error(test.revenue, result.predicted, test.scale) for kind, result in evaluated.items()
+        kind: realisation_error(test.revenue, result.predicted, test.scale)
+        for kind, result in evaluated.items()
     }
     return ServedPart(
         served=served, baseline=True, why=f"{label} is served, the baseline {served}: {reason}", errors=errors
@@ -371,13 +377,11 @@ def train_transactional(
         part = _baseline_of_few(evaluated, test, str(error))
     else:
         evaluated = _evaluate_models(before, validation, train, test, params, fit, cap, searching)
-        part = choose_served(
-            evaluated, test, params.gate.baseline_margin, prepared.preprocessor["scale"]
-        )
-    kept = {kind: result for kind, result in evaluated.items() if not is_baseline(kind) or kind == part.served}
-    preprocessor, models = refit_models(
-        prepared, kept, cap, scale_progress(progress, 2 / 3, 1.0), remote_fit
-    )
+        part = choose_served(evaluated, test, params.gate.baseline_margin, prepared.preprocessor["scale"])
+    kept = {
+        kind: result for kind, result in evaluated.items() if not is_baseline(kind) or kind == part.served
+    }
+    preprocessor, models = refit_models(prepared, kept, cap, scale_progress(progress, 2 / 3, 1.0), remote_fit)
     measured = {kind: result.metrics for kind, result in kept.items()}
     metrics = measured | {
         name: row for name, row in baseline_metrics(prepared).items() if name not in measured

@@ -53,7 +53,7 @@ def test_a_bundle_of_format_1_gives_the_same_predictions(trained: Trained, tmp_p
 
 def test_the_keys_on_the_disk_stay(trained: Trained) -> None:
     content = json.loads((trained.training.path / "manifest.json").read_text())
-    assert set(content) == {*FORMAT_1, "demand"}
+    assert set(content) == {*FORMAT_1, "demand", "parts"}
     assert Manifest(**content).to_dict() == content
 
 

@@ -89,7 +89,9 @@ def baseline_state(
     if name != "seasonal_naive" and is_open.any():
         lag = int(is_open.argmax()) + 1  # the first open day starts it
     known = np.where(np.isfinite(values), values, np.nanmean(values) if np.isfinite(values).any() else 0.0)
-    parts = _start(name, known if seasonal else known[is_open] if is_open.any() else known, lag if seasonal else 1)
+    parts = _start(
+        name, known if seasonal else known[is_open] if is_open.any() else known, lag if seasonal else 1
+    )
     state = SarimaState(
         first=days[0],
         last=days[lag - 1],
@@ -133,7 +135,9 @@ def baseline_model(
     factors = calibrated_factors(errors, max(min(horizon, max(held_out, 1)) / min(season, 7), 1.0))
     p, d, q, sp, sd, sq, s = state.order
     fit = Fit((p, d, q, sp, sd, sq, s), np.empty(0), np.empty(0), 1)
-    return SarimaModel(replace(state, factors=factors), fit, (f"baseline {name}: {BASELINE_NOTES[name]}",), None)
+    return SarimaModel(
+        replace(state, factors=factors), fit, (f"baseline {name}: {BASELINE_NOTES[name]}",), None
+    )
 
 # %% ../../../nbs/forecasting/sarima/06_baselines.ipynb #4422629f
 def backtest_baseline(
@@ -154,7 +158,9 @@ def backtest_baseline(
         mean, sd = forecast_steps(state, len(ahead))
         money = to_revenue(state, ahead.index.to_numpy().astype("datetime64[D]"), mean, sd)
         bounds = {
-            f"{side}-{c}": money[f"{long}_{c}"] for c in SARIMA_LEVELS for side, long in (("lo", "lower"), ("hi", "upper"))
+            f"{side}-{c}": money[f"{long}_{c}"]
+            for c in SARIMA_LEVELS
+            for side, long in (("lo", "lower"), ("hi", "upper"))
         }
         columns = {"ds": ahead.index, "cutoff": past.index[-1], "model": name, "y": ahead.to_numpy(float)}
         rows = pd.DataFrame({"unique_id": "total", **columns, "yhat": money["predicted_revenue"], **bounds})
@@ -163,6 +169,10 @@ def backtest_baseline(
 
 
 _DTYPES = {
-    name: "datetime64[ns]" if name in ("ds", "cutoff") else "object" if name in ("unique_id", "model") else "float64"
+    name: "datetime64[ns]"
+    if name in ("ds", "cutoff")
+    else "object"
+    if name in ("unique_id", "model")
+    else "float64"
     for name in BACKTEST_COLUMNS
 }
