@@ -28,12 +28,16 @@ from ..sales.delimited import SourceTable
 from ..sales.sinks import write_csv_rows
 from ..sales.sources import GZIP_MARK
 
-# %% ../../nbs/api/08_batch.ipynb #f7759966
-MAX_FILE_COLUMNS = 2_000  # columns of a text file; each more costs time before the first row is read
+# %% ../../nbs/api/08_batch.ipynb #ff3dc11e
+MAX_FILE_COLUMNS = 2_000  # of a text file; each more costs time before the first row is read
 
 
-def check_width(file: IO[bytes], name: str, limit: int) -> None:
-    "Raise `UserError` for a text file with more columns than any table of sales has."
+def check_width(
+    file: IO[bytes],
+    name: str,  # its suffix tells the format
+    limit: int,  # bytes that a compressed file may unpack to
+) -> None:
+    "Raise `UserError` for a text file with too many columns."
     if name.lower().endswith((".parquet", ".pq")):
         return
     file.seek(0)
@@ -46,14 +50,17 @@ def check_width(file: IO[bytes], name: str, limit: int) -> None:
             f"{name} has {widest + 1:,} columns or more; up to {MAX_FILE_COLUMNS:,} are read. Send those that the model needs."
         )
 
-# %% ../../nbs/api/08_batch.ipynb #7b56605b
+# %% ../../nbs/api/08_batch.ipynb #bd574ee2
+T = TypeVar("T")
+
+
 def mapped_tables(
     file: IO[bytes],
-    name: str,  # its suffix tells the kind
+    name: str,  # its suffix tells the format
     fallback: ColumnMapping,  # that of the training
-    limit: int,  # bytes that a packed file may unpack to
+    limit: int,  # bytes that a compressed file may unpack to
 ) -> Iterator[tuple[SourceTable, ColumnMapping]]:
-    "Return the tables of a file, each with the mapping that fits it."
+    "Return the chunks of a file as tables, each with the mapping that fits it."
     check_width(file, name, limit)
     tables = iter_file_tables(file, name, fallback.read, limit)
     first = next(tables)
@@ -63,23 +70,28 @@ def mapped_tables(
         first = next(tables)
     return ((table, mapping) for table in chain([first], tables))
 
-# %% ../../nbs/api/08_batch.ipynb #1b50e7fc
-BETWEEN = [("," if i else "{") + f'"{name}":' for i, name in enumerate(COLUMNS)]
+
+def translate_csv_errors(read: Callable[[], Iterator[T]]) -> Iterator[T]:
+    "Yield what a function reads; raise `UserError` if Python's CSV reader fails."
+    try:
+        yield from read()
+    except csv.Error as error:
+        raise UserError(f"The file is no CSV: {error}.") from None
+
+# %% ../../nbs/api/08_batch.ipynb #c86292dc
+JSON_KEYS = [("," if i else "{") + f'"{name}":' for i, name in enumerate(COLUMNS)]
 
 
-def json_rows(
-    found: pd.DataFrame,  # `COLUMNS`
-    rows: PredictionRows,
-) -> bytes:
+def json_rows(predictions: pd.DataFrame, rows: PredictionRows) -> bytes:
     "Serialize rows as JSON objects, each followed by a comma."
     parts: list[object] = []
-    for name, before in zip(COLUMNS, BETWEEN, strict=True):
-        parts += [before, pc.cast(pa.array(found[name].to_numpy()), pa.string())]
+    for name, key in zip(COLUMNS, JSON_KEYS, strict=True):
+        parts += [key, pc.cast(pa.array(predictions[name].to_numpy()), pa.string())]
     texts = pc.binary_join_element_wise(*parts, "},", "")
     failed = np.flatnonzero((rows.problems != "").to_numpy())
     if len(failed):
         written = [orjson.dumps(failed_row(rows, i)).decode() + "," for i in failed.tolist()]
-        mask = np.zeros(len(found), bool)
+        mask = np.zeros(len(predictions), bool)
         mask[failed] = True
         texts = pc.replace_with_mask(texts, mask, pa.array(written))
     text = pa.concat_arrays([texts]) if isinstance(texts, pa.Array) else texts.combine_chunks()
@@ -89,9 +101,9 @@ def json_rows(
     ends = np.frombuffer(offsets, "int32")[text.offset :][: len(text) + 1]
     return data.to_pybytes()[ends[0] : ends[-1]]
 
-# %% ../../nbs/api/08_batch.ipynb #7eef1d56
+
 def failed_row(rows: PredictionRows, i: int) -> dict[str, object]:
-    "Return the fields of a row without a prediction: its line, and what is wrong with it."
+    "Return the fields of a row without a prediction: its line in the file and its errors."
     errors = []
     for problem in rows.problems.iloc[i].split("; "):
         field = next((name for name in rows.frame if problem.startswith(f"{name} ")), None)
@@ -101,18 +113,7 @@ def failed_row(rows: PredictionRows, i: int) -> dict[str, object]:
         )
     return {"predicted_revenue": None, "row": int(rows.raw.index[i]), "errors": errors}
 
-# %% ../../nbs/api/08_batch.ipynb #8d7b58c6
-T = TypeVar("T")
-
-
-def translate_csv_errors(read: Callable[[], Iterator[T]]) -> Iterator[T]:
-    "Yield the tables that a function reads; raise `UserError` where Python's CSV reader gives up."
-    try:
-        yield from read()
-    except csv.Error as error:
-        raise UserError(f"The file is no CSV: {error}.") from None
-
-# %% ../../nbs/api/08_batch.ipynb #e88fe073
+# %% ../../nbs/api/08_batch.ipynb #8fe6ba3f
 @dataclass
 class RowCounts:
     "Count the rows that were read, and those that failed."
@@ -120,18 +121,18 @@ class RowCounts:
     rows: int = 0
     errors: int = 0
 
-# %% ../../nbs/api/08_batch.ipynb #1391c400
+
 def predict_file(
     predictor: Predictor,
     file: IO[bytes],  # seekable
-    name: str,  # its suffix tells the kind
+    name: str,  # its suffix tells the format
     out: IO[bytes],  # where the answer goes
     as_csv: bool,  # the file's rows with predictions as CSV, instead of JSON
-    limit: int,  # bytes that a packed file may unpack to
+    limit: int,  # bytes that a compressed file may unpack to
     deadline: float = float("inf"),  # on the clock of `time.monotonic`
 ) -> RowCounts:
-    "Predict every row of a file; raise `UserError` for what is no table, `TimeoutError` after the deadline."
-    counted = RowCounts()
+    "Predict every row of a file; raise `UserError` if it is no table, `TimeoutError` after the deadline."
+    counts = RowCounts()
     out.write(b"" if as_csv else b'{"predictions":[')
     fallback = predictor.bundle.manifest.mapping
     for table, mapping in translate_csv_errors(lambda: mapped_tables(file, name, fallback, limit)):
@@ -140,19 +141,19 @@ def predict_file(
         if table.cells.empty:
             continue
         rows = parse_prediction_rows(table, mapping, predictor.required_columns)
-        found = predict_rows(predictor, rows)
+        predictions = predict_rows(predictor, rows)
         if as_csv:
-            cells = append_predictions(rows, found).drop(columns="problem", errors="ignore")
+            cells = append_predictions(rows, predictions).drop(columns="problem", errors="ignore")
             cells["problem"] = rows.problems.to_numpy()
-            write_csv_rows(cells, out, header=counted.rows == 0)
+            write_csv_rows(cells, out, header=counts.rows == 0)
         else:
-            out.write(json_rows(found, rows))
-        counted.rows += len(found)
-        counted.errors += int((rows.problems != "").sum())
-    if counted.rows == 0:
+            out.write(json_rows(predictions, rows))
+        counts.rows += len(predictions)
+        counts.errors += int((rows.problems != "").sum())
+    if counts.rows == 0:
         raise UserError(f"{name} has a header but no row below it")
     if not as_csv:
         out.seek(-1, 2)  # over the last comma
-        about = {"filename": name, "num_records_processed": counted.rows, "num_errors": counted.errors}
-        out.write(b"]," + orjson.dumps(about)[1:])
-    return counted
+        totals = {"filename": name, "num_records_processed": counts.rows, "num_errors": counts.errors}
+        out.write(b"]," + orjson.dumps(totals)[1:])
+    return counts

@@ -23,9 +23,9 @@ from ..core.settings import UserError
 
 # %% ../../nbs/api/09_demand.ipynb #bb1c46c1
 class ForecastNotFound(LookupError):
-    "The served version does not hold this forecast; the message says which it holds."
+    "Report that the served version does not hold a forecast, and which ones it holds."
 
-# %% ../../nbs/api/09_demand.ipynb #60042ad6
+
 def find_state(
     states: Mapping[tuple[str, str], DemandState],  # by target and frequency
     target: str,
@@ -44,7 +44,7 @@ def find_state(
     return states[target, freq]
 
 # %% ../../nbs/api/09_demand.ipynb #88ce5e11
-CELLS = 1000  # values of a column that are listed
+MAX_SEGMENT_VALUES = 1000  # values of a column that are listed
 
 
 def choices(states: Mapping[tuple[str, str], DemandState], state: DemandState) -> dict[str, object]:
@@ -55,44 +55,48 @@ def choices(states: Mapping[tuple[str, str], DemandState], state: DemandState) -
         "freq": sorted(freq for target, freq in states if target == panel.target),
         "levels": list(panel.levels),
         "horizon": len(state.forecast.days),
-        "segments": {str(name): sorted(panel.keys[name].unique())[:CELLS] for name in panel.keys},
+        "segments": {str(name): sorted(panel.keys[name].unique())[:MAX_SEGMENT_VALUES] for name in panel.keys},
     }
 
-# %% ../../nbs/api/09_demand.ipynb #d0d2214b
+# %% ../../nbs/api/09_demand.ipynb #92e5476f
 def plan_frame(rows: Sequence[PlanRow]) -> pd.DataFrame:
     "Convert the rows of a plan to a frame by `read_plan`; raise `UserError` for values that it cannot use."
     return read_plan(pd.DataFrame([row.model_dump(exclude_none=True) for row in rows]))
 
-
-def _bounds(levels: Sequence[int]) -> dict[str, str]:
-    "Return the names of interval columns: those of forecasts, and those of responses."
-    return {f"{side}-{level}": f"{side}_{level}" for level in sorted(set(levels)) for side in ("lo", "hi")}
-
-# %% ../../nbs/api/09_demand.ipynb #01a6056d
+# %% ../../nbs/api/09_demand.ipynb #4925fa5e
 Row: TypeAlias = dict[str, str | float | None]
 
 
 def forecast_rows(
-    forecast: DemandForecast, rows: np.ndarray, horizon: int, levels: Sequence[int]
+    forecast: DemandForecast,
+    rows: np.ndarray,  # positions of the series
+    horizon: int,  # periods
+    levels: Sequence[int],  # of intervals, in percent
 ) -> list[Row]:
-    "Return a row per series and period."
+    "Return a row per series and period: mean, median, interval bounds, and revenue where it is known."
     days = np.datetime_as_string(forecast.days[:horizon]).tolist()
     values = {"yhat": forecast.yhat, "median": forecast.intervals["median"]}
-    values |= {to: forecast.intervals[name] for name, to in _bounds(levels).items()}
+    values |= {field: forecast.intervals[column] for column, field in _interval_fields(levels).items()}
     if forecast.revenue.size:
         values["revenue"] = forecast.revenue
-    found: list[Row] = []
+    records: list[Row] = []
     for row in rows:
+        series = str(forecast.panel.ids[row])
         columns = {name: matrix[row, :horizon].tolist() for name, matrix in values.items()}
-        name = str(forecast.panel.ids[row])
         for i, day in enumerate(days):
-            found.append({"unique_id": name, "ds": day, **{to: column[i] for to, column in columns.items()}})
-    return found
+            numbers = {name: column[i] for name, column in columns.items()}
+            records.append({"unique_id": series, "ds": day, **numbers})
+    return records
 
-# %% ../../nbs/api/09_demand.ipynb #3bb88c00
+
+def _interval_fields(levels: Sequence[int]) -> dict[str, str]:
+    "Return the names of interval columns in forecasts, each with its name in responses."
+    return {f"{side}-{level}": f"{side}_{level}" for level in sorted(set(levels)) for side in ("lo", "hi")}
+
+# %% ../../nbs/api/09_demand.ipynb #fb461056
 def sum_rows(forecast: DemandForecast, rows: np.ndarray, horizon: int, levels: Sequence[int]) -> list[Row]:
-    "Sum each series over all periods, with the interval of the sum from its sample paths."
-    found: list[Row] = []
+    "Sum each series over the horizon, with intervals from the sums of its sample paths."
+    records: list[Row] = []
     panel = forecast.panel
     for row in rows:
         sums = forecast.paths.of_series(row)[:, :horizon].sum(1)
@@ -103,8 +107,8 @@ def sum_rows(forecast: DemandForecast, rows: np.ndarray, horizon: int, levels: S
         }
         yhat = float(forecast.yhat[row, :horizon].sum())
         keys: Row = {"unique_id": str(panel.ids[row]), "level": panel.levels[panel.level[row]]}
-        found.append({**keys, "yhat": yhat, "median": float(np.median(sums)), **bounds})
-    return found
+        records.append({**keys, "yhat": yhat, "median": float(np.median(sums)), **bounds})
+    return records
 
 # %% ../../nbs/api/09_demand.ipynb #2731de4a
 def past_rows(forecast: DemandForecast, rows: np.ndarray, periods: int) -> list[Row]:
@@ -118,11 +122,11 @@ def past_rows(forecast: DemandForecast, rows: np.ndarray, periods: int) -> list[
         for day, y in zip(days, panel.values[row, recent].tolist(), strict=True)
     ]
 
-# %% ../../nbs/api/09_demand.ipynb #a75f4141
+
 def order_rows(
     forecast: DemandForecast, rows: np.ndarray, order: OrderInput
 ) -> tuple[list[Row], tuple[str, ...]]:
-    "Compute order quantities of the finest series among these, and notes; raise `UserError` for revenue, and what does not fit."
+    "Compute order quantities of the finest of these series, and notes; raise `UserError` for what does not fit."
     if forecast.panel.target != "units":
         raise UserError('Orders are of units. Ask for target "units".')
     stock = None
@@ -140,9 +144,15 @@ def order_rows(
     )
     return _records(table), stock.notes if stock else ()
 
-# %% ../../nbs/api/09_demand.ipynb #0aaa49c9
+
+def _records(table: pd.DataFrame) -> list[Row]:
+    "Return the rows of a table, with None for missing values."
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+# %% ../../nbs/api/09_demand.ipynb #6bcd6682
 class DemandFields(TypedDict):
-    "The fields of a `DemandOutput`."
+    "List the fields of a `DemandOutput`."
 
     target: str
     currency: str
@@ -164,39 +174,31 @@ def demand_response(
     request: DemandInput,
     currency: str,
 ) -> DemandFields:
-    "Return the fields of a `DemandOutput`; raise `ForecastNotFound`, or `UserError` for a plan or order that cannot be used."
+    "Return the fields of a `DemandOutput`; raise `ForecastNotFound`, or `UserError` for an unusable plan or order."
     state = find_state(states, request.target, request.freq)
     horizon = request.horizon or len(state.forecast.days)
     if horizon > len(state.forecast.days):
         raise ForecastNotFound(f"The forecast goes {len(state.forecast.days)} periods ahead, not {horizon}.")
     try:
-        fitting = select_series(state.panel, request.by, request.segments)
+        selected = select_series(state.panel, request.by, request.segments)
     except UserError as error:
         raise ForecastNotFound(str(error)) from None
     forecast = (apply_plan(state, plan_frame(request.plan)) if request.plan else state).forecast
-    size = state.forecast.yhat[fitting].sum(1)
-    rows = fitting[np.lexsort((-size, state.panel.level[fitting]))][: request.limit]
+    size = state.forecast.yhat[selected].sum(1)
+    rows = selected[np.lexsort((-size, state.panel.level[selected]))][: request.limit]
     orders, order_notes = order_rows(forecast, rows, request.order) if request.order else ([], ())
-    lead = forecast.model.by_horizon
-    chosen = state.leaderboard.query("chosen").drop(columns="chosen")
     return {
         "target": request.target,
         "currency": currency,
         "first_date": str(forecast.days[0]),
         "last_date": str(forecast.days[horizon - 1]),
-        "series": len(fitting),
+        "series": len(selected),
         "forecasts": forecast_rows(forecast, rows, horizon, request.levels),
         "sums": sum_rows(forecast, rows, horizon, request.levels),
         "orders": orders,
         "history": past_rows(forecast, rows, request.history),
-        "accuracy": _records(lead),
-        "champions": _records(chosen),
+        "accuracy": _records(forecast.model.by_horizon),
+        "champions": _records(state.leaderboard.query("chosen").drop(columns="chosen")),
         "choices": choices(states, state),
         "notes": [*forecast.notes, *order_notes],
     }
-
-# %% ../../nbs/api/09_demand.ipynb #6a019100
-def _records(table: pd.DataFrame) -> list[Row]:
-    "Return the rows of a table, with None for missing values."
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    return [{str(name): value for name, value in row.items()} for row in rows]
