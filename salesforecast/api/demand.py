@@ -55,7 +55,9 @@ def choices(states: Mapping[tuple[str, str], DemandState], state: DemandState) -
         "freq": sorted(freq for target, freq in states if target == panel.target),
         "levels": list(panel.levels),
         "horizon": len(state.forecast.days),
-        "segments": {str(name): sorted(panel.keys[name].unique())[:MAX_SEGMENT_VALUES] for name in panel.keys},
+        "segments": {
+            str(name): sorted(panel.keys[name].unique())[:MAX_SEGMENT_VALUES] for name in panel.keys
+        },
     }
 
 # %% ../../nbs/api/09_demand.ipynb #92e5476f
