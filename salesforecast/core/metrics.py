@@ -80,7 +80,8 @@ def mase(
     past = np.asarray(history, float)
     if len(past) <= season:
         season = 1
-    naive = np.abs(past[season:] - past[:-season]).mean() if len(past) > season else 0.0
+    steps = np.abs(past[season:] - past[:-season])  # NaN beside missing periods
+    naive = float(np.nanmean(steps)) if np.isfinite(steps).any() else 0.0
     return ratio(np.abs(yhat - y).mean(), naive)
 
 # %% ../../nbs/core/03_metrics.ipynb #00e11c0a

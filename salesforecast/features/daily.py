@@ -13,6 +13,7 @@ import pandas as pd
 
 from salesforecast.core.settings import UserError, atomic_write
 from salesforecast.features.calendar import extract_days
+from salesforecast.sales.gaps import missing_days
 from salesforecast.sales.reading import SalesData
 
 # %% ../../nbs/features/02_daily.ipynb #82cc1f81
@@ -72,13 +73,15 @@ def find_incomplete_last_day(
 
 
 def daily_revenue(sales: SalesData) -> tuple[pd.Series, pd.Timestamp | None]:
-    "Return revenue per day (or week) of these sales, and the unfinished last day that was left out, if any."
+    "Return revenue per day (or week), NaN on days whose records are missing; and the unfinished last day that was left out, if any."
     frame, unfinished = sales.frame, None
     if sales.mapping.frequency == "daily":
         unfinished = find_incomplete_last_day(frame["Transaction_Date"])
         if unfinished is not None:
             frame = frame[frame["Transaction_Date"] < unfinished]
-    return aggregate_daily_revenue(frame, frequency=sales.mapping.frequency), unfinished
+    daily = aggregate_daily_revenue(frame, frequency=sales.mapping.frequency)
+    gaps = missing_days(frame["Transaction_Date"].to_numpy("datetime64[D]"), sales.mapping)
+    return daily.mask(daily.index.isin(gaps)), unfinished
 
 
 def save_daily(daily: pd.Series, path: Path) -> None:

@@ -7,7 +7,7 @@ __all__ = ['History', 'add_lag_rolling_features']
 
 # %% ../../nbs/features/03_history.ipynb #9ed8e5d8
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
@@ -46,6 +46,13 @@ class History:
     first: np.datetime64  # first day, datetime64[D]
     last: np.datetime64  # last day
     levels: dict[str, LevelHistory]
+    missing: np.ndarray = field(default_factory=lambda: np.empty(0, "datetime64[D]"))  # days without records
+
+    @cached_property
+    def missing_before(self) -> np.ndarray:
+        "Number of missing days before each day of the history, and before the day after, shape (span + 1,)."
+        days = np.isin(np.arange(self.first, self.first + self.span), self.missing)
+        return np.concatenate([[0], np.cumsum(days)])
 
     @property
     def span(self) -> int:
@@ -58,6 +65,7 @@ def build_history(
     list_revenue: np.ndarray,  # what the realised share refers to, shape (n,)
     levels: Iterable[str],  # text columns that get a level beside `total`
     last: np.datetime64 | None = None,  # the last day, where it is later than the last row's
+    missing: np.ndarray | None = None,  # days whose records are missing, datetime64[D]
 ) -> History:
     "The history of these rows. Returns, where `is_return` says so, lower revenue and units, and leave shares alone."
     days = np.asarray(columns["Transaction_Date"])
@@ -68,7 +76,8 @@ def build_history(
     _fit_integers(measures)
     measures = np.rint(measures * UNIT).astype("int64")
     first = days.min()
-    history = History(first, max(days.max(), last or days.max()), {})
+    gaps = {} if missing is None else {"missing": missing}
+    history = History(first, max(days.max(), last or days.max()), {}, **gaps)
     offset = (days - first).astype("int64")
     for name in (TOTAL, *levels):
         history.levels[name] = _level(columns.get(name), offset, measures, history.span)
@@ -142,21 +151,29 @@ def level_features(
     span: int,  # slots per series, `History.span`
     codes: np.ndarray,  # int64, series of each row, -1 where it has none; shape (n,)
     day: np.ndarray,  # int64, day of each row counted from the history's first; shape (n,)
+    missing_before: np.ndarray | None = None,  # missing days before each day, `History.missing_before`
 ) -> dict[str, np.ndarray]:
     "`LEVEL_FEATURES` of each row from days before its own; NaN where nothing is known."
     window = _Window(level, span, codes, day)
-    out = {f"revenue_lag_{k}": window.on(k) for k in LAGS}
+    lost = np.zeros(span + 1, int) if missing_before is None else missing_before
+    out = {f"revenue_lag_{k}": np.where(_lost(lost, day, k, k - 1) > 0, np.nan, window.on(k)) for k in LAGS}
     sums = {w: window.sums(w) for w in (*WINDOWS, span)}
     for w in WINDOWS:
-        days = np.maximum(np.minimum(day, w), 1) * UNIT
-        out[f"revenue_rollmean_{w}"] = sums[w][0] / days
-        out[f"units_rollmean_{w}"] = sums[w][1] / days
+        days = np.maximum(np.minimum(day, w), 1) - _lost(lost, day, w, 0)
+        known = np.where(days > 0, days * float(UNIT), np.nan)
+        out[f"revenue_rollmean_{w}"] = sums[w][0] / known
+        out[f"units_rollmean_{w}"] = sums[w][1] / known
         out[f"share_{w}"] = _ratio(sums[w][2], sums[w][3])
     out["share_all"] = _ratio(sums[span][2], sums[span][3])
     out |= _last_sale(window, span)
     out["rows_28"] = sums[28][4] / UNIT
     nothing = (codes < 0) | (day <= 0)
     return {name: np.where(nothing, np.nan, out[name]) for name in LEVEL_FEATURES}
+
+
+def _lost(missing_before: np.ndarray, day: np.ndarray, start: int, end: int) -> np.ndarray:
+    "Number of missing days from `start` days before each day up to `end` days before, the latter excluded."
+    return missing_before[np.maximum(day - end, 0)] - missing_before[np.maximum(day - start, 0)]
 
 
 class _Window:
@@ -216,7 +233,8 @@ def history_features(
         )
         pairs, spread = np.unique(codes * history.span + day, return_inverse=True)
         pair_codes = np.floor_divide(pairs, history.span)
-        features = level_features(level, history.span, pair_codes, pairs - pair_codes * history.span)
+        pair_days = pairs - pair_codes * history.span
+        features = level_features(level, history.span, pair_codes, pair_days, history.missing_before)
         shorts = TOTAL_FEATURES if name == TOTAL else LEVEL_FEATURES
         for short, full in zip(shorts, level_feature_names(name), strict=True):
             out[full] = features[short][spread]
@@ -228,7 +246,7 @@ def truncate_history(
     until: np.datetime64,  # the last day that is kept
 ) -> History:
     "The history as it was at the end of a day."
-    known = History(history.first, until, {})
+    known = History(history.first, until, {}, history.missing[history.missing <= until])
     for name, level in history.levels.items():
         code, day = np.divmod(level.slots, history.span)
         keep = day < known.span - 1
@@ -257,7 +275,8 @@ def merge_histories(
 ) -> History:
     "The history of all their rows together."
     first, last = min(part.first for part in histories), max(part.last for part in histories)
-    joined = History(first, last, {})
+    missing = np.unique(np.concatenate([part.missing for part in histories]))
+    joined = History(first, last, {}, missing)
     for name in histories[0].levels:
         joined.levels[name] = _joined([(part, part.levels[name]) for part in histories], joined)
     return joined
@@ -329,6 +348,7 @@ def save_history(history: History, path: Path) -> None:
     arrays: dict[str, np.ndarray] = {
         "days": np.array([history.first, history.last]),
         "levels": np.array(list(history.levels)),
+        "missing": history.missing,
     }
     for i, level in enumerate(history.levels.values()):
         arrays |= {f"{i}_keys": level.keys, f"{i}_slots": level.slots, f"{i}_sums": level.sums}
@@ -343,4 +363,5 @@ def load_history(file: Path | IO[bytes]) -> History:
             str(name): LevelHistory(*(arrays[f"{i}_{part}"] for part in ("keys", "slots", "sums")))
             for i, name in enumerate(arrays["levels"])
         }
-        return History(arrays["days"][0], arrays["days"][1], levels)
+        gaps = {"missing": arrays["missing"]} if "missing" in arrays else {}  # older files have none
+        return History(arrays["days"][0], arrays["days"][1], levels, **gaps)

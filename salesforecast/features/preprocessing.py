@@ -35,6 +35,7 @@ from salesforecast.features.preprocessor import (
     scaled_columns,
 )
 from salesforecast.sales.partitions import concat_frames
+from salesforecast.sales.gaps import missing_days
 from salesforecast.sales.reading import SalesData, read_sales
 from salesforecast.sales.schema import ColumnMapping, ReadOptions
 
@@ -202,7 +203,8 @@ def prepare_sales(
             f"There is no sale among the rows: all {len(frame):,} are returns, as {sales.mapping.returns.when!r} says. "
             "Correct returns.when in the mapping."
         )
-    history = build_history(columns, compute_row_scale(scale, columns), text)
+    gaps = missing_days(np.asarray(columns["Transaction_Date"]).astype("datetime64[D]"), sales.mapping)
+    history = build_history(columns, compute_row_scale(scale, columns), text, missing=gaps)
     rows = select_rows(columns, is_sale)
     start = test_start_day(rows["Transaction_Date"], test_start)
     _check_revenue(sales)

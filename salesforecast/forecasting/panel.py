@@ -17,7 +17,8 @@ from scipy import sparse
 
 from salesforecast.sales.reading import SalesData
 from salesforecast.features.daily import aggregate_daily_revenue, find_incomplete_last_day
-from salesforecast.forecasting.sarima.calendar import closed_weekdays, weekday_of
+from salesforecast.forecasting.sarima.calendar import closed_weekdays, fill_missing_periods, weekday_of
+from salesforecast.sales.gaps import missing_days
 from salesforecast.sales.partitions import ROW_COUNT
 from salesforecast.core.text import suggest_name
 from salesforecast.core.settings import UserError
@@ -156,11 +157,15 @@ def long_frame(ids: np.ndarray, days: np.ndarray, **columns: np.ndarray) -> pd.D
     return pd.DataFrame({"unique_id": np.repeat(ids, len(days)), "ds": ds, **values})
 
 # %% ../../nbs/forecasting/01_panel.ipynb #bad86529
+NO_DAYS = np.empty(0, "datetime64[D]")
+
+
 def complete_periods(
     frame: pd.DataFrame,  # valid rows
     rows: Literal["daily", "weekly"],  # what the rows are
     frequency: Literal["daily", "weekly"],  # what the periods are to be
     closed: Sequence[int] = (),  # weekdays known to be closed, 0 is Monday
+    missing: np.ndarray = NO_DAYS,  # days whose records are missing, datetime64[D]
 ) -> tuple[np.ndarray, pd.Series]:
     "The periods, datetime64[D], and the daily total (empty for weekly rows)."
     if rows == "weekly":
@@ -169,6 +174,7 @@ def complete_periods(
     unfinished = find_incomplete_last_day(frame["Transaction_Date"])
     kept = frame[frame["Transaction_Date"] < unfinished] if unfinished is not None else frame
     total = aggregate_daily_revenue(kept)
+    total = total.mask(total.index.isin(missing))
     days = total.index.to_numpy().astype("datetime64[D]")
     if frequency == "daily":
         return days, total
@@ -284,7 +290,8 @@ def make_panel(
     if rows == "weekly" and frequency == "daily":
         raise UserError("The rows are weekly; a daily forecast cannot be made of them. Use --freq W.")
     columns = hierarchy_columns(sales, levels)
-    days, daily_total = complete_periods(sales.frame, rows, frequency or rows, _closed(sales))
+    missing = missing_days(sales.frame["Transaction_Date"].to_numpy("datetime64[D]"), sales.mapping)
+    days, daily_total = complete_periods(sales.frame, rows, frequency or rows, _closed(sales), missing)
     step = 7 if "weekly" in (rows, frequency) else 1
     if len(days) < PANEL_MIN_PERIODS:
         raise UserError(
@@ -294,7 +301,9 @@ def make_panel(
     inside = (date > days[0] - step) & (date <= days[-1])
     frame, date = sales.frame[inside], date[inside]
     period = len(days) - 1 - (days[-1] - date).astype(int) // step
-    return _panel(frame, period, days, step, columns, levels, column, daily_total)
+    lost = np.zeros(len(days), bool)
+    lost[len(days) - 1 - (days[-1] - missing[missing <= days[-1]]).astype(int) // step] = True
+    return _panel(frame, period, days, step, columns, levels, column, daily_total, lost)
 
 # %% ../../nbs/forecasting/01_panel.ipynb #e937e2b1
 def _closed(sales: SalesData) -> list[int]:
@@ -312,8 +321,9 @@ def _panel(
     levels: AggregationLevels,
     column: str,  # the target's
     daily_total: pd.Series,
+    missing: np.ndarray,  # mask of the periods whose records are missing, wholly or in part
 ) -> Panel:
-    "The panel of these rows."
+    "The panel of these rows; missing periods hold the mean of the same season's around them."
     cells = level_labels(frame, columns)
     combined = pd.MultiIndex.from_frame(cells) if columns else np.zeros(len(frame), int)
     code = pd.factorize(combined, sort=True)[0]  # the codes
@@ -322,7 +332,8 @@ def _panel(
     upper = tuple(level for level in levels if cells[list(level)].drop_duplicates().shape[0] < len(keys))
     names, summing = summing_matrix(keys, upper)
     shape = (len(keys), len(days))
-    finest = _sums(code, period, frame[column].to_numpy(float), shape)
+    season = 7 if step == 1 else 1
+    finest = fill_missing_periods(_sums(code, period, frame[column].to_numpy(float), shape), missing, season)
     group = _groups(frame, code) if "Category" in frame else np.full(len(keys), MISSING_LABEL, object)
     same = next((level for level in levels if level not in upper), tuple(columns))
     labels = [TOTAL, *(",".join(level) for level in upper), *([",".join(same)] if columns else [])]

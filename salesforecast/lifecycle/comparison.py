@@ -129,7 +129,7 @@ def predict_with_champion(
     if not prepared.is_sample:
         everything = frame_columns(prepared.sales.frame.sort_values("Transaction_Date", kind="stable"))
         scale = compute_row_scale(parts["scale"], everything)
-        history = build_history(everything, scale, parts["history_levels"])
+        history = build_history(everything, scale, parts["history_levels"], missing=prepared.history.missing)
     elif all(prepared.preprocessor[name] == parts[name] for name in ("scale", "history_levels")):
         history = prepared.history
     else:

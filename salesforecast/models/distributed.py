@@ -9,7 +9,7 @@ __all__ = ['PartitionStats', 'MAX_FIT_ATTEMPTS', 'compute_partition_stats', 'mer
 
 # %% ../../nbs/models/05_distributed.ipynb #6b66f1e7
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -33,6 +33,7 @@ from ..features.preprocessor import Preprocessor, SCALED_COLUMNS, fit_preprocess
 from ..features.columns import SEGMENT
 from ..features.history import History, build_history, merge_histories
 from ..core.optional import require
+from ..sales.gaps import missing_days
 from ..sales.partitions import CheckedPartition, PartitionedSales
 from .catalogue import SEED, XGBoost
 from .regression import RevenueModel
@@ -113,6 +114,7 @@ def prepare_partitions(
     progress(0.3, "summing the history")
     histories = engine.map(build_partition_history, ((part, text) for part in parts))
     history = merge_histories([found for found in histories if found is not None])
+    history = replace(history, missing=missing_days(parted.days, parted.mapping))
     progress(0.6, "summing days and segments")
     daily, unfinished = daily_revenue(parted.aggregate_daily([]))
     whole = SalesSummary(

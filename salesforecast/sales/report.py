@@ -7,12 +7,13 @@ __all__ = ['DataReport']
 
 # %% ../../nbs/sales/11_report.ipynb #ae6b1aec
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from .gaps import describe_gaps, find_gaps, missing_gaps
 from .schema import NUMBER_COLUMNS, ColumnMapping
 from ..core.settings import UserError
 
@@ -44,6 +45,9 @@ class DataReport:
     currency: str = ""
     rejected_revenue: float = 0.0  # money that can be read from rejected rows
     rejected_revenue_share: float = 0.0  # of all money
+    gaps: list[tuple[str, str]] = field(
+        default_factory=list
+    )  # first and last day of runs whose records are missing
 
     def to_dict(self) -> dict[str, Any]:
         "The report as plain values, for JSON."
@@ -182,7 +186,9 @@ def summarize_sales(
     days = np.unique(frame["Transaction_Date"].to_numpy("datetime64[D]")) if days is None else days
     frequency, empty = infer_frequency(days), _days_without_sale(days, mapping)
     texts = frame.select_dtypes("category")
+    gaps = find_gaps(days, mapping) if frequency == "daily" else []
     return {
+        "gaps": [(str(gap.first), str(gap.last)) for gap in missing_gaps(gaps, mapping)],
         "first_date": str(days[0]),
         "last_date": str(days[-1]),
         "days": len(days),
@@ -192,7 +198,7 @@ def summarize_sales(
         "revenue_total": float(frame["Revenue"].sum()),
         "share_quantiles": _quantiles(frame),
         "missing": {str(name): int(count) for name, count in frame.isna().sum().items() if count},
-        "warnings": list(_warnings(frame, mapping, frequency, days, empty)),
+        "warnings": [*describe_gaps(gaps, mapping), *_warnings(frame, mapping, frequency, days, empty)],
     }
 
 # %% ../../nbs/sales/11_report.ipynb #815129aa

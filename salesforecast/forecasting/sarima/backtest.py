@@ -21,6 +21,7 @@ from salesforecast.forecasting.sarima.fit import (
     fit_series,
     prepare_series,
 )
+from salesforecast.forecasting.sarima.calendar import fill_missing_periods
 from salesforecast.forecasting.sarima.state import SARIMA_LEVELS, SarimaState, forecast_steps, to_revenue
 
 # %% ../../../nbs/forecasting/sarima/05_backtest.ipynb #0df54855
@@ -33,6 +34,7 @@ def forecast_baselines(series: pd.Series, horizon: int, windows: int) -> pd.Data
     daily = (series.index[1] - series.index[0]).days == 1
     before = len(series) - horizon * windows
     season = 7 if daily else (52 if before > 52 + horizon else 1)
+    values, missing = series.to_numpy(float)[None], series.isna().to_numpy()
     seasonal = (
         models.SeasonalNaive(season, alias="seasonal_naive")
         if season > 1 and before > season
@@ -47,7 +49,9 @@ def forecast_baselines(series: pd.Series, horizon: int, windows: int) -> pd.Data
         freq=pd.infer_freq(pd.DatetimeIndex(series.index)),
         fallback_model=models.Naive(),
     ).cross_validation(
-        df=pd.DataFrame({"unique_id": "total", "ds": series.index, "y": series.to_numpy(float)}),
+        df=pd.DataFrame(
+            {"unique_id": "total", "ds": series.index, "y": fill_missing_periods(values, missing, season)[0]}
+        ),
         h=horizon,
         n_windows=windows,
         step_size=horizon,
@@ -138,4 +142,5 @@ def backtest(
     progress(1.0, "backtest: done")
     joined = pd.concat(frames, ignore_index=True).assign(unique_id=unique_id)
     actual = series.rename_axis("ds").rename("y").reset_index()
-    return joined.merge(actual, on="ds", validate="many_to_one")[list(BACKTEST_COLUMNS)]
+    compared = joined.merge(actual, on="ds", validate="many_to_one")[list(BACKTEST_COLUMNS)]
+    return compared.dropna(subset="y", ignore_index=True)

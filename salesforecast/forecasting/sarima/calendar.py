@@ -9,11 +9,16 @@ __all__ = []
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from math import comb
 
 import numpy as np
 
 # %% ../../../nbs/forecasting/sarima/00_calendar.ipynb #4b43b440
 RECENT_WEEKS = 8
+WEEKS_PER_YEAR = 52
+OFTEN = 0.5  # share of days with sales, from which an idle weekday is a closed one
+SELDOM = 0.2  # share of all days with sales, below which one busy weekday may be chance
+CHANCE = 0.001  # below which a weekday's lack of sales is no chance
 
 
 def weekday_of(days: np.ndarray) -> np.ndarray:
@@ -22,12 +27,55 @@ def weekday_of(days: np.ndarray) -> np.ndarray:
 
 
 def closed_weekdays(
-    values: np.ndarray,  # daily revenue, shape (n,)
+    values: np.ndarray,  # daily revenue, NaN where missing, shape (n,)
     weekday: np.ndarray,  # 0 is Monday, shape (n,)
 ) -> list[int]:
-    "Find the weekdays without revenue in recent weeks; a weekday needs at least four values, and one in eight may be a sale."
-    recent = {d: values[weekday == d][-RECENT_WEEKS:] for d in range(7)}
-    return [d for d, last in recent.items() if len(last) >= 4 and (last > 0).sum() <= len(last) // 8]
+    """Find the weekdays without revenue in recent weeks, where chance does not explain it.
+
+    A weekday needs at least four values, of which one in eight may be a sale. Where the shop sells on few of the other days
+    as well, so few sales must be improbable over a year.
+    """
+    known = np.isfinite(values)
+    sold = {d: values[known & (weekday == d)] > 0 for d in range(7)}
+    recent = {d: sold[d][-RECENT_WEEKS:] for d in range(7)}
+    idle = [d for d, last in recent.items() if len(last) >= 4 and last.sum() <= len(last) // 8]
+    busy = [last for d, last in recent.items() if d not in idle and len(last)]
+    overall = np.concatenate(list(recent.values())).mean() if known.any() else 0.0
+    if busy and np.concatenate(busy).mean() >= OFTEN and overall >= SELDOM:
+        return idle
+    year = {d: sold[d][-WEEKS_PER_YEAR:] for d in range(7)}
+    closed = []
+    for d in idle:
+        usual = float(np.concatenate([year[other] for other in range(7) if other != d]).mean())
+        if binom_at_most(int(year[d].sum()), len(year[d]), usual) < CHANCE:
+            closed.append(d)
+    return closed
+
+
+def binom_at_most(count: int, trials: int, share: float) -> float:
+    "Return the probability of at most so many successes."
+    return sum(comb(trials, k) * share**k * (1 - share) ** (trials - k) for k in range(count + 1))
+
+# %% ../../../nbs/forecasting/sarima/00_calendar.ipynb #8775902a
+NEIGHBOURS = 4  # known periods of the same season, before and after
+
+
+def fill_missing_periods(
+    values: np.ndarray,  # shape (k, t)
+    missing: np.ndarray,  # mask of periods, shape (t,)
+    season: int,  # periods per season
+) -> np.ndarray:
+    "Return the values with missing periods filled by the mean of the nearest known ones of the same season."
+    if not missing.any() or missing.all():
+        return values
+    filled, known = values.copy(), np.flatnonzero(~missing)
+    for t in np.flatnonzero(missing):
+        same = known[(known - t) % season == 0]
+        same = same if len(same) else known
+        split = np.searchsorted(same, t)
+        near = np.r_[same[max(split - NEIGHBOURS, 0) : split], same[split : split + NEIGHBOURS]]
+        filled[:, t] = values[:, near].mean(1)
+    return filled
 
 # %% ../../../nbs/forecasting/sarima/00_calendar.ipynb #931321c7
 HOLIDAY_WINDOW = np.arange(-14, 15)  # days from a holiday that may close with it

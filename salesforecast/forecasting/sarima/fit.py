@@ -81,7 +81,7 @@ def _find_step(days: np.ndarray) -> int:
 
 
 def prepare_series(
-    series: pd.Series,  # revenue per day or week, DatetimeIndex without gaps
+    series: pd.Series,  # revenue per day or week, NaN where missing; DatetimeIndex without gaps
     holidays: Mapping[date, str],
     events: Mapping[str, Iterable[date]],
     closed: Sequence[
@@ -100,7 +100,8 @@ def prepare_series(
         around_holidays = holiday_closures(days, revenue <= 0, regular, holidays)
         calendar = Calendar(tuple(weekdays), np.union1d(around_holidays, listed))
     open_ = ~calendar.closed(days)
-    log = bool((revenue[open_] > 0).mean() >= 0.9) if open_.any() else False
+    known = open_ & np.isfinite(revenue)
+    log = bool((revenue[known] > 0).mean() >= 0.9) if known.any() else False
     groups = holiday_groups(days[open_ & (revenue > 0)], holidays, events) if step == 1 else {}
     week = step == 1 and len(days) >= 7 * MIN_WEEKS_FOR_WEEKDAY_EFFECTS
     calendar = replace(calendar, groups=groups, week=week)
@@ -270,7 +271,8 @@ def fit_sarima(
     Parameters
     ----------
     series
-        Revenue per day or week, in currency, with a DatetimeIndex without gaps; at least 21 periods.
+        Revenue per day or week, in currency, NaN where records are missing, with a DatetimeIndex without gaps; at least 21
+        periods.
     holidays
         Names of past and future holidays by date; daily series only.
     events
