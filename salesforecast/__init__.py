@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Client', 'DemandForecaster', 'Params', 'RevenueRegressor', 'UserError', 'forecast', 'generate_sales', 'load_model',
-           'load_params', 'monitor', 'order_quantities', 'read_sales', 'train']
+           'load_params', 'monitor', 'order_quantities', 'propose_mapping', 'read_sales', 'train']
 
 # %% ../nbs/front_door.ipynb #245f9f20
 from typing import TYPE_CHECKING
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from salesforecast.forecasting.demand import DemandForecaster, forecast, order_quantities
     from salesforecast.models.estimator import RevenueRegressor
     from salesforecast.registry.predictor import load_model
+    from salesforecast.sales.proposals import propose_mapping
     from salesforecast.sales.reading import read_sales
 
 _HOMES = {
@@ -60,6 +61,7 @@ _HOMES = {
     "load_params": "salesforecast.core.params",
     "monitor": "salesforecast.monitor:*",  # the module; a call of it calls its function
     "order_quantities": "salesforecast.forecasting.demand",
+    "propose_mapping": "salesforecast.sales.proposals",
     "read_sales": "salesforecast.sales.reading",
     "train": "salesforecast.train:*",
 }
@@ -75,6 +77,7 @@ _all_ = [
     "load_params",
     "monitor",
     "order_quantities",
+    "propose_mapping",
     "read_sales",
     "train",
 ]

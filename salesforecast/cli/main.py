@@ -16,6 +16,7 @@ import typer
 from .. import __version__
 from .data import generate, validate
 from .forecasting import backtest, forecast, order
+from .mapping import map_export
 from .monitoring import monitor, update
 from .overrides import override_app
 from .prediction import predict
@@ -53,6 +54,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
 for command in _COMMANDS:
     extra = {"allow_extra_args": True, "ignore_unknown_options": True} if command is run else None
     app.command(context_settings=extra)(command)
+app.command("map")(map_export)
 app.add_typer(models_app, name="models")
 app.add_typer(override_app, name="override")
 app.add_typer(pipeline_app, name="pipeline")

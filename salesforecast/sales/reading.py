@@ -189,7 +189,8 @@ def read_sales(
         loaded = take_currency(loaded, mapping)
         parsed = parse_rows(loaded.cells, mapping)
     except UserError as error:
-        raise UserError(". ".join([f"{source_name(source)}: {error}", *loaded.notes])) from None
+        text = str(error).replace("map FILE", f"map {source_name(source)}")
+        raise UserError(". ".join([f"{source_name(source)}: {text}", *loaded.notes])) from None
     problems, kept = find_problems(loaded, parsed, mapping, now or pd.Timestamp.now())
     personal = personal_columns(mapping, parsed, [str(name) for name in loaded.cells])
     reasons = reason_summary(problems, loaded.cells, parsed.source_columns, personal)

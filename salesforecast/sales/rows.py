@@ -191,7 +191,7 @@ def _require(values: dict[str, Any], columns: list[str], mapping: ColumnMapping)
         )
     raise UserError(
         f"{' and '.join(lacks)} not found. Required are Transaction_Date, and Revenue or both Units_Sold and Unit_Price. "
-        f"Name them in a mapping file (--mapping), as in columns: {{{lacks[0]}: …}}. "
+        f"Have a mapping proposed (salesforecast map FILE --out shop.yaml), or name them in one (--mapping), as in columns: {{{lacks[0]}: …}}. "
         f"The source has: {', '.join(columns)}. {'; '.join(filter(None, hints))}"
     )
 
