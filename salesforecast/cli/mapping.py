@@ -24,6 +24,7 @@ from salesforecast.core.text import format_money, format_number
 if TYPE_CHECKING:
     from salesforecast.sales.proposals import MappingProposal, OpenQuestion
     from salesforecast.sales.reading import SalesData
+    from salesforecast.sales.schema import ReadOptions
 
 # %% ../../nbs/cli/03_mapping.ipynb #540f7372
 DOUBT_STYLES = {"certain": "green", "likely": "yellow", "unsure": "bold red"}
@@ -160,14 +161,14 @@ def map_export(
         raise problem
 
 
-def _preview(source: str, proposal: "MappingProposal", options: "object") -> UserError | None:
+def _preview(source: str, proposal: "MappingProposal", options: "ReadOptions") -> UserError | None:
     "Show the rows as they would be read; return why they cannot be."
     from dataclasses import replace
 
     from salesforecast.sales.reading import read_sales
 
     try:
-        sales = read_sales(source, proposal.mapping, replace(options, max_quarantined_share=1.0))  # type: ignore[type-var]
+        sales = read_sales(source, proposal.mapping, replace(options, max_quarantined_share=1.0))
     except UserError as error:
         return UserError(f"With the proposed mapping the rows are not read yet: {error}")
     output.print()
