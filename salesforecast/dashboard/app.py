@@ -13,6 +13,7 @@ import anywidget
 import ipywidgets as w
 import traitlets
 
+from salesforecast.api.schemas import StatusOutput
 from salesforecast.dashboard.model.dataset import load_served_history
 from salesforecast.dashboard.model.formats import day, format_age
 from salesforecast.dashboard.model.labels import model_label
@@ -64,6 +65,12 @@ class Status(TypedDict):
     lines: list[tuple[str, str]]  # name and value of the details
 
 
+def _daily_label(status: StatusOutput) -> str:
+    "Return what the daily forecast is made by."
+    part = status.parts.get("daily")
+    return "SARIMA" if part is None or part.served == "sarima" else f"{model_label(part.served)} (baseline)"
+
+
 def status_pill(state: AppState) -> Status:
     "Return the status of the API for the header."
     connection, info = state.connection, state.info
@@ -79,7 +86,12 @@ def status_pill(state: AppState) -> Status:
     lines = [
         ("Version", status.version),
         ("Model for single sales", model_label(status.transactional_model_type)),
-        ("Daily forecast", "SARIMA" if status.sarima_model_loaded else "none"),
+        ("Daily forecast", _daily_label(status)),
+        *(
+            (f"Why: {name}", part.why)
+            for name, part in status.parts.items()
+            if part.baseline or not part.served
+        ),
         ("Trained", f"{day(info.training_date)}, {format_age(info.training_date)}" if info else "…"),
         ("Sales until", day(status.history_until)),
         ("Served since", status.loaded_at),

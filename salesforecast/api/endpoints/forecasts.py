@@ -73,5 +73,5 @@ def backtest() -> Response:
     "How far forecasts missed in the backtest, by model and days ahead."
     windows = get_served_version().backtest
     rows = backtest_rows(windows)
-    horizon = max(row["lead_days"] for row in rows)
+    horizon = max((row["lead_days"] for row in rows), default=0)
     return json_response({"horizon": horizon, "windows": windows["cutoff"].nunique(), "rows": rows})

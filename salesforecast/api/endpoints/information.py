@@ -36,7 +36,7 @@ def model_info() -> Response:
             "features": ["Transaction_Date", *columns],
             "choices": version.choices,
             "sarima": manifest.sarima,
-            "parts": parts_output(manifest),
+            "parts": {name: part.model_dump() for name, part in parts_output(manifest).items()},
             "currency": manifest.mapping.currency,
         }
     )

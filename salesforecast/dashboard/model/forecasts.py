@@ -128,9 +128,12 @@ def trust_sentences(
     windows: int,  # of the backtest
     ahead: int,  # days from the end of the history to the last day of the forecast
     confidence: int,  # 80 or 95
+    served: str = "sarima",  # the forecast: SARIMA or a baseline
 ) -> list[str]:
     "Describe the accuracy of past forecasts in a few sentences."
-    own, horizon = daily_metrics.get("sarima", {}), int(backtest["lead_days"].max())
+    if len(backtest) == 0:
+        return ["The history is too short to test forecasts on past days."]
+    own, horizon = daily_metrics.get(served, {}), int(backtest["lead_days"].max())
     error, naive = own.get("wape"), daily_metrics.get("seasonal_naive", {}).get("wape")
     coverage, sentences = own.get(f"coverage_{confidence}"), []
     if error is not None:
@@ -138,7 +141,7 @@ def trust_sentences(
             f"In {windows} test{'s' if windows > 1 else ''} on past days, the average error of a day's revenue was "
             f"{error:.0%}, up to {horizon} days ahead."
         )
-    if error is not None and naive:
+    if error is not None and naive and served != "seasonal_naive":
         better = 1 - error / naive
         sentences.append(
             f"That is {abs(better):.0%} {'less' if better >= 0 else 'more'} than the error of repeating the same day of "

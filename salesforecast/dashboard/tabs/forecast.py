@@ -68,13 +68,18 @@ class ForecastContext:
     step: int  # days between its values
     backtest: BacktestOutput
     metrics: Mapping[str, Mapping[str, float | None]]  # by model, of single days in the backtest
+    served: str = "sarima"  # the forecast: SARIMA or a baseline
+    why: str = ""  # a baseline is served, if one is
 
 
 def fetch_context(client: Client, info: ModelInfoOutput) -> ForecastContext:
     "Fetch the history and the backtest of the served version."
     history = to_frame(client.history())
     step = history_step(history)
-    return ForecastContext(daily_series(history, step), step, client.backtest(), info.daily_metrics)
+    part = info.parts.get("daily")
+    served, why = (part.served, part.why if part.baseline else "") if part else ("sarima", "")
+    revenue = daily_series(history, step)
+    return ForecastContext(revenue, step, client.backtest(), info.daily_metrics, served, why)
 
 
 def fetch_forecast(client: Client, start: date, end: date) -> pd.DataFrame:
@@ -169,7 +174,8 @@ def year_before(history: pd.Series, dates: pd.Series) -> pd.Series:
 def trust_words(context: ForecastContext, ahead: int, confidence: int) -> str:
     "Describe how accurate forecasts so many days ahead have been."
     backtest, windows = to_frame(context.backtest), context.backtest.windows
-    return " ".join(trust_sentences(backtest, context.metrics, windows, ahead, confidence))
+    sentences = trust_sentences(backtest, context.metrics, windows, ahead, confidence, context.served)
+    return " ".join([context.why, *sentences]).strip()
 
 # %% ../../../nbs/dashboard/tabs/05_forecast.ipynb #10020fed
 class ForecastView(ResultView):
@@ -234,7 +240,8 @@ COMPARED_MODELS = ("sarima", "auto_ets", "seasonal_naive")
 def accuracy_card(state: AppState, context: ForecastContext) -> FigureCard:
     "Show the accuracy of past forecasts by days ahead."
     table = accuracy(to_frame(context.backtest))
-    names = {name: model_label(name) for name in COMPARED_MODELS if name in set(table["model"])}
+    compared = dict.fromkeys([context.served, *COMPARED_MODELS])
+    names = {name: model_label(name) for name in compared if name in set(table["model"])}
     help = "Average error of a day's revenue in tests on past days, by days ahead."
     figure_card = FigureCard(state, "Accuracy of past forecasts", help=help)
     return figure_card.show(accuracy_chart(table, names), table, trust_words(context, 0, 95))
