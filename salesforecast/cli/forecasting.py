@@ -91,7 +91,8 @@ def _read_for_levels(
 
 def _panel_and_covariates(sales: "SalesData", series: SeriesChoice) -> "tuple[Panel, Covariates]":
     "Make the series of the options and the covariates of their days."
-    from salesforecast.forecasting.covariates import covariates_from_mapping, read_plan
+    from salesforecast.forecasting.covariates import covariates_from_mapping
+    from salesforecast.forecasting.plan import read_plan
     from salesforecast.forecasting.panel import make_panel, parse_levels
 
     names = {"D": "daily", "W": "weekly", None: None}
@@ -99,7 +100,8 @@ def _panel_and_covariates(sales: "SalesData", series: SeriesChoice) -> "tuple[Pa
         raise UserError(f"--freq {series.freq!r} is not known. Use D for days or W for weeks.")
     levels = parse_levels(series.by or "")
     panel = make_panel(sales, levels, target=series.target, frequency=names[series.freq])  # type: ignore[arg-type]
-    plan = read_plan(series.plan) if series.plan else None
+    mapping = sales.mapping
+    plan = read_plan(series.plan, read=mapping.read, day_first=mapping.day_first) if series.plan else None
     return panel, covariates_from_mapping(panel, sales.mapping, plan)
 
 # %% ../../nbs/cli/06_forecasting.ipynb #c665fe19

@@ -126,10 +126,18 @@ def override_judge(
 
 
 def with_overrides(forecast: "DemandForecast") -> "DemandForecast":
-    "The forecast in which kept overrides of its days and series hold."
+    "Return the forecast in which the recorded overrides of its periods and series hold; report those of others."
+    from salesforecast.cli.terminal import messages
     from salesforecast.forecasting.overrides import apply_overrides, load_overrides
 
     panel = forecast.panel
-    kept = load_overrides(overrides_file(panel.target, "D" if panel.step == 1 else "W"))
-    kept = kept[kept["ds"].isin(forecast.days) & kept["unique_id"].isin(panel.ids)]
-    return apply_overrides(forecast, kept) if len(kept) else forecast
+    recorded = load_overrides(overrides_file(panel.target, "D" if panel.step == 1 else "W"))
+    recorded = recorded[recorded["ds"].isin(forecast.days)]
+    applies = recorded["unique_id"].isin(panel.ids)
+    if len(others := recorded.loc[~applies, "unique_id"].drop_duplicates()):
+        names = ", ".join(map(repr, others[:3])) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+        messages.print(
+            f"{(~applies).sum()} overrides do not hold, because this forecast has no series {names}. Forecast their level with --by.",
+            markup=False,
+        )
+    return apply_overrides(forecast, recorded[applies]) if applies.any() else forecast

@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 
 from salesforecast.core.settings import UserError
-from salesforecast.forecasting.covariates import Covariates, covariates_from_mapping, read_plan
+from salesforecast.forecasting.covariates import Covariates, covariates_from_mapping
 from salesforecast.forecasting.evaluation import backtest_demand
 from salesforecast.forecasting.forecaster import DemandForecast, DemandModel, fit_demand, forecast_demand
 from salesforecast.forecasting.inputs import SeriesInput, read_series
 from salesforecast.forecasting.intervals import INTERVAL_LEVELS
 from salesforecast.forecasting.orders import order_up_to_levels
+from salesforecast.forecasting.plan import read_plan
 from salesforecast.forecasting.selection import DEFAULT_N_WINDOWS
 from salesforecast.forecasting.state import DemandState
 from salesforecast.forecasting.stock import Missing, Negative, StockRules, Unknown, read_stock
@@ -279,7 +280,8 @@ def _describe(series: SeriesInput) -> str:
 
 def _covariates(series: SeriesInput, plan: pd.DataFrame | str | Path | None) -> Covariates:
     "Return holidays, events and closures of the mapping, and the plan."
-    rows = None if plan is None else read_plan(plan)
+    mapping = series.mapping
+    rows = None if plan is None else read_plan(plan, read=mapping.read, day_first=mapping.day_first)
     if rows is not None and series.is_long and len(series.given_ids or {}) == 1 and "unique_id" in rows:
         known = {str(name) for name in (series.given_ids or {}).values()}
         if unknown := sorted({str(name) for name in rows["unique_id"].dropna()} - known):

@@ -18,7 +18,8 @@ from salesforecast.core.metrics import ratio
 from salesforecast.core.settings import Progress, UserError, no_progress, scale_progress
 from salesforecast.core.params import CandidateParams
 from salesforecast.forecasting.candidates.task import make_forecast_task
-from salesforecast.forecasting.covariates import CovariateEffects, Covariates
+from salesforecast.forecasting.covariates import Covariates
+from salesforecast.forecasting.effects import CovariateEffects
 from salesforecast.forecasting.intervals import INTERVAL_LEVELS, Calibration, calibrate, prediction_intervals
 from salesforecast.forecasting.panel import Panel, long_frame
 from salesforecast.forecasting.prices import expected_revenue

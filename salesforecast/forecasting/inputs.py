@@ -16,6 +16,7 @@ import pandas as pd
 
 from salesforecast.core.settings import UserError
 from salesforecast.forecasting.panel import TOTAL, Panel, make_panel, parse_levels
+from salesforecast.sales.input_tables import parse_number_columns
 from salesforecast.sales.reading import SalesData, read_sales
 from salesforecast.sales.report import DataReport, summarize_sales
 from salesforecast.sales.schema import ColumnMapping, SourceOptions
@@ -47,7 +48,11 @@ def is_long_frame(table: pd.DataFrame) -> bool:
     return bool({"unique_id", "ds"} & names) and "Transaction_Date" not in names
 
 
-def check_long_frame(table: pd.DataFrame, day_first: bool | None = None) -> pd.DataFrame:
+def check_long_frame(
+    table: pd.DataFrame,
+    day_first: bool | None = None,
+    read: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)
+) -> pd.DataFrame:
     "Return `unique_id, ds, y` with dates and numbers; raises `UserError` for missing columns, wrong cells and repeated rows."
     frame = table.reset_index() if set(LONG_COLUMNS) & set(table.index.names) else table
     if missing := [name for name in LONG_COLUMNS if name not in frame]:
@@ -58,7 +63,7 @@ def check_long_frame(table: pd.DataFrame, day_first: bool | None = None) -> pd.D
     frame = frame[list(LONG_COLUMNS)].reset_index(drop=True)
     if empty := int(frame["unique_id"].isna().sum()):
         raise UserError(f"unique_id is missing in {empty} rows. Name the series, or drop the rows")
-    ds, y = _parse_ds(frame["ds"], day_first), pd.to_numeric(frame["y"], errors="coerce").astype(float)
+    ds, y = _parse_ds(frame["ds"], day_first), parse_number_columns(frame[["y"]], read)[0]["y"]
     _refuse_rows(frame, ds.isna(), "ds is no date. Write dates such as 2026-01-31")
     _refuse_rows(frame, ~np.isfinite(y), "y is no number. Write 0 where nothing was sold")
     _refuse_rows(
@@ -192,7 +197,7 @@ def _panel_of_long_frame(
     table: pd.DataFrame, frequency: Frequency | None, mapping: ColumnMapping
 ) -> SeriesInput:
     "Make the panel of a long frame: the series, and above them their total."
-    frame = check_long_frame(table, mapping.day_first)
+    frame = check_long_frame(table, mapping.day_first, mapping.read)
     rows = row_frequency(frame, frequency)
     check_gaps(frame, rows)
     codes, ids = pd.factorize(frame["unique_id"], sort=True)

@@ -20,41 +20,50 @@ from salesforecast.core.settings import UserError
 from salesforecast.forecasting.forecaster import DemandForecast, build_forecast
 from salesforecast.forecasting.panel import AggregationLevels, Panel
 from salesforecast.forecasting.prices import expected_revenue
+from salesforecast.sales.input_tables import (
+    InputTable,
+    Kind,
+    read_input_table,
+    refuse_repeats,
+    refuse_unknown,
+)
+from salesforecast.sales.schema import SourceOptions
+from salesforecast.sales.sources import Source, source_name
 
 # %% ../../nbs/forecasting/16_overrides.ipynb #fde1706a
 OVERRIDE_COLUMNS = ("unique_id", "ds", "value", "author", "reason", "model_yhat", "made")
 
 
-def check_overrides(forecast: DemandForecast, overrides: pd.DataFrame) -> pd.DataFrame:
+def check_overrides(
+    forecast: DemandForecast, overrides: Source, read: SourceOptions = SourceOptions()
+) -> pd.DataFrame:  # noqa: B008
     "Return the overrides with `OVERRIDE_COLUMNS`: what the model forecast, and the time (UTC). Raises `UserError` for wrong ones."
-    if missing := [name for name in OVERRIDE_COLUMNS[:3] if name not in overrides]:
-        raise UserError(f"The overrides have no column {missing[0]!r}; they need unique_id, ds and value")
-    ds = pd.to_datetime(overrides["ds"], errors="coerce")
-    value = pd.to_numeric(overrides["value"], errors="coerce")
-    days = forecast.days.astype("datetime64[ns]")
-    for name, day, number in zip(overrides["unique_id"], ds, value, strict=True):
-        forecast.row(name)
-        if day not in days:
-            raise UserError(
-                f"{name}: {day} is not forecast. The periods go from {forecast.days[0]} to {forecast.days[-1]}"
-            )
-        if not np.isfinite(number) or number < 0:
-            raise UserError(f"{name} on {day:%Y-%m-%d}: the value {number} must be a number from 0")
-    model_yhat = [
-        forecast.yhat[forecast.row(name), np.flatnonzero(days == day)[0]]
-        for name, day in zip(overrides["unique_id"], ds, strict=True)
-    ]
-    texts = {
-        name: overrides.get(name, pd.Series("", overrides.index)).astype(str) for name in ("author", "reason")
+    kinds: dict[str, Kind] = {
+        "unique_id": "text",
+        "ds": "date",
+        "value": "number",
+        "author": "text",
+        "reason": "text",
     }
-    made = datetime.now(UTC).isoformat(timespec="seconds")
-    rows = overrides[["unique_id"]].assign(
-        ds=ds, value=value.astype(float), **texts, model_yhat=model_yhat, made=made
+    table = read_input_table(overrides, "overrides", kinds, required=OVERRIDE_COLUMNS[:3], read=read)
+    rows, days = table.frame, forecast.days.astype("datetime64[ns]")
+    refuse_unknown(table, "unique_id", forecast.panel.ids.tolist(), "Correct or delete these rows")
+    fix = f"It is not forecast. The periods go from {forecast.days[0]} to {forecast.days[-1]}"
+    table.refuse(
+        ~rows["ds"].isin(days),
+        "ds",
+        f"{fix}, and a week is named by its last day" if forecast.panel.step > 1 else fix,
     )
+    table.refuse(~(rows["value"] >= 0), "value", "It must be a number from 0")
+    position = np.searchsorted(days, rows["ds"].to_numpy("datetime64[ns]"))
+    model_yhat = forecast.yhat[[forecast.row(name) for name in rows["unique_id"]], position]
+    texts = {name: rows[name].fillna("") if name in rows else "" for name in ("author", "reason")}
+    made = datetime.now(UTC).isoformat(timespec="seconds")
+    rows = rows[["unique_id", "ds", "value"]].assign(**texts, model_yhat=model_yhat, made=made)
     return rows[list(OVERRIDE_COLUMNS)].reset_index(drop=True)
 
 # %% ../../nbs/forecasting/16_overrides.ipynb #c646b38d
-def record_overrides(path: Path, forecast: DemandForecast, overrides: pd.DataFrame) -> pd.DataFrame:
+def record_overrides(path: Path, forecast: DemandForecast, overrides: Source) -> pd.DataFrame:
     """Check overrides and record them in a SQLite file.
 
     Parameters
@@ -63,8 +72,8 @@ def record_overrides(path: Path, forecast: DemandForecast, overrides: pd.DataFra
         The file, which is made where there is none.
     forecast : DemandForecast
         What is overridden.
-    overrides : pandas.DataFrame
-        `unique_id, ds, value`, and `author`, `reason` where they are known; values in the forecast's unit.
+    overrides : pandas.DataFrame, str or Path
+        `unique_id, ds, value`, and `author`, `reason` where they are known; values in the forecast's unit. A file is read as sales are.
 
     Returns
     -------
@@ -74,9 +83,11 @@ def record_overrides(path: Path, forecast: DemandForecast, overrides: pd.DataFra
     Raises
     ------
     UserError
-        If a column is missing, a series or period is not forecast, or a value is negative.
+        If a column is missing, a series or period is not forecast or has two rows, or a value is no number from 0.
     """
     rows = check_overrides(forecast, overrides)
+    table = InputTable("overrides", source_name(overrides), rows.set_axis(range(2, 2 + len(rows)), axis=0))
+    refuse_repeats(table, ["unique_id", "ds"], "Keep the one that is meant")
     with _open_store(path) as connection:
         written = rows.assign(ds=rows["ds"].dt.strftime("%Y-%m-%d"))
         connection.executemany(

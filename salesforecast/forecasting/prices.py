@@ -9,7 +9,8 @@ __all__ = []
 import numpy as np
 import pandas as pd
 
-from salesforecast.forecasting.covariates import MIN_LOG_PRICE_CHANGE, CovariateEffects
+from salesforecast.forecasting.covariates import MIN_LOG_PRICE_CHANGE
+from salesforecast.forecasting.effects import CovariateEffects
 from salesforecast.forecasting.panel import Panel
 
 # %% ../../nbs/forecasting/12_prices.ipynb #9668c287

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from salesforecast.forecasting.covariates import plan_effects
+from salesforecast.forecasting.effects import plan_effects
 from salesforecast.forecasting.forecaster import build_forecast
 from salesforecast.forecasting.state import DemandState, priced_revenue
 

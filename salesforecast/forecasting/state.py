@@ -18,7 +18,7 @@ from scipy import sparse
 
 from salesforecast.core.jsonable import to_jsonable
 from salesforecast.core.settings import UserError
-from salesforecast.forecasting.covariates import CovariateEffects
+from salesforecast.forecasting.effects import CovariateEffects
 from salesforecast.forecasting.forecaster import DemandForecast, DemandModel, build_forecast
 from salesforecast.forecasting.intervals import Calibration
 from salesforecast.forecasting.panel import Panel

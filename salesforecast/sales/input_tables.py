@@ -160,7 +160,7 @@ def read_input_table(
         row, problem = min(loaded.problems.items())
         raise UserError(f"The {name} ({place}), row {row}: {problem}")
     if isinstance(source, pd.DataFrame):
-        cells = cells.set_axis(np.arange(first_row, first_row + len(cells)), axis=0)
+        cells = cells.set_axis(pd.Index(np.arange(first_row, first_row + len(cells)), name="row"), axis=0)
     names = {found: column for column in columns if (found := find_column(column, cells.columns)) is not None}
     cells = cells.rename(columns=names)
     if missing := [column for column in required if column not in cells]:

@@ -12,12 +12,13 @@ from salesforecast.core.settings import UserError
 from salesforecast.datasets import generate_sales, write_sales
 from salesforecast.forecasting.candidates.pooled import sample_rows_by_level
 from salesforecast.forecasting.candidates.registry import BASELINE
-from salesforecast.forecasting.covariates import Covariates, covariates_from_mapping, read_plan
+from salesforecast.forecasting.covariates import Covariates, covariates_from_mapping
 from salesforecast.forecasting.evaluation import backtest_demand, evaluate_backtest
 from salesforecast.forecasting.forecaster import DemandForecast, fit_demand, forecast_demand, sum_interval
 from salesforecast.forecasting.orders import order_up_to_levels
 from salesforecast.forecasting.overrides import apply_overrides, load_overrides, record_overrides, value_added
 from salesforecast.forecasting.panel import Panel, make_panel, parse_levels, summing_matrix
+from salesforecast.forecasting.plan import read_plan
 from salesforecast.forecasting.prices import expected_prices
 from salesforecast.forecasting.state import load_demand, save_demand
 from salesforecast.forecasting.stock import StockRules, read_stock
@@ -419,13 +420,47 @@ def test_a_promotion_without_a_past_has_no_effect_and_says_so() -> None:
     [
         ({"end": ["2025-01-01"], "start": ["2025-02-01"]}, "the earlier one first"),
         ({"discount": [33]}, "Write 0.2 for 20% off"),
+        ({"discount": ["a third"]}, "column discount: 'a third' .row 2."),
+        ({"price": ["2.500"]}, "'2.500' .row 2. may be 2.5 or 2500"),
+        ({"discount": [None]}, "says nothing for these days"),
         ({"price": [-1]}, "above 0"),
+        ({"start": ["soon"]}, "column start: 'soon' .row 2."),
+        ({"start": ["3/4/2025"], "end": ["4/4/2025"]}, "the day or the month may be first"),
+        ({"closed": ["perhaps"]}, "column closed: 'perhaps' .row 2."),
     ],
 )
 def test_a_plan_that_cannot_be_meant_is_told(change: dict, named: str) -> None:
     plan = pd.DataFrame({"start": ["2025-01-01"], "end": ["2025-01-02"], "discount": [0.1]})
     with pytest.raises(UserError, match=named):
         read_plan(plan.assign(**change))
+
+
+def test_a_plan_is_read_as_sales_are(tmp_path: Path) -> None:
+    """By German cells, typed cells and ISO text: the same rows."""
+    expected = read_plan(
+        pd.DataFrame({"start": ["2025-03-01"], "end": ["2025-03-31"], "discount": [0.125], "closed": [False]})
+    )
+    file = tmp_path / "plan.csv"
+    file.write_text("Start;End;Discount;Closed\n01.03.2025;31.03.2025;12,5%;no\n")
+    pd.testing.assert_frame_equal(read_plan(file), expected)
+    typed = pd.DataFrame({"start": pd.to_datetime(["2025-03-01"]), "end": pd.to_datetime(["2025-03-31"])})
+    typed.assign(discount="0.125", closed=0).to_excel(tmp_path / "plan.xlsx", index=False)
+    pd.testing.assert_frame_equal(read_plan(tmp_path / "plan.xlsx"), expected)
+    twice = pd.concat([typed, typed]).assign(promotion="flyer")
+    with pytest.raises(
+        UserError, match="more than one row for '2025-03-01 on 2025-03-31 on flyer' .rows 2, 3."
+    ):
+        read_plan(twice)
+
+
+def test_a_planned_price_without_a_usual_one_is_told(sales: SalesData) -> None:
+    """The levels have no products, so that no price is known."""
+    panel = make_panel(sales, parse_levels("Category"), target="units")
+    start = str(panel.future_periods(1)[0])
+    plan = read_plan(pd.DataFrame({"start": [start], "end": [start], "price": ["9,99"], "Category": "Toys"}))
+    model = fit_demand(panel, 7, candidates=QUICK, n_windows=3)
+    notes = forecast_demand(model, 7, Covariates(plan=plan)).notes
+    assert any("the price of row 2 of the plan has no effect" in note for note in notes)
 
 
 def test_a_plan_for_what_was_never_sold_is_told() -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from salesforecast.forecasting.covariates import CovariateEffects, Covariates, estimate_effects
+from salesforecast.forecasting.covariates import Covariates
+from salesforecast.forecasting.effects import CovariateEffects, estimate_effects
 from salesforecast.forecasting.panel import Panel
 
 if TYPE_CHECKING:
