@@ -18,7 +18,7 @@ from ..forecasting.orders import order_up_to_levels
 from ..forecasting.scenarios import apply_plan
 from ..forecasting.state import DemandState
 from ..forecasting.stock import StockRules, read_stock
-from ..forecasting.covariates import read_plan
+from ..forecasting.plan import read_plan
 from ..core.settings import UserError
 
 # %% ../../nbs/api/09_demand.ipynb #bb1c46c1
@@ -63,7 +63,11 @@ def choices(states: Mapping[tuple[str, str], DemandState], state: DemandState) -
 # %% ../../nbs/api/09_demand.ipynb #92e5476f
 def plan_frame(rows: Sequence[PlanRow]) -> pd.DataFrame:
     "Convert the rows of a plan to a frame by `read_plan`; raise `UserError` for values that it cannot use."
-    return read_plan(pd.DataFrame([row.model_dump(exclude_none=True) for row in rows]))
+    return read_plan(
+        pd.DataFrame([row.model_dump(exclude_none=True) for row in rows]),
+        place="plan of the request",
+        first_row=1,
+    )
 
 # %% ../../nbs/api/09_demand.ipynb #4925fa5e
 Row: TypeAlias = dict[str, str | float | None]
