@@ -35,8 +35,10 @@ OVERRIDE_COLUMNS = ("unique_id", "ds", "value", "author", "reason", "model_yhat"
 
 
 def check_overrides(
-    forecast: DemandForecast, overrides: Source, read: SourceOptions = SourceOptions()
-) -> pd.DataFrame:  # noqa: B008
+    forecast: DemandForecast,
+    overrides: Source,
+    read: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)
+) -> pd.DataFrame:
     "Return the overrides with `OVERRIDE_COLUMNS`: what the model forecast, and the time (UTC). Raises `UserError` for wrong ones."
     kinds: dict[str, Kind] = {
         "unique_id": "text",
