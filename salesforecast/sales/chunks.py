@@ -22,14 +22,15 @@ import pyarrow as pa
 from .schema import SourceOptions
 from ..core.settings import UserError
 from .sources import GZIP_MARK, arrow_to_table
+from .encodings import ENCODING_MARKS, find_encoding
 from salesforecast.sales.delimited import (
-    ENCODING_MARKS,
     SNIFF_CHARS,
     SourceTable,
     parse_preamble,
     count_lines,
     find_delimiter,
-    find_encoding,
+    find_extra_cells,
+    find_titles,
     classify_quoting,
     read_text,
     records_end,
@@ -136,15 +137,20 @@ def iter_csv_tables(
     mark = len(MARK) if head.startswith(MARK) and (encoding or "utf").lower().startswith("utf") else 0
     above, told = parse_preamble(head[mark:].decode("latin-1"), read.skip_rows or 0)
     above += mark
+    if read.skip_rows is None:
+        below = head[above:].decode(encoding or "utf-8", "replace")
+        titles = find_titles(below, read.delimiter or told)
+        above += parse_preamble(head[above:].decode("latin-1"), titles)[0]
     delimiter = read.delimiter or told or find_delimiter(head[above:].decode(encoding or "utf-8", "replace"))
     length, width = _header(head[above:], delimiter)
+    extra = find_extra_cells(head[above:].decode(encoding or "utf-8", "replace"), delimiter)
     header, line = head[above : above + length], count_lines(head[mark:above])
     chosen = read.model_copy(update={"encoding": encoding, "delimiter": delimiter, "skip_rows": 0})
     file.seek(above + length)
     blocks = iter_row_chunks(file, size, delimiter, width)
     for i, data in enumerate(chain([next(blocks, b"")], blocks)):
         if i == 0 or data.strip(b"\r\n"):
-            yield _shifted(read_text(header + data, chosen), line)
+            yield _shifted(read_text(header + data, chosen, extra), line)
         line += count_lines(data)
 
 

@@ -19,7 +19,7 @@ from .delimited import SourceTable
 from .schema import ColumnMapping, find_column
 from .values import MISSING, as_texts, factorize_cells, is_arrow_text
 
-# %% ../../nbs/sales/02_currencies.ipynb #49bdc875
+# %% ../../nbs/sales/02_currencies.ipynb #99f32efa
 CODES = (
     "aed|ars|aud|bdt|bgn|bhd|brl|cad|chf|clp|cny|cop|crc|czk|dkk|dop|dzd|egp|eur|gbp|ghs|hkd|huf|idr|ils|inr|isk|jod|jpy|"
     "kes|krw|kwd|kzt|lbp|lkr|mad|mur|mxn|myr|ngn|nok|npr|nzd|omr|pen|php|pkr|pln|pyg|qar|ron|rsd|rub|sar|sek|sgd|thb|tnd|"
@@ -40,6 +40,7 @@ SAME_CURRENCY = {
     "fr": "chf",
 }
 SAME_CURRENCY |= {"₹": "inr", "rs": "inr", "zł": "pln", "kč": "czk", "ft": "huf", "lei": "ron"}
+BLANKS = r"[\s\x{00a0}\x{202f}]*"
 THREE_DECIMALS = ("bhd", "iqd", "jod", "kwd", "lyd", "omr", "tnd")  # 1.299 of these may be one and a bit
 
 
@@ -48,7 +49,7 @@ def strip_currency(
     rows: np.ndarray,  # how often each occurs
 ) -> tuple[pa.Array, np.ndarray]:
     "Return amounts without their currency, and where one of two decimals was; other than the commonest stay as they are."
-    marked = pc.match_substring_regex(texts, rf"^[(+-]*\s*{CURRENCY}|{CURRENCY}[)-]?$")
+    marked = pc.match_substring_regex(texts, rf"^[(+-]*{BLANKS}{CURRENCY}|{CURRENCY}[)-]?$")
     if not pc.any(marked).as_py():
         return texts, np.zeros(len(texts), bool)
     marks = pc.struct_field(pc.extract_regex(texts, rf"(?P<mark>{CURRENCY})"), "mark")
@@ -56,8 +57,8 @@ def strip_currency(
     names = names.str.lower().str.removesuffix(".").replace(SAME_CURRENCY)
     commonest = pd.Series(rows).groupby(names).sum().idxmax()
     others = names.notna() & (names != commonest)
-    plain = pc.replace_substring_regex(texts, rf"^([(+-]*)\s*{CURRENCY}\s*", r"\1")
-    plain = pc.replace_substring_regex(plain, rf"\s*{CURRENCY}([)-]?)$", r"\1")
+    plain = pc.replace_substring_regex(texts, rf"^([(+-]*){BLANKS}{CURRENCY}{BLANKS}", r"\1")
+    plain = pc.replace_substring_regex(plain, rf"{BLANKS}{CURRENCY}([)-]?)$", r"\1")
     of_two = names.notna() & ~others & (commonest not in THREE_DECIMALS)
     return pc.if_else(pa.array(others), texts, plain), of_two.to_numpy(bool)
 
@@ -106,7 +107,7 @@ def find_currency_column(cells: pd.DataFrame, mapping: ColumnMapping) -> str | N
         raise UserError(f"currency_column: {given!r} is no column of the source. Columns: {', '.join(names)}")
     return column
 
-# %% ../../nbs/sales/02_currencies.ipynb #b91d4d90
+# %% ../../nbs/sales/02_currencies.ipynb #3a8d6a8c
 @dataclass(frozen=True)
 class RowCurrencies:
     "The currency of each row, and what one unit of it is worth in the currency of the mapping."
@@ -168,7 +169,7 @@ def _choices(found: RowCurrencies, own: str, lacking: list[str]) -> str:
         f"currency_column: {IN_ONE_CURRENCY} where the amounts are in one currency already"
     )
 
-# %% ../../nbs/sales/02_currencies.ipynb #f5423071
+# %% ../../nbs/sales/02_currencies.ipynb #fc1ce169
 def take_currency(table: SourceTable, mapping: ColumnMapping) -> SourceTable:
     "Return the rows whose amounts are, or can be converted, in the currency of the mapping; what is left out stands in the notes."
     found = row_currencies(table.cells, mapping)

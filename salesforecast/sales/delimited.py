@@ -19,6 +19,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
+from .encodings import decode
+from salesforecast.sales.header import (
+    ROWS_LOOKED_AT,
+    count_title_rows,
+    count_trailing_delimiters,
+    first_rows,
+    split_line,
+    title_note,
+)
 from .values import as_text
 from .schema import SourceOptions
 from ..core.settings import UserError
@@ -54,76 +63,22 @@ def _named(cells: pd.DataFrame, rows: np.ndarray, notes: list[str]) -> pd.DataFr
         names.append(plain)
     return cells.set_axis(names, axis=1).set_axis(pd.Index(rows, name="row"), axis=0)
 
-# %% ../../nbs/sales/02_delimited.ipynb #dcaeb8da
-ENCODING_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-LATIN_ENCODINGS = (
-    "cp1252",
-    "cp1250",
-    "cp1254",
-)  # the first that fits is taken: most exports are Western European
-OTHER_ENCODINGS = ("cp1251", "cp1253", "cp932", "gb18030", "big5", "cp949")
-
-
-def find_encoding(data: bytes) -> str:
-    "The encoding of a text file's bytes."
-    for mark, encoding in ENCODING_MARKS.items():
-        if data.startswith(mark):
-            return encoding
-    if b"\0" in data[:1000]:
-        return "utf-16-le" if data[1:2] == b"\0" else "utf-16-be"
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return _guessed_encoding(data)
-    return "utf-8"
-
-
-def _guessed_encoding(data: bytes) -> str:
-    "What charset-normalizer takes the lines beyond ASCII for."
-    import charset_normalizer
-
-    lines = b"\n".join(list(dict.fromkeys(line for line in data.splitlines() if not line.isascii()))[:500])
-    runs = re.findall(rb"[\x80-\xff]+", lines)
-    latin = sum(map(len, runs)) < 1.5 * len(runs)  # letters with accents stand alone among others
-    candidates = LATIN_ENCODINGS if latin else (*LATIN_ENCODINGS, *OTHER_ENCODINGS)
-    found = charset_normalizer.from_bytes(lines, cp_isolation=list(candidates))
-    if latin or not found:
-        alike = {name for match in found for name in match.could_be_from_charset}
-        return next((name for name in LATIN_ENCODINGS if name in alike), LATIN_ENCODINGS[0])
-    return found[0].encoding
-
-
-def decode(
-    data: bytes,
-    encoding: str | None,  # found by looking when None
-) -> tuple[str, str]:
-    "The text, and the encoding that it was in."
-    chosen = encoding or find_encoding(data)
-    try:
-        return data.decode(chosen).removeprefix("\ufeff"), chosen
-    except LookupError:
-        raise UserError(
-            f"read.encoding: there is no encoding {chosen!r}. Use one such as utf-8 or cp1252"
-        ) from None
-    except UnicodeDecodeError as error:
-        line, found = data[: error.start].count(b"\n") + 1, data[error.start : error.end]
-        raise UserError(
-            f"Line {line} holds {found!r}, which is not {chosen}. Say in the mapping: read: {{encoding: cp1252}} "
-            "(or the one that the file was written in)"
-        ) from None
-
 # %% ../../nbs/sales/02_delimited.ipynb #2a94b8f0
 DELIMITERS = ",;\t|"
 SNIFF_CHARS = 10_000  # characters, enough to tell delimiters apart
+
+
+def _sample(text: str) -> str:
+    "The first lines of a text."
+    sample = text[:SNIFF_CHARS]
+    return sample if len(text) <= SNIFF_CHARS else sample[: sample.rfind("\n") + 1] or sample[:1000]
 
 
 def find_delimiter(text: str) -> str:
     "The delimiter of a text file."
     import clevercsv
 
-    sample = text[:SNIFF_CHARS]
-    if len(text) > SNIFF_CHARS:
-        sample = sample[: sample.rfind("\n") + 1] or sample[:1000]
+    sample = _sample(text)
     try:
         dialect = clevercsv.Sniffer().sniff(sample, delimiters=DELIMITERS)
     except clevercsv.Error:
@@ -132,6 +87,32 @@ def find_delimiter(text: str) -> str:
     if dialect and dialect.delimiter and dialect.delimiter in header:
         return dialect.delimiter
     return max(DELIMITERS, key=header.count)
+
+
+def find_titles(
+    text: str,
+    delimiter: str | None,  # found by looking when None
+) -> int:
+    "The number of lines of titles above the header of a text file."
+    sample = _sample(text)
+    lines = [line for line in sample.splitlines()[1:ROWS_LOOKED_AT] if line.strip()]
+    if not lines:
+        return 0
+    candidates = (
+        [delimiter]
+        if delimiter
+        else [mark for mark in DELIMITERS if sum(mark in line for line in lines) > len(lines) / 2]
+    )
+    titles = {mark: count_title_rows(first_rows(sample, mark)) for mark in candidates}
+    usual = max(candidates, key=lambda mark: sum(line.count(mark) for line in lines), default=None)
+    if usual is None or not titles[usual]:
+        return 0
+    header = sample.splitlines()[titles[usual]]
+    return (
+        titles[usual]
+        if find_delimiter("\n".join([header, *sample.splitlines()[titles[usual] + 1 :]])) == usual
+        else 0
+    )
 
 # %% ../../nbs/sales/02_delimited.ipynb #a5240e18
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
@@ -226,7 +207,7 @@ def _by_lines(
     first = text.partition("\n")[0]
     if first.count('"') % 2:
         return None
-    header = _split(first, delimiter)
+    header = split_line(first, delimiter)
     data = text.encode()
     if count_lines(data) != data.count(b"\n") or classify_quoting(data, delimiter) == "other":
         return None
@@ -239,7 +220,7 @@ def _by_lines(
         return None
     cells = table.to_pandas(types_mapper={pa.string(): TEXT}.get).set_axis(header, axis=1)
     rows = np.setdiff1d(np.arange(2, lines + 1), [line for line, _ in ragged], assume_unique=True)
-    split = {line: _split(raw, delimiter) for line, raw in ragged}
+    split = {line: split_line(raw, delimiter) for line, raw in ragged}
     problems = {line: f"{len(found)} cells instead of {len(header)}" for line, found in split.items()}
     if split:
         fitted = [_fitted(found, len(header)) for found in split.values()]
@@ -248,14 +229,6 @@ def _by_lines(
         order = np.argsort(rows)
         cells, rows = cells.iloc[order], rows[order]
     return cells, rows, problems
-
-
-def _split(line: str, delimiter: str) -> list[str]:
-    "The cells of one line."
-    try:
-        return next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter))
-    except csv.Error:  # a cell longer than csv.field_size_limit()
-        return line.split(delimiter)
 
 
 def _fitted(cells: list[str], width: int) -> list[str | None]:
@@ -340,25 +313,44 @@ def _without_blank(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     return cells[~blank]
 
 
+def find_extra_cells(text: str, delimiter: str) -> tuple[int, int]:
+    "The number of empty cells that every row has beyond the header, and that of the header's cells."
+    first = first_rows(_sample(text), delimiter)
+    return count_trailing_delimiters(first), len(first[0])
+
+
 def read_text(
     data: bytes,
     read: SourceOptions,
+    extra_cells: tuple[int, int] | None = None,  # as `find_extra_cells` has it; found by looking when None
 ) -> SourceTable:
     "A CSV file's bytes as a table of text."
     if data.startswith(b"PK\x03\x04"):
         raise UserError(
             "This is an Excel or zip file by its content, not text. Give it its true suffix, such as .xlsx"
         )
-    text, encoding = decode(data, read.encoding)
-    notes = [] if read.encoding or encoding.startswith("utf") else [f"read as {encoding}, found by looking"]
+    decoded = decode(data, read.encoding)
+    notes = [decoded.note] if decoded.note else []
+    text = decoded.text
     text = text if "\n" in text else text.replace("\r", "\n")
     above, told = parse_preamble(text, read.skip_rows or 0)
+    if read.skip_rows is None and (titles := find_titles(text[above:], read.delimiter or told)):
+        notes.append(title_note(titles, [text[above:].partition("\n")[0].strip("\r,;\t|")]))
+        above += parse_preamble(text[above:], titles)[0]
     skipped, text = count_lines(text[:above].encode()), text[above:]
     if not text.strip():
         below = f" below the {read.skip_rows} lines that read.skip_rows leaves out" if read.skip_rows else ""
         raise UserError(f"The file is empty{below}. It needs a header line and rows below it")
     delimiter = read.delimiter or told or find_delimiter(text)
+    extra, width = find_extra_cells(text, delimiter) if extra_cells is None else extra_cells
+    if extra:  # names for the cells behind a delimiter at the end of each row
+        header, newline, rest = text.partition("\n")
+        text = header.rstrip("\r") + extra * delimiter + newline + rest
     cells, rows, problems = _by_lines(text, delimiter) or _by_records(text, delimiter)
+    if extra:
+        beyond = cells.iloc[:, width:].isin(["", None]).all(axis=1).to_numpy()
+        problems |= dict.fromkeys(rows[~beyond].tolist(), f"{width + extra} cells instead of {width}")
+        cells = cells.iloc[:, :width]
     rows = rows + skipped
     problems = {row + skipped: problem for row, problem in problems.items()}
     other = max(DELIMITERS, key=lambda mark: str(cells.columns[0]).count(mark))

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from .header import count_title_rows, title_note
 from .delimited import TEXT, SourceTable, _named, read_text
 from .schema import ColumnMapping, ReadOptions, SourceOptions
 from .union import MOSTLY, column_overlap, unite_tables
@@ -87,7 +88,8 @@ def _read_sheet(book: Any, path: Path, sheet: str, read: SourceOptions) -> Sourc
     area = book.get_sheet_by_name(sheet)
     lines = area.to_python(skip_empty_area=False)
     _fill_merged(lines, area.merged_cell_ranges or [])
-    skipped = read.skip_rows or 0
+    skipped = count_title_rows(lines) if read.skip_rows is None and lines else read.skip_rows or 0
+    notes = [title_note(skipped, lines[0])] if read.skip_rows is None and skipped else []
     lines = lines[skipped:]
     if not lines:
         raise UserError(f"The sheet {sheet!r} of {path} is empty. It needs a header line and rows below it")
@@ -95,7 +97,6 @@ def _read_sheet(book: Any, path: Path, sheet: str, read: SourceOptions) -> Sourc
     cells = pd.DataFrame([lines[i] for i in there], columns=range(len(lines[0])), dtype=object).set_axis(
         lines[0], axis=1
     )
-    notes: list[str] = []
     return SourceTable(_named(cells, np.array(there, int) + skipped + 1, notes), notes=notes)
 
 
