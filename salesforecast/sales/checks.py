@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .delimited import LONG_CELL, MAX_CELL, SourceTable
+from .duplicates import Repeats, code_rows, find_repeats
 from .rows import ParsedRows
 from .schema import NUMBER_COLUMNS, ColumnMapping, contract_failures, row_contract
-from .values import factorize_cells, is_arrow_text
+from .values import is_arrow_text
 
 # %% ../../nbs/sales/09_checks.ipynb #bcae6408
 def _reasons(positions: np.ndarray, reason: str) -> pd.DataFrame:
@@ -39,12 +40,8 @@ def _long_cells(cells: pd.DataFrame) -> np.ndarray:
 def line_problems(loaded: SourceTable) -> pd.DataFrame:
     "Lines that are no rows of the table."
     rows, cells = loaded.cells.index, loaded.cells
-    found = pd.DataFrame(
-        {
-            "position": rows.get_indexer(pd.Index(list(loaded.problems), dtype=int)),
-            "reason": list(loaded.problems.values()),
-        }
-    )
+    places = np.flatnonzero(rows.isin(list(loaded.problems))) if loaded.problems else np.empty(0, int)
+    found = pd.DataFrame({"position": places, "reason": [loaded.problems[int(row)] for row in rows[places]]})
     return pd.concat([found, _reasons(np.flatnonzero(_long_cells(cells)), LONG_CELL)]).drop_duplicates(
         "position"
     )
@@ -76,19 +73,11 @@ def row_problems(
 DUPLICATE_REASON = "the row repeats an earlier one"
 
 
-def flag_duplicate_rows(cells: pd.DataFrame) -> np.ndarray:
-    "Where all cells of a row equal those of an earlier row."
-    mixed = np.zeros(len(cells), np.uint64)
-    for name in cells:
-        codes, values = factorize_cells(cells[name])
-        if len(values) == len(cells):
-            return np.zeros(len(cells), bool)
-        codes = codes.astype(np.int64).astype(np.uint64)
-        mixed = (mixed ^ (mixed >> np.uint64(29)) ^ codes) * np.uint64(0x9E3779B97F4A7C15)
-    alike = np.flatnonzero(pd.Series(mixed).duplicated(keep=False))
-    repeated = np.zeros(len(cells), bool)
-    repeated[alike] = cells.iloc[alike].duplicated().to_numpy()  # codes may collide, cells do not
-    return repeated
+def order_codes(parsed: ParsedRows) -> np.ndarray | None:
+    "Return a code for the transaction id of each row, -1 where it has none; None where the source has no ids."
+    if "Transaction_ID" not in parsed.frame:
+        return None
+    return parsed.frame["Transaction_ID"].cat.codes.to_numpy().astype(int)
 
 # %% ../../nbs/sales/09_checks.ipynb #c7c9fab6
 FAR_DATE = "Transaction_Date is more than two years from all other sales"
@@ -135,7 +124,7 @@ def find_problems(
     parsed: ParsedRows,
     mapping: ColumnMapping,
     now: pd.Timestamp,
-    repeats: np.ndarray | None = None,  # positions of repeated rows; found among these rows by default
+    repeats: Repeats | None = None,  # found among these rows by default
     far: np.ndarray | None = None,  # far days; likewise
 ) -> tuple[pd.DataFrame, int]:
     "All problems (`position`, `reason`), and the number of equal rows that are kept."
@@ -145,14 +134,12 @@ def find_problems(
     days = usable_days(parsed, rows)
     far = find_outlier_days(*count_rows_by_day(days)) if far is None else far
     far_rows = np.flatnonzero(np.isin(days, far)) if mapping.far_dates == "quarantine" else np.empty(0, int)
-    repeats = np.flatnonzero(flag_duplicate_rows(loaded.cells)) if repeats is None else repeats
-    repeated = np.setdiff1d(repeats, lines["position"])
-    refuse = mapping.duplicates == "quarantine" or (
-        mapping.duplicates == "auto" and "Transaction_ID" in parsed.frame
-    )
+    repeats = repeats or find_repeats(code_rows(loaded.cells), order_codes(parsed), mapping.duplicates)
+    repeated = np.setdiff1d(repeats.rejected, lines["position"])
     found = [lines, rows, _reasons(np.setdiff1d(far_rows, lines["position"]), FAR_DATE)]
-    found += [_reasons(repeated, DUPLICATE_REASON)] if refuse else []
-    return pd.concat(found, ignore_index=True).astype({"position": int}), 0 if refuse else len(repeated)
+    found += [_reasons(repeated, DUPLICATE_REASON)]
+    kept = len(np.setdiff1d(repeats.kept, lines["position"]))
+    return pd.concat(found, ignore_index=True).astype({"position": int}), kept
 
 
 def usable_days(

@@ -22,7 +22,7 @@ from salesforecast.sales.expressions import (
     TextValues,
     evaluate_expression,
 )
-from .values import is_arrow_text
+from .values import expand_codes, is_arrow_text
 from ..core.engine import Engine
 from salesforecast.sales.checks import (
     count_rows_by_day,
@@ -31,6 +31,8 @@ from salesforecast.sales.checks import (
     row_problems,
     usable_days,
 )
+from .duplicates import Repeats, find_repeats
+from .layout import arrange_rows, merge_notes
 from salesforecast.sales.plausibility import (
     WEIGHED_COLUMNS,
     RowWeights,
@@ -49,7 +51,7 @@ from salesforecast.sales.report import (
     suggest_fixes,
     summarize_sales,
 )
-from .rows import column_expressions, find_nonempty_columns, parse_rows
+from .rows import ParsedRows, column_expressions, find_nonempty_columns, parse_rows
 from .schema import CANONICAL_COLUMNS, ColumnMapping, ReadOptions
 from ..core.settings import Progress, UserError, no_progress
 from ..core.text import redact_url
@@ -131,9 +133,14 @@ def _cut(fragments: Iterable[Any], schema: pa.Schema, rows: int) -> Iterable[Par
 SOME_DATES = 2_000  # texts of a part that tell whether the day is first
 
 
+def load_rows(part: Partition, mapping: ColumnMapping) -> SourceTable:
+    "Load the rows of a part that are sales; raise `UserError` for a mapping that needs the rows of other parts."
+    return arrange_rows(part.load(), mapping, rows_alone=True)
+
+
 def date_texts(part: Partition, mapping: ColumnMapping) -> list[str]:
     "Some of the dates that are text."
-    columns = ExpressionContext(part.load().cells, mapping.read)
+    columns = ExpressionContext(load_rows(part, mapping).cells, mapping.read)
     expression = column_expressions(mapping, columns.names).get("Transaction_Date")
     try:
         value = (
@@ -173,18 +180,29 @@ class PartitionSummary:
     days: np.ndarray  # that occur, datetime64[D]
     counts: np.ndarray  # rows of each
     hashes: np.ndarray  # of the rows, shape (n,)
+    ids: np.ndarray | None  # hashes of the transaction ids, -1 where there is none
 
 
 def summarize_partition(part: Partition, mapping: ColumnMapping, now: pd.Timestamp) -> PartitionSummary:
     "A first look at a part."
-    loaded = part.load()
+    loaded = load_rows(part, mapping)
     every = {*CANONICAL_COLUMNS, *mapping.features, *mapping.columns, *mapping.constants}
     parsed = parse_rows(loaded.cells, mapping, nonempty_columns=every)
     held = find_nonempty_columns(
         {name: parsed.frame[name] for name in parsed.bad if name in parsed.frame}, parsed.bad
     )
     rows = row_problems(parsed, now, mapping.min_realised_share)
-    return PartitionSummary(held, *count_rows_by_day(usable_days(parsed, rows)), hash_rows(loaded.cells))
+    days, counts = count_rows_by_day(usable_days(parsed, rows))
+    return PartitionSummary(held, days, counts, hash_rows(loaded.cells), hash_ids(parsed))
+
+
+def hash_ids(parsed: ParsedRows) -> np.ndarray | None:
+    "Return a number for the transaction id of each row, the same in whatever part, -1 where it has none; None without ids."
+    if "Transaction_ID" not in parsed.frame:
+        return None
+    ids = parsed.frame["Transaction_ID"].cat
+    hashes = pd.util.hash_array(ids.categories.to_numpy(object)).astype(np.int64)
+    return expand_codes(hashes, ids.codes.to_numpy(), -1)
 
 # %% ../../nbs/sales/13_partitions.ipynb #9acb6a8a
 @dataclass(frozen=True)
@@ -197,15 +215,18 @@ class CheckRules:
     far: np.ndarray  # days that are far from nearly all others, datetime64[D]
 
 # %% ../../nbs/sales/13_partitions.ipynb #452447df
-def find_duplicate_rows(hashes: Sequence[np.ndarray]) -> list[np.ndarray]:
-    "Positions of the rows of each part that repeat an earlier row, of whatever part."
-    every = np.concatenate(hashes)
-    order = np.argsort(every, kind="stable")
-    ordered = every[order]
-    again = np.sort(order[1:][ordered[1:] == ordered[:-1]])
+def split_repeats(looks: Sequence[PartitionSummary], mapping: ColumnMapping) -> list[Repeats]:
+    "Return the rows of each part that equal an earlier row, of whatever part: rejected, or separate sales."
+    hashes, ids = [seen.hashes for seen in looks], [seen.ids for seen in looks]
+    have_ids = all(part is not None for part in ids)
+    joined = np.concatenate([part for part in ids if part is not None]) if have_ids else None
+    every = find_repeats(np.concatenate(hashes), joined, mapping.duplicates)
     ends = np.cumsum([len(part) for part in hashes])
     starts = ends - [len(part) for part in hashes]
-    return [again[(again >= start) & (again < end)] - start for start, end in zip(starts, ends, strict=True)]
+    return [
+        Repeats(*(found[(found >= start) & (found < end)] - start for found in (every.rejected, every.kept)))
+        for start, end in zip(starts, ends, strict=True)
+    ]
 
 # %% ../../nbs/sales/13_partitions.ipynb #7d2398b6
 @dataclass(frozen=True)
@@ -238,9 +259,10 @@ class CheckedPartition:
     check_summary: CheckSummary
 
 # %% ../../nbs/sales/13_partitions.ipynb #88758cfb
-def check_partition(part: Partition, rules: CheckRules, repeated: np.ndarray) -> CheckedPartition:
+def check_partition(part: Partition, rules: CheckRules, repeated: Repeats) -> CheckedPartition:
     "Check the rows of a part."
-    loaded, mapping = part.load(), rules.mapping
+    mapping = rules.mapping
+    loaded = load_rows(part, mapping)
     parsed = parse_rows(loaded.cells, mapping, nonempty_columns=rules.nonempty_columns)
     problems, kept = find_problems(loaded, parsed, mapping, rules.now, repeated, rules.far)
     columns = tuple(str(name) for name in loaded.cells)
@@ -381,7 +403,7 @@ def read_partitioned_sales(
     rules = CheckRules(
         mapping, now, set().union(*(seen.nonempty_columns for seen in looks)), find_outlier_days(days, counts)
     )
-    shared, repeated = engine.broadcast(rules), find_duplicate_rows([seen.hashes for seen in looks])
+    shared, repeated = engine.broadcast(rules), split_repeats(looks, mapping)
     del looks
     checked = [
         engine.persist(check_partition, part, shared, again)
@@ -491,7 +513,7 @@ def _report(
         "distinct": {name: len(set().union(*(about.distinct[name] for about in told))) for name in texts},
         "revenue_total": sum(about.revenue for about in told),
         "missing": {name: count for name, count in missing.items() if count},
-        "warnings": [*dict.fromkeys(note for about in told for note in about.notes), *sampled["warnings"]],
+        "warnings": [*merge_notes(note for about in told for note in about.notes), *sampled["warnings"]],
     }
     return DataReport(
         source=source,

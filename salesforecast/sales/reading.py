@@ -20,6 +20,7 @@ import pandas as pd
 from .checks import find_problems, line_problems
 from .currencies import take_currency
 from .delimited import SourceTable
+from .layout import arrange_rows, melted_columns
 from .plausibility import RowWeights, judge_kept, judge_rejected, kept_values, weigh_rows
 from salesforecast.sales.report import (
     DataReport,
@@ -98,6 +99,10 @@ def choose_mapping(
             include={"constants", "features", "numeric_features", "personal", "pseudonymise"}
         )
     )
+    if (fallback.melt and melted_columns(cells, fallback)) or (
+        fallback.unpack and find_column(fallback.unpack, map(str, cells))
+    ):
+        return fallback
     fits = _columns_found(cells, fallback) >= max(_columns_found(cells, plain), 1)
     return fallback if fits else plain
 
@@ -163,7 +168,7 @@ def read_sales(
     Parameters
     ----------
     source
-        Path of a CSV (also .gz), Parquet or Excel file or of a folder of Parquet files, SQLAlchemy URL, or DataFrame.
+        Path of a CSV (also .gz), Parquet or Excel file, of a folder or a pattern of them, SQLAlchemy URL, or DataFrame.
     mapping
         How the columns of an export become canonical. None: the columns have the canonical names already, whatever
         their case, blanks and underscores.
@@ -186,7 +191,7 @@ def read_sales(
     """
     loaded, mapping = _loaded(source, mapping, fallback, read_options)
     try:
-        loaded = take_currency(loaded, mapping)
+        loaded = take_currency(arrange_rows(loaded, mapping), mapping)
         parsed = parse_rows(loaded.cells, mapping)
     except UserError as error:
         text = str(error).replace("map FILE", f"map {source_name(source)}")
@@ -333,15 +338,17 @@ def read_prediction_rows(
 ) -> PredictionRows:
     "Rows to predict; a date that the source does not have stays missing and is no problem."
     loaded, mapping = _loaded(source, mapping, fallback, read_options)
-    return parse_prediction_rows(loaded, mapping, needed)
+    return parse_prediction_rows(loaded, mapping, needed, rows_alone=False)
 
 # %% ../../nbs/sales/12_reading.ipynb #3c76d84c
 def parse_prediction_rows(
     loaded: SourceTable,
     mapping: ColumnMapping,
     needed: Collection[str] | None = None,  # columns that the model takes; all by default
+    rows_alone: bool = True,  # a piece of a source, which does not have the rows above
 ) -> PredictionRows:
     "The rows of a table to predict."
+    loaded = arrange_rows(loaded, mapping, predicting=True, rows_alone=rows_alone)
     if mapping.returns != ReturnRule():
         needed = None  # what marks a return may be in any column
     parsed = parse_rows(loaded.cells, mapping, lenient=True, only=needed)
