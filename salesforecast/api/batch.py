@@ -9,7 +9,8 @@ __all__ = []
 import csv
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import IO, TypeVar
 
@@ -21,7 +22,14 @@ import pyarrow.compute as pc
 
 from ..sales.chunks import LimitedGzipFile, iter_file_tables
 from ..sales.reading import PredictionRows, choose_mapping, parse_prediction_rows
-from ..registry.predictor import COLUMNS, Predictor, predict_rows, append_predictions
+from salesforecast.registry.predictor import (
+    UnknownValues,
+    find_unknown_values,
+    COLUMNS,
+    Predictor,
+    predict_rows,
+    append_predictions,
+)
 from ..sales.schema import ColumnMapping
 from ..core.settings import UserError
 from ..sales.delimited import SourceTable
@@ -120,6 +128,7 @@ class RowCounts:
 
     rows: int = 0
     errors: int = 0
+    unknown: Counter[tuple[str, str]] = field(default_factory=Counter)  # rows by column and value
 
 
 def predict_file(
@@ -142,9 +151,14 @@ def predict_file(
             continue
         rows = parse_prediction_rows(table, mapping, predictor.required_columns)
         predictions = predict_rows(predictor, rows)
+        unknown = find_unknown_values(predictor, rows.frame)
+        counts.unknown.update(unknown.counts)
         if as_csv:
-            cells = append_predictions(rows, predictions).drop(columns="problem", errors="ignore")
+            cells = append_predictions(rows, predictions).drop(
+                columns=["problem", "warning"], errors="ignore"
+            )
             cells["problem"] = rows.problems.to_numpy()
+            cells["warning"] = unknown.texts
             write_csv_rows(cells, out, header=counts.rows == 0)
         else:
             out.write(json_rows(predictions, rows))
@@ -154,6 +168,11 @@ def predict_file(
         raise UserError(f"{name} has a header but no row below it")
     if not as_csv:
         out.seek(-1, 2)  # over the last comma
-        totals = {"filename": name, "num_records_processed": counts.rows, "num_errors": counts.errors}
+        totals = {
+            "filename": name,
+            "num_records_processed": counts.rows,
+            "num_errors": counts.errors,
+            "warnings": UnknownValues(np.empty(0, object), counts.unknown).describe(),
+        }
         out.write(b"]," + orjson.dumps(totals)[1:])
     return counts

@@ -131,6 +131,9 @@ class FilePredictionOutput(BaseModel):
     filename: str
     num_records_processed: int = Field(description="all rows, failed ones included")
     num_errors: int
+    warnings: list[str] = Field(
+        default=[], description="values that the training did not have, a sentence per column, with counts"
+    )
 
 # %% ../../nbs/api/00_schemas.ipynb #372e3bc5
 class SarimaForecastInput(BaseModel):

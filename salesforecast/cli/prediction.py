@@ -33,6 +33,8 @@ def predict(
     query: QueryOption = None,
 ) -> None:
     "Predict the revenue of each row: the input's rows in order, with predictions and ranges."
+    import pandas as pd
+
     from salesforecast.sales.schema import ReadOptions
     from salesforecast.sales.sinks import write_table
     from salesforecast.registry.predictor import Predictor, predict_source
@@ -47,3 +49,6 @@ def predict(
     messages.print(f"{len(rows):,} rows written to {redact_url(out)}", markup=False)
     for problem, count in problems[problems != ""].value_counts().head(10).items():
         messages.print(f"{count:,} rows have no prediction: {problem}")
+    warnings = rows["warning"] if "warning" in rows else pd.Series(dtype=str)
+    for warning, count in warnings[warnings != ""].value_counts().head(10).items():
+        messages.print(f"{count:,} rows: {warning}", markup=False)

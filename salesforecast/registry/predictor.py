@@ -7,6 +7,8 @@ __all__ = ['CHUNK_ROWS', 'OVERFLOW_PROBLEM', 'Predictor', 'load_model', 'predict
            'preprocess_for_prediction', 'predict_revenue', 'predict_sarima']
 
 # %% ../../nbs/registry/07_predictor.ipynb #c8af298a
+from collections import Counter
+from dataclasses import dataclass
 from datetime import date
 from html import escape
 from pathlib import Path
@@ -211,7 +213,8 @@ def predict_source(
     Returns
     -------
     DataFrame, Series
-        The rows of the source in order with the prediction columns, in place of any they had; and why a row has no
+        The rows of the source in order with the prediction columns, in place of any they had, and with a column
+        `warning` where a row has a category, region or product that the training did not have; and why a row has no
         prediction, or an empty text.
 
     Raises
@@ -226,7 +229,9 @@ def predict_source(
         source, mapping, fallback=trained_with, needed=predictor.required_columns, read_options=read_options
     )
     predictions = predict_rows(predictor, rows, progress)
-    return append_predictions(rows, predictions), rows.problems
+    unknown = find_unknown_values(predictor, rows.frame)
+    answer = append_predictions(rows, predictions)
+    return (answer.assign(warning=unknown.texts) if unknown.counts else answer), rows.problems
 
 
 def predict_rows(
@@ -246,6 +251,56 @@ def append_predictions(rows: PredictionRows, predictions: pd.DataFrame) -> pd.Da
     "Return the cells of the source with the prediction columns after them, in place of any they had."
     raw = rows.raw.drop(columns=[name for name in COLUMNS if name in rows.raw])
     return pd.concat([raw.reset_index(drop=True), predictions.reset_index(drop=True)], axis=1)
+
+# %% ../../nbs/registry/07_predictor.ipynb #cd043cdf
+NAMED_COLUMNS = ("Category", "Region", "Product_ID")
+MOST_NAMED = 5  # values that a summary names
+
+
+@dataclass
+class UnknownValues:
+    "Values that the training did not have; `texts` has a sentence per row, or an empty text."
+
+    texts: np.ndarray  # object, shape (n,)
+    counts: Counter[tuple[str, str]]  # rows by column and value
+
+    def describe(self) -> list[str]:
+        "Return a sentence per column, with the number of rows and the commonest values."
+        sentences = []
+        for column in dict.fromkeys(name for name, _ in self.counts):
+            values = Counter({value: n for (name, value), n in self.counts.items() if name == column})
+            named = ", ".join(f"{value!r} {n:,}" for value, n in values.most_common(MOST_NAMED))
+            more = f" and {len(values) - MOST_NAMED:,} others" if len(values) > MOST_NAMED else ""
+            rows = f"{values.total():,} rows have" if values.total() > 1 else "1 row has"
+            sentences.append(
+                f"{rows} a {column} that was not in the training data ({named}{more}); it counts as unknown"
+            )
+        return sentences
+
+
+def find_unknown_values(predictor: Predictor, frame: pd.DataFrame) -> UnknownValues:
+    "Find the categories, regions and products of rows that the training did not have."
+    found = UnknownValues(np.full(len(frame), "", dtype=object), Counter())
+    for name in NAMED_COLUMNS:
+        level = predictor.history.levels.get(name)
+        if level is None or name not in frame:
+            continue
+        values = frame[name].astype("category")
+        new = [str(value) for value in values.cat.categories if str(value) not in level.index]
+        if not new:
+            continue
+        mask = values.isin(new).to_numpy()
+        for value, rows in values[mask].astype(str).value_counts().items():
+            found.counts[name, str(value)] += int(rows)
+        sentences = [
+            f"{name} {value[:40]!r} was not in the training data; it counts as unknown"
+            for value in values[mask].astype(str)
+        ]
+        found.texts[mask] = [
+            f"{text}; {sentence}" if text else sentence
+            for text, sentence in zip(found.texts[mask], sentences, strict=True)
+        ]
+    return found
 
 # %% ../../nbs/registry/07_predictor.ipynb #97137a28
 def preprocess_for_prediction(input_df: pd.DataFrame, preprocessor_components: Preprocessor) -> ModelInputs:

@@ -286,11 +286,25 @@ def test_a_file_comes_back_as_csv_with_predictions_appended(client: FlaskClient)
     assert found.mimetype == "text/csv"
     assert (found.headers["X-Num-Records"], found.headers["X-Num-Errors"]) == ("2", "1")
     rows = pd.read_csv(io.BytesIO(found.get_data()))
-    assert rows.columns.tolist() == [*CSV.decode().split("\n")[0].split(","), *COLUMNS, "problem"]
+    assert rows.columns.tolist() == [*CSV.decode().split("\n")[0].split(","), *COLUMNS, "problem", "warning"]
     assert rows["problem"].fillna("").tolist() == ["", "Units_Sold is not a number"]
     assert rows["Category"].tolist() == ["Beauty", "=cmd()"]
     assert np.isfinite(rows["predicted_revenue"][0])
     assert rows[list(COLUMNS)].loc[1].isna().all()
+
+
+def test_values_that_the_training_did_not_have_are_told_by_row_and_with_counts(client: FlaskClient) -> None:
+    line = CSV.splitlines(keepends=True)[1]
+    new = line.replace(b"Beauty", b"Moon rocks")
+    body = CSV + new + new + line
+    found = upload(client, body).get_json()
+    assert found["warnings"] == [
+        "2 rows have a Category that was not in the training data ('Moon rocks' 2); it counts as unknown"
+    ]
+    rows = pd.read_csv(io.BytesIO(upload(client, body, headers={"Accept": "text/csv"}).get_data()))
+    said = "Category 'Moon rocks' was not in the training data; it counts as unknown"
+    assert rows["warning"].fillna("").tolist() == ["", said, said, ""]
+    assert said in client.post("/predict", json=ROW | {"Category": "Moon rocks"}).get_json()["warnings"]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from salesforecast.dashboard.model.dataset import from_sales
 from salesforecast.dashboard.model.rows import ROW_GROUP, save_dataset, write_rows
 from salesforecast.sales.reading import SalesData, read_sales
 from salesforecast.sales.rows import COLUMN_NAME_HINTS
-from salesforecast.sales.schema import ColumnMapping, ReadOptions, SourceOptions, find_column
+from salesforecast.sales.schema import ColumnMapping, SourceOptions, find_column
 from salesforecast.sales.sources import load_table
 from salesforecast.sales.dates import parse_dates
 from salesforecast.sales.numbers import parse_numbers
@@ -107,14 +107,16 @@ class UploadOptions:
 
     columns: dict[str, str] = field(default_factory=dict)  # of `FIELD_LABELS`: column of the file
     day_first: bool | None = None  # in dates such as 3/4/2026
-    decimal: str = "."
+    decimal: str = ""
     delimiter: str = ""
     currency: str = ""
 
     def mapping(self) -> ColumnMapping:
         "Return the options as a column mapping of the library."
-        thousands = {",": ".", ".": ","}[self.decimal]
-        read = SourceOptions(decimal=self.decimal, thousands=thousands, delimiter=self.delimiter or None)  # type: ignore[arg-type]
+        thousands = {",": ".", ".": ","}.get(self.decimal)
+        read = SourceOptions(
+            decimal=self.decimal or None, thousands=thousands, delimiter=self.delimiter or None
+        )  # type: ignore[arg-type]
         columns = {name: f"`{column}`" if _odd(column) else column for name, column in self.columns.items()}
         return ColumnMapping(columns=columns, read=read, day_first=self.day_first, currency=self.currency)
 
@@ -208,7 +210,7 @@ def read_upload(path: Path, name: str, folder: Path, options: UploadOptions) -> 
     if reason := refusal(path, name):
         return UploadResult(reason)
     try:
-        sales = read_sales(path, options.mapping(), ReadOptions(max_quarantined_share=1.0))
+        sales = read_sales(path, options.mapping())
     except UserError as error:
         problem, details = describe_error(error, path, name)
         if " not found. Required are" in problem:

@@ -40,7 +40,7 @@ DATE_ORDERS = {
     "Day first, as in 31/12/2026": True,
     "Month first, as in 12/31/2026": False,
 }
-DECIMALS = {"Point, as in 1,234.50": ".", "Comma, as in 1.234,50": ","}
+DECIMALS = {"Detect automatically": "", "Point, as in 1,234.50": ".", "Comma, as in 1.234,50": ","}
 DELIMITERS = {"Detect automatically": "", "Comma": ",", "Semicolon": ";", "Tab": "\t", "Bar |": "|"}
 
 
