@@ -173,6 +173,7 @@ def _fair_baselines(series: pd.Series) -> tuple[BaselineName, ...]:
             series.index.to_numpy().astype("datetime64[D]").astype("int64") % 7, weekdays[weekdays > 0].index
         )
     ]
+    open_days = open_days.dropna()
     return DAILY_BASELINES if (open_days > 0).mean() >= MIN_SHARE_WITH_SALES else ("mean",)
 
 

@@ -164,7 +164,7 @@ def backtest_baseline(
         }
         columns = {"ds": ahead.index, "cutoff": past.index[-1], "model": name, "y": ahead.to_numpy(float)}
         rows = pd.DataFrame({"unique_id": "total", **columns, "yhat": money["predicted_revenue"], **bounds})
-        frames.append(rows[list(BACKTEST_COLUMNS)])
+        frames.append(rows[list(BACKTEST_COLUMNS)].dropna(subset="y"))  # missing days cannot be compared
     return pd.concat(frames[1:] or frames, ignore_index=True)
 
 
