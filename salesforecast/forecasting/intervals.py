@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/forecasting/10_intervals.ipynb #5b68cc26
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,23 +15,40 @@ import numpy as np
 INTERVAL_LEVELS = (50, 80, 95)  # nominal coverage, in percent
 
 
+LEAST_SCALE = 0.25  # of the recent mean: an error over a forecast of almost 0 says nothing
+
+
 def error_scale(
     forecasts: np.ndarray,  # shape (…, n, horizon)
     recent_mean: np.ndarray,  # mean of each series' recent history, shape (n,)
 ) -> np.ndarray:
     "Compute what an error of each period is divided by; NaN on closed days, whose forecast is 0. Same shape as `forecasts`."
-    mean = np.maximum(forecasts.mean(-1, keepdims=True), 0.05 * recent_mean[:, None] + 1e-9)
+    mean = np.maximum(forecasts.mean(-1, keepdims=True), LEAST_SCALE * recent_mean[:, None] + 1e-9)
     day = np.where(forecasts > 0, np.maximum(forecasts, 0.1 * mean), np.nan)
     return np.sqrt(day * mean)
 
 # %% ../../nbs/forecasting/10_intervals.ipynb #66ea3fad
+MAX_SIZE = 3.0  # times a series' root mean square that an error counts for in the growth
+LEAST_GROWTH = 0.5  # of the first block: errors that hardly differ yet are few, not small
+
+
 def error_growth(errors: np.ndarray, block: int) -> np.ndarray:
     "Estimate how errors of shape (cutoffs, n, horizon) grow with the horizon: constant within blocks of periods, never falling, root mean square 1. Shape (horizon,)."
     horizon = errors.shape[2]
-    starts = range(0, horizon, block)
-    spread = [float(np.sqrt(np.nanmean(errors[..., start : start + block] ** 2) + 1e-18)) for start in starts]
+    usual = np.sqrt(_mean(errors**2, (0, 2)))[None, :, None]
+    squares = np.minimum(np.abs(errors) / np.maximum(usual, 1e-12), MAX_SIZE) ** 2  # each series counts alike
+    spread = [float(np.sqrt(_mean(squares[..., i : i + block]))) for i in range(0, horizon, block)]
     rising = np.repeat(_isotonic(np.array(spread)), block)[:horizon]
-    return rising / max(float(np.sqrt((rising**2).mean())), 1e-9)
+    if not rising.any():
+        return np.ones(horizon)
+    rising = np.maximum(rising / np.sqrt((rising**2).mean()), LEAST_GROWTH)
+    return rising / np.sqrt((rising**2).mean())
+
+
+def _mean(values: np.ndarray, axis: tuple[int, ...] | None = None) -> np.ndarray:
+    "Compute the mean of what is not NaN; 0 of nothing."
+    known = np.isfinite(values)
+    return np.where(known, values, 0.0).sum(axis) / np.maximum(known.sum(axis), 1)
 
 
 def _isotonic(values: np.ndarray) -> np.ndarray:
@@ -52,16 +70,23 @@ def series_quantiles(
     "Compute error quantiles of each series at `PROBABILITIES`, shrunk towards pooled ones about its own median. Shape (7, n)."
     points = errors.transpose(1, 0, 2).reshape(errors.shape[1], -1)
     known = np.isfinite(points)
-    overall = float(np.sqrt((points[known] ** 2).mean())) if known.any() else 0.0
     squares = np.where(known, points, 0.0) ** 2
-    spread = np.sqrt((squares.sum(1) + 20 * overall**2) / (known.sum(1) + 20)) + 1e-12
-    own = np.nanquantile(np.where(known.any(1)[:, None], points, 0.0), PROBABILITIES, axis=1)
+    overall = _usual_square(squares.sum(1) / np.maximum(known.sum(1), 1), known.any(1))
+    spread = np.sqrt((squares.sum(1) + 20 * overall) / (known.sum(1) + 20)) + 1e-12
     pooled = _pooled_quantiles(points / spread[:, None], spread) * spread
+    own = np.nanquantile(np.where(known.any(1)[:, None], points, 0.0), PROBABILITIES, axis=1)
+    own = np.where(known.any(1), own, pooled)
     return (
         own[MEDIAN_INDEX]
         + OWN_WEIGHT * (own - own[MEDIAN_INDEX])
         + (1 - OWN_WEIGHT) * (pooled - pooled[MEDIAN_INDEX])
     )
+
+
+def _usual_square(squares: np.ndarray, known: np.ndarray) -> float:
+    "Return the mean of the series' mean squares, of which none counts for more than four times the median."
+    squares = squares[known & (squares > 0)]
+    return float(np.minimum(squares, 4 * np.median(squares)).mean()) if len(squares) else 0.0
 
 
 def _pooled_quantiles(
@@ -78,6 +103,7 @@ def _pooled_quantiles(
 
 # %% ../../nbs/forecasting/10_intervals.ipynb #ef37ff72
 PRIOR_FACTORS = {50: 1.0, 80: 1.05, 95: 1.1}  # by level: few errors do not show the rare ones
+FAR_MORE = 2.0  # times the median of the factors that the series of a group need
 PRIOR_CUTOFFS = 2.0  # cutoffs that the prior weighs as much as
 
 
@@ -95,15 +121,25 @@ def calibration_factors(errors: np.ndarray) -> dict[int, float]:
             low, high = (quantiles[j][:, None] for j in _bound_positions(level))
             off = errors[i] - median
             width = np.where(off >= 0, high - median, median - low)
-            scores[level].append((np.abs(off) / np.maximum(width, 1e-9)).ravel())
+            scores[level].append(np.abs(off) / np.maximum(width, 1e-9))
     factors = {}
     for level in INTERVAL_LEVELS:
-        ordered = np.concatenate(scores[level])
-        ordered = np.sort(ordered[np.isfinite(ordered)])
+        ordered = _ordinary_scores(np.stack(scores[level]), level / 100)
         rank = min(int(np.ceil(len(ordered) * (1 + 1 / few) * level / 100)), len(ordered)) - 1
         needed = float(np.clip(ordered[rank], 0.3, 4.0)) if len(ordered) else PRIOR_FACTORS[level]
         factors[level] = (count * needed + PRIOR_CUTOFFS * PRIOR_FACTORS[level]) / (count + PRIOR_CUTOFFS)
     return factors
+
+
+def _ordinary_scores(scores: np.ndarray, share: float) -> np.ndarray:
+    "Sort the scores, shape (cutoffs, n, horizon), of all series but those that need far more than the others."
+    by_series = scores.transpose(1, 0, 2).reshape(scores.shape[1], -1)
+    by_series = by_series[np.isfinite(by_series).any(1)]
+    if not len(by_series):
+        return np.empty(0)
+    needed = np.nanquantile(by_series, share, axis=1)
+    kept = by_series[needed <= FAR_MORE * np.median(needed)]
+    return np.sort(kept[np.isfinite(kept)])
 
 
 def _bound_positions(level: int) -> tuple[int, int]:
@@ -135,6 +171,9 @@ def calibration_groups(
     return groups
 
 # %% ../../nbs/forecasting/10_intervals.ipynb #9d110994
+MAX_LARGEST, MAX_FORECAST = 1.5, 3.0  # times the largest period ever, or the forecast: no bound is higher
+
+
 @dataclass(frozen=True)
 class Calibration:
     "Hold what cross-validation says about errors."
@@ -149,6 +188,11 @@ class Calibration:
     )  # over scale and growth; sales, for intermittent series; float32, shape (cutoffs, n, horizon)
     intermittent: np.ndarray  # mask, shape (n,)
     step: int  # days of a period: 1 or 7
+    largest: np.ndarray  # period of each series so far, shape (n,)
+
+    def plausible(self, forecasts: np.ndarray) -> np.ndarray:
+        "Return what no period may exceed in an interval or a sample path, shape (n, horizon)."
+        return np.maximum(MAX_LARGEST * self.largest[:, None], MAX_FORECAST * forecasts)
 
     def scale(self, forecasts: np.ndarray) -> np.ndarray:
         "Compute what an error of each period is multiplied by: `error_scale` times the growth, 0 on closed days; shape (n, horizon)."
@@ -161,18 +205,52 @@ class Calibration:
         further = np.sqrt(np.maximum(np.arange(1, horizon + 1) / calibrated, 1.0))
         return (self.growth[:, np.minimum(np.arange(horizon), calibrated - 1)] * further)[self.group]
 
+# %% ../../nbs/forecasting/10_intervals.ipynb #09106a34
+YOUNG_DAYS = 14  # days after its first sale in which a series' errors say nothing of later ones
+
+
+@dataclass(frozen=True)
+class SeriesHistory:
+    "What the sales so far say of each series."
+
+    recent_mean: np.ndarray  # mean of the last year from its first sale on, shape (n,)
+    largest: np.ndarray  # period ever, shape (n,)
+    zero_share: np.ndarray  # share of periods without a sale since the first one, shape (n,)
+    tested: np.ndarray  # whether a series was old enough at a cutoff, shape (cutoffs, n)
+
+
+def describe_history(
+    values: np.ndarray,  # shape (n, t)
+    cutoffs: Sequence[int],  # periods before each
+    step: int,  # days of a period
+) -> SeriesHistory:
+    "Summarise the history of each series for `calibrate`."
+    t = values.shape[1]
+    first = (values > 0).argmax(1)
+    age = t - first
+    year = min(364 // step, t)
+    return SeriesHistory(
+        recent_mean=np.maximum(values[:, -year:], 0.0).sum(1) / np.minimum(age, year),
+        largest=values.max(1),
+        zero_share=1 - (values > 0).sum(1) / age,
+        tested=(np.asarray(cutoffs)[:, None] - first) * step >= YOUNG_DAYS,
+    )
+
 # %% ../../nbs/forecasting/10_intervals.ipynb #0ef11679
 def calibrate(
     forecasts: np.ndarray,  # reconciled, from each cutoff, shape (cutoffs, n, horizon)
     actual: np.ndarray,  # same shape
-    recent_mean: np.ndarray,  # mean of each series' recent history, shape (n,)
+    history: SeriesHistory,
     level: np.ndarray,  # of each series, shape (n,)
     step: int,  # days of a period
 ) -> Calibration:
     "Estimate growth, quantiles and calibration factors from the forecasts of cross-validation."
-    zero_share = (actual == 0).mean((0, 2))
+    tested = history.tested
+    zeros = ((actual == 0).mean(2) * tested).sum(0) / np.maximum(tested.sum(0), 1)
+    zero_share = np.where(tested.any(0), zeros, history.zero_share)
     group, intermittent = calibration_groups(zero_share, level), zero_share > INTERMITTENT_SHARE
-    errors = (actual - _centre(forecasts, intermittent)) / error_scale(forecasts, recent_mean)
+    errors = (actual - _centre(forecasts, intermittent)) / error_scale(forecasts, history.recent_mean)
+    errors[~tested] = np.nan
     growth, quantiles, factors = [], np.empty((len(PROBABILITIES), len(level))), []
     for i in range(group.max() + 1):
         rows = group == i
@@ -180,10 +258,29 @@ def calibrate(
         errors[:, rows] /= growth[-1]
         quantiles[:, rows] = series_quantiles(errors[:, rows])
         factors.append(calibration_factors(errors[:, rows]))
+    errors = _borrow_errors(errors, tested, group * 2 + intermittent)
     kept = np.nan_to_num(np.where(intermittent[:, None], np.maximum(errors, 0.0), errors)).astype("float32")
     return Calibration(
-        recent_mean, group, np.stack(growth), quantiles, tuple(factors), kept, intermittent, step
+        recent_mean=history.recent_mean,
+        group=group,
+        growth=np.stack(growth),
+        quantiles=quantiles,
+        factors=tuple(factors),
+        errors=kept,
+        intermittent=intermittent,
+        step=step,
+        largest=history.largest,
     )
+
+
+def _borrow_errors(errors: np.ndarray, tested: np.ndarray, kind: np.ndarray) -> np.ndarray:
+    "Give a series, for cutoffs at which it was too young, the errors of one of its kind, drawn at random."
+    rng, filled = np.random.default_rng(0), errors.copy()
+    for cutoff, row in zip(*np.nonzero(~tested), strict=True):
+        donors = np.flatnonzero(tested[cutoff] & (kind == kind[row]))
+        if len(donors):
+            filled[cutoff, row] = errors[cutoff, rng.choice(donors)]
+    return filled
 
 
 def _centre(forecasts: np.ndarray, intermittent: np.ndarray) -> np.ndarray:
@@ -196,7 +293,7 @@ def prediction_intervals(
     forecasts: np.ndarray,  # shape (n, horizon)
 ) -> dict[str, np.ndarray]:
     "Compute `median` and `lo-50, hi-50, …` of each period, never below 0, each interval within the next wider one; shape (n, horizon)."
-    scale = calibration.scale(forecasts)
+    scale, limit = calibration.scale(forecasts), calibration.plausible(forecasts)
     median = calibration.quantiles[MEDIAN_INDEX]
     centre = _centre(forecasts, calibration.intermittent) + scale * median[:, None]
     columns = {"median": np.maximum(centre, 0.0)}
@@ -206,5 +303,9 @@ def prediction_intervals(
         below, above = (factor * (calibration.quantiles[j] - median) for j in _bound_positions(level))
         low = np.minimum(low, centre + scale * below[:, None])
         high = np.maximum(high, centre + scale * above[:, None])
-        columns[f"lo-{level}"], columns[f"hi-{level}"] = np.maximum(low, 0.0), np.maximum(high, 0.0)
+        least = (
+            forecasts if level > 50 else 0.0
+        )  # half of an intermittent series' periods may well lie below its mean
+        columns[f"lo-{level}"] = np.maximum(low, 0.0)
+        columns[f"hi-{level}"] = np.maximum(np.minimum(high, limit), least)
     return columns

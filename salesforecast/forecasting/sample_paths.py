@@ -45,6 +45,7 @@ class SamplePaths:
     mean_cutoffs: np.ndarray  # cutoff drawn for the mean error, shape (paths,)
     blocks: np.ndarray  # cutoff drawn for the rest, by period ahead, shape (paths, horizon)
     intermittent: np.ndarray  # mask, shape (n,)
+    limit: np.ndarray  # what no period may exceed, shape (n, horizon)
     neighbours: np.ndarray  # whose sales an intermittent series draws, int32, shape (paths, n)
 
     def of_series(self, row: int) -> np.ndarray:
@@ -75,14 +76,14 @@ def _regular_paths(paths: SamplePaths, rows: np.ndarray) -> np.ndarray:
     whole = paths.mean_inflation[rows, None] * (mean - mean.mean(0))
     drawn = (errors - mean)[paths.blocks, :, np.arange(len(periods))].transpose(0, 2, 1)
     drawn = drawn + whole[paths.mean_cutoffs]
-    values = np.maximum(forecasts + paths.scale[rows] * drawn, 0.0)
+    values = np.clip(forecasts + paths.scale[rows] * drawn, 0.0, paths.limit[rows])
     return values * (forecasts.mean(1) / np.maximum(values.mean((0, 2)), 1e-12))[:, None]
 
 
 def _intermittent_paths(paths: SamplePaths, rows: np.ndarray) -> np.ndarray:
     "Compute the paths of intermittent series, shape (paths, rows, horizon)."
     sold = paths.errors[paths.blocks[:, None], paths.neighbours[:, rows, None], _calibrated_periods(paths)]
-    values = paths.scale[rows] * sold
+    values = np.minimum(paths.scale[rows] * sold, paths.limit[rows])
     cap = MAX_MEAN_RATIO * paths.forecasts[rows].mean(1) / np.maximum(values.mean((0, 2)), 1e-12)
     return values * np.minimum(cap, 1.0)[:, None]
 
@@ -117,7 +118,15 @@ def draw_paths(
                 rng.random(others.shape) < NEIGHBOUR_SHARE, others, neighbours[:, similar]
             )
     return SamplePaths(
-        forecasts, scale, calibration.errors, mean_inflation, mean_cutoffs, blocks, intermittent, neighbours
+        forecasts=forecasts,
+        scale=scale,
+        errors=calibration.errors,
+        mean_inflation=mean_inflation,
+        mean_cutoffs=mean_cutoffs,
+        blocks=blocks,
+        intermittent=intermittent,
+        limit=calibration.plausible(forecasts),
+        neighbours=neighbours,
     )
 
 

@@ -156,8 +156,10 @@ class PooledRegression:
 
 
 def _fill_missing(features: pd.DataFrame) -> pd.DataFrame:
-    "Replace missing lags by 0."
-    return features.fillna(0.0)
+    "Replace missing lags of a scaled series by the mean of those it has, or by its mean, which is 1; a missing spread by 0."
+    lags = [name for name in features if "lag" in str(name) and "std" not in str(name)]
+    usual = features[lags].mean(axis=1).fillna(1.0)
+    return features.assign(**{name: features[name].fillna(usual) for name in lags}).fillna(0.0)
 
 # %% ../../../nbs/forecasting/candidates/02_pooled.ipynb #ac7acc0c
 XGBOOST_PARAMS = {

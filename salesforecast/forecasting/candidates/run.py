@@ -66,6 +66,35 @@ def pool_cold_start(task: ForecastTask, rows: np.ndarray, forecasts: np.ndarray)
         forecasts[i] = level * pattern / max(pattern.mean(), 1e-9)
     return forecasts
 
+# %% ../../../nbs/forecasting/candidates/04_run.ipynb #b51f38ba
+RECENT_WEEKS = 8
+
+
+def recent_mean(task: ForecastTask, rows: np.ndarray) -> np.ndarray:
+    "Repeat the mean of each series' last eight weeks from its first sale on, by weekday for days; shape (rows, horizon)."
+    panel, cycle = task.panel, 7 if task.panel.step == 1 else 1
+    t = len(panel.days)
+    recent = np.arange(t - min(t, RECENT_WEEKS * cycle), t)
+    known = recent >= task.first_sale[rows][:, None]
+    sold = np.where(known, np.maximum(task.effects.adjusted[rows][:, recent], 0.0), 0.0)
+    mean = sold.sum(1) / np.maximum(known.sum(1), 1)
+    of_cycle = np.zeros((len(rows), cycle))
+    for position in range(cycle):
+        same = recent % cycle == position
+        of_cycle[:, position] = (sold[:, same].sum(1) + mean) / (known[:, same].sum(1) + 1)
+    return of_cycle[:, np.arange(t, t + task.horizon) % cycle]
+
+
+def _fill_missing(values: np.ndarray, task: ForecastTask, rows: np.ndarray) -> np.ndarray:
+    "Replace what a candidate could not compute by the series' recent mean."
+    missing = ~np.isfinite(values)
+    series = missing.any(1)
+    if not series.any():
+        return values
+    filled = values.copy()
+    filled[series] = np.where(missing[series], recent_mean(task, rows[series]), values[series])
+    return filled
+
 # %% ../../../nbs/forecasting/candidates/04_run.ipynb #e012e3c6
 def run_candidate(candidate: CandidateSpec | str, task: ForecastTask, rows: np.ndarray) -> np.ndarray:
     "Forecast rows of the panel with all effects; never negative, 0 on closed days. Shape (rows, horizon)."
@@ -79,7 +108,7 @@ def _raw_forecast(
     "Forecast without effects; a part of a task is given the model that was fitted to the whole."
     if model is not None:
         task.pooled_models[candidate.name] = model
-    return np.maximum(np.nan_to_num(candidate.forecast(task, rows)), 0.0)
+    return np.maximum(_fill_missing(candidate.forecast(task, rows), task, rows), 0.0)
 
 
 def _adjust_forecast(
