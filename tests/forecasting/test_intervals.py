@@ -90,4 +90,6 @@ def test_no_bound_is_implausible_and_none_is_below_the_mean() -> None:
     for level in (80, 95):
         assert (intervals[f"hi-{level}"] <= limit).all()
         assert (intervals[f"hi-{level}"] >= forecasts).all()
-    assert (intervals["hi-95"] >= intervals["hi-80"]).all() and (intervals["hi-80"] >= intervals["hi-50"]).all()
+    assert (intervals["hi-95"] >= intervals["hi-80"]).all() and (
+        intervals["hi-80"] >= intervals["hi-50"]
+    ).all()
