@@ -20,7 +20,13 @@ from salesforecast.core.params import CandidateParams
 from salesforecast.forecasting.candidates.task import make_forecast_task
 from salesforecast.forecasting.covariates import Covariates
 from salesforecast.forecasting.effects import CovariateEffects
-from salesforecast.forecasting.intervals import INTERVAL_LEVELS, Calibration, calibrate, prediction_intervals
+from salesforecast.forecasting.intervals import (
+    INTERVAL_LEVELS,
+    Calibration,
+    calibrate,
+    describe_history,
+    prediction_intervals,
+)
 from salesforecast.forecasting.panel import Panel, long_frame
 from salesforecast.forecasting.prices import expected_revenue
 from salesforecast.forecasting.reconciliation import (
@@ -145,13 +151,13 @@ def fit_demand(
     progress(0.85, "reconciling, calibrating intervals")
     actual = np.stack([panel.values[:, count : count + tested] for count in cutoffs])
     coherent, fixes_total, increase = cross_validate_reconciliation(panel.summing, past, actual)
-    recent_mean = np.maximum(panel.values[:, -364 // panel.step :], 0.0).mean(1)
+    history = describe_history(panel.values, cutoffs, panel.step)
     return DemandModel(
         panel=panel,
         champions=champions,
         errors=(actual - past).transpose(1, 0, 2).reshape(len(panel.ids), -1),
         fixes_total=fixes_total,
-        calibration=calibrate(coherent, actual, recent_mean, panel.level, panel.step),
+        calibration=calibrate(coherent, actual, history, panel.level, panel.step),
         cutoffs=tuple(cutoffs),
         horizon=tested,
         accuracy=_accuracy(panel, coherent, actual),

@@ -34,6 +34,7 @@ CALIBRATION_ARRAYS = {  # stored key: attribute of `Calibration`
     "calibration_quantiles": "quantiles",
     "calibration_errors": "errors",
     "calibration_quiet": "intermittent",
+    "calibration_largest": "largest",
 }
 
 
@@ -170,7 +171,8 @@ def _load_model(arrays: Mapping[str, np.ndarray], text: StoredText) -> DemandMod
     "Build the model of an archive: calibration and accuracy, but no champions."
     panel, (horizon, cutoffs) = _load_panel(arrays, text), text["rehearsed"]
     factors = tuple({int(level): factor for level, factor in f.items()} for f in text["conformal"])
-    calibration = {name: arrays[key] for key, name in CALIBRATION_ARRAYS.items()}
+    unlimited = np.full(len(panel.ids), np.inf)  # of a forecast made before there was a limit
+    calibration = {name: arrays.get(key, unlimited) for key, name in CALIBRATION_ARRAYS.items()}
     return DemandModel(
         panel=panel,
         champions=(),

@@ -157,9 +157,12 @@ class PooledRegression:
 
 def _fill_missing(features: pd.DataFrame) -> pd.DataFrame:
     "Replace missing lags of a scaled series by the mean of those it has, or by its mean, which is 1; a missing spread by 0."
-    lags = [name for name in features if "lag" in str(name) and "std" not in str(name)]
+    names = features.columns.astype(str)
+    lags = features.columns[names.str.contains("lag") & ~names.str.contains("std")]
     usual = features[lags].mean(axis=1).fillna(1.0)
-    return features.assign(**{name: features[name].fillna(usual) for name in lags}).fillna(0.0)
+    filled = features.copy()
+    filled[lags] = features[lags].apply(lambda column: column.fillna(usual))
+    return filled.fillna(0.0)
 
 # %% ../../../nbs/forecasting/candidates/02_pooled.ipynb #ac7acc0c
 XGBOOST_PARAMS = {
