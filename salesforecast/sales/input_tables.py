@@ -9,7 +9,6 @@ __all__ = []
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -19,10 +18,10 @@ from salesforecast.core.settings import UserError
 from salesforecast.core.text import suggest_name
 from salesforecast.sales.dates import parse_dates
 from salesforecast.sales.expressions import FALSE, TRUE
-from salesforecast.sales.numbers import parse_numbers
+from salesforecast.sales.numbers import UnclearNumberError, find_table_decimal, parse_numbers
 from salesforecast.sales.schema import SourceOptions, find_column
 from salesforecast.sales.sources import Source, load_table, source_name
-from salesforecast.sales.values import as_text, parse_text
+from salesforecast.sales.values import ParsedColumn, as_text, parse_text
 
 # %% ../../nbs/sales/16_input_tables.ipynb #e34dbeff
 @dataclass(frozen=True)
@@ -65,48 +64,27 @@ def _shown(value: object) -> str:
     return repr(as_text(value)) if isinstance(value, str) else as_text(value)
 
 # %% ../../nbs/sales/16_input_tables.ipynb #5664b4ff
-MARKS = tuple(
-    (decimal, thousands)
-    for thousands, decimal in product((None, ",", ".", " ", "'"), ".,")
-    if decimal != thousands
-)
-
-
 def parse_number_columns(
     cells: pd.DataFrame,  # columns of numbers or of text
     read: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    "Return the numbers, and a mask of the cells that are none; raises `UserError` where a mark can mean two things."
-    if all(pd.api.types.is_numeric_dtype(cells[name]) for name in cells):
-        return _numbers(cells, read)
-    options = [read.model_copy(update={"decimal": decimal, "thousands": mark}) for decimal, mark in MARKS]
-    results = [(option, *_numbers(cells, option)) for option in options]
-    fewest = min(int(bad.to_numpy().sum()) for _, _, bad in results)
-    best = [result for result in results if int(result[2].to_numpy().sum()) == fewest]
-    chosen = {"decimal", "thousands"} & read.model_fields_set
-    best = [r for r in best if all(getattr(r[0], mark) == getattr(read, mark) for mark in chosen)] or best
-    _, numbers, bad = best[0]
-    for _, others, _ in best[1:]:
-        for name in cells:
-            if (differs := numbers[name].fillna(0.0) != others[name].fillna(0.0)).any():
-                row = cells.index[differs.to_numpy()][0]
-                low, high = sorted((float(numbers[name][row]), float(others[name][row])))
-                raise UserError(
-                    f"column {name!s}: {_shown(cells.at[row, name])} (row {row}) may be {low:g} or {high:g}. Write it without "
-                    'thousands mark, or say in the mapping which mark is which, as in read: {decimal: ","}'
-                )
-    return numbers, bad
-
-
-def _numbers(cells: pd.DataFrame, read: SourceOptions) -> tuple[pd.DataFrame, pd.DataFrame]:
-    "Return the numbers and a mask of bad cells: no number, infinity, or a thousand that begins with 0."
-    columns = {name: parse_numbers(cells[name], read) for name in cells}
+) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
+    "Return the numbers, a mask of the cells that are none, and notes; raises `UserError` where a mark can mean two things."
+    columns = {str(name): _parse_column(str(name), cells, read) for name in cells}
     numbers = pd.DataFrame({name: column.data for name, column in columns.items()}, index=cells.index)
     bad = pd.DataFrame({name: column.bad for name, column in columns.items()}, index=cells.index)
-    if read.thousands:
-        begins = rf"^\D*0{re.escape(read.thousands)}\d{{3}}"
-        bad |= cells.apply(lambda column: column.astype(str).str.contains(begins))
-    return numbers, bad | np.isinf(numbers)
+    notes = tuple(f"{name}: {note}" for name, column in columns.items() for note in column.notes)
+    return numbers, bad | np.isinf(numbers), notes
+
+
+def _parse_column(name: str, cells: pd.DataFrame, read: SourceOptions) -> ParsedColumn:
+    "Parse a column by its own marks, else by those of the other columns, else by those of the mapping."
+    try:
+        return parse_numbers(cells[name])
+    except UnclearNumberError as error:
+        decimal = find_table_decimal(cells[column] for column in cells)
+        if decimal is None and not {"decimal", "thousands"} & read.model_fields_set:
+            raise UserError(f"column {name}: {error}") from None
+        return parse_numbers(cells[name], SourceOptions(decimal=decimal) if decimal else read)
 
 # %% ../../nbs/sales/16_input_tables.ipynb #abe46114
 Kind = Literal["number", "date", "text", "truth"]
@@ -171,22 +149,23 @@ def read_input_table(
     table = InputTable(name, place, cells, tuple(loaded.notes))
     kinds: dict[str, Kind] = {str(column): columns.get(str(column), "text") for column in cells}
     try:
-        frame = cells.assign(**_parse_columns(table, kinds, read, day_first))
+        columns_read, notes = _parse_columns(table, kinds, read, day_first)
     except UserError as error:
         raise (
             error if str(error).startswith("The ") else UserError(f"The {name} ({place}), {error}")
         ) from None
-    return InputTable(name, place, frame, table.notes)
+    return InputTable(name, place, cells.assign(**columns_read), (*table.notes, *notes))
 
 
 def _parse_columns(
     table: InputTable, kinds: Mapping[str, Kind], read: SourceOptions, day_first: bool | None
-) -> dict[str, pd.Series]:
-    "Parse the columns by kind; raises `UserError` for the first column with bad cells."
+) -> tuple[dict[str, pd.Series], tuple[str, ...]]:
+    "Parse the columns by kind and return notes; raises `UserError` for the first column with bad cells."
+    notes: tuple[str, ...] = ()
     cells = table.frame
     parsed = {column: _text(cells[column]) for column, kind in kinds.items() if kind == "text"}
     if numbers := [column for column, kind in kinds.items() if kind == "number"]:
-        values, bad = parse_number_columns(cells[numbers], read)
+        values, bad, notes = parse_number_columns(cells[numbers], read)
         for column in numbers:
             table.refuse(bad[column], column, "Write a number, such as 12 or 12.5")
         parsed |= {column: values[column] for column in numbers}
@@ -199,7 +178,7 @@ def _parse_columns(
         words = _text(cells[column]).fillna("").str.lower()
         table.refuse(~words.isin((*TRUE, *FALSE)), column, "Write yes or no")
         parsed[column] = words.isin(TRUE)
-    return parsed
+    return parsed, notes
 
 
 def _text(cells: pd.Series) -> pd.Series:

@@ -421,7 +421,7 @@ def test_a_promotion_without_a_past_has_no_effect_and_says_so() -> None:
         ({"end": ["2025-01-01"], "start": ["2025-02-01"]}, "the earlier one first"),
         ({"discount": [33]}, "Write 0.2 for 20% off"),
         ({"discount": ["a third"]}, "column discount: 'a third' .row 2."),
-        ({"price": ["2.500"]}, "'2.500' .row 2. may be 2.5 or 2500"),
+        ({"price": ["2.500"]}, "column price: '2.500' may be 2500 or 2.500"),
         ({"discount": [None]}, "says nothing for these days"),
         ({"price": [-1]}, "above 0"),
         ({"start": ["soon"]}, "column start: 'soon' .row 2."),
