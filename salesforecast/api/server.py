@@ -46,7 +46,7 @@ def check_address(settings: Settings) -> None:
         )
     check_bindable(settings.api_host, settings.api_port, "API_HOST and API_PORT")
 
-# %% ../../nbs/api/14_server.ipynb #3ef6ba83
+
 def worker_count(settings: Settings) -> int:
     "Return the number of worker processes: that of the settings, else one per core and at most 4."
     return settings.api_workers or min(os.cpu_count() or 1, 4)
@@ -69,26 +69,9 @@ def load_app(settings: Settings) -> WSGIApplication:
 
     return bound
 
-# %% ../../nbs/api/14_server.ipynb #0763376a
-MAX_CONSECUTIVE_REQUESTS = 8  # requests of one connection that a thread answers before others have a turn
-LOCK_TIMEOUT = 0.02  # seconds that a thread waits for the others of its process before it works beside them
-NEXT_REQUEST_WAIT_MS = 1  # milliseconds in which a caller who has an answer may ask again
-
-
-def _has_more(connection: "TConn") -> bool:
-    "Return whether a part of the next request was read along with the last one: watching the socket would not show it."
-    return connection.parser.unreader.buf.getbuffer().nbytes > 0
-
-# %% ../../nbs/api/14_server.ipynb #a9d775bb
-def _has_next_request(connection: "TConn") -> bool:
-    "Return whether the next request comes at once: handing the connection back to be watched costs more than waiting for it."
-    poll = select.poll()
-    poll.register(connection.sock, select.POLLIN)
-    return bool(poll.poll(NEXT_REQUEST_WAIT_MS))
-
 # %% ../../nbs/api/14_server.ipynb #a47d7964
 class JSONErrorConnection:
-    "A socket on which gunicorn's own errors are sent as JSON."
+    "Send gunicorn's own errors as JSON."
 
     def __init__(self, connection: socket.socket, reason: str):
         self.connection, self.reason = connection, reason
@@ -153,6 +136,25 @@ def make_worker_class() -> type:
 
     return DrainingWorker
 
+
+MAX_CONSECUTIVE_REQUESTS = 8  # requests of one connection that a thread answers before it serves others
+LOCK_TIMEOUT = (
+    0.02  # seconds that a thread waits for the others of its process before it answers at the same time
+)
+NEXT_REQUEST_WAIT_MS = 1  # milliseconds to wait for the next request of a client
+
+
+def _has_more(connection: "TConn") -> bool:
+    "Return whether part of the next request was read along with the last one, which polling the socket would not show."
+    return connection.parser.unreader.buf.getbuffer().nbytes > 0
+
+
+def _has_next_request(connection: "TConn") -> bool:
+    "Return whether the next request comes at once; handing the connection back costs more than this short wait."
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLIN)
+    return bool(poll.poll(NEXT_REQUEST_WAIT_MS))
+
 # %% ../../nbs/api/14_server.ipynb #dda10261
 def gunicorn_options(settings: Settings) -> dict[str, object]:
     "Return the configuration of gunicorn."
@@ -176,7 +178,7 @@ def gunicorn_options(settings: Settings) -> dict[str, object]:
         "child_exit": _mark_process_dead,
     }
 
-# %% ../../nbs/api/14_server.ipynb #3d1f9477
+
 def _load_model(worker: "Worker") -> None:
     "Load the model before the first request; without one, requests are answered with the reason."
     from salesforecast.api.model_loader import NotLoaded, store
@@ -184,7 +186,7 @@ def _load_model(worker: "Worker") -> None:
     with suppress(NotLoaded):
         store().current()
 
-# %% ../../nbs/api/14_server.ipynb #78efebb8
+
 REQUEST_HEAD_TIMEOUT = 10  # seconds that a client may pause within the head of a request
 
 
@@ -195,7 +197,7 @@ def _set_receive_timeout(server: "Arbiter", worker: "Worker") -> None:
             socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", REQUEST_HEAD_TIMEOUT, 0)
         )
 
-# %% ../../nbs/api/14_server.ipynb #1131d6f4
+
 def _mark_process_dead(server: "Arbiter", worker: "Worker") -> None:
     "Remove the gauges of a process that has ended from the metrics."
     from prometheus_client.multiprocess import mark_process_dead

@@ -34,7 +34,7 @@ class ParamsSection(BaseModel):
 
 
 def _short_default(value: object) -> str:
-    "The default as the docstring shows it: a section by its name."
+    "Return the default as the docstring shows it: a section by its name."
     return f"`{type(value).__name__}()`" if isinstance(value, BaseModel) else repr(value)
 
 # %% ../../nbs/core/04_params.ipynb #a910fa79
@@ -49,7 +49,7 @@ Target = Literal["revenue", "units"]
 Freq = Literal["D", "W"]
 ModelOptions = dict[str, JsonValue]  # arguments of a model, as YAML can write them
 
-# %% ../../nbs/core/04_params.ipynb #c4nd1d8e
+
 class CandidateParams(ParamsSection):
     "Name a forecasting model of your own that takes part in the selection of demand forecasts."
 
@@ -291,7 +291,7 @@ class Params(ParamsSection):
 
 
 def _are_configurations(value: object) -> bool:
-    "Whether a value lists configurations that name a class."
+    "Return whether a value lists configurations that name a class."
     return (
         isinstance(value, list)
         and bool(value)

@@ -113,7 +113,7 @@ def load_bundle(models_dir: str | Path, version: str | None = None) -> ModelBund
     Raises
     ------
     UserError
-        Where there is no such version, or its manifest cannot be read or trusted; with the fix.
+        If there is no such version, or its manifest cannot be read or is not signed as it must be.
     """
     models_dir = Path(models_dir)
     served, published = current_version(models_dir), list_versions(models_dir)
@@ -139,9 +139,9 @@ def _check_signature(folder: Path, data: bytes) -> None:
     if expected is None:
         return
     path = folder / SIGNATURE
-    found = path.read_text(encoding="utf-8").strip() if path.exists() else ""
-    if not hmac.compare_digest(found, expected):
+    written = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    if not hmac.compare_digest(written, expected):
         raise UserError(
-            f"{folder / MANIFEST} {'has a wrong' if found else 'has no'} signature, and SALESFORECAST_SIGNING_KEY is set. "
+            f"{folder / MANIFEST} {'has a wrong' if written else 'has no'} signature, and SALESFORECAST_SIGNING_KEY is set. "
             "Publish with the same key, or unset it."
         )
