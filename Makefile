@@ -43,7 +43,7 @@ $(VENV)/.dev: $(UV) requirements.lock settings.ini setup.py Makefile
 install: $(VENV)/.run ## Install what training and predicting need
 dev: $(VENV)/.dev ## Install what tests and notebooks need as well
 
-lock: $(UV) ## Resolve the dependencies anew into requirements.lock
+lock: $(UV) ## Resolve the dependencies again into requirements.lock
 	touch setup.py  # uv remembers what it read by this file's time, and settings.ini may have changed
 	$(UV) pip compile setup.py --all-extras --universal --python-version 3.11 --fork-strategy fewest --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet -o requirements.lock
@@ -53,16 +53,16 @@ lock: $(UV) ## Resolve the dependencies anew into requirements.lock
 data/synthetic/synthetic_ecommerce_data.csv: | $(VENV)/.run
 	salesforecast generate --rows $(ROWS) --out $@
 
-run: train ## Install, make up sales if there are none, train, print the report, and serve API, dashboard and MLflow
+run: train ## Install, generate synthetic sales if there are none, train, print the report, and serve API, dashboard and MLflow
 	@exec salesforecast up
 
-up: $(VENV)/.run ## Serve API, dashboard and MLflow of what is published, and print their addresses
+up: $(VENV)/.run ## Serve API, dashboard and MLflow for the published version, and print their addresses
 	@exec salesforecast up
 
 serve: $(VENV)/.run ## Serve the published version on http://localhost:5001 (API_PORT)
 	salesforecast serve
 
-dashboard: $(VENV)/.run ## Serve the dashboard on http://localhost:8501 (DASHBOARD_PORT); it asks the API at API_URL
+dashboard: $(VENV)/.run ## Serve the dashboard on http://localhost:8501 (DASHBOARD_PORT); it uses the API at API_URL
 	@exec salesforecast dashboard
 
 train: $(VENV)/.run $(SOURCE) ## Train and publish: make train [SOURCE=sales.csv] [ARGS="--mapping export.yaml"]
@@ -71,7 +71,7 @@ train: $(VENV)/.run $(SOURCE) ## Train and publish: make train [SOURCE=sales.csv
 mlflow: $(VENV)/.run ## Open the record of all trainings on http://localhost:5000 (MLFLOW_PORT)
 	mlflow ui --port "$${MLFLOW_PORT:-5000}" --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 
-demo-loop: $(VENV)/.dev ## Show the loop on made-up sales: drift, alert, retraining, the gate, rollback
+demo-loop: $(VENV)/.dev ## Show the loop on synthetic sales: drift, alert, retraining, the gate, rollback
 	python -m benchmarks.loop
 
 # Debian's browser for whoever may install it; Playwright's own elsewhere
@@ -89,11 +89,11 @@ bench: $(VENV)/.browser ## Measure speed and size; writes benchmarks/results.jso
 
 REAL_DATA ?= $(SALESFORECAST_REAL_DATA)
 
-bench-real: $(VENV)/.run ## Accuracy on public exports in REAL_DATA=folder; writes benchmarks/real_data.json
+bench-real: $(VENV)/.run ## Measure accuracy on public exports in REAL_DATA=folder; writes benchmarks/real_data.json
 	@test -d '$(REAL_DATA)' || { echo "Name the folder that holds online_retail.csv.gz and complete_journey.csv.gz: make bench-real REAL_DATA=folder"; exit 1; }
 	python -m benchmarks.real '$(REAL_DATA)'
 
-bench-demand: $(VENV)/.run ## Demand beside its peers and at scale, REAL_DATA=folder; writes benchmarks/demand.json
+bench-demand: $(VENV)/.run ## Compare demand forecasts with other libraries and measure them at scale, REAL_DATA=folder; writes benchmarks/demand.json
 	@test -d '$(REAL_DATA)' || { echo "Name the folder that holds online_retail.csv.gz and complete_journey.csv.gz: make bench-demand REAL_DATA=folder"; exit 1; }
 	$(INSTALL) '.[train,peers]'
 	python -m benchmarks.demand '$(REAL_DATA)'
@@ -107,14 +107,14 @@ PYTEST = pytest -n 2 --dist loadfile
 test-code test-slow: export OMP_NUM_THREADS := 1
 test-code test-slow: export SALESFORECAST_THREADS := 1
 
-check: $(VENV)/.dev ## Notebooks clean and exported, format, lint, import contracts, types (a minute)
+check: $(VENV)/.dev ## Check that notebooks are clean and exported, format, lint, import contracts, types (a minute)
 	before=$$($(SUMS))
 	nbdev_clean && nbdev_export
 	diff <(echo "$$before") <($(SUMS)) || { echo "Notebooks were not clean, or not exported: look at the files above and commit what nbdev_clean and nbdev_export made of them."; exit 1; }
 	ruff format --check . && ruff check . && lint-imports --no-logo
 	mypy
 
-test: check test-code ## What a change has to pass: check, the notebooks' and the other tests, coverage of at least 90%
+test: check test-code ## Run everything that a change must pass: check, the notebooks' and the other tests, coverage of at least 90%
 
 test-code: $(VENV)/.dev $(VENV)/.browser
 	coverage erase
@@ -122,13 +122,13 @@ test-code: $(VENV)/.dev $(VENV)/.browser
 	coverage run -m $(PYTEST) -m "not slow"
 	coverage combine --quiet . nbs && coverage report # the notebooks' tests leave theirs in nbs
 
-test-slow: $(VENV)/.dev $(VENV)/.browser ## The slow proofs
+test-slow: $(VENV)/.dev $(VENV)/.browser ## Run the slow tests
 	$(PYTEST) -m slow
 
-test-all: test test-slow ## Everything that CI runs
+test-all: test test-slow ## Run everything that CI runs
 
 FLOORS := .venv-floors
-test-floors: $(UV) ## Whether the lowest versions that settings.ini admits work together
+test-floors: $(UV) ## Test with the lowest versions that settings.ini allows
 	$(UV) venv --quiet --clear $(FLOORS)
 	$(UV) pip install --quiet --python $(FLOORS)/bin/python --resolution lowest-direct --editable '.[train,serve]' 'pytest>=8.3'
 	$(FLOORS)/bin/python -m pytest -q -p no:cacheprovider tests/floors.py
@@ -142,13 +142,13 @@ format: $(VENV)/.dev ## Format notebooks and tests, export the library
 lab: $(VENV)/.dev ## Open JupyterLab with the environment
 	jupyter lab nbs
 
-screenshots: $(VENV)/.browser ## Pictures of every tab in both themes, for the docs
+screenshots: $(VENV)/.browser ## Take pictures of every tab in both themes, for the docs
 	cd tests && python screenshots.py
 
 readme: $(VENV)/.dev ## Make README.md from nbs/index.ipynb
 	jupyter nbconvert --log-level ERROR --to markdown --stdout nbs/index.ipynb | sed -E "s#\]\((images|tutorials|how-to|explanations|reference)/#](nbs/\1/#g" > README.md
 
-pages: $(VENV)/.dev ## Prepare the pages of the docs in _proc, as far as Quarto is not needed
+pages: $(VENV)/.dev ## Prepare the pages of the docs in _proc, without Quarto
 	python -c "from nbdev.quarto import proc_nbs; proc_nbs(force=True)"
 	cp _quarto.yml _proc/
 
@@ -160,7 +160,7 @@ docs: pages ## Render the docs into _docs with Quarto
 	}
 	quarto render _proc
 
-clean: ## Remove what can be made again (not data, not models)
+clean: ## Remove generated files (not data, not models)
 	rm -rf _proc _docs build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache
 
 # --- in operation ------------------------------------------------------------------------
@@ -172,11 +172,11 @@ smoke: $(VENV)/.run ## Check a deployed API: make smoke URL=https://… [DASHBOA
 	@test -n '$(URL)' || { echo "Name the API: make smoke URL=https://api.example.com [DASHBOARD=https://…] [API_KEY=…]"; exit 1; }
 	@$(if $(API_KEY),SALESFORECAST_API_KEY='$(API_KEY)') python deploy/smoke.py '$(URL)' $(if $(DASHBOARD),--dashboard '$(DASHBOARD)')
 
-backup: $(VENV)/.run ## Save models, ledger and the MLflow store: make backup TO=folder
+backup: $(VENV)/.run ## Back up models, ledger and the MLflow store: make backup TO=folder
 	@test -n '$(TO)' || { echo "Name a new folder: make backup TO=backups/today"; exit 1; }
 	@python deploy/backup.py save '$(TO)'
 
-restore: $(VENV)/.run ## Restore what make backup saved: make restore FROM=folder
+restore: $(VENV)/.run ## Restore a backup: make restore FROM=folder
 	@test -n '$(FROM)' || { echo "Name the folder of a backup: make restore FROM=backups/today"; exit 1; }
 	@python deploy/backup.py restore '$(FROM)'
 
@@ -193,7 +193,7 @@ images: ## Build the three images: make images [TAG=…]  (needs docker)
 dist: $(UV) ## Build wheel and source archive into dist/
 	$(UV) build --quiet --out-dir dist .
 
-audit: $(VENV)/.dev ## Look the locked versions up in PyPI's list of known vulnerabilities
+audit: $(VENV)/.dev ## Check the locked versions for known vulnerabilities
 	$(UV) tool run pip-audit==$(PIP_AUDIT_VERSION) --require-hashes --disable-pip --requirement requirements.lock
 
 .PHONY: check mutants test-code test-floors help install dev lock run serve train mlflow bench bench-real bench-demand test test-slow test-all format lab \

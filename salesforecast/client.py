@@ -66,7 +66,7 @@ from .core.settings import UserError, atomic_write, settings
 
 # %% ../nbs/client.ipynb #4f0dc76c
 class ApiError(Exception):
-    "The API gave no answer that can be used; `str` of it says why and what to do."
+    "Report that the API gave no usable answer; `str` of it says why and what to do."
 
     def __init__(
         self,
@@ -80,20 +80,20 @@ class ApiError(Exception):
 
     def __str__(self) -> str:
         more = f" (and {len(self.errors) - 1} more)" if len(self.errors) > 1 else ""
-        known = [
+        parts = [
             f"HTTP {self.code}" if self.code else "",
             f"request {self.request_id}" if self.request_id else "",
         ]
-        shown = ", ".join(text for text in known if text)
-        return self.details + more + (f" [{shown}]" if shown else "")
+        context = ", ".join(part for part in parts if part)
+        return self.details + more + (f" [{context}]" if context else "")
 
 # %% ../nbs/client.ipynb #1b645af7
 class BadRequest(ApiError):
-    "What was sent cannot be used."
+    "Report a request that the API cannot use."
 
 
 class NotAllowed(ApiError):
-    "The key is missing, unknown, or does not reach that far."
+    "Report a key that is missing, unknown, or lacks the permission."
 
 
 class TooManyRequests(ApiError):
@@ -105,7 +105,7 @@ class ServerError(ApiError):
 
 
 class Unavailable(ApiError):
-    "Nothing answers, or nothing is ready to."
+    "Report that no server answers, or that it is not ready."
 
 # %% ../nbs/client.ipynb #5354dea3
 ERROR_CLASSES: dict[int, type[ApiError]] = (
@@ -118,23 +118,23 @@ KEY_HINT = "The key comes from Client(api_key=…) or SALESFORECAST_API_KEY."
 
 
 def error_from_response(response: requests.Response) -> ApiError:
-    "The error that an answer tells of."
+    "Return the error that an answer contains."
     code, request_id = response.status_code, response.headers.get("X-Request-ID")
     kind = ERROR_CLASSES.get(code, ApiError)
     try:
-        found = ErrorOutput.model_validate({**from_json(response.content), "code": code})
+        error = ErrorOutput.model_validate({**from_json(response.content), "code": code})
     except (ValueError, TypeError):
         return kind(code, describe_foreign_response(response), request_id=request_id)
-    details, wait = found.details, response.headers.get("Retry-After")
+    details, wait = error.details, response.headers.get("Retry-After")
     if code == 401:
         details += f" {KEY_HINT}"
     if code == 429 and wait:
         details += f" Wait {wait} s." if wait.isdigit() else f" Wait until {wait}."
-    return kind(code, details, found.errors, found.request_id or request_id)
+    return kind(code, details, error.errors, error.request_id or request_id)
 
 # %% ../nbs/client.ipynb #bf07b101
 def describe_foreign_response(response: requests.Response) -> str:
-    "What to say of an answer that is not of this API."
+    "Describe an answer that is not of this API."
     if response.is_redirect:
         return f"{redact_url(response.url, bare=True)} sends on to {redact_url(response.headers['Location'], bare=True)}. Set API_URL to the place itself."
     kind = response.headers.get("Content-Type", "nothing").partition(";")[0]
@@ -157,7 +157,7 @@ def translate_network_errors(
 
 # %% ../nbs/client.ipynb #a424f4d5
 def _why(error: BaseException) -> str:
-    "Why there was no answer, and what to do about it."
+    "Return why there was no answer, and what to do about it."
     if isinstance(error, requests.exceptions.SSLError):
         return "has a certificate that is not trusted. Set REQUESTS_CA_BUNDLE to the file of its authority."
     if not isinstance(error, requests.exceptions.ConnectTimeout) and "timed out" in str(error).lower():
@@ -170,7 +170,7 @@ def _why(error: BaseException) -> str:
     return f"cannot be reached: {reason}. Start it with `salesforecast serve`, or set API_URL to where it is."
 
 # %% ../nbs/client.ipynb #29b10e37
-LONGEST_WAIT = 30  # seconds that a call waits when it is told to come back later
+LONGEST_WAIT = 30  # seconds that a call waits if the server asks it to retry later
 RETRY_STATUSES = (429, 502, 503, 504)
 
 
@@ -231,9 +231,9 @@ def validate_url(url: str) -> str:
 def validate_key(
     key: str | SecretStr | None,  # that of the settings by default
 ) -> str:
-    "The key, or an empty text where there is none; raises `UserError` for what cannot be one."
-    found = settings().api_key if key is None else key
-    text = (found.get_secret_value() if isinstance(found, SecretStr) else found or "").strip()
+    "Return the key, or an empty text if there is none; raise `UserError` for a text that cannot be one."
+    secret = settings().api_key if key is None else key
+    text = (secret.get_secret_value() if isinstance(secret, SecretStr) else secret or "").strip()
     if not (text.isascii() and text.isprintable()):
         raise UserError(f"The API key has a line break or another character that no key has. {KEY_HINT}")
     return text
@@ -244,7 +244,7 @@ def open_session(
     key: str,
     retries: int,
 ) -> requests.Session:
-    "A session that keeps connections open, sends the key, and repeats what `retry_policies` says."
+    "Make a session that keeps connections open, sends the key, and retries as `retry_policies` says."
     session = requests.Session()
     session.trust_env = not is_loopback(urlsplit(url).hostname or "")
     session.headers.update({"User-Agent": f"salesforecast/{__version__}", "Accept": "application/json"})
@@ -263,7 +263,7 @@ def parse_response(
     response: requests.Response,
     model: type[Model],
 ) -> Model:
-    "What an answer holds; raises `ApiError` for an error, and for what is not of this API."
+    "Parse an answer; raise `ApiError` for an error, and for an answer that is not of this API."
     if response.status_code != 200:
         raise error_from_response(response)
     try:
@@ -277,7 +277,7 @@ def parse_response(
 
 # %% ../nbs/client.ipynb #47e072c5
 class Connection:
-    "A session with a server, and one way to ask it."
+    "Keep a session with a server and send requests in it."
 
     def __init__(
         self,
@@ -328,21 +328,21 @@ class Connection:
 
 # %% ../nbs/client.ipynb #54b98ac4
 class ServiceCalls(Connection):
-    "What is served, and whether."
+    "Ask the server about its state and its model."
 
     def status(self) -> StatusOutput:
-        "What is loaded; raises `Unavailable` with the reason where something is not."
+        "Return what is loaded; raise `Unavailable` with the reason if something is not."
         return self.send_request("GET", "status", StatusOutput)
 
     def ready(self) -> bool:
-        "Whether predictions can be had now."
+        "Return whether the server is ready for predictions."
         try:
             return self.send_request("GET", "readyz", LiveOutput).status == "ok"
         except Unavailable:
             return False
 
     def model_info(self) -> ModelInfoOutput:
-        "What the served model is, goes by, and how good it is beside the baselines."
+        "Describe the served model: its features by importance, and its metrics beside those of baselines."
         return self.send_request("GET", "model_info", ModelInfoOutput)
 
     def reload_model(self) -> ReloadOutput:
@@ -357,7 +357,7 @@ def to_frame(
     answer: Table,
     index: pd.Index | None = None,  # of the rows that were asked for; 0, 1, 2, … by default
 ) -> pd.DataFrame:
-    "The rows of an answer: days as datetime64, what is not known as NaN; columns that no row has are left out."
+    "Convert the rows of an answer to a frame: days as datetime64, unknown values as NaN; columns that no row has are left out."
     name = next(name for name, value in answer if isinstance(value, list))
     rows, fields = getattr(answer, name), get_args(type(answer).model_fields[name].annotation)[0].model_fields
     named = [
@@ -392,11 +392,11 @@ def demand_request(fields: Mapping[str, object]) -> dict[str, JsonValue]:
     try:
         return DemandInput.model_validate(fields).model_dump(mode="json", exclude_none=True)
     except ValidationError as error:
-        raise UserError(f"This forecast cannot be asked for: {error}") from None
+        raise UserError(f"This forecast cannot be requested: {error}") from None
 
 # %% ../nbs/client.ipynb #03c8bb42
 class ForecastCalls(Connection):
-    "What is to come, and what was."
+    "Request forecasts and the history."
 
     def forecast_sarima(
         self,
@@ -405,8 +405,8 @@ class ForecastCalls(Connection):
         confidence: Literal[80, 95] = 95,  # share of the days that the range holds, in percent
     ) -> BatchSarimaForecastOutput:
         "Forecast daily revenue."
-        asked = {"start_date": str(start), "end_date": str(end), "confidence": confidence}
-        return self.send_request("POST", "forecast_sarima", BatchSarimaForecastOutput, json=asked)
+        body = {"start_date": str(start), "end_date": str(end), "confidence": confidence}
+        return self.send_request("POST", "forecast_sarima", BatchSarimaForecastOutput, json=body)
 
     def forecast(
         self,
@@ -418,10 +418,10 @@ class ForecastCalls(Connection):
             DemandOptions
         ],  # levels, segments, plan, order and limit, as `DemandInput` has them
     ) -> DemandOutput:
-        "Forecast every level from the served version's demand forecasts; raises `ApiError` with what it holds for anything else."
+        "Forecast every level from the served version's demand forecasts; raise `ApiError` that lists them if there is no such forecast."
         levels = [by] if isinstance(by, str) else list(by)
-        asked = {"target": target, "by": levels, "horizon": horizon, "freq": freq, **options}
-        return self.send_request("POST", "forecast", DemandOutput, json=demand_request(asked))
+        body = {"target": target, "by": levels, "horizon": horizon, "freq": freq, **options}
+        return self.send_request("POST", "forecast", DemandOutput, json=demand_request(body))
 
     def history(
         self,
@@ -432,20 +432,20 @@ class ForecastCalls(Connection):
         region: str | Sequence[str] = (),  # only these
         frequency: Literal["day", "week", "month"] = "day",  # a period is named by its first day
     ) -> HistoryOutput:
-        "Revenue, units and transactions of the served model's history, summed as asked."
-        asked = {"start_date": start_date, "end_date": end_date, "by": by, "category": category}
-        asked |= {"region": region, "frequency": frequency}
-        return self.send_request("GET", "history", HistoryOutput, params=asked)
+        "Sum revenue, units and transactions of the served model's history by period and segment."
+        query = {"start_date": start_date, "end_date": end_date, "by": by, "category": category}
+        query |= {"region": region, "frequency": frequency}
+        return self.send_request("GET", "history", HistoryOutput, params=query)
 
     def sample(
         self,
         limit: int = 500,  # transactions at most
     ) -> SampleOutput:
-        "Past transactions in random order, with what they brought and what had been predicted."
+        "Return past transactions in random order, with their actual and predicted revenue."
         return self.send_request("GET", "sample", SampleOutput, params={"limit": limit})
 
     def backtest(self) -> BacktestOutput:
-        "How far forecasts missed in the backtest of the training, by model and days ahead."
+        "Return the errors of the daily forecast in the backtest, by model and days ahead."
         return self.send_request("GET", "backtest", BacktestOutput)
 
 # %% ../nbs/client.ipynb #3024bc61
@@ -460,7 +460,7 @@ def _is_missing(value: object) -> bool:
 
 
 def row_json(row: Row) -> bytes:
-    "A row as JSON, without what is missing in it; raises `UserError` for a value that JSON cannot hold."
+    "Serialize a row as JSON without its missing values; raise `UserError` for a value that JSON cannot hold."
     given = row.model_dump(exclude_none=True) if isinstance(row, PredictionInput) else row
     if not isinstance(given, Mapping):
         raise UserError(
@@ -477,7 +477,7 @@ def batches(
     rows: Iterable[Row] | pd.DataFrame,
     most: int,  # rows of one request
 ) -> Iterator[list[bytes]]:
-    "The rows as JSON, as many at a time as go into one request."
+    "Yield the rows as JSON lists, each small enough for one request."
     part: list[bytes] = []
     size = 0
     each: Iterable[Mapping] = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else rows  # type: ignore[assignment]
@@ -496,7 +496,7 @@ def batches(
 def offset_error_index(
     first: int,  # items in the requests before
 ) -> Iterator[None]:
-    "Errors with the item's number among all."
+    "Yield errors with the item's number among all rows."
     try:
         yield
     except ApiError as error:
@@ -510,7 +510,7 @@ def offset_error_index(
 
 # %% ../nbs/client.ipynb #18bcbcaf
 class Upload:
-    "A multipart body with one file in it, read as it is sent."
+    "Send a file as a multipart body, read while it is sent."
 
     def __init__(
         self,
@@ -537,7 +537,7 @@ class Upload:
         return next((data for part in self.parts if (data := part.read(size))), b"")
 
     def tell(self) -> int:
-        "How much has been read."
+        "Return the share that has been read."
         return sum(part.tell() - start for part, start in zip(self.parts, self.starts, strict=True))
 
     def seek(self, place: int) -> None:
@@ -551,12 +551,12 @@ def open_upload(
     file: str | Path | IO[bytes],
     name: str | None,  # that of the file by default
 ) -> Iterator[Upload]:
-    "The file as the body of a request; raises `UserError` where there is nothing to send."
+    "Open a file as the body of a request; raise `UserError` if there is nothing to send."
     if isinstance(file, str | Path):
         if not Path(file).is_file():
             raise UserError(f"{str(file)!r} is no file. Name a .csv, .csv.gz or .parquet file.")
-        with Path(file).open("rb") as found:
-            yield Upload(found, name or Path(file).name)
+        with Path(file).open("rb") as opened:
+            yield Upload(opened, name or Path(file).name)
         return
     if isinstance(file, io.TextIOBase):
         raise UserError("The file is open as text. Open it with mode 'rb'.")
@@ -571,21 +571,21 @@ def open_upload(
 
 # %% ../nbs/client.ipynb #e6c04c10
 class FileRows(BaseModel):
-    "The answer for a file; its rows are not made into models, of which there might be millions."
+    "Hold the answer for a file; its rows, which may be millions, stay plain dictionaries."
 
     predictions: list[dict[str, Any]]
 
 
 class WriteCounts(BaseModel):
-    "How many rows were written, and how many of them have no prediction."
+    "Count the rows that were written, and those without a prediction."
 
     rows: int
     errors: int
 
 # %% ../nbs/client.ipynb #30036bfd
-def file_frame(found: FileRows) -> pd.DataFrame:
-    "A row per row of the file, in order: `COLUMNS`, and `problem`, an empty text where there is none."
-    rows = found.predictions
+def file_frame(answer: FileRows) -> pd.DataFrame:
+    "Return one row per row of the file, in order: `COLUMNS`, and `problem`, an empty text if there is none."
+    rows = answer.predictions
     frame = pd.DataFrame({name: np.array([row.get(name) for row in rows], float) for name in COLUMNS})
     return frame.assign(problem=[_problem(row) if row.get("errors") else "" for row in rows])
 
@@ -610,7 +610,7 @@ def write_response(
 
 # %% ../nbs/client.ipynb #dc8d0c6c
 class PredictCalls(Connection):
-    "Revenue of transactions."
+    "Predict the revenue of transactions."
 
     def predict(
         self,
@@ -626,18 +626,18 @@ class PredictCalls(Connection):
         rows: Iterable[Row] | pd.DataFrame,
     ) -> BatchPredictionOutput:
         "Predict the revenue of many transactions, in their order; one bad row refuses them all, and is named."
-        found: list[PredictionOutput] = []
+        predictions: list[PredictionOutput] = []
         for part in batches(rows, BATCH_ROWS):
             body = b'{"data":[' + b",".join(part) + b"]}"
-            with offset_error_index(len(found)):
-                found += self.send_request(
+            with offset_error_index(len(predictions)):
+                predictions += self.send_request(
                     "POST", "predict_batch_json", BatchPredictionOutput, data=body
                 ).predictions
-        return BatchPredictionOutput(predictions=found)
+        return BatchPredictionOutput(predictions=predictions)
 
 # %% ../nbs/client.ipynb #039c755d
 class ExplainCalls(Connection):
-    "Why predictions are what they are."
+    "Explain predictions."
 
     @overload
     def shap_values(self, rows: Row) -> Contributions: ...
@@ -647,21 +647,21 @@ class ExplainCalls(Connection):
         self,
         rows: Row | Iterable[Row] | pd.DataFrame,  # one, or many
     ) -> Contributions | list[Contributions]:
-        "What each feature adds to the prediction, in currency: one for one row, and a list for many."
+        "Return the contribution of each feature to the prediction, in currency: one for one row, a list for many."
         if isinstance(rows, Mapping | PredictionInput):
             return self.send_request("POST", "shap_values", SHAPOutput, data=row_json(rows)).root  # type: ignore[return-value]
-        found: list[Contributions] = []
+        contributions: list[Contributions] = []
         for part in batches(rows, EXPLAIN_ROWS):
-            with offset_error_index(len(found)):
+            with offset_error_index(len(contributions)):
                 answer = self.send_request(
                     "POST", "shap_values", SHAPOutput, data=b"[" + b",".join(part) + b"]"
                 )
-            found += answer.root  # type: ignore[arg-type]
-        return found
+            contributions += answer.root  # type: ignore[arg-type]
+        return contributions
 
 # %% ../nbs/client.ipynb #d0b50c90
 class Client(ServiceCalls, ForecastCalls, PredictCalls, ExplainCalls):
-    "The REST API of `salesforecast serve`."
+    "Call the REST API of `salesforecast serve`."
 
     @overload
     def predict_file(
@@ -692,9 +692,9 @@ class Client(ServiceCalls, ForecastCalls, PredictCalls, ExplainCalls):
                 timeout=(min(CONNECT_TIMEOUT, self.timeout), wait),
                 allow_redirects=False,
                 stream=True,
-            ) as found:
+            ) as response:
                 if out is None:
-                    return file_frame(parse_response(found, FileRows))
-                if found.status_code != 200 or found.headers.get("Content-Type", "")[:8] != "text/csv":
-                    raise error_from_response(found)
-                return write_response(found, out)
+                    return file_frame(parse_response(response, FileRows))
+                if response.status_code != 200 or response.headers.get("Content-Type", "")[:8] != "text/csv":
+                    raise error_from_response(response)
+                return write_response(response, out)

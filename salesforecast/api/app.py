@@ -56,14 +56,14 @@ def _describe_uploads(document: dict) -> None:
 
 
 class Application(OpenAPI):
-    "A Flask application with JSON by orjson and protective headers on every response."
+    "Extend Flask: JSON by orjson, and protective headers on every response."
 
     request_class = ParsedRequest
     json_provider_class = OrjsonProvider
 
     @property
     def api_doc(self) -> dict:
-        "The OpenAPI document."
+        "Return the OpenAPI document."
         document = super().api_doc
         _describe_uploads(document)
         return document

@@ -29,10 +29,10 @@ LOG_BACKUPS = 5  # earlier log files
 
 
 def request_id(
-    given: str | None,  # header X-Request-ID
+    header: str | None,  # header X-Request-ID
 ) -> str:
     "Return the id of a request: the caller's where it is fit for a log, else a new one."
-    return given if given and re.fullmatch(r"[\w.:-]{1,100}", given, re.ASCII) else uuid.uuid4().hex
+    return header if header and re.fullmatch(r"[\w.:-]{1,100}", header, re.ASCII) else uuid.uuid4().hex
 
 # %% ../../nbs/api/03_observe.ipynb #c1692fe9
 def log_formatter() -> logging.Formatter:

@@ -46,7 +46,7 @@ class OrjsonProvider(JSONProvider):
 
 # %% ../../nbs/api/04_payloads.ipynb #75805a66
 class BadInput(ValueError):
-    "The request cannot be used; `errors` lists fields, values and reasons."
+    "Report a request that cannot be used; `errors` lists fields, values and reasons."
 
     def __init__(self, details: str, errors: Sequence[ErrorDetail] = ()):
         super().__init__(details)
@@ -54,7 +54,7 @@ class BadInput(ValueError):
 
 
 class ParsedRequest(Request):
-    "A request whose JSON body is parsed once, by `read_json`."
+    "Parse the JSON body of a request once, by `read_json`."
 
     parsed: object = None
 

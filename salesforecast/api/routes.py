@@ -28,7 +28,7 @@ View = TypeVar("View", bound=Callable[..., Response])
 
 @dataclass(frozen=True)
 class Route:
-    "An endpoint, and how the API treats its requests."
+    "Describe an endpoint and how the API treats its requests."
 
     method: Literal["GET", "POST"]
     path: str
@@ -82,7 +82,7 @@ def make_blueprint() -> APIBlueprint:
 # %% ../../nbs/api/05_routes.ipynb #68be0de7
 @dataclass(frozen=True)
 class Service:
-    "What an app serves with."
+    "Hold what an app serves with: models, settings and keys."
 
     store: ModelStore
     settings: Settings

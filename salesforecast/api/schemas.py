@@ -97,23 +97,23 @@ class BatchPredictionInput(BaseModel):
 
 
 class BatchPredictionOutput(BaseModel):
-    "One prediction per transaction, in the same order."
+    "Predictions, one per transaction, in the order of the request."
 
     predictions: list[PredictionOutput]
 
 # %% ../../nbs/api/00_schemas.ipynb #9ab26758
 class ErrorDetail(BaseModel):
-    "One thing that is wrong, and where."
+    "An error in a request: the field, its value and the reason."
 
     field: str | None = None
     index: int | None = Field(None, description="of the item in a JSON list, from 0")
     row: int | None = Field(None, description="line of the file; the header is line 1")
-    value: Any = Field(None, description="what was found, shortened")
+    value: Any = Field(None, description="the value that was sent, shortened")
     reason: str
 
 # %% ../../nbs/api/00_schemas.ipynb #8dd74ace
 class FilePrediction(BaseModel):
-    "A row of the file: its prediction, or why there is none."
+    "The prediction of a row of the file, or the reason why there is none."
 
     predicted_revenue: float | None
     lower_80: float | None = None
@@ -125,7 +125,7 @@ class FilePrediction(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #2b35f835
 class FilePredictionOutput(BaseModel):
-    "A prediction per row of the file, in the same order."
+    "Predictions of a file, one per row, in the order of the file."
 
     predictions: list[FilePrediction]
     filename: str
@@ -137,7 +137,7 @@ class FilePredictionOutput(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #372e3bc5
 class SarimaForecastInput(BaseModel):
-    "The days to forecast."
+    "The days to forecast, both included."
 
     model_config = ConfigDict(
         extra="forbid",
@@ -152,7 +152,7 @@ class SarimaForecastInput(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #6cbe1e0e
 class SarimaForecastOutput(BaseModel):
-    "Revenue of a day (or of the week that ends on it), in currency."
+    "Forecast revenue of a day (or of the week that ends on it), in currency."
 
     date: str
     predicted_revenue: float | None = Field(
@@ -164,7 +164,7 @@ class SarimaForecastOutput(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #433a4d3c
 class BatchSarimaForecastOutput(BaseModel):
-    "A forecast per day, in order."
+    "Forecasts, one per day, in order of date."
 
     forecasts: list[SarimaForecastOutput]
 
@@ -175,14 +175,14 @@ Many = Annotated[list[PredictionInput], Field(min_length=1, max_length=1000), Ta
 
 class SHAPInput(
     RootModel[
-        Annotated[One | Many, Discriminator(lambda found: "many" if isinstance(found, list) else "one")]
+        Annotated[One | Many, Discriminator(lambda value: "many" if isinstance(value, list) else "one")]
     ]
 ):
     "One transaction, or a list of them."
 
 # %% ../../nbs/api/00_schemas.ipynb #93ca5da4
 class Contributions(BaseModel):
-    "What each feature adds to a prediction, in currency; base_value + the sum of shap_values = prediction."
+    "Contribution of each feature to a prediction, in currency; base_value + the sum of shap_values = prediction."
 
     base_value: float = Field(
         description="the model's mean share of list revenue, times the list revenue of this row"
@@ -191,7 +191,7 @@ class Contributions(BaseModel):
     shap_values_by_feature: dict[str, float] = Field(
         description="summed by the column that the inputs are made of"
     )
-    instance_features: dict[str, Any] = Field(description="the transaction as it was asked for")
+    instance_features: dict[str, Any] = Field(description="the transaction of the request")
     model_inputs: dict[str, float | None] = Field(
         description="the inputs that the model saw; null is unknown"
     )
@@ -200,11 +200,11 @@ class Contributions(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #a9449df5
 class SHAPOutput(RootModel[Contributions | list[Contributions]]):
-    "As many as were asked for: one, or a list."
+    "The explanation of one transaction, or a list of them."
 
 # %% ../../nbs/api/00_schemas.ipynb #ece14aa4
 class PartOutput(BaseModel):
-    "What one part of the version is served by, and why."
+    "The model that serves one part of the version, and why."
 
     served: str = Field(description="key of the model or name of the baseline; empty: the part is not served")
     baseline: bool = Field(description="whether that is a baseline, because no model was better")
@@ -215,7 +215,7 @@ class PartOutput(BaseModel):
 
 
 class StatusOutput(BaseModel):
-    "All is well."
+    "Everything that predictions need is loaded."
 
     status: Literal["ok"] = "ok"
     timestamp: str
@@ -233,13 +233,13 @@ class StatusOutput(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #1b96d768
 class LiveOutput(BaseModel):
-    "The process answers."
+    "The process is running."
 
     status: Literal["ok"] = "ok"
 
 # %% ../../nbs/api/00_schemas.ipynb #d4247677
 class ModelInfoOutput(BaseModel):
-    "What is served, and how good it is."
+    "The served version, its models and their metrics."
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -267,7 +267,7 @@ class ModelInfoOutput(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #b82b5225
 class ReloadOutput(BaseModel):
-    "The newest published version is served."
+    "The newest published version was loaded."
 
     status: Literal["success"] = "success"
     message: str
@@ -276,7 +276,7 @@ class ReloadOutput(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #0513f43c
 class HistoryQuery(BaseModel):
-    "What of the history is asked for."
+    "The part of the history to return."
 
     model_config = ConfigDict(extra="forbid")
 
@@ -311,7 +311,7 @@ class HistoryRow(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #ba7e32e5
 class HistoryOutput(BaseModel):
-    "The history of the served model, in order of date."
+    "Sums of the history of the served model, in order of date."
 
     first_date: str
     last_date: str
@@ -320,7 +320,7 @@ class HistoryOutput(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #e43a73f4
 class SampleQuery(BaseModel):
-    "How much of the sample is asked for."
+    "The size of the sample."
 
     model_config = ConfigDict(extra="forbid")
 
@@ -328,7 +328,7 @@ class SampleQuery(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #c1682f0b
 class SampleRow(BaseModel):
-    "A past transaction, as predictions take it, with what it brought."
+    "A past transaction, in the form of a request, with its actual and predicted revenue."
 
     transaction: PredictionInput
     revenue: float
@@ -345,7 +345,7 @@ class SampleOutput(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #67e9f4a2
 class BacktestRow(BaseModel):
-    "How far forecasts of one model missed, that many days ahead."
+    "Errors of one model, by the number of days ahead."
 
     model: str
     lead_days: int
@@ -358,7 +358,7 @@ class BacktestRow(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #871a45eb
 class BacktestOutput(BaseModel):
-    "Accuracy of the daily forecast by model and lead time, from the backtest of the training."
+    "Errors of the daily forecast in the backtest, by model and days ahead."
 
     horizon: int
     windows: int
@@ -366,7 +366,7 @@ class BacktestOutput(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #9086e402
 class PlanRow(BaseModel):
-    "A promotion, price, event or closure to come; further fields, such as Region, say for which series."
+    "A future promotion, price, event or closure; further fields, such as Region, select its series."
 
     model_config = ConfigDict(extra="allow")
 
@@ -390,7 +390,7 @@ class StockRow(BaseModel):
 
 
 class OrderInput(BaseModel):
-    "How stock is filled, and what is there."
+    "The ordering policy, and the stock."
 
     model_config = ConfigDict(extra="forbid")
 
@@ -416,7 +416,7 @@ class OrderInput(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #30939126
 class DemandInput(BaseModel):
-    "Which series are forecast, how far, and with which plan."
+    "The series to return, the horizon, and a scenario."
 
     model_config = ConfigDict(
         extra="forbid",
@@ -442,13 +442,11 @@ class DemandInput(BaseModel):
     plan: list[PlanRow] = Field([], max_length=1000, description="what is tried")
     order: OrderInput | None = Field(None, description="asks for quantities to order, of units")
     limit: int = Field(100, ge=1, le=1000, description="series at most, the largest first")
-    history: int = Field(
-        0, ge=0, le=56, description="periods before the forecast that are told, 8 weeks at most"
-    )
+    history: int = Field(0, ge=0, le=56, description="periods of history to return, 8 weeks at most")
 
 # %% ../../nbs/api/00_schemas.ipynb #6df99f9b
 class DemandRow(BaseModel):
-    "A series in a period, which is named by its last day; the bounds are None where their level was not asked for."
+    "Forecast of a series for a period, which is named by its last day; bounds are null unless their level was requested."
 
     unique_id: str
     ds: str
@@ -464,7 +462,7 @@ class DemandRow(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #11382bb6
 class PastRow(BaseModel):
-    "What a series sold in a period."
+    "Actual sales of a series in a period."
 
     unique_id: str
     ds: str
@@ -472,7 +470,7 @@ class PastRow(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #da78432e
 class DemandSum(BaseModel):
-    "A series over all periods; the range is its own, since bounds of days do not add up."
+    "Forecast of a series over all periods. Its interval is computed for the sum, since bounds of days do not add up."
 
     unique_id: str
     level: str
@@ -487,7 +485,7 @@ class DemandSum(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #57ef95d0
 class OrderRow(BaseModel):
-    "Stock of a series that lasts over lead time and review with the service level."
+    "Order-up-to level of a series: the stock that covers lead time and review period at the service level."
 
     unique_id: str
     expected: float
@@ -499,7 +497,7 @@ class OrderRow(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #27be2ad6
 class LeadRow(BaseModel):
-    "How far forecasts missed in the rehearsal, from that period ahead on, for a week."
+    "Errors of forecasts in cross-validation, for a week of periods ahead."
 
     level: str
     ahead: int
@@ -508,7 +506,7 @@ class LeadRow(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #b0408e6b
 class ChampionRow(BaseModel):
-    "What forecasts a level; the error against seasonal naive is below 0 where it is smaller, with a 95% range."
+    "The model that forecasts a level. Its error against seasonal naive is negative if it is smaller, with a 95% interval."
 
     level: str
     model: str
@@ -520,7 +518,7 @@ class ChampionRow(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #0015a6fb
 class DemandChoices(BaseModel):
-    "What may be asked."
+    "The values that a request may choose from."
 
     targets: list[str]
     freq: list[str] = Field(description="of this target")
@@ -530,13 +528,13 @@ class DemandChoices(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #cdc32d86
 class DemandOutput(BaseModel):
-    "Coherent forecasts with their ranges, and how they came about."
+    "Coherent forecasts with prediction intervals, and the models behind them."
 
     target: str
     currency: str
     first_date: str
     last_date: str
-    series: int = Field(description="that fit, of which the largest are given")
+    series: int = Field(description="number of series that match; the largest are returned")
     forecasts: list[DemandRow]
     sums: list[DemandSum]
     orders: list[OrderRow] = []
@@ -548,7 +546,7 @@ class DemandOutput(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #0611e468
 class ErrorOutput(BaseModel):
-    "Why a request was not answered."
+    "The reason why a request failed."
 
     status: Literal["error"] = "error"
     code: int = Field(description="the HTTP status")

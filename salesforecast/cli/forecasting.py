@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 # %% ../../nbs/cli/06_forecasting.ipynb #9b659afe
 @dataclass(frozen=True)
 class SeriesChoice:
-    "Which series the options ask for."
+    "Hold the series that the options select."
 
     by: str | None = None
     target: str = "revenue"
@@ -60,7 +60,7 @@ class SeriesChoice:
 
     @property
     def is_daily_total(self) -> bool:
-        "Whether it is the total revenue of the rows' own frequency, without a plan."
+        "Return whether it is the total revenue at the frequency of the sales, without a plan."
         return not (self.by or self.freq or self.plan or self.target != "revenue")
 
 
@@ -123,7 +123,7 @@ def backtest(
     engine: EngineOption = "pandas",
     scheduler: SchedulerOption = None,
 ) -> None:
-    "Forecast the last weeks again and again from what was known then; print which model did best."
+    "Cross-validate forecasts on the last weeks, and print the metrics of each model."
     from salesforecast.sales.schema import ReadOptions
     from salesforecast.sales.sinks import write_table
     from salesforecast.core.settings import scale_progress
@@ -304,18 +304,18 @@ def _forecast_days(start: str, end: str, out: str | None, models_dir: Path | Non
 
     first, last = parse_day(start, "--start"), parse_day(end, "--end")
     sarima = load_bundle(models_dir or settings().model_dir).sarima
-    found = sarima.forecast(first, last)[["date", *COLUMNS]]
-    if unknown := int(found["predicted_revenue"].isna().sum()):
+    table = sarima.forecast(first, last)[["date", *COLUMNS]]
+    if unknown := int(table["predicted_revenue"].isna().sum()):
         messages.print(
-            f"{unknown:,} of {len(found):,} days are left empty: before {sarima.first_predicted}, "
+            f"{unknown:,} of {len(table):,} days are left empty: before {sarima.first_predicted}, "
             "the first day with a prediction, the model knows too little of the history. Start there or later.",
             markup=False,
         )
     if out:
-        write_table(found, out, table="forecast")
-        messages.print(f"{len(found):,} days written to {redact_url(out)}", markup=False)
+        write_table(table, out, table="forecast")
+        messages.print(f"{len(table):,} days written to {redact_url(out)}", markup=False)
     else:
-        output.print(forecast_table(found))
+        output.print(forecast_table(table))
 
 # %% ../../nbs/cli/06_forecasting.ipynb #8267228a
 def order(

@@ -31,7 +31,7 @@ DOUBT_STYLES = {"certain": "green", "likely": "yellow", "unsure": "bold red"}
 
 
 def proposal_table(proposal: "MappingProposal") -> RenderableType:
-    "A line for each line of the proposed mapping."
+    "Show one line for each line of the proposed mapping."
     title = proposal.preset.title if proposal.preset else "no known system; read by names and values"
     table = Table(
         title=f"Proposed mapping: {title}",
@@ -54,7 +54,7 @@ def proposal_table(proposal: "MappingProposal") -> RenderableType:
 
 
 def month_table(sales: "SalesData") -> RenderableType:
-    "The revenue of each month, with a bar."
+    "Show the revenue of each month, with a bar."
     currency = sales.mapping.currency
     months = sales.frame.groupby(sales.frame["Transaction_Date"].dt.to_period("M"))["Revenue"].agg(
         ["sum", "size"]
@@ -84,7 +84,7 @@ def month_table(sales: "SalesData") -> RenderableType:
 
 
 def first_rows(sales: "SalesData") -> RenderableType:
-    "The first rows as they are read, without what is personal."
+    "Show the first rows as they are read, without personal data."
     hidden = {"is_return", *sales.mapping.personal}
     rows = sales.frame[[name for name in sales.frame if name not in hidden]].head(5)
     numbers = {str(name): (lambda value: format_number(value, 2)) for name in rows.select_dtypes("number")}
@@ -110,7 +110,7 @@ def ask(question: "OpenQuestion") -> object:
 
 
 def answer_questions(proposal: "MappingProposal", ask_them: bool) -> "MappingProposal":
-    "Return the proposal with its questions answered; where nobody is asked, say what is assumed."
+    "Return the proposal with its questions answered; without a terminal, state what is assumed."
     for question in list(proposal.questions):
         if ask_them:
             proposal = proposal.answer(question.key, ask(question))

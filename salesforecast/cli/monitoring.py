@@ -75,7 +75,7 @@ def monitor(
     query: QueryOption = None,
     max_quarantined_share: Limit = None,
 ) -> None:
-    "How the served model does on new sales. Exits with 0 when well, 3 for a warning, 4 for something critical."
+    "Check the served model on new sales. Exits with 0 if all is well, 3 for a warning, 4 for something critical."
     from salesforecast.sales.schema import ReadOptions
     from salesforecast.monitoring import monitor as monitoring
     from salesforecast.monitoring.alerts import Channels
@@ -83,21 +83,21 @@ def monitor(
     from salesforecast.cli.terminal import monitor_report, output, progress_bar
     from salesforecast.core.params import load_params
 
-    folder, how = models_dir or settings().model_dir, settings()
+    folder, current = models_dir or settings().model_dir, settings()
     with progress_bar("reading and checking sales") as report:
-        found = monitoring.monitor(
+        result = monitoring.monitor(
             source,
             read_mapping(mapping),
             models_dir=folder,
             params=monitoring.override_limits(load_params(params).monitor, limit or []),
             state=state or folder / "alerts.json",
-            channels=Channels(how.alert_file, how.alert_webhook),
+            channels=Channels(current.alert_file, current.alert_webhook),
             progress=report,
             read_options=ReadOptions(table, query, max_quarantined_share),
         )
-    output.print(monitor_report(found))
+    output.print(monitor_report(result))
     if json:
-        write_json(found, json)
+        write_json(result, json)
     if prometheus:
-        write_prometheus(found, prometheus)
-    raise typer.Exit(found.exit_code)
+        write_prometheus(result, prometheus)
+    raise typer.Exit(result.exit_code)

@@ -26,7 +26,7 @@ OverrideFreq = Annotated[Literal["D", "W"], typer.Option("--freq", help="D or W"
 
 
 def overrides_file(target: str, freq: str) -> Path:
-    "Where overrides are kept."
+    "Return the file of the overrides."
     return settings().data_dir / f"overrides-{target}-{freq}.db"
 
 
@@ -56,14 +56,14 @@ def override_add(
             "params.yaml, and train again."
         )
     forecast = load_demand(bundle.open(name)).forecast
-    asked = {
+    override = {
         "unique_id": series,
         "ds": parse_day(day, "DAY"),
         "value": value,
         "author": author,
         "reason": reason,
     }
-    kept = record_overrides(overrides_file(target, freq), forecast, pd.DataFrame([asked])).iloc[0]
+    kept = record_overrides(overrides_file(target, freq), forecast, pd.DataFrame([override])).iloc[0]
     output.print(
         f"{series} on {day}: {number(value, 2)}. The model says {number(kept['model_yhat'], 2)}.",
         markup=False,
@@ -72,17 +72,17 @@ def override_add(
 # %% ../../nbs/cli/05_overrides.ipynb #384c5d6c
 @override_app.command("list")
 def override_list(target: OverrideTarget = "revenue", freq: OverrideFreq = "D") -> None:
-    "All overrides that are kept, with their numbers."
+    "List the overrides with their numbers."
     from salesforecast.forecasting.overrides import load_overrides
     from salesforecast.cli.terminal import frame_table, number, output
 
-    found = load_overrides(overrides_file(target, freq)).reset_index()
-    if found.empty:
+    overrides = load_overrides(overrides_file(target, freq)).reset_index()
+    if overrides.empty:
         output.print(f"There are no overrides of {target} by {freq}.")
         return
-    shown = found.assign(ds=found["ds"].dt.strftime("%Y-%m-%d"))
+    rows = overrides.assign(ds=overrides["ds"].dt.strftime("%Y-%m-%d"))
     amounts = dict.fromkeys(("value", "model_yhat"), lambda value: number(value, 2))
-    output.print(frame_table(f"Overrides of {target} by {freq}", shown, amounts))
+    output.print(frame_table(f"Overrides of {target} by {freq}", rows, amounts))
 
 
 @override_app.command("remove")
@@ -107,7 +107,7 @@ def override_judge(
     freq: OverrideFreq = "D",
     mapping: MappingOption = None,
 ) -> None:
-    "Forecast Value Added: whether planners' numbers were nearer to what was sold since than the model's."
+    "Measure Forecast Value Added: whether planners' numbers were closer to actual sales than the model's."
     from salesforecast.sales.reading import read_sales
     from salesforecast.forecasting.panel import make_panel
     from salesforecast.forecasting.overrides import load_overrides, override_levels, value_added
@@ -117,12 +117,12 @@ def override_judge(
     sales = read_sales(source, read_mapping(mapping))
     frequency: Literal["daily", "weekly"] = "daily" if freq == "D" else "weekly"
     panel = make_panel(sales, override_levels(kept["unique_id"]), target=target, frequency=frequency)
-    found = value_added(kept, panel, by)
-    if found.empty:
+    added_value = value_added(kept, panel, by)
+    if added_value.empty:
         output.print("No override has met its day yet.")
         return
     shares = dict.fromkeys(("wape_model", "wape_planner", "value_added"), percent)
-    output.print(frame_table("Forecast Value Added; above 0, overriding helped", found, shares))
+    output.print(frame_table("Forecast Value Added; above 0, overriding helped", added_value, shares))
 
 
 def with_overrides(forecast: "DemandForecast") -> "DemandForecast":

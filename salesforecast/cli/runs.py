@@ -73,8 +73,8 @@ def schedule(
     from salesforecast.lifecycle.schedule import Job, run_schedule
     from salesforecast.cli.terminal import messages
 
-    given = {"source": source} | ({"mapping": str(mapping)} if mapping else {})
-    jobs = [Job(name, cron, given) for name, cron in (("monitor", monitor), ("train", train)) if cron]
+    parameters = {"source": source} | ({"mapping": str(mapping)} if mapping else {})
+    jobs = [Job(name, cron, parameters) for name, cron in (("monitor", monitor), ("train", train)) if cron]
     run_schedule(
         jobs,
         retrain_on_alert=retrain_on_alert,

@@ -29,25 +29,25 @@ def serve(
     models_dir: ModelsDir = None,
 ) -> None:
     "Serve the published version over HTTP, until interrupted."
-    asked = {
+    options = {
         "API_HOST": host,
         "API_PORT": port,
         "SALESFORECAST_API_WORKERS": workers,
         "MODEL_DIR": models_dir,
     }
-    os.environ |= {name: str(value) for name, value in asked.items() if value is not None}
-    settings.cache_clear()  # the environment is how the server's processes know
+    os.environ |= {name: str(value) for name, value in options.items() if value is not None}
+    settings.cache_clear()  # worker processes read the environment
     from salesforecast.core.optional import require
     from salesforecast.cli.terminal import messages
 
     require("flask_openapi3", "serve")
     from salesforecast.api.server import serve as serve_until_interrupted
 
-    how = settings()
+    current = settings()
     messages.print(
-        f"Serving on http://{how.api_host}:{how.api_port}, with a page of docs at /docs. Ctrl-C ends it."
+        f"Serving on http://{current.api_host}:{current.api_port}, with a page of docs at /docs. Ctrl-C ends it."
     )
-    serve_until_interrupted(how)
+    serve_until_interrupted(current)
 
 
 def dashboard(
@@ -62,18 +62,18 @@ def dashboard(
     ] = None,
 ) -> None:
     "Serve the dashboard, until interrupted."
-    asked = {"DASHBOARD_HOST": host, "DASHBOARD_PORT": port, "API_URL": api_url}
-    os.environ |= {name: str(value) for name, value in asked.items() if value is not None}
-    settings.cache_clear()  # the environment is how the visitors' processes know
+    options = {"DASHBOARD_HOST": host, "DASHBOARD_PORT": port, "API_URL": api_url}
+    os.environ |= {name: str(value) for name, value in options.items() if value is not None}
+    settings.cache_clear()  # the processes of visitors read the environment
     from salesforecast.core.optional import require
     from salesforecast.cli.terminal import messages
 
     require("voila", "dashboard")
     from salesforecast.dashboard.server import serve_dashboard, shown_address
 
-    how = settings()
-    messages.print(f"The dashboard is on {shown_address(how)}. Ctrl-C ends it.", soft_wrap=True)
-    serve_dashboard(how)
+    current = settings()
+    messages.print(f"The dashboard is on {shown_address(current)}. Ctrl-C ends it.", soft_wrap=True)
+    serve_dashboard(current)
 
 # %% ../../nbs/cli/11_serving.ipynb #58e86785
 def up() -> None:

@@ -39,7 +39,7 @@ def models_show(
     json: Annotated[bool, typer.Option("--json", help="print the manifest as JSON")] = False,
     models_dir: ModelsDir = None,
 ) -> None:
-    "What a version is, and how good."
+    "Describe a version and its metrics."
     from salesforecast.registry.bundle import load_bundle
     from salesforecast.cli.terminal import output, version_report
 
@@ -78,13 +78,13 @@ def models_publish(
     gate: GateMode = None,
     models_dir: ModelsDir = None,
 ) -> None:
-    "Take in a version that was trained elsewhere, and serve it if the gate lets it pass; ends with 3 where it does not."
+    "Import a version that was trained on another machine, and serve it if it passes the gate; exits with 3 if it does not."
     from salesforecast.lifecycle.stages import publish_trained
     from salesforecast.cli.terminal import progress_bar
 
     with progress_bar("reading the version") as report:
-        found = publish_trained(folder, source, models_dir or settings().model_dir, gate, report)
-    decision, promoted, problem = found
+        outcome = publish_trained(folder, source, models_dir or settings().model_dir, gate, report)
+    decision, promoted, problem = outcome
     print_decision(decision, promoted, [problem])
 
 # %% ../../nbs/cli/08_versions.ipynb #2bcb451e
@@ -111,7 +111,7 @@ def models_history(
     json: Annotated[bool, typer.Option("--json", help="print the events as JSON")] = False,
     models_dir: ModelsDir = None,
 ) -> None:
-    "Who served which version when, and why."
+    "List who served which version when, and why."
     from salesforecast.registry.events import read_events
     from salesforecast.registry.versions import current_version
     from salesforecast.cli.terminal import history_table, output

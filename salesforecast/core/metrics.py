@@ -108,15 +108,15 @@ def rolling_cutoffs(
     windows: int,  # how many at the end of the series, one after the other
     min_train_periods: int = 1,  # periods that must lie before the first cutoff
 ) -> list[int]:
-    "Number of periods before each window, ascending; fewer windows where the series is short, `UserError` for none."
+    "Return the number of periods before each window, ascending; fewer windows if the series is short, `UserError` if there are none."
     cutoffs = [length - horizon * back for back in range(windows, 0, -1)]
-    found = [cutoff for cutoff in cutoffs if cutoff >= min_train_periods]
-    if not found:
+    usable = [cutoff for cutoff in cutoffs if cutoff >= min_train_periods]
+    if not usable:
         raise UserError(
             f"{length} periods are too few for a backtest of {horizon} after at least {min_train_periods}: "
             f"choose a horizon of at most {max(length - min_train_periods, 0)}, or give a longer history."
         )
-    return found
+    return usable
 
 # %% ../../nbs/core/03_metrics.ipynb #08487f67
 def leaderboard(
@@ -132,16 +132,16 @@ def leaderboard(
 
 
 def _row(rows: pd.DataFrame, series: pd.Series, season: int) -> dict[str, float]:
-    "A model's metrics; MASE is the mean over windows."
+    "Compute a model's metrics; MASE is the mean over windows."
     metrics = regression_metrics(rows["y"], rows["yhat"])
     windows = [
         mase(window["y"], window["yhat"], series[series.index <= cutoff], season)
         for cutoff, window in rows.groupby("cutoff")
     ]
-    known = [value for value in windows if np.isfinite(value)]
+    finite = [value for value in windows if np.isfinite(value)]
     return {
         **{name: metrics[name] for name in ("mae", "rmse", "wape")},
-        "mase": float(np.mean(known)) if known else float("nan"),
+        "mase": float(np.mean(finite)) if finite else float("nan"),
         "bias": metrics["bias"],
         **{f"coverage_{c}": coverage(rows["y"], rows[f"lo-{c}"], rows[f"hi-{c}"]) for c in (80, 95)},
         "n": len(rows),

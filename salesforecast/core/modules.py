@@ -34,7 +34,7 @@ from types import ModuleType
 
 
 class _CallableModule(ModuleType):
-    "A module that calls the function it is named after."
+    "Let a module be called like the function it is named after."
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         return self._function(*args, **kwargs)

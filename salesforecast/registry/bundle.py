@@ -43,7 +43,7 @@ class ModelBundle:
 
     @property
     def version(self) -> str:
-        "Name of the version."
+        "Return the name of the version."
         return self.manifest.version
 
     def open(self, name: str) -> io.BytesIO:
@@ -66,17 +66,17 @@ class ModelBundle:
 
     @cached_property
     def preprocessor(self) -> Preprocessor:
-        "The fitted preprocessor."
+        "Return the fitted preprocessor."
         return joblib.load(self.open("preprocessor.pkl"))
 
     @cached_property
     def history(self) -> History:
-        "The daily history in which lags are looked up."
+        "Return the daily history in which lags are looked up."
         return load_history(self.open("daily_history.npz"))
 
     @cached_property
     def model(self) -> RevenueModel:
-        "The served transactional model."
+        "Return the served transactional model."
         return self.load(self.manifest.served)
 
     @property
@@ -87,7 +87,7 @@ class ModelBundle:
 
     @cached_property
     def sarima(self) -> SarimaState:
-        "The state of the daily forecast model."
+        "Return the state of the daily forecast model."
         return SarimaState.from_dict(joblib.load(self.open("sarima_model.pkl")))
 
     def load(self, kind: str) -> RevenueModel:

@@ -21,13 +21,13 @@ Metrics = dict[str, dict[str, float | None]]  # by model, then by metric; None w
 
 
 class ManifestSection(BaseModel):
-    "A part of the manifest; keys of newer releases are kept."
+    "Read a part of the manifest; keys of newer releases are kept."
 
     model_config = ConfigDict(extra="allow", populate_by_name=True)
 
 
 class DataSummary(ManifestSection):
-    "The sales that a version was trained on."
+    "Describe the sales that a version was trained on."
 
     source: str = ""
     fingerprint: str = ""
@@ -40,7 +40,7 @@ class DataSummary(ManifestSection):
 
 
 class SplitSummary(ManifestSection):
-    "The days before and in the test period."
+    "Describe the days before and in the test period."
 
     test_start: str = ""
     train_rows: int = 0
@@ -57,14 +57,14 @@ class MetricsSummary(ManifestSection):
 
 
 class SelectionSummary(ManifestSection):
-    "How the served model was chosen."
+    "Describe how the served model was chosen."
 
     metric: str = ""
     validation: dict[str, float | None] = {}
 
 
 class MlflowSummary(ManifestSection):
-    "The MLflow runs of a training."
+    "List the MLflow runs of a training."
 
     runs: dict[str, str] = {}
     problem: str = ""
@@ -72,7 +72,7 @@ class MlflowSummary(ManifestSection):
 
 
 class DemandSummary(ManifestSection):
-    "The demand forecasts of a target and frequency."
+    "Describe the demand forecasts of a target and frequency."
 
     levels: JsonValue = None
     series: int = 0
@@ -82,7 +82,7 @@ class DemandSummary(ManifestSection):
 
 
 class ServedPart(ManifestSection):
-    "What one part of a version (transactional, daily or demand) is served by, and why."
+    "Name the model that serves one part of a version (transactional, daily or demand), and why."
 
     served: str = ""  # key of the model or name of the baseline; empty where the part is not served
     baseline: bool = False  # whether that is a baseline
@@ -91,7 +91,7 @@ class ServedPart(ManifestSection):
 
 
 class UpdateSummary(ManifestSection):
-    "The newer days that an update added to a training."
+    "Describe the newer days that an update added to a training."
 
     from_version: str = Field("", alias="from")
     trained: str = ""  # the version of the training
@@ -177,7 +177,7 @@ class Manifest(ManifestSection):
 
     @property
     def served_daily(self) -> str:
-        "Name of the served daily forecast: `sarima`, or a baseline."
+        "Return the name of the served daily forecast: `sarima`, or a baseline."
         return self.parts["daily"].served if "daily" in self.parts else "sarima"
 
     def require(self, *names: str) -> None:

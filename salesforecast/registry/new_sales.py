@@ -55,7 +55,7 @@ def read_new_sales(
 # %% ../../nbs/registry/09_new_sales.ipynb #27ef8e8f
 @dataclass(frozen=True)
 class NewSales:
-    "The rows of a source that a version does not know yet."
+    "Hold the rows of a source that are newer than those of a version."
 
     sales: SalesData  # of the whole source
     frame: pd.DataFrame  # rows after the version's last complete day

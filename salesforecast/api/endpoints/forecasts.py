@@ -46,7 +46,7 @@ def forecast_sarima(body: SarimaForecastInput) -> Response:
 # %% ../../../nbs/api/endpoints/02_forecasts.ipynb #0233bcf8
 @endpoint("POST", "/forecast", FORECAST, DemandOutput, errors=(404,))
 def forecast(body: DemandInput) -> Response:
-    "Forecast revenue or units at every level, with a plan if there is one; 404 for what the served version does not hold."
+    "Forecast revenue or units at every level, with a scenario if one is sent; 404 if the served version has no such forecast."
     version = get_served_version()
     content = demand_response(version.demand, body, version.bundle.manifest.mapping.currency)
     observe.PREDICTIONS.labels(request.path).inc(len(content["forecasts"]))
@@ -55,7 +55,7 @@ def forecast(body: DemandInput) -> Response:
 # %% ../../../nbs/api/endpoints/02_forecasts.ipynb #f912bc12
 @endpoint("GET", "/history", FORECAST, HistoryOutput)
 def history(query: HistoryQuery) -> Response:
-    "Revenue, units and transactions of the served model's history, summed as asked."
+    "Sum revenue, units and transactions of the served model's history by period and segment."
     version = get_served_version()
     manifest = version.bundle.manifest
     return json_response(
@@ -70,7 +70,7 @@ def history(query: HistoryQuery) -> Response:
 
 @endpoint("GET", "/backtest", FORECAST, BacktestOutput)
 def backtest() -> Response:
-    "How far forecasts missed in the backtest, by model and days ahead."
+    "Return the errors of the daily forecast in the backtest, by model and days ahead."
     windows = get_served_version().backtest
     rows = backtest_rows(windows)
     horizon = max((row["lead_days"] for row in rows), default=0)

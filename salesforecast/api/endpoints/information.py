@@ -16,7 +16,7 @@ from ..schemas import ModelInfoOutput, SampleOutput, SampleQuery
 # %% ../../../nbs/api/endpoints/03_information.ipynb #3f0fa017
 @endpoint("GET", "/model_info", ABOUT, ModelInfoOutput)
 def model_info() -> Response:
-    "What the served model is, goes by, and how good it is beside the baselines."
+    "Describe the served model: its features by importance, and its metrics beside those of baselines."
     version = get_served_version()
     manifest, parts = version.bundle.manifest, version.predictor.preprocessor
     kind, metrics = manifest.served, manifest.metrics.transactional
@@ -44,7 +44,7 @@ def model_info() -> Response:
 # %% ../../../nbs/api/endpoints/03_information.ipynb #fb6a28a3
 @endpoint("GET", "/sample", PREDICT, SampleOutput, errors=(404,))
 def sample(query: SampleQuery) -> Response:
-    "Past transactions of the test period with what they brought, to compare with and to explain."
+    "Return past transactions of the test period with their actual and predicted revenue."
     version = get_served_version()
     if version.sample is None:
         abort(404, f"Version {version.bundle.version} has no sample of past transactions. Train again.")

@@ -21,7 +21,7 @@ from ...core.settings import UserError
 # %% ../../../nbs/api/endpoints/04_operations.ipynb #1f370451
 @endpoint("GET", "/status", ABOUT, StatusOutput, scope=None)
 def status() -> Response:
-    "Whether everything that is needed for predictions is loaded."
+    "Check whether everything that predictions need is loaded."
     version = get_served_version()
     return json_response(
         StatusOutput(
@@ -41,13 +41,13 @@ def status() -> Response:
 
 @endpoint("GET", "/livez", ABOUT, LiveOutput, scope=None)
 def livez() -> Response:
-    "Whether the process answers."
+    "Check whether the process is running."
     return json_response({"status": "ok"})
 
 
 @endpoint("GET", "/readyz", ABOUT, LiveOutput, scope=None)
 def readyz() -> Response:
-    "Whether requests may be sent here."
+    "Check whether the server is ready for requests."
     get_served_version()
     return json_response({"status": "ok"})
 

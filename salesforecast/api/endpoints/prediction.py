@@ -61,7 +61,7 @@ def _contributions(
 
 @endpoint("POST", "/shap_values", PREDICT, SHAPOutput)
 def shap_values(body: SHAPInput) -> Response:
-    "Why the model predicts what it predicts, in currency; for one transaction or a list of them."
+    "Explain predictions by the contribution of each feature, in currency; for one transaction or a list of them."
     version, content = get_served_version(), body.root
     rows = content if isinstance(content, list) else [content]
     columns = transaction_columns(version, rows, listed=isinstance(content, list))
