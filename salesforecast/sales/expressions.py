@@ -259,6 +259,39 @@ def _functions(evaluation: _Evaluation) -> dict[str, Callable]:
         ),
     }
 
+# %% ../../nbs/sales/04_expressions.ipynb #22108eed
+class _WithoutWords(ast.NodeTransformer):
+    "Rewrite `and`, `or`, `not`, `in` and `is missing` with the operators on whole columns."
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
+        "Rewrite `a and b` as `a & b`."
+        op = ast.BitAnd() if isinstance(node.op, ast.And) else ast.BitOr()
+        return reduce(lambda a, b: ast.BinOp(a, op, b), map(self.visit, node.values))
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        "Rewrite `not a` as `~a`."
+        op = ast.Invert() if isinstance(node.op, ast.Not) else node.op
+        return ast.UnaryOp(op, self.visit(node.operand))
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        "Rewrite `a < b < c` as `(a < b) & (b < c)`, and each part of it."
+        sides = [self.visit(node.left), *node.comparators]
+        parts = [self._compare(a, op, b) for a, op, b in zip(sides[:-1], node.ops, sides[1:], strict=True)]
+        return reduce(lambda a, b: ast.BinOp(a, ast.BitAnd(), b), parts)
+
+    def _compare(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> ast.expr:
+        "Rewrite one comparison."
+        if isinstance(op, ast.In | ast.NotIn) and isinstance(right, ast.Tuple | ast.List | ast.Set):
+            equal: list[ast.expr] = [
+                ast.Compare(left, [ast.Eq()], [self.visit(value)]) for value in right.elts
+            ]
+            found = reduce(lambda a, b: ast.BinOp(a, ast.BitOr(), b), equal)
+            return ast.UnaryOp(ast.Invert(), found) if isinstance(op, ast.NotIn) else found
+        if isinstance(op, ast.Is | ast.IsNot) and ast.unparse(right) in ("missing", "None"):
+            found = ast.Call(ast.Name("isnull", ast.Load()), [left], [])
+            return ast.UnaryOp(ast.Invert(), found) if isinstance(op, ast.IsNot) else found
+        return ast.Compare(left, [op], [self.visit(right)])
+
 # %% ../../nbs/sales/04_expressions.ipynb #2374d668
 ALLOWED_NODES = ("Expr", "Name", "UnaryOp", "BinOp", "Compare", "Call", "Constant")
 
@@ -277,7 +310,7 @@ def evaluate_expression(
     evaluator.nodes = {node: how for node, how in evaluator.nodes.items() if node.__name__ in ALLOWED_NODES}
     code = re.sub(r"`([^`]+)`", lambda found: f"_tick_{found[1].encode().hex()}", expression)
     try:
-        value = evaluator.eval(code, ast.parse(code.strip(), mode="eval").body)
+        value = evaluator.eval(code, _WithoutWords().visit(ast.parse(code.strip(), mode="eval").body))
     except UnknownColumn as error:
         raise missing_column_error(place, expression, error.name, columns.names) from None
     except SyntaxError:
@@ -291,7 +324,7 @@ def evaluate_expression(
 
 EXPRESSION_HELP = (
     "An expression is made of column names (in `backticks` where they have blanks), numbers, 'text', + - * /, "
-    "comparisons, & | ~ with each condition in parentheses (instead of and, or, not), and the functions "
+    "comparisons, and, or, not, in ('a', 'b'), is missing (& | ~ need each condition in parentheses), and the functions "
     "abs, round, number, isnull, where, coalesce, allocate, first, startswith, contains, lower, replace, join."
 )
 

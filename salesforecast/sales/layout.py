@@ -146,9 +146,14 @@ def leave_out_totals(table: SourceTable, mapping: ColumnMapping, keep: bool, row
     dates = source_columns(cells, mapping, "Transaction_Date")
     amounts = cache(lambda: row_amounts(cells, mapping))
     totals = find_totals(cells, dates[0] if dates else None, numbers, amounts, rows_alone)
-    notes = table.notes
-    if totals.doubtful.any():
-        notes = [*notes, _doubt(cells, totals.doubtful, amounts(), mapping, keep)]
+    notes, doubtful = table.notes, totals.doubtful
+    if doubtful.any() and mapping.where:
+        with suppress(UserError):
+            doubtful = doubtful & evaluate_condition(
+                mapping.where, ExpressionContext(cells, mapping.read), "where"
+            )
+    if doubtful.any():
+        notes = [*notes, _doubt(cells, doubtful, amounts(), mapping, keep)]
     if not totals.rows.any():
         return replace(table, notes=notes)
     rows = cells.index[totals.rows]

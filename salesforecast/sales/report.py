@@ -106,6 +106,8 @@ HINTS = {
     "Amounts in another currency than the rest of the column need converting",
     "not a date": "Say how dates are written with date_format, as in date_format: '%d/%m/%Y'; days that Excel counts, such as 45000, need date_format: excel",
     "Revenue is above": "Is Unit_Price a price per line, or after discount? Then map it, as in Unit_Price: line_total / quantity",
+    "Transaction_Date is missing": "Does an empty date mean the one above, as in merged cells? Set fill_down: [Date], with the "
+    "name that the source has for it. Is the row no sale, as a total is? Leave it out, as with where: Date is not missing",
     "is missing": "Where an empty cell means 0, as a discount may, say it in the expression: coalesce(discount, 0)",
     "no return": "Say what marks a return, as in returns: {when: \"type == 'R'\"} or returns: {when: Revenue < 0}",
     "cells instead of": "Is the delimiter right? Set read: {delimiter: ';'}",
@@ -119,7 +121,8 @@ def suggest_fixes(
     reasons: Collection[str],
 ) -> list[str]:
     "What may help against these reasons."
-    return [hint for part, hint in HINTS.items() if any(part in reason for reason in reasons)]
+    told = {next((part for part in HINTS if part in reason), None) for reason in reasons}
+    return [hint for part, hint in HINTS.items() if part in told]
 
 # %% ../../nbs/sales/11_report.ipynb #37323b91
 def infer_frequency(

@@ -337,8 +337,11 @@ def find_totals(
             rows |= labelled & (match_sums(values, labelled, certain, labelled) > 0)
         if lacking:
             rows |= find_unlabelled(values, empty[:, usual], labelled, certain)
-        for name in [name for name in keys if small]:
-            rows |= find_summing_values(cells[name], values, rows)
+        before = -1
+        while small and rows.sum() > before:  # totals of totals come to light when those below are left out
+            before = rows.sum()
+            for name in keys:
+                rows |= find_summing_values(cells[name], values, rows)
     whole = (labels >= Label.WHOLE).any(axis=1)
     names = [_label(cells, keys, labels, i) for i in np.flatnonzero(rows)[:1000]]
     return TotalRows(rows, tuple(dict.fromkeys(filter(None, names))), whole & ~rows)
