@@ -419,6 +419,7 @@ def find_price_jumps(
     power = (logs - usual).round()
     near = ((logs - usual - power).abs() < STEADY).groupby(codes).transform("mean") >= SAME_PRICES
     odd = (near & (power != 0)).to_numpy()
+    odd[odd] = _has_shifted_price(codes, logs.to_numpy(), power.to_numpy(), odd)
     return pd.DataFrame(
         {
             "position": usable[odd],
@@ -428,6 +429,21 @@ def find_price_jumps(
             "power": power.to_numpy()[odd].astype(int),
         }
     )
+
+
+SAME_PRICE = 0.005  # 1%, as a logarithm (base 10)
+
+
+def _has_shifted_price(codes: np.ndarray, logs: np.ndarray, power: np.ndarray, odd: np.ndarray) -> np.ndarray:
+    "Whether each odd row's price, with its decimal mark back in place, is one that its product has had."
+    found = np.zeros(int(odd.sum()), bool)
+    rows = np.flatnonzero(odd)
+    for code in np.unique(codes[rows]):
+        own, usual = codes[rows] == code, np.sort(logs[(codes == code) & (power == 0)])
+        shifted = logs[rows[own]] - power[rows[own]]
+        low, high = np.searchsorted(usual, [shifted - SAME_PRICE, shifted + SAME_PRICE])
+        found[own] = high > low
+    return found
 
 # %% ../../nbs/sales/10_plausibility.ipynb #879b84fe
 MIN_ROWS_OF_PERIOD = 10
