@@ -79,8 +79,8 @@ def serving(models: Path, port: int, **env: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def url(trained: Trained) -> Iterator[str]:
-    with serving(trained.models, free_port()) as found:
-        yield found
+    with serving(trained.models, free_port()) as result:
+        yield result
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +90,8 @@ def guarded(trained: Trained) -> Iterator[str]:
         "SALESFORECAST_API_KEYS": LINE,
         "SALESFORECAST_MAX_UPLOAD_MB": "1",
     }
-    with serving(trained.models, free_port(), **bounds) as found:
-        yield found
+    with serving(trained.models, free_port(), **bounds) as result:
+        yield result
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +112,10 @@ def test_numbers_are_those_of_the_predictor(
 ) -> None:
     monkeypatch.setattr(module, "BATCH_ROWS", 400)  # four requests, the last a short one
     with Client(url) as client:
-        found = to_frame(client.predict_batch(sales), sales.index)
-        assert_frame_equal(found[list(COLUMNS)], predictor.predict(sales), check_exact=True)
+        result = to_frame(client.predict_batch(sales), sales.index)
+        assert_frame_equal(result[list(COLUMNS)], predictor.predict(sales), check_exact=True)
         one = client.predict(sales.iloc[0].to_dict())
-        assert one.predicted_revenue == found["predicted_revenue"].iloc[0]
+        assert one.predicted_revenue == result["predicted_revenue"].iloc[0]
         assert (
             client.predict(PredictionInput(**SALE))
             == client.predict(**SALE)
@@ -141,7 +141,7 @@ def test_requests_fit_what_the_api_takes() -> None:
     assert settings().max_json_mb * 2**20 > module.BATCH_BYTES
 
 
-def test_faults_are_told_by_the_count_of_the_caller(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_are_numbered_as_the_caller_counts(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BATCH_ROWS", 2)
     rows: list[Any] = [SALE, SALE, SALE, SALE | {"Unit_Price": float("nan")}, SALE]
     with pytest.raises(BadRequest, match="^item 3, Unit_Price: is missing") as caught:
@@ -162,12 +162,12 @@ def test_faults_are_told_by_the_count_of_the_caller(url: str, monkeypatch: pytes
 def test_forecast_history_backtest_and_info(url: str, predictor: Predictor, trained: Trained) -> None:
     first, last = (predictor.history.last + np.timedelta64(days, "D") for days in (-2, 9))
     with Client(url) as client:
-        found = to_frame(client.forecast_sarima(first.item(), str(last), confidence=80))
+        result = to_frame(client.forecast_sarima(first.item(), str(last), confidence=80))
         want = predictor.forecast(str(first), str(last))
         names = {"lower_80": "confidence_interval_lower", "upper_80": "confidence_interval_upper"}
         columns = ["date", "predicted_revenue", "lower_80", "upper_80", "in_history"]
-        assert_frame_equal(found, want[columns].rename(columns=names), check_exact=True, check_dtype=False)
-        assert found["date"].dtype.kind == "M"
+        assert_frame_equal(result, want[columns].rename(columns=names), check_exact=True, check_dtype=False)
+        assert result["date"].dtype.kind == "M"
 
         by_day = to_frame(client.history())
         assert list(by_day) == ["date", "revenue", "units", "transactions"]
@@ -278,7 +278,7 @@ def test_keys(guarded: str, monkeypatch: pytest.MonkeyPatch, trained: Trained) -
 
 
 @pytest.mark.parametrize("key", [KEY, "sf_wrong"], ids=["known", "wrong"])
-def test_a_file_too_large_is_told(guarded: str, tmp_path: Path, key: str) -> None:
+def test_a_file_too_large_is_refused(guarded: str, tmp_path: Path, key: str) -> None:
     large = tmp_path / "large.csv"
     large.write_bytes(b"Units_Sold,Unit_Price\n" + b"1,2\n" * 5_000_000)
     with pytest.raises((BadRequest, NotAllowed, Unavailable)) as caught:
@@ -411,7 +411,7 @@ OK = says(200, {"status": "ok"})
 BUSY = says(503, {"status": "error", "code": 503, "details": "Not yet."})
 
 
-def test_what_fails_first_is_repeated() -> None:
+def test_a_failed_request_is_retried() -> None:
     for first in (BUSY, drops, says(502, b"<html>", "text/html"), says(429, {}, Retry_After="1")):
         with scripted(first, GOOD) as script:
             assert Client(script.url).predict(SALE).predicted_revenue == 5
@@ -429,14 +429,14 @@ def test_retry_after_is_honoured_within_reason() -> None:
         assert len(script.seen) == 1
 
 
-def test_patience_ends() -> None:
+def test_retries_end() -> None:
     with scripted(BUSY) as script:
         with pytest.raises(Unavailable, match="Not yet. .HTTP 503.") as caught:
             Client(script.url, retries=1).predict(SALE)
         assert len(script.seen) == 2 and caught.value.code == 503
 
 
-def test_what_is_not_repeated(tmp_path: Path) -> None:
+def test_what_is_not_retried(tmp_path: Path) -> None:
     file = tmp_path / "sales.csv"
     file.write_text("Units_Sold\n3\n")
     calls: dict[str, Callable[[Client], Any]] = {
@@ -537,8 +537,8 @@ def test_the_key_is_sent_and_not_shown() -> None:
             with pytest.raises(ApiError) as caught:
                 client.predict(SALE)
             assert script.seen[0][3]["X-API-Key"] == KEY
-            told = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + repr(client)
-            assert KEY not in told and len(script.seen) == 1
+            message = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + repr(client)
+            assert KEY not in message and len(script.seen) == 1
     with pytest.raises(UserError, match="line break") as refused:
         Client("http://localhost:1", f"{KEY}\nX: 1")
     assert KEY not in str(refused.value)

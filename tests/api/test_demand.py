@@ -38,24 +38,24 @@ def with_demand(tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
 
 @pytest.fixture(scope="module")
 def client(with_demand: TrainingResult) -> Iterator[Client]:
-    with serving(with_demand.path.parent, free_port()) as found, Client(found.url) as asking:
+    with serving(with_demand.path.parent, free_port()) as result, Client(result.url) as asking:
         yield asking
 
 
 def test_the_api_answers_what_training_forecast(client: Client, with_demand: TrainingResult) -> None:
     made = with_demand.demand["units-D"]
     answer = client.forecast("units", by="Region", levels=[50, 80, 95])
-    found = to_frame(answer).set_index(["unique_id", "ds"])
-    expected = made.to_frame().set_index(["unique_id", "ds"]).loc[found.index]
+    result = to_frame(answer).set_index(["unique_id", "ds"])
+    expected = made.to_frame().set_index(["unique_id", "ds"]).loc[result.index]
     for column in ("yhat", "median", "lo-50", "hi-80", "lo-95", "revenue"):
-        np.testing.assert_allclose(found[column.replace("-", "_")], expected[column], rtol=1e-6)
+        np.testing.assert_allclose(result[column.replace("-", "_")], expected[column], rtol=1e-6)
     assert answer.series == (made.panel.level == 1).sum()
     assert answer.choices.levels == ["total", "Region", "Category,Region"]
     assert answer.choices.targets == ["revenue", "units"]
     assert answer.champions[0].model == made.model.leaderboard.query("chosen")["model"].iloc[0]
 
 
-def test_what_is_answered_adds_up(client: Client) -> None:
+def test_the_parts_of_an_answer_add_up(client: Client) -> None:
     rows = to_frame(client.forecast("revenue", limit=1000))
     wide = rows.pivot(index="ds", columns="unique_id", values="yhat")
     regions = wide[[name for name in wide if name.startswith("Region=")]]
@@ -64,7 +64,7 @@ def test_what_is_answered_adds_up(client: Client) -> None:
     np.testing.assert_allclose(finest.sum(axis=1), wide["total"])
 
 
-def test_a_segment_is_followed_down(client: Client) -> None:
+def test_a_segment_is_drilled_down(client: Client) -> None:
     answer = client.forecast("units", segments={"Region": ["North"]})
     names = {row.unique_id for row in answer.forecasts}
     assert "Region=North" in names and "total" not in names
@@ -81,7 +81,7 @@ def test_a_plan_changes_what_it_names(client: Client) -> None:
     pd.testing.assert_series_equal(after.loc[~closed, "yhat"], before.loc[~closed, "yhat"])
 
 
-def test_an_unknown_promotion_is_told(client: Client) -> None:
+def test_an_unknown_promotion_is_reported(client: Client) -> None:
     plan = [{"start": "2026-01-01", "end": "2026-01-02", "promotion": "never seen", "Region": "North"}]
     answer = client.forecast("units", plan=plan)
     assert any("promotion never seen is new to the history" in note for note in answer.notes)
@@ -91,13 +91,13 @@ def test_orders_are_those_of_the_training(client: Client, with_demand: TrainingR
     answer = client.forecast(
         "units", by="Category,Region", order={"lead_time": 3, "review": 4, "service_level": 0.9}, limit=1000
     )
-    found = pd.DataFrame([row.model_dump() for row in answer.orders]).set_index("unique_id")
+    result = pd.DataFrame([row.model_dump() for row in answer.orders]).set_index("unique_id")
     expected = order_up_to_levels(
         with_demand.demand["units-D"], lead_time=3, review_period=4, service_level=0.9
     )
-    expected = expected.set_index("unique_id").loc[found.index]
-    assert found[["on_hand", "on_order", "order"]].isna().all(axis=None)
-    pd.testing.assert_frame_equal(found[list(expected)], expected, check_names=False, atol=1.0)
+    expected = expected.set_index("unique_id").loc[result.index]
+    assert result[["on_hand", "on_order", "order"]].isna().all(axis=None)
+    pd.testing.assert_frame_equal(result[list(expected)], expected, check_names=False, atol=1.0)
 
 
 def test_the_stock_of_a_request_is_checked_as_that_of_a_file(client: Client) -> None:
@@ -125,7 +125,7 @@ def test_the_stock_of_a_request_is_checked_as_that_of_a_file(client: Client) -> 
             client.forecast(**asked, order=order | wrong)
 
 
-def test_sums_have_the_range_of_their_paths(client: Client) -> None:
+def test_sums_have_the_interval_of_their_sample_paths(client: Client) -> None:
     answer = client.forecast("units", by="total", levels=[80])
     total, days = answer.sums[0], to_frame(answer)
     assert total.lo_80 is not None and total.hi_80 is not None
@@ -165,7 +165,7 @@ def test_what_the_version_does_not_hold_is_404_and_named(
         ({"target": "units", "order": {"lead_time": 30}}, "forecast with a horizon of at least"),
     ],
 )
-def test_what_cannot_be_meant_is_400(client: Client, asked: dict[str, Any], told: str) -> None:
+def test_an_unusable_request_is_400(client: Client, asked: dict[str, Any], told: str) -> None:
     with pytest.raises(BadRequest, match=told) as error:
         client.forecast(**asked)
     assert error.value.code == 400
@@ -201,7 +201,7 @@ print(sorted({{"statsforecast", "mlforecast", "hierarchicalforecast", "statsmode
     assert done.stdout.strip() == "[]"
 
 
-def test_the_manifest_tells_of_it(with_demand: TrainingResult) -> None:
+def test_the_manifest_lists_the_demand_forecasts(with_demand: TrainingResult) -> None:
     about = with_demand.manifest.demand
     assert set(about) == {"units-D", "revenue-D"}
     assert about["units-D"].levels == ["total", "Region", "Category,Region"]
@@ -227,7 +227,7 @@ def test_mlflow_and_the_report_have_the_leaderboard(with_demand: TrainingResult)
     assert len(demand_picture(with_demand).data) > 10_000
 
 
-def test_the_past_comes_along(client: Client, with_demand: TrainingResult) -> None:
+def test_the_answer_has_the_history(client: Client, with_demand: TrainingResult) -> None:
     answer = client.forecast("units", by="total", history=14)
     panel = with_demand.demand["units-D"].panel
     np.testing.assert_allclose([row.y for row in answer.history], panel.values[0, -14:])
@@ -269,7 +269,7 @@ def test_the_dashboard_says_why_there_is_no_demand(page: Any) -> None:
     expect(place.get_by_text("section demand of params.yaml")).to_be_visible(timeout=WAIT)
 
 
-def test_planners_override_and_are_judged(
+def test_planners_override_and_are_evaluated(
     with_demand: TrainingResult, run_command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     """By command: kept beside what the model said, listed, judged by the days that came, taken back."""

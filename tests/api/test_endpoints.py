@@ -79,14 +79,14 @@ def post_raw(client: FlaskClient, path: str, body: bytes, content_type: str = "a
     return client.post(path, data=body, content_type=content_type)
 
 
-def refused(found: TestResponse, status: int) -> dict[str, Any]:
+def refused(result: TestResponse, status: int) -> dict[str, Any]:
     """The body of an error, which has the one shape that every error has."""
-    assert found.status_code == status, found.get_data(as_text=True)[:500]
-    assert found.mimetype == "application/json"
-    body = found.get_json()
+    assert result.status_code == status, result.get_data(as_text=True)[:500]
+    assert result.mimetype == "application/json"
+    body = result.get_json()
     assert set(body) == {"status", "code", "details", "errors", "request_id"}
     assert (body["status"], body["code"]) == ("error", status)
-    assert body["request_id"] == found.headers["X-Request-ID"]
+    assert body["request_id"] == result.headers["X-Request-ID"]
     assert "Traceback" not in body["details"]
     return body
 
@@ -111,8 +111,8 @@ def test_all_ways_to_predict_give_identical_numbers(
     parquet = io.BytesIO()
     pd.read_csv(few).to_parquet(parquet)
     stored = upload(client, parquet.getvalue(), "few.parquet").get_json()["predictions"]
-    told = upload(client, few.read_bytes(), headers={"Accept": "text/csv"})
-    as_csv = pd.read_csv(io.BytesIO(told.get_data()), float_precision="round_trip")
+    from_csv = upload(client, few.read_bytes(), headers={"Accept": "text/csv"})
+    as_csv = pd.read_csv(io.BytesIO(from_csv.get_data()), float_precision="round_trip")
     assert run_command("predict", few, "--out", out, "--models-dir", trained.models).returncode == 0
     typed = frame.assign(
         Transaction_Date=pd.to_datetime(frame["Transaction_Date"]).dt.normalize(),
@@ -126,11 +126,11 @@ def test_all_ways_to_predict_give_identical_numbers(
     assert pd.read_csv(out, float_precision="round_trip")[list(COLUMNS)].to_dict("records") == python
 
 
-def test_a_prediction_has_ranges_around_it(client: FlaskClient) -> None:
-    found = client.post("/predict", json=ROW).get_json()
-    assert found["lower_95"] <= found["lower_80"] <= found["predicted_revenue"]
-    assert found["predicted_revenue"] <= found["upper_80"] <= found["upper_95"]
-    assert found["warnings"] == []
+def test_a_prediction_has_intervals_around_it(client: FlaskClient) -> None:
+    result = client.post("/predict", json=ROW).get_json()
+    assert result["lower_95"] <= result["lower_80"] <= result["predicted_revenue"]
+    assert result["predicted_revenue"] <= result["upper_80"] <= result["upper_95"]
+    assert result["warnings"] == []
 
 
 @pytest.mark.parametrize(
@@ -145,11 +145,11 @@ def test_a_prediction_has_ranges_around_it(client: FlaskClient) -> None:
         ({"Transaction_Date": "2099-01-01T10:00:00"}, "more than a year after the history"),
     ],
 )
-def test_what_makes_a_prediction_uncertain_is_said(client: FlaskClient, change: dict, says: str) -> None:
-    found = client.post("/predict", json=ROW | change).get_json()
-    assert np.isfinite(found["predicted_revenue"])
-    assert len(found["warnings"]) == 1
-    assert says in found["warnings"][0]
+def test_what_makes_a_prediction_uncertain_is_reported(client: FlaskClient, change: dict, says: str) -> None:
+    result = client.post("/predict", json=ROW | change).get_json()
+    assert np.isfinite(result["predicted_revenue"])
+    assert len(result["warnings"]) == 1
+    assert says in result["warnings"][0]
 
 
 def test_a_return_is_predicted_as_negative_revenue(client: FlaskClient) -> None:
@@ -185,11 +185,11 @@ def test_a_bad_field_is_named_with_value_and_reason(
         ("/predict_batch_json", {"data": [ROW, ROW | change]}, 1),
         ("/shap_values", [ROW, ROW | change], 1),
     ):
-        found = refused(client.post(path, json=body), 400)
-        fault = found["errors"][0]
+        result = refused(client.post(path, json=body), 400)
+        fault = result["errors"][0]
         assert (fault["field"], fault.get("value"), fault.get("index")) == (field, value, index)
         assert reason in fault["reason"]
-        assert reason in found["details"]
+        assert reason in result["details"]
 
 
 @pytest.mark.parametrize("path", POSTS)
@@ -228,9 +228,9 @@ def test_a_body_of_another_type_is_refused(client: FlaskClient, path: str, kind:
 
 
 def test_a_long_list_of_items_is_predicted_and_a_longer_one_refused(client: FlaskClient) -> None:
-    found = client.post("/predict_batch_json", json={"data": [ROW] * 20_000}).get_json()["predictions"]
-    assert len(found) == 20_000
-    assert found[-1] == client.post("/predict", json=ROW).get_json()
+    result = client.post("/predict_batch_json", json={"data": [ROW] * 20_000}).get_json()["predictions"]
+    assert len(result) == 20_000
+    assert result[-1] == client.post("/predict", json=ROW).get_json()
     assert (
         "100000" in refused(client.post("/predict_batch_json", json={"data": [{}] * 100_001}), 400)["details"]
     )
@@ -240,15 +240,15 @@ def test_a_long_list_of_items_is_predicted_and_a_longer_one_refused(client: Flas
 def test_a_value_nested_very_deeply_is_refused(client: FlaskClient) -> None:
     nest = b"[" * 1000 + b"]" * 1000
     for name in (b"Units_Sold", b"Category", b"Other"):
-        found = refused(
+        result = refused(
             post_raw(client, "/predict", b'{"Units_Sold":1,"Unit_Price":1,"%s":%s}' % (name, nest)), 400
         )
-        assert found["errors"][0]["value"] == "a list nested very deeply"
+        assert result["errors"][0]["value"] == "a list nested very deeply"
 
 
 def test_a_list_with_a_field_beside_it_is_refused(client: FlaskClient) -> None:
-    found = refused(client.post("/predict_batch_json", json={"data": [ROW], "dates": []}), 400)
-    assert found["errors"][0]["field"] == "dates"
+    result = refused(client.post("/predict_batch_json", json={"data": [ROW], "dates": []}), 400)
+    assert result["errors"][0]["field"] == "dates"
 
 
 @pytest.mark.parametrize("path", POSTS)
@@ -265,12 +265,12 @@ def test_rows_of_a_file_that_fail_keep_their_place(client: FlaskClient) -> None:
         b"yesterday,Beauty,North,1,-5\n",
         b"2026-09-01,Toys,,2,\n",
     ]
-    found = upload(client, CSV + b"".join(lines) + CSV.splitlines(keepends=True)[1]).get_json()
-    assert (found["filename"], found["num_records_processed"], found["num_errors"]) == ("rows.csv", 5, 3)
+    result = upload(client, CSV + b"".join(lines) + CSV.splitlines(keepends=True)[1]).get_json()
+    assert (result["filename"], result["num_records_processed"], result["num_errors"]) == ("rows.csv", 5, 3)
     good = {
         name: value for name, value in client.post("/predict", json=ROW).get_json().items() if name in COLUMNS
     }
-    rows = found["predictions"]
+    rows = result["predictions"]
     assert rows[0] == rows[4] == good
     assert [(row["predicted_revenue"], row["row"]) for row in rows[1:4]] == [(None, 3), (None, 4), (None, 5)]
     assert rows[1]["errors"] == [
@@ -282,10 +282,10 @@ def test_rows_of_a_file_that_fail_keep_their_place(client: FlaskClient) -> None:
 
 def test_a_file_comes_back_as_csv_with_predictions_appended(client: FlaskClient) -> None:
     bad = b'2026-09-01,"=cmd()",North,many,5.99\n'
-    found = upload(client, CSV + bad, headers={"Accept": "text/csv"})
-    assert found.mimetype == "text/csv"
-    assert (found.headers["X-Num-Records"], found.headers["X-Num-Errors"]) == ("2", "1")
-    rows = pd.read_csv(io.BytesIO(found.get_data()))
+    result = upload(client, CSV + bad, headers={"Accept": "text/csv"})
+    assert result.mimetype == "text/csv"
+    assert (result.headers["X-Num-Records"], result.headers["X-Num-Errors"]) == ("2", "1")
+    rows = pd.read_csv(io.BytesIO(result.get_data()))
     assert rows.columns.tolist() == [*CSV.decode().split("\n")[0].split(","), *COLUMNS, "problem", "warning"]
     assert rows["problem"].fillna("").tolist() == ["", "Units_Sold is not a number"]
     assert rows["Category"].tolist() == ["Beauty", "=cmd()"]
@@ -293,12 +293,14 @@ def test_a_file_comes_back_as_csv_with_predictions_appended(client: FlaskClient)
     assert rows[list(COLUMNS)].loc[1].isna().all()
 
 
-def test_values_that_the_training_did_not_have_are_told_by_row_and_with_counts(client: FlaskClient) -> None:
+def test_values_that_the_training_did_not_have_are_reported_by_row_and_with_counts(
+    client: FlaskClient,
+) -> None:
     line = CSV.splitlines(keepends=True)[1]
     new = line.replace(b"Beauty", b"Moon rocks")
     body = CSV + new + new + line
-    found = upload(client, body).get_json()
-    assert found["warnings"] == [
+    result = upload(client, body).get_json()
+    assert result["warnings"] == [
         "2 rows have a Category that was not in the training data ('Moon rocks' 2); it counts as unknown"
     ]
     rows = pd.read_csv(io.BytesIO(upload(client, body, headers={"Accept": "text/csv"}).get_data()))
@@ -329,7 +331,7 @@ def test_a_file_that_is_no_table_is_refused(client: FlaskClient, data: bytes, na
     assert says in refused(upload(client, data, name), 400)["details"]
 
 
-def test_a_file_of_predictions_gets_them_anew(client: FlaskClient) -> None:
+def test_a_file_of_predictions_gets_new_ones(client: FlaskClient) -> None:
     once = upload(client, CSV, headers={"Accept": "text/csv"}).get_data()
     assert upload(client, once, headers={"Accept": "text/csv"}).get_data() == once
 
@@ -361,15 +363,15 @@ def test_a_field_of_very_many_characters_is_refused(client: FlaskClient) -> None
     ],
 )  # fmt: skip
 def test_a_missing_file_is_named(client: FlaskClient, body: bytes | None, kind: str | None) -> None:
-    found = refused(client.post("/predict_batch_csv", data=body, content_type=kind), 400)
-    assert found["errors"] == [{"field": "file", "reason": "is missing"}]
+    result = refused(client.post("/predict_batch_csv", data=body, content_type=kind), 400)
+    assert result["errors"] == [{"field": "file", "reason": "is missing"}]
 
 
 def test_a_file_sent_as_something_else_is_refused(client: FlaskClient) -> None:
     assert "multipart" in refused(client.post("/predict_batch_csv", json=[ROW]), 415)["details"]
 
 
-def test_a_packed_file_is_unpacked_up_to_the_limit(trained: Trained) -> None:
+def test_a_compressed_file_is_unpacked_up_to_the_limit(trained: Trained) -> None:
     small = client_of(trained.models, max_upload_mb=1)
     bomb = gzip.compress(CSV + CSV.splitlines(keepends=True)[1] * 60_000)
     assert len(bomb) < 20_000
@@ -408,26 +410,28 @@ def test_forecasts_are_those_of_python_and_mark_days_of_the_history(
     start, end = str(last - 2), str(last + 3)
     expected = predictor.forecast(start, end)
     for confidence in (80, 95):
-        found = forecast(client, start_date=start, end_date=end, confidence=confidence).get_json()[
+        result = forecast(client, start_date=start, end_date=end, confidence=confidence).get_json()[
             "forecasts"
         ]
-        assert [day["date"] for day in found] == [str(last + i) for i in range(-2, 4)]
-        assert [day["in_history"] for day in found] == [True] * 3 + [False] * 3
+        assert [day["date"] for day in result] == [str(last + i) for i in range(-2, 4)]
+        assert [day["in_history"] for day in result] == [True] * 3 + [False] * 3
         for name, column in (
             ("predicted_revenue", "predicted_revenue"),
             ("confidence_interval_lower", f"lower_{confidence}"),
             ("confidence_interval_upper", f"upper_{confidence}"),
         ):
-            assert [day[name] for day in found] == expected[column].tolist()
-    assert forecast(client, start_date=start, end_date=end).get_json()["forecasts"] == found
+            assert [day[name] for day in result] == expected[column].tolist()
+    assert forecast(client, start_date=start, end_date=end).get_json()["forecasts"] == result
 
 
 def test_a_one_step_prediction_does_not_see_its_own_day(client: FlaskClient, predictor: Predictor) -> None:
     day = str(predictor.history.last)
-    found = forecast(client, start_date=day, end_date=day).get_json()["forecasts"][0]
-    assert found["in_history"]
+    result = forecast(client, start_date=day, end_date=day).get_json()["forecasts"][0]
+    assert result["in_history"]
     assert (
-        found["confidence_interval_lower"] < found["predicted_revenue"] < found["confidence_interval_upper"]
+        result["confidence_interval_lower"]
+        < result["predicted_revenue"]
+        < result["confidence_interval_upper"]
     )
 
 
@@ -454,8 +458,8 @@ def test_days_that_cannot_be_forecast_are_refused(client: FlaskClient, change: d
 
 @pytest.mark.parametrize("name", ["start_date", "end_date"])
 def test_a_forecast_needs_both_days(client: FlaskClient, name: str) -> None:
-    found = refused(forecast(client, **{name: "2026-10-01"}), 400)
-    assert found["errors"][0]["field"] == {"start_date": "end_date", "end_date": "start_date"}[name]
+    result = refused(forecast(client, **{name: "2026-10-01"}), 400)
+    assert result["errors"][0]["field"] == {"start_date": "end_date", "end_date": "start_date"}[name]
 
 
 def test_explanations_add_up_to_the_prediction(client: FlaskClient) -> None:
@@ -468,12 +472,14 @@ def test_explanations_add_up_to_the_prediction(client: FlaskClient) -> None:
     explained = client.post("/shap_values", json=rows).get_json()
     predictions = client.post("/predict_batch_json", json={"data": rows}).get_json()["predictions"]
     assert len(explained) == len(rows)
-    for row, found, predicted in zip(rows, explained, predictions, strict=True):
-        assert found["prediction"] == pytest.approx(predicted["predicted_revenue"], abs=0.005)
-        for values in (found["shap_values"], found["shap_values_by_feature"]):
-            assert found["base_value"] + sum(values.values()) == pytest.approx(found["prediction"], abs=0.005)
-        assert found["instance_features"] == row
-        assert found["explanation"]
+    for row, result, predicted in zip(rows, explained, predictions, strict=True):
+        assert result["prediction"] == pytest.approx(predicted["predicted_revenue"], abs=0.005)
+        for values in (result["shap_values"], result["shap_values_by_feature"]):
+            assert result["base_value"] + sum(values.values()) == pytest.approx(
+                result["prediction"], abs=0.005
+            )
+        assert result["instance_features"] == row
+        assert result["explanation"]
     assert "Category" in explained[0]["shap_values_by_feature"]
     assert client.post("/shap_values", json=rows[0]).get_json() == explained[0]
 
@@ -482,9 +488,9 @@ def test_explanations_add_up_to_the_prediction(client: FlaskClient) -> None:
 
 
 def test_the_status_says_what_is_loaded(client: FlaskClient, trained: Trained) -> None:
-    found = client.get("/status")
-    body = found.get_json()
-    assert found.status_code == 200
+    result = client.get("/status")
+    body = result.get_json()
+    assert result.status_code == 200
     assert body["status"] == "ok"
     assert (
         body["transactional_model_loaded"]
@@ -500,14 +506,14 @@ def test_the_status_says_what_is_loaded(client: FlaskClient, trained: Trained) -
 
 
 def test_model_info_is_that_of_the_manifest(client: FlaskClient, trained: Trained) -> None:
-    found, manifest = client.get("/model_info").get_json(), trained.training.manifest
-    assert found["version"] == trained.training.version
-    assert found["training_date"] == manifest.created
-    assert found["performance_metrics"] == manifest.metrics.transactional[manifest.served]
-    assert sum(found["feature_importance"].values()) == pytest.approx(1)
-    assert found["features"][:3] == ["Transaction_Date", "Units_Sold", "Unit_Price"]
-    assert "Beauty" in found["choices"]["Category"]
-    assert set(found["baselines"]).isdisjoint({"random_forest", "xgboost"})
+    result, manifest = client.get("/model_info").get_json(), trained.training.manifest
+    assert result["version"] == trained.training.version
+    assert result["training_date"] == manifest.created
+    assert result["performance_metrics"] == manifest.metrics.transactional[manifest.served]
+    assert sum(result["feature_importance"].values()) == pytest.approx(1)
+    assert result["features"][:3] == ["Transaction_Date", "Units_Sold", "Unit_Price"]
+    assert "Beauty" in result["choices"]["Category"]
+    assert set(result["baselines"]).isdisjoint({"random_forest", "xgboost"})
 
 
 def test_the_history_adds_up_however_it_is_cut(client: FlaskClient, trained: Trained) -> None:
@@ -543,29 +549,29 @@ def test_a_query_that_is_not_known_is_refused(client: FlaskClient, query: str, s
     assert says in refused(client.get(f"/history?{query}"), 400)["details"]
 
 
-def test_the_backtest_is_told_by_model_and_lead(client: FlaskClient) -> None:
-    found = client.get("/backtest").get_json()
-    assert found["windows"] == 2
-    models = {row["model"] for row in found["rows"]}
-    assert len(found["rows"]) == len(models) * found["horizon"]
+def test_the_backtest_is_reported_by_model_and_days_ahead(client: FlaskClient) -> None:
+    result = client.get("/backtest").get_json()
+    assert result["windows"] == 2
+    models = {row["model"] for row in result["rows"]}
+    assert len(result["rows"]) == len(models) * result["horizon"]
     assert all(
-        0 <= row["coverage_80"] <= row["coverage_95"] <= 1 and row["mae"] >= 0 for row in found["rows"]
+        0 <= row["coverage_80"] <= row["coverage_95"] <= 1 and row["mae"] >= 0 for row in result["rows"]
     )
 
 
 def test_the_sample_holds_past_sales_of_the_test_period_and_nobody(
     client: FlaskClient, trained: Trained
 ) -> None:
-    found, test_start = client.get("/sample").get_json(), trained.training.manifest.split.test_start
-    assert len(found["rows"]) == 500
-    given = [row["transaction"] for row in found["rows"]]
+    result, test_start = client.get("/sample").get_json(), trained.training.manifest.split.test_start
+    assert len(result["rows"]) == 500
+    given = [row["transaction"] for row in result["rows"]]
     assert set().union(*given) == {*ROW, "Product_ID"}
     assert min(row["Transaction_Date"] for row in given) >= test_start
     source = pd.read_csv(trained.source)
-    assert {row["revenue"] for row in found["rows"]} <= set(source["Revenue"])
-    assert client.get("/sample?limit=7").get_json()["rows"] == found["rows"][:7]
+    assert {row["revenue"] for row in result["rows"]} <= set(source["Revenue"])
+    assert client.get("/sample?limit=7").get_json()["rows"] == result["rows"][:7]
     again = client.post("/predict_batch_json", json={"data": given}).get_json()["predictions"]
-    missed = [abs(row["predicted_revenue"] / row["revenue"] - 1) for row in found["rows"]]
+    missed = [abs(row["predicted_revenue"] / row["revenue"] - 1) for row in result["rows"]]
     assert len(again) == 500 and np.median(missed) < 0.2
 
 
@@ -590,8 +596,8 @@ def test_a_version_without_a_sample_is_served_and_says_so(trained: Trained, tmp_
 def test_what_the_mapping_calls_personal_is_not_in_the_sample(tmp_path: Path) -> None:
     source = write_sales(generate_sales(rows=3_000, seed=4), tmp_path / "sales.csv")
     mapping = ColumnMapping(personal=("Customer_ID", "Region", "Product_Name"))
-    found = train_models(source, mapping, models_dir=tmp_path / "models", params=SMALL, track=False)
-    sample = pd.read_parquet(found.path / "sample.parquet")
+    result = train_models(source, mapping, models_dir=tmp_path / "models", params=SMALL, track=False)
+    sample = pd.read_parquet(result.path / "sample.parquet")
     results = {"Revenue", "Predicted_Revenue"}
     assert set(sample) == {"Transaction_Date", "Category", "Product_ID", "Units_Sold", "Unit_Price"} | results
 
@@ -690,9 +696,9 @@ def check_the_old_version_goes_on(models: Path, spoil: Callable[[Path], Any], sa
     before = client.post("/predict", json=ROW).get_json()
     spoil(models / new)
     (models / "current").write_text(new + "\n")
-    found = refused(client.post("/reload_model"), 500)
-    assert says in found["details"]
-    assert "goes on" in found["details"]
+    result = refused(client.post("/reload_model"), 500)
+    assert says in result["details"]
+    assert "goes on" in result["details"]
     assert client.post("/predict", json=ROW).get_json() == before
     status = client.get("/status").get_json()
     assert (status["status"], status["version"]) == ("ok", old)
@@ -700,7 +706,7 @@ def check_the_old_version_goes_on(models: Path, spoil: Callable[[Path], Any], sa
 
 
 @pytest.mark.parametrize(("spoil", "says"), SPOILT.values(), ids=SPOILT)
-def test_a_spoilt_version_is_refused_and_the_old_one_goes_on(
+def test_a_damaged_version_is_refused_and_the_old_one_stays(
     two: Path, spoil: Callable[[Path], Any], says: str
 ) -> None:
     check_the_old_version_goes_on(two, spoil, says)
@@ -801,11 +807,11 @@ def test_no_key_is_needed_only_where_a_request_is_known_to_be_local(
     trained: Trained, environ: dict, headers: dict, status: int
 ) -> None:
     client = client_of(trained.models, api_auth="auto")
-    found = client.get("/model_info", environ_base=environ, headers={"Host": "localhost:5001"} | headers)
-    assert found.status_code == status
+    result = client.get("/model_info", environ_base=environ, headers={"Host": "localhost:5001"} | headers)
+    assert result.status_code == status
 
 
-def test_keys_can_be_asked_for_everywhere_or_nowhere(trained: Trained) -> None:
+def test_keys_can_be_required_everywhere_or_never(trained: Trained) -> None:
     far = {"headers": {"Host": "evil.example", "X-Forwarded-For": "1.2.3.4"}}
     assert client_of(trained.models, api_auth="off").get("/model_info", **far).status_code == 200
     refused(client_of(trained.models, api_auth="on").get("/model_info", environ_base=LOOPBACK), 401)
@@ -835,9 +841,9 @@ def test_too_many_requests_are_refused_by_key(trained: Trained, keys: tuple[str,
     client = client_of(trained.models, api_auth="on", api_keys=keys[2], rate_limit="2 per hour")
     key = {"X-API-Key": keys[0]}
     assert [client.get("/model_info", headers=key).status_code for _ in range(2)] == [200, 200]
-    found = client.get("/model_info", headers=key)
-    refused(found, 429)
-    assert int(found.headers["Retry-After"]) > 0
+    result = client.get("/model_info", headers=key)
+    refused(result, 429)
+    assert int(result.headers["Retry-After"]) > 0
     refused(client.get("/model_info", headers={"X-API-Key": keys[1]}), 403)
     assert all(client.get("/status").status_code == 200 for _ in range(5))
 
@@ -857,10 +863,10 @@ def test_pages_of_origins_that_are_allowed_may_ask_before_they_send(
         "Access-Control-Request-Headers": "X-API-Key, Content-Type",
     }
     for path in (*POSTS, "/predict_batch_csv"):
-        found = client.options(path, headers={"Origin": origin} | asked)
-        assert found.status_code == 200
-        assert found.headers["Access-Control-Allow-Origin"] == origin
-        assert "x-api-key" in found.headers["Access-Control-Allow-Headers"].lower()
+        result = client.options(path, headers={"Origin": origin} | asked)
+        assert result.status_code == 200
+        assert result.headers["Access-Control-Allow-Origin"] == origin
+        assert "x-api-key" in result.headers["Access-Control-Allow-Headers"].lower()
         other = client.options(path, headers={"Origin": "https://evil.example"} | asked)
         assert "Access-Control-Allow-Origin" not in other.headers
 
@@ -879,18 +885,18 @@ def test_pages_of_origins_that_are_allowed_may_ask_before_they_send(
         ("BREW", "/status", 405),
     ],
 )
-def test_what_is_not_there_is_told_in_the_same_shape(
+def test_a_missing_path_gets_an_error_of_the_same_shape(
     client: FlaskClient, method: str, path: str, status: int
 ) -> None:
-    found = client.open(path, method=method)
-    refused(found, status)
-    assert ("Allow" in found.headers) == (status == 405)
+    result = client.open(path, method=method)
+    refused(result, status)
+    assert ("Allow" in result.headers) == (status == 405)
 
 
 def test_a_head_is_a_get_without_a_body(client: FlaskClient) -> None:
     for path in ("/status", "/model_info", "/openapi.json"):
-        found = client.head(path)
-        assert (found.status_code, found.get_data()) == (200, b"")
+        result = client.head(path)
+        assert (result.status_code, result.get_data()) == (200, b"")
 
 
 def test_every_answer_has_the_headers_that_protect(client: FlaskClient) -> None:
@@ -917,9 +923,9 @@ def test_every_answer_has_the_headers_that_protect(client: FlaskClient) -> None:
     ],
 )
 def test_a_request_keeps_its_id_where_that_is_harmless(client: FlaskClient, given: str, kept: bool) -> None:
-    found = client.get("/nope", headers={"X-Request-ID": given})
-    assert (found.headers["X-Request-ID"] == given) == kept
-    assert found.get_json()["request_id"] == found.headers["X-Request-ID"] != ""
+    result = client.get("/nope", headers={"X-Request-ID": given})
+    assert (result.headers["X-Request-ID"] == given) == kept
+    assert result.get_json()["request_id"] == result.headers["X-Request-ID"] != ""
 
 
 def logged(client: FlaskClient) -> io.StringIO:
@@ -960,10 +966,10 @@ def test_an_unexpected_failure_tells_the_log_but_not_the_caller(
         raise RuntimeError("the inner workings")
 
     monkeypatch.setattr(Predictor, "predict_columns", fail)
-    found = refused(client.post("/predict", json=ROW), 500)
-    assert "inner workings" not in json.dumps(found)
+    result = refused(client.post("/predict", json=ROW), 500)
+    assert "inner workings" not in json.dumps(result)
     assert "inner workings" in log.getvalue()
-    assert found["request_id"] in log.getvalue()
+    assert result["request_id"] in log.getvalue()
 
 
 def test_metrics_count_requests_and_rows(trained: Trained) -> None:
@@ -1002,10 +1008,10 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, two
     settings.cache_clear()
     try:
         client = create_app(ModelStore(two_versions)).test_client()
-        found = client.post(
+        result = client.post(
             "/predict", data=b" " * (2**20 + 1), content_type="application/json", environ_base=LOOPBACK
         )
-        refused(found, 413)
+        refused(result, 413)
     finally:
         monkeypatch.undo()
         settings.cache_clear()

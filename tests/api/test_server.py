@@ -29,8 +29,8 @@ from support.server import HEADER, LINE, ROW, Server, running, serving
 @pytest.fixture(scope="module")
 def server(two_versions: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with two workers that tests share."""
-    with serving(two_versions, tmp_path_factory.mktemp("server")) as found:
-        yield found
+    with serving(two_versions, tmp_path_factory.mktemp("server")) as result:
+        yield result
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def over_unix(path: Path, request: bytes) -> bytes:
         return client.recv(4096)
 
 
-def test_plain_gunicorn_asks_for_a_key_where_it_does_not_know_who_calls(
+def test_plain_gunicorn_requires_a_key_if_it_does_not_know_the_caller(
     two_versions: Path, tmp_path: Path
 ) -> None:
     port, path = free_port(), tmp_path / "api.sock"
@@ -104,7 +104,7 @@ def test_plain_gunicorn_asks_for_a_key_where_it_does_not_know_who_calls(
             assert over_unix(path, request).startswith(b"HTTP/1.1 401")
 
 
-def test_waitress_asks_for_a_key(two_versions: Path, tmp_path: Path, key: tuple[str, str]) -> None:
+def test_waitress_requires_a_key(two_versions: Path, tmp_path: Path, key: tuple[str, str]) -> None:
     port = free_port()
     words = ["-m", "waitress", f"--listen=127.0.0.1:{port}", "salesforecast.api.main:app"]
     with running(words, port, two_versions, tmp_path, {"SALESFORECAST_API_KEYS": key[1]}) as server:
@@ -194,14 +194,14 @@ def test_sigterm_does_not_wait_for_idle_connections(two_versions: Path, tmp_path
 def test_sigterm_lets_a_request_finish(two_versions: Path, tmp_path: Path) -> None:
     with serving(two_versions, tmp_path, 1) as server:
         data = HEADER + LINE * 200_000
-        found: list[requests.Response] = []
+        result: list[requests.Response] = []
         url, files = f"http://127.0.0.1:{server.port}/predict_batch_csv", {"file": ("rows.csv", data)}
-        sending = threading.Thread(target=lambda: found.append(requests.post(url, files=files, timeout=60)))
+        sending = threading.Thread(target=lambda: result.append(requests.post(url, files=files, timeout=60)))
         sending.start()
         time.sleep(0.5)
         assert server.stop() == 0
         sending.join()
-        assert found[0].json()["num_records_processed"] == 200_000
+        assert result[0].json()["num_records_processed"] == 200_000
 
 
 def test_a_large_batch_with_xgboost_after_a_fork_is_answered(two_versions: Path, tmp_path: Path) -> None:
@@ -231,8 +231,8 @@ def raw(server: Server, request: bytes, wait: float = 20) -> bytes:
 def test_a_body_in_chunks_is_read(server: Server) -> None:
     body = b'{"Units_Sold": 10, "Unit_Price": 5.99, "Category": "Beauty", "Region": "North"}'
     headers = {"Content-Type": "application/json"}
-    found = server.ask("POST", "/predict", data=iter([body[:20], body[20:]]), headers=headers)
-    assert found.status_code == 200
+    result = server.ask("POST", "/predict", data=iter([body[:20], body[20:]]), headers=headers)
+    assert result.status_code == 200
     assert server.ask("POST", "/predict", data=iter([b" " * 2**20] * 17), headers=headers).status_code == 413
     server.client.close()  # gunicorn ends a connection whose body was not read to its end
     assert server.predict(headers={"Connection": "close"}).status_code == 200
@@ -252,9 +252,9 @@ def test_a_body_in_chunks_is_read(server: Server) -> None:
     ids=lambda head: head[:45].decode(),
 )
 def test_a_request_of_two_meanings_is_refused(server: Server, head: bytes) -> None:
-    found = raw(server, b"POST /predict HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\nhello")
-    assert found.startswith(b"HTTP/1.1 4")
-    assert found.count(b"HTTP/1.1 ") == 1
+    result = raw(server, b"POST /predict HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\nhello")
+    assert result.startswith(b"HTTP/1.1 4")
+    assert result.count(b"HTTP/1.1 ") == 1
     assert server.predict().status_code == 200
 
 
@@ -316,11 +316,13 @@ def memory_for(server: Server, rows: int) -> float:
     before, watching = used(), threading.Thread(target=watch)
     watching.start()
     files = {"file": ("rows.csv.gz", packed.getvalue())}
-    found = server.ask("POST", "/predict_batch_csv", files=files, headers={"Accept": "text/csv"}, stream=True)
-    lines = sum(chunk.count(b"\n") for chunk in found.iter_content(2**20))
+    result = server.ask(
+        "POST", "/predict_batch_csv", files=files, headers={"Accept": "text/csv"}, stream=True
+    )
+    lines = sum(chunk.count(b"\n") for chunk in result.iter_content(2**20))
     done.set()
     watching.join()
-    assert (found.status_code, lines) == (200, rows + 1)
+    assert (result.status_code, lines) == (200, rows + 1)
     return peak[0] - before
 
 
@@ -350,8 +352,8 @@ def check_every_answer_is_that_of_a_version(models: Path, folder: Path, seconds:
             session, i = requests.Session(), thread
             while time.monotonic() < end:
                 i = (i + 1) % len(rows)
-                found = session.post(f"http://127.0.0.1:{server.port}/predict", json=rows[i], timeout=30)
-                answers.append((i, found.status_code, found.json()))
+                result = session.post(f"http://127.0.0.1:{server.port}/predict", json=rows[i], timeout=30)
+                answers.append((i, result.status_code, result.json()))
 
         threads = [threading.Thread(target=ask, args=(n,)) for n in range(6)]
         for thread in threads:
@@ -368,10 +370,10 @@ def check_every_answer_is_that_of_a_version(models: Path, folder: Path, seconds:
     assert len(answers) > 50 * seconds
     assert changes >= 3
     wrong = [
-        found for i, status, found in answers if status != 200 or found not in (exact[0][i], exact[1][i])
+        result for i, status, result in answers if status != 200 or result not in (exact[0][i], exact[1][i])
     ]
     assert wrong == []
-    assert all(any(found == version[i] for i, _, found in answers) for version in exact)
+    assert all(any(result == version[i] for i, _, result in answers) for version in exact)
 
 
 def test_no_request_fails_while_versions_change(two_versions: Path, tmp_path: Path) -> None:
@@ -396,8 +398,8 @@ def test_numbers_over_http_are_those_of_python(server: Server, two_versions: Pat
     expected = Predictor.load(two_versions).predict(rows).to_dict("records")
     lines = trained.source.read_bytes().splitlines(keepends=True)[:21]
     files = {"file": ("rows.csv", b"".join(lines))}
-    found = server.ask("POST", "/predict_batch_csv", files=files).json()["predictions"]
-    assert [{name: row[name] for name in COLUMNS} for row in found] == expected
+    result = server.ask("POST", "/predict_batch_csv", files=files).json()["predictions"]
+    assert [{name: row[name] for name in COLUMNS} for row in result] == expected
 
 
 # --- the description -----------------------------------------------------------------------

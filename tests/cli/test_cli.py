@@ -70,9 +70,9 @@ def test_training_goes_on_without_mlflow(trained: Trained, run_command: Callable
 def test_without_a_params_file_the_defaults_are_those_of_the_repository(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = load_params(ROOT / "params.yaml")
-    assert asked.demand  # takes its time, so it is not done unasked
-    assert Params() == asked.model_copy(update={"demand": None})
+    shipped = load_params(ROOT / "params.yaml")
+    assert shipped.demand  # takes time, so only a params.yaml asks for it
+    assert Params() == shipped.model_copy(update={"demand": None})
     monkeypatch.chdir(tmp_path)
     settings.cache_clear()
     assert load_params() == Params()
@@ -88,10 +88,10 @@ def test_predict_keeps_rows_and_order(trained: Trained, run_process: Callable, t
     out = tmp_path / "out.csv"
     done = run_process("predict", trained.source, "--out", out, "--models-dir", trained.models)
     assert done.returncode == 0, done.stderr
-    given, found = pd.read_csv(trained.source, dtype=str), pd.read_csv(out, dtype=str)
-    pd.testing.assert_frame_equal(found[given.columns], given)
-    assert list(found)[-5:] == COLUMNS
-    numbers = found[COLUMNS].astype(float)
+    given, result = pd.read_csv(trained.source, dtype=str), pd.read_csv(out, dtype=str)
+    pd.testing.assert_frame_equal(result[given.columns], given)
+    assert list(result)[-5:] == COLUMNS
+    numbers = result[COLUMNS].astype(float)
     whole = numbers.dropna()
     assert len(whole) > 0.99 * len(given)
     assert (whole["lower_95"] <= whole["lower_80"]).all() and (whole["upper_80"] <= whole["upper_95"]).all()
@@ -114,11 +114,11 @@ def test_predict_knows_the_order_of_day_and_month_from_training(
         predict_source(predictor, few, mapping)
     known = predictor.bundle.manifest
     known.mapping = known.mapping.model_copy(update={"day_first": True})
-    found, problems = predict_source(predictor, few, mapping)
+    result, problems = predict_source(predictor, few, mapping)
     assert (problems == "").all()
     columns.assign(Transaction_Date="2026-04-03").to_csv(few, index=False)
     plain, _ = predict_source(predictor, few)
-    pd.testing.assert_frame_equal(found[COLUMNS], plain[COLUMNS])
+    pd.testing.assert_frame_equal(result[COLUMNS], plain[COLUMNS])
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".xlsx"])
@@ -129,8 +129,8 @@ def test_predict_writes_other_formats(
     few.write_text("\n".join(trained.source.read_text().splitlines()[:50]) + "\n")
     out = tmp_path / f"out{suffix}"
     assert run_command("predict", few, "--out", out, "--models-dir", trained.models).returncode == 0
-    found = pd.read_parquet(out) if suffix == ".parquet" else pd.read_excel(out)
-    assert len(found) == 49 and list(found)[-5:] == COLUMNS
+    result = pd.read_parquet(out) if suffix == ".parquet" else pd.read_excel(out)
+    assert len(result) == 49 and list(result)[-5:] == COLUMNS
 
 
 def test_forecast_writes_days(trained: Trained, run_command: Callable, tmp_path: Path) -> None:
@@ -138,12 +138,12 @@ def test_forecast_writes_days(trained: Trained, run_command: Callable, tmp_path:
     words = ["forecast", "--start", "2026-10-01", "--end", "2026-12-29", "--out", out]
     done = run_command(*words, "--models-dir", trained.models)
     assert done.returncode == 0, done.stderr
-    found = pd.read_csv(out, parse_dates=["date"])
-    assert list(found) == ["date", *COLUMNS] and len(found) == 90
-    assert (found[COLUMNS] >= 0).all().all()
+    result = pd.read_csv(out, parse_dates=["date"])
+    assert list(result) == ["date", *COLUMNS] and len(result) == 90
+    assert (result[COLUMNS] >= 0).all().all()
 
 
-def test_days_too_early_for_a_forecast_are_told(
+def test_days_too_early_for_a_forecast_are_reported(
     trained: Trained, run_command: Callable, tmp_path: Path
 ) -> None:
     state = load_bundle(trained.models).sarima
@@ -161,8 +161,8 @@ def test_backtest_writes_windows(trained: Trained, run_command: Callable, tmp_pa
     out = tmp_path / "backtest.csv"
     done = run_command("backtest", trained.source, "--horizon", 14, "--windows", 2, "--out", out)
     assert done.returncode == 0, done.stderr
-    found = pd.read_csv(out)
-    assert list(found) == [
+    result = pd.read_csv(out)
+    assert list(result) == [
         "unique_id",
         "ds",
         "cutoff",
@@ -174,7 +174,7 @@ def test_backtest_writes_windows(trained: Trained, run_command: Callable, tmp_pa
         "lo-95",
         "hi-95",
     ]
-    assert found.groupby("model").size().unique().tolist() == [28]
+    assert result.groupby("model").size().unique().tolist() == [28]
     assert "seasonal_naive" in done.stdout
 
 
@@ -243,8 +243,8 @@ def test_predicting_a_prediction_replaces_its_columns(
 ) -> None:
     once, twice = tmp_path / "once.csv", tmp_path / "twice.csv"
     for source, out in ((trained.source, once), (once, twice)):
-        found = run_command("predict", source, "--out", out, "--models-dir", trained.models)
-        assert found.returncode == 0, found.stderr
+        result = run_command("predict", source, "--out", out, "--models-dir", trained.models)
+        assert result.returncode == 0, result.stderr
     assert twice.read_bytes() == once.read_bytes()
 
 
