@@ -146,3 +146,17 @@ def _row(rows: pd.DataFrame, series: pd.Series, season: int) -> dict[str, float]
         **{f"coverage_{c}": coverage(rows["y"], rows[f"lo-{c}"], rows[f"hi-{c}"]) for c in (80, 95)},
         "n": len(rows),
     }
+
+# %% ../../nbs/core/03_metrics.ipynb #bb551f8c
+def calibrated_quantile(
+    ordered: np.ndarray,  # sizes of errors, ascending, shape (n,); n > 0
+    level: float,  # nominal coverage, in percent
+    count: float,  # n and the errors to come, such as n + 1
+) -> float:
+    "Return the error whose rank is `level` percent of `count`, rounded up; the largest where the rank is beyond them."
+    return float(ordered[min(int(np.ceil(count * level / 100)), len(ordered)) - 1])
+
+
+def shrink_to_prior(value: float, weight: float, prior: float, prior_weight: float) -> float:
+    "Average an estimate and what is expected beforehand by their weights."
+    return (weight * value + prior_weight * prior) / (weight + prior_weight)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from salesforecast.core.metrics import calibrated_quantile, shrink_to_prior
+
 # %% ../../nbs/forecasting/10_intervals.ipynb #fee6cbf4
 INTERVAL_LEVELS = (50, 80, 95)  # nominal coverage, in percent
 
@@ -125,9 +127,11 @@ def calibration_factors(errors: np.ndarray) -> dict[int, float]:
     factors = {}
     for level in INTERVAL_LEVELS:
         ordered = _ordinary_scores(np.stack(scores[level]), level / 100)
-        rank = min(int(np.ceil(len(ordered) * (1 + 1 / few) * level / 100)), len(ordered)) - 1
-        needed = float(np.clip(ordered[rank], 0.3, 4.0)) if len(ordered) else PRIOR_FACTORS[level]
-        factors[level] = (count * needed + PRIOR_CUTOFFS * PRIOR_FACTORS[level]) / (count + PRIOR_CUTOFFS)
+        needed = PRIOR_FACTORS[level]
+        if len(ordered):
+            quantile = calibrated_quantile(ordered, level, len(ordered) * (1 + 1 / few))
+            needed = float(np.clip(quantile, 0.3, 4.0))
+        factors[level] = shrink_to_prior(needed, count, PRIOR_FACTORS[level], PRIOR_CUTOFFS)
     return factors
 
 

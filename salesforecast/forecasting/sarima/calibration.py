@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from salesforecast.core.metrics import calibrated_quantile, shrink_to_prior
 from salesforecast.forecasting.sarima.state import (
     SARIMA_LEVELS,
     SarimaState,
@@ -40,10 +41,7 @@ def standardised_errors(
     return [z for z in errors if len(z)]
 
 # %% ../../../nbs/forecasting/sarima/03_calibration.ipynb #d6d0e173
-T_QUANTILES = {
-    80: 1.3721836411103356,
-    95: 2.2281388519862744,
-}  # quantiles of Student's t, 10 degrees of freedom
+T_QUANTILES = {80: 1.3721836411103356, 95: 2.2281388519862744}  # of Student's t, 10 degrees of freedom
 PRIOR_WINDOWS = 6  # windows' worth of weight of these quantiles
 
 
@@ -55,10 +53,8 @@ def calibrated_factors(errors: Sequence[np.ndarray], overlap: float) -> dict[int
     windows = len(errors) / overlap
     factors = {}
     for level in SARIMA_LEVELS:
-        rank = min(int(np.ceil((len(pooled) + 1) * level / 100)), len(pooled))
-        factors[level] = float(
-            (windows * pooled[rank - 1] + PRIOR_WINDOWS * T_QUANTILES[level]) / (windows + PRIOR_WINDOWS)
-        )
+        quantile = calibrated_quantile(pooled, level, len(pooled) + 1)
+        factors[level] = shrink_to_prior(quantile, windows, T_QUANTILES[level], PRIOR_WINDOWS)
     return factors
 
 # %% ../../../nbs/forecasting/sarima/03_calibration.ipynb #9d0b06bb
