@@ -287,6 +287,13 @@ def find_amounts(
         found.add("Unit_Price", price, f"times {units} it gives {relation.amount}", "certain", price)
     _settle_revenue(found, profile, units, price, relation, lines, own, order, numbers, roles)
     _drop_price_below_revenue(found, units, numbers)
+    free = [n for n, role in roles.items() if not role and n not in found.used]
+    if (
+        "Revenue" not in found.expressions
+        and not {"Units_Sold", "Unit_Price"} <= found.expressions.keys()
+        and len(free) == 1
+    ):
+        found.add("Revenue", free[0], "the only column of numbers that may be an amount", "unsure", free[0])
     return found
 
 

@@ -135,7 +135,10 @@ class MappingProposal:
         MappingProposal
             The proposal with the answer, without the question.
         """
-        lines = [line for line in self.lines if line.key != key]
+        clash = (
+            {"read.thousands"} if key == "read.decimal" and self.value("read.thousands") == value else set()
+        )
+        lines = [line for line in self.lines if line.key not in {key} | clash]
         if value is not None:
             lines.append(ProposedLine(key, value, "as you said", "certain"))
         return replace(self, lines=lines, questions=[q for q in self.questions if q.key != key])
@@ -319,7 +322,7 @@ def _digits_format(column: ColumnProfile) -> str | None:
 
 
 def guess_day_first(column: ColumnProfile, profile: TableProfile) -> bool:
-    "Return the likelier order of day and month: that in which the rows are more in order, else that of the numbers' marks."
+    "Return the likelier order of day and month: that in which the rows are closer together, else that of the numbers' marks."
     parts = pd.Series(column.values).str.extract(r"^(\d{1,2})\D(\d{1,2})\D(\d{2,4})").dropna().astype(int)
     turns = {}
     for day_first in (True, False):
@@ -327,7 +330,7 @@ def guess_day_first(column: ColumnProfile, profile: TableProfile) -> bool:
         stamps = pd.to_datetime(
             pd.DataFrame({"year": parts[2] % 100 + 2000, "month": month, "day": day}), errors="coerce"
         )
-        turns[day_first] = int((stamps.diff().dt.days < 0).sum()) + 3 * int(stamps.isna().sum())
+        turns[day_first] = int(stamps.diff().dt.days.abs().sum()) + 10_000 * int(stamps.isna().sum())
     if turns[True] != turns[False]:
         return turns[True] < turns[False]
     return profile.marks.decimal == ","
@@ -464,8 +467,8 @@ SIGNS = re.compile(
 
 def propose_currency(
     profile: TableProfile, amounts: set[str]
-) -> tuple[list[ProposedLine], list[OpenQuestion], str, set[str]]:
-    "Propose the currency; the third part is a condition of the rows in it, where there are several."
+) -> tuple[list[ProposedLine], list[OpenQuestion], set[str]]:
+    "Propose the currency."
     column = next((c for c in profile.columns.values() if "currency" in c.roles and c.kind == "text"), None)
     if column is not None:
         counts = column.cells.dropna().astype(str).str.strip().value_counts()
@@ -474,33 +477,26 @@ def propose_currency(
             return (
                 [ProposedLine("currency", codes[0], f"the only one in {column.name}", "certain")],
                 [],
-                "",
                 {column.name},
             )
         if codes and all(len(code) <= 4 for code in codes):
             first = codes[0]
             share = counts.iloc[0] / counts.sum()
-            line = ProposedLine(
-                "currency",
-                first,
-                f"{share:.0%} of the rows; {', '.join(codes[1:])} are left out, as currencies are never added",
-                "unsure",
+            reason = (
+                f"{share:.0%} of the rows; {', '.join(codes[1:])} are left out, as currencies are never added"
             )
-            conditions: dict[str, object] = {
-                f"only {code}": f"{quote_column(column.name)} == '{code}'" for code in codes[:8]
-            }
-            question = OpenQuestion(
-                "where",
-                f"{column.name} has {', '.join(codes)}. Which one is to be read? (To convert them all, write currency_column and rates into the file.)",
-                conditions,
-                f"only {first}",
-            )
-            return [line], [question], f"{quote_column(column.name)} == '{first}'", {column.name}
+            lines = [
+                ProposedLine("currency_column", column.name, "it holds several currencies", "certain"),
+                ProposedLine("currency", first, reason, "unsure"),
+            ]
+            choices: dict[str, object] = {f"only {code}": code for code in codes[:8]}
+            text = f"{column.name} has {', '.join(codes)}. Which one is to be read? To convert the others, write rates into the file."
+            return lines, [OpenQuestion("currency", text, choices, f"only {first}")], {column.name}
     for name in amounts & profile.columns.keys():
         found = next((m[0] for v in [*profile.columns[name].values[:20], name] if (m := SIGNS.search(v))), "")
         if found:
-            return [ProposedLine("currency", found, f"it stands in {name}", "certain")], [], "", set()
-    return [], [], "", set()
+            return [ProposedLine("currency", found, f"it stands in {name}", "certain")], [], set()
+    return [], [], set()
 
 # %% ../../nbs/sales/18_proposals.ipynb #20b35531
 ORDER_ROLES = (
@@ -697,6 +693,7 @@ KEY_ORDER = (
     "features",
     "numeric_features",
     "currency",
+    "currency_column",
 )
 
 
@@ -830,7 +827,7 @@ def propose_columns(
         date = next((n for n in used if profile.columns[n].kind == "date"), "")
     _require_columns(lines, profile, source)
     zone_lines, zone_questions = propose_zone(profile, date, preset)
-    currency, money_questions, one_currency, money = propose_currency(profile, used)
+    currency, money_questions, money = propose_currency(profile, used)
     lines += [*base, *zone_lines, *currency]
     amounts = profile.columns.get(str(_value(lines, "columns.Revenue")))
     goods = next(
@@ -851,28 +848,14 @@ def propose_columns(
                 conditions.append(str(line.value))
             else:
                 lines = [old for old in lines if old.key != line.key] + [line]
-        where_reason = next((line.reason for line in filters if line.key == "where"), "rows of one currency")
+        where_reason = next((line.reason for line in filters if line.key == "where"), "")
         lines += _weekly(profile, date) if not _value(lines, "frequency") else []
     else:
         where_reason = "orders and rows that are no sales of goods"
-    if one_currency:
-        conditions.append(one_currency)
-        money_questions = [
-            replace(
-                q,
-                choices={
-                    label: join_conditions([*conditions[:-1], str(c)], "&") for label, c in q.choices.items()
-                },
-            )
-            for q in money_questions
-        ]
     if conditions:
         lines.append(
             ProposedLine(
-                "where",
-                join_conditions(conditions, "&"),
-                where_reason,
-                "certain" if preset and not one_currency else "likely",
+                "where", join_conditions(conditions, "&"), where_reason, "certain" if preset else "likely"
             )
         )
     filled += _order_fields(profile, filled, preset, " ".join([*conditions, *used]))
