@@ -14,18 +14,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypedDict, cast
 
-import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.model.dataset import from_sales
 from salesforecast.dashboard.model.rows import ROW_GROUP, save_dataset, write_rows
+from salesforecast.sales.proposals import MappingProposal, propose_columns
 from salesforecast.sales.reading import SalesData, read_sales
-from salesforecast.sales.rows import COLUMN_NAME_HINTS
-from salesforecast.sales.schema import ColumnMapping, SourceOptions, find_column
+from salesforecast.sales.schema import ColumnMapping, ReturnRule, SourceOptions, find_column
 from salesforecast.sales.sources import load_table
-from salesforecast.sales.dates import parse_dates
-from salesforecast.sales.numbers import parse_numbers
 
 # %% ../../../nbs/dashboard/model/06_reader.ipynb #dc9e1ad2
 ENCRYPTED = "EncryptedPackage".encode("utf-16-le")  # part of an Office file that has a password
@@ -63,42 +61,24 @@ FIELD_LABELS = {  # canonical column: its label in the form
     "Region": "Region",
     "Product_Name": "Product",
 }
-COLUMN_HINTS = {  # parts of names, beside those that the library knows
-    "Category": ("categ", "department", "group", "segment", "kategorie"),
-    "Region": ("region", "store", "country", "state", "city", "branch", "market", "land", "filiale"),
-    "Product_Name": ("product", "item", "description", "article", "sku", "artikel"),
-}
-MIN_PARSED_SHARE = 0.8  # share of the values that must parse as dates or numbers
+GUESS_ROWS = 20_000  # that a proposal looks at
 
 
-def _fits(name: str, cells: pd.Series, read: SourceOptions) -> bool:
-    "Return whether the values parse as the dates or numbers that the field needs."
-    values = cells[cells.notna() & (cells.astype(str) != "")]
-    if name in ("Category", "Region", "Product_Name"):
-        return True
+def propose_upload(
+    cells: pd.DataFrame,  # of the file
+    name: str,
+) -> MappingProposal | None:
+    "Propose how to read a file; None where it has no date or no revenue that can be seen."
     try:
-        parsed = parse_dates(values) if name == "Transaction_Date" else parse_numbers(values, read)
-    except UserError:  # dates, but day and month cannot be told apart
-        return True
-    return len(values) > 0 and 1 - float(np.mean(parsed.bad)) >= MIN_PARSED_SHARE
+        return propose_columns(cells.head(GUESS_ROWS), name)
+    except UserError:
+        return None
 
 
-def guess_columns(
-    cells: pd.DataFrame,  # the first rows
-    read: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)
-) -> dict[str, str]:
-    "Propose a column of the file for each of `FIELD_LABELS`."
-    columns_by_field: dict[str, str] = {}
-    columns = [str(name) for name in cells]
-    for name in FIELD_LABELS:
-        exact = find_column(name, columns)
-        parts = COLUMN_NAME_HINTS.get(name, ()) or COLUMN_HINTS[name]
-        hinted = [c for part in parts for c in columns if part in c.casefold()]
-        for column in [*([exact] if exact else []), *hinted]:
-            if column not in columns_by_field.values() and _fits(name, cells[column], read):
-                columns_by_field[name] = column
-                break
-    return columns_by_field
+def guess_columns(proposal: MappingProposal | None) -> dict[str, str]:
+    "Return the proposed column or expression of each of `FIELD_LABELS`."
+    proposed = proposal.mapping.columns if proposal else {}
+    return {name: proposed[name] for name in FIELD_LABELS if name in proposed}
 
 # %% ../../../nbs/dashboard/model/06_reader.ipynb #1c4b6317
 @dataclass(frozen=True)
@@ -110,20 +90,36 @@ class UploadOptions:
     decimal: str = ""
     delimiter: str = ""
     currency: str = ""
+    skip_rows: int = 0  # above the header
+    sheet: str = ""  # of an Excel file; empty: the first
+    where: str = ""  # condition of the rows to read
+    fill_down: list[str] = field(default_factory=list)  # columns whose empty cells belong to the row above
+    time_zone: str = ""  # of the shop, where the stamps are in UTC
+    returns: str = ""  # condition that marks a return
 
     def mapping(self) -> ColumnMapping:
         "Return the options as a column mapping of the library."
         thousands = {",": ".", ".": ","}.get(self.decimal)
         read = SourceOptions(
-            decimal=self.decimal or None, thousands=thousands, delimiter=self.delimiter or None
-        )  # type: ignore[arg-type]
-        columns = {name: f"`{column}`" if _odd(column) else column for name, column in self.columns.items()}
-        return ColumnMapping(columns=columns, read=read, day_first=self.day_first, currency=self.currency)
-
-
-def _odd(column: str) -> bool:
-    "Return whether a mapping has to quote this name."
-    return not column.isidentifier()
+            decimal=self.decimal or None,  # type: ignore[arg-type]
+            thousands=thousands,
+            delimiter=self.delimiter or None,
+            skip_rows=self.skip_rows,
+            sheet=self.sheet or None,
+        )
+        try:
+            return ColumnMapping(
+                columns=self.columns,
+                read=read,
+                day_first=self.day_first,
+                currency=self.currency,
+                where=self.where or None,
+                fill_down=tuple(self.fill_down),
+                time_zone=self.time_zone or None,
+                returns=ReturnRule(when=self.returns) if self.returns else ReturnRule(),
+            )
+        except ValidationError as error:
+            raise UserError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 
 # %% ../../../nbs/dashboard/model/06_reader.ipynb #badb6598
 class ReasonCount(TypedDict):
@@ -161,6 +157,9 @@ class UploadResult:
     columns: list[str] = field(default_factory=list)  # of the file, if it is a table
     guess: dict[str, str] = field(default_factory=dict)  # canonical column: proposed column of the file
     sample: list[list[str]] = field(default_factory=list)  # first rows of the file
+    sheets: list[str] = field(default_factory=list)  # of an Excel file
+    proposed: dict[str, object] = field(default_factory=dict)  # further fields of `UploadOptions`
+    reasons: list[list[str]] = field(default_factory=list)  # key, value, reason and doubt of the proposal
     report: UploadReport | None = None  # None if the file was not read
 
 # %% ../../../nbs/dashboard/model/06_reader.ipynb #df40b808
@@ -172,17 +171,54 @@ def describe_error(error: UserError, path: Path, name: str) -> tuple[str, list[s
 
 
 SAMPLE_ROWS = 5  # that the form shows
-GUESS_ROWS = 200  # that a proposal looks at
+
+
+def _fits(options: UploadOptions, columns: list[str]) -> bool:
+    "Return whether the chosen columns are in the file; expressions are taken to be."
+    chosen = options.columns.values()
+    return bool(options.columns) and all(c in columns or any(mark in c for mark in "`(*/+-") for c in chosen)
+
+
+def proposed_options(proposal: MappingProposal | None) -> dict[str, object]:
+    "Return the further fields of `UploadOptions` that are proposed."
+    if proposal is None:
+        return {}
+    mapping = proposal.mapping
+    fields = {
+        "day_first": mapping.day_first,
+        "decimal": mapping.read.decimal,
+        "currency": mapping.currency,
+        "where": mapping.where,
+        "fill_down": list(mapping.fill_down),
+        "time_zone": mapping.time_zone,
+        "returns": "" if mapping.returns == ReturnRule() else mapping.returns.when,
+    }
+    return {name: value for name, value in fields.items() if value not in (None, "", [])}
+
+
+def sheet_names(path: Path) -> list[str]:
+    "Return the sheets of an Excel file; none for other files."
+    if path.suffix.lower() not in (".xlsx", ".xls"):
+        return []
+    from python_calamine import CalamineError, load_workbook
+
+    try:
+        return list(load_workbook(str(path)).sheet_names)
+    except (CalamineError, OSError):
+        return []
 
 
 def add_columns(path: Path, options: UploadOptions, answer: UploadResult) -> UploadResult:
     "Add the columns, the proposal and the first rows of the file to the answer, if the file is a table."
     try:
-        cells = load_table(path, options.mapping().read).cells.head(GUESS_ROWS)
+        cells = load_table(path, options.mapping().read).cells
     except UserError:
         return answer
-    answer.columns = [str(name) for name in cells]
-    answer.guess = options.columns or guess_columns(cells, options.mapping().read)
+    answer.columns, answer.sheets = [str(name) for name in cells], sheet_names(path)
+    proposal = None if _fits(options, answer.columns) else propose_upload(cells, answer.problem or path.name)
+    answer.guess = guess_columns(proposal) if proposal else options.columns
+    answer.proposed = proposed_options(proposal)
+    answer.reasons = [[str(cell) for cell in row] for row in proposal.table().to_numpy()] if proposal else []
     answer.sample = (
         cells.head(SAMPLE_ROWS).astype(object).where(cells.notna(), "").astype(str).to_numpy().tolist()
     )
@@ -213,7 +249,7 @@ def read_upload(path: Path, name: str, folder: Path, options: UploadOptions) -> 
         sales = read_sales(path, options.mapping())
     except UserError as error:
         problem, details = describe_error(error, path, name)
-        if " not found. Required are" in problem:
+        if " not found. Required are" in problem or " is neither a column of" in problem:
             problem, details = f"Which column is which? The names in {name} are not the usual ones.", []
         return add_columns(path, options, UploadResult(problem, details))
     save_upload(sales, name, folder)

@@ -8,6 +8,7 @@ __all__ = []
 # %% ../../../nbs/dashboard/tabs/00_data.ipynb #ec127c43
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import ipywidgets as w
@@ -53,6 +54,23 @@ def missing_columns(columns: Mapping[str, str]) -> str:
     return ""
 
 
+def column_field(label: str, columns: list[str], proposed: str) -> w.Dropdown:
+    "Return the choice of a column; a proposed expression is a choice too."
+    computed = [proposed] if proposed and proposed not in columns else []
+    choices = [
+        (NO_COLUMN, ""),
+        *((f"computed: {name}", name) for name in computed),
+        *((name, name) for name in columns),
+    ]
+    return w.Dropdown(description=label, options=choices, value=proposed)
+
+
+def _plain_reasons(reasons: pd.DataFrame) -> pd.DataFrame:
+    "Return the lines of a proposal with the labels of the form."
+    names = reasons["What"].str.removeprefix("columns.")
+    return reasons.assign(What=names.map(lambda name: FIELD_LABELS.get(name, name.replace("_", " "))))
+
+
 class ColumnForm:
     "A form that asks how to read a file."
 
@@ -63,11 +81,34 @@ class ColumnForm:
         on_read: Callable[[UploadOptions], object],
     ):
         self.on_read = on_read
-        choices = [(NO_COLUMN, ""), *((name, name) for name in answer.columns)]
+        self.before = options
+        options = replace(options, **answer.proposed)  # type: ignore[arg-type]
         self.columns = {
-            name: w.Dropdown(description=label, options=choices, value=answer.guess.get(name, ""))
+            name: column_field(label, answer.columns, answer.guess.get(name, ""))
             for name, label in FIELD_LABELS.items()
         }
+        sheets = [("The first", ""), *((name, name) for name in answer.sheets)]
+        self.sheet = w.Dropdown(description="Sheet", options=sheets, value=options.sheet)
+        self.skip_rows = w.BoundedIntText(
+            description="Lines above the header", value=options.skip_rows, min=0, max=1_000
+        )
+        self.fill_down = w.SelectMultiple(
+            description="Fill down",
+            options=answer.columns,
+            value=[name for name in options.fill_down if name in answer.columns],
+            rows=4,
+        )
+        self.where = w.Text(
+            description="Read only rows where",
+            value=options.where,
+            placeholder="such as Status != 'Cancelled'",
+        )
+        self.returns = w.Text(
+            description="A return is", value=options.returns, placeholder="such as Type == 'Refund'"
+        )
+        self.time_zone = w.Text(
+            description="Time zone of the shop", value=options.time_zone, placeholder="such as Europe/London"
+        )
         self.order = w.Dropdown(description="Date order", options=DATE_ORDERS, value=options.day_first)
         self.decimal = w.Dropdown(description="Decimal mark", options=DECIMALS, value=options.decimal)
         self.delimiter = w.Dropdown(
@@ -77,11 +118,16 @@ class ColumnForm:
         self.problem = ContentArea()
         read = button("Read the file", self.read, button_style="primary")
         sample = pd.DataFrame(answer.sample, columns=answer.columns)
+        reasons = pd.DataFrame(answer.reasons, columns=["What", "From", "Why", "How sure"])
+        why = [html(table_markup(_plain_reasons(reasons), caption="What is proposed, and why"))]
         self.view = card(
             "How to read the file",
             html(table_markup(sample, caption="First rows of the file")),
             box(*self.columns.values(), name="sf-form"),
-            box(self.order, self.decimal, self.delimiter, self.currency, name="sf-form"),
+            box(self.order, self.decimal, self.delimiter, self.currency, self.time_zone, name="sf-form"),
+            box(self.where, self.returns, name="sf-form"),
+            box(self.fill_down, self.skip_rows, *([self.sheet] if answer.sheets else []), name="sf-form"),
+            *(why if answer.reasons else []),
             self.problem,
             box(read, name="sf-row"),
             help="Choose the column of each field. Charts leave out what the file does not have.",
@@ -90,13 +136,26 @@ class ColumnForm:
     def read(self) -> None:
         "Read the file with the options of the form, or show what is missing."
         columns = {name: field.value for name, field in self.columns.items() if field.value}
-        if missing := missing_columns(columns):
+        elsewhere = (self.skip_rows.value, self.sheet.value) != (self.before.skip_rows, self.before.sheet)
+        if (missing := missing_columns(columns)) and not elsewhere:
             self.problem.show(message("error", missing))
             return
         self.problem.show()
         currency = self.currency.value.strip()[:8]
         self.on_read(
-            UploadOptions(columns, self.order.value, self.decimal.value, self.delimiter.value, currency)
+            UploadOptions(
+                {} if elsewhere else columns,
+                self.order.value,
+                self.decimal.value,
+                self.delimiter.value,
+                currency,
+                self.skip_rows.value,
+                self.sheet.value,
+                self.where.value.strip(),
+                list(self.fill_down.value),
+                self.time_zone.value.strip(),
+                self.returns.value.strip(),
+            )
         )
 
 # %% ../../../nbs/dashboard/tabs/00_data.ipynb #8f594999
