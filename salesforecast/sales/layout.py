@@ -159,7 +159,7 @@ def leave_out_totals(table: SourceTable, mapping: ColumnMapping, keep: bool, row
     rows = cells.index[totals.rows]
     names = ", ".join(map(repr, totals.labels[:4])) + (" …" if len(totals.labels) > 4 else "")
     note = (
-        f"left out {len(rows):,} totals of other rows ({row_list(rows)}; "
+        f"left out {len(rows):,} total{'s' if len(rows) > 1 else ''} of other rows ({row_list(rows)}; "
         f"{amount_text(amounts(), totals.rows, mapping)}{'; ' + names if names else ''}). totals: keep reads them as sales"
     )
     return leave_out(replace(table, notes=notes), totals.rows, TOTAL, note, keep)
@@ -536,17 +536,21 @@ def applicable(mapping: ColumnMapping, cells: pd.DataFrame) -> ColumnMapping:
 WHERE_NOTE = re.compile(
     r"^where left out ([\d,]+) of ([\d,]+) rows \((.*?)\) that do not meet (.*)$", re.DOTALL
 )
+AMOUNT = re.compile(r"-?[\d,]+\.\d\d")
 
 
 def merge_notes(notes: Iterable[str]) -> list[str]:
     "Return the notes of the pieces of a source, each once; what the filter left out is counted together."
     merged: dict[str, str] = {}
     counts: Counter[str] = Counter()
+    money: dict[str, float] = {}
     for note in notes:
         if found := WHERE_NOTE.match(note):
-            counts[found[4]] += int(found[1].replace(",", ""))
-            merged[f"where {found[4]}"] = (
-                f"where left out {counts[found[4]]:,} rows that do not meet {found[4]}"
+            condition, amount = found[4], AMOUNT.search(found[3])
+            counts[condition] += int(found[1].replace(",", ""))
+            money[condition] = money.get(condition, 0) + float(amount[0].replace(",", "") if amount else 0)
+            merged[f"where {condition}"] = (
+                f"where left out {counts[condition]:,} rows ({money[condition]:,.2f} in all) that do not meet {condition}"
             )
         else:
             merged[note] = note

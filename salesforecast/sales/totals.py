@@ -300,6 +300,33 @@ def find_summing_values(cells: pd.Series, amounts: np.ndarray, left_out: np.ndar
         keep[group] = several or single
     return keep
 
+# %% ../../nbs/sales/08_totals.ipynb #d250d88b
+CHAIN_ROWS = 20  # of a table, at least
+
+
+def find_sum_chain(amounts: np.ndarray) -> np.ndarray:
+    "Return where rows are the sums of all rows since the last such row, from the first row to the end of the table."
+    none = np.zeros(len(amounts), bool)
+    largest = np.abs(amounts).max(initial=0)
+    if len(amounts) < CHAIN_ROWS or (amounts < 0).any():
+        return none
+    totals: list[int] = []
+    start, above, whole = 0, 0.0, 0.0
+    for i, amount in enumerate(amounts):
+        if amount and i - start >= SHORT_SUM and abs(above - amount) <= CENT:
+            totals.append(i)
+            start, above = i + 1, 0.0
+        elif not (i == len(amounts) - 1 and i == start and abs(whole - amount) <= CENT):
+            above, whole = above + amount, whole + amount
+            if above > largest + CENT:
+                return none
+        else:
+            totals.append(i)
+    chain = len(totals) >= SEVERAL and len(np.unique(amounts[totals])) >= SEVERAL
+    longest = np.diff([-1, *totals]).max(initial=0)
+    none[totals] = chain and len(amounts) - 1 - totals[-1] <= longest
+    return none
+
 # %% ../../nbs/sales/08_totals.ipynb #57e4961f
 @dataclass(frozen=True)
 class TotalRows:
@@ -342,6 +369,8 @@ def find_totals(
             before = rows.sum()
             for name in keys:
                 rows |= find_summing_values(cells[name], values, rows)
+        if small and not rows.any():
+            rows |= find_sum_chain(np.nan_to_num(values))
     whole = (labels >= Label.WHOLE).any(axis=1)
     names = [_label(cells, keys, labels, i) for i in np.flatnonzero(rows)[:1000]]
     return TotalRows(rows, tuple(dict.fromkeys(filter(None, names))), whole & ~rows)

@@ -68,7 +68,7 @@ def test_totals_are_left_out(tmp_path: Path, label: str, grand: str, dated: bool
     sales = read(table, tmp_path)
     assert sales.frame["Revenue"].sum() == pytest.approx(frame["Amount"].sum())
     assert len(sales.frame) == len(frame)
-    (note,) = [note for note in sales.report.warnings if "totals of other rows" in note]
+    (note,) = [note for note in sales.report.warnings if "of other rows" in note]
     assert f"left out {len(table) - len(frame)}" in note and "totals: keep" in note
 
 
@@ -81,6 +81,17 @@ def test_totals_of_days_months_and_all(tmp_path: Path) -> None:
     whole = pd.DataFrame([{"Item": "Total", "Amount": round(frame["Amount"].sum(), 2)}])
     sales = read(pd.concat([*days, whole]), tmp_path)
     assert sales.frame["Revenue"].sum() == pytest.approx(frame["Amount"].sum())
+
+
+def test_totals_with_dates_and_nothing_else(tmp_path: Path) -> None:
+    days = sales_of_a_shop(35).groupby("Date", as_index=False)["Amount"].sum().round(2)
+    weeks = [days.iloc[i : i + 7] for i in range(0, 35, 7)]
+    totals = [
+        pd.DataFrame([{"Date": w["Date"].iloc[-1], "Amount": round(w["Amount"].sum(), 2)}]) for w in weeks
+    ]
+    table = pd.concat([part for pair in zip(weeks, totals, strict=True) for part in pair])
+    mapping = ColumnMapping(columns={"Transaction_Date": "Date", "Revenue": "Amount"})
+    assert read(table, tmp_path, mapping).frame["Revenue"].sum() == pytest.approx(days["Amount"].sum())
 
 
 def test_a_product_may_be_called_total(tmp_path: Path) -> None:
