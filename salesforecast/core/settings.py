@@ -7,6 +7,7 @@ __all__ = ['UserError', 'Settings', 'settings']
 
 # %% ../../nbs/core/00_settings.ipynb #0ed27fc2
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,6 +43,25 @@ def _rooted(path: Path) -> Path:
 
 
 RootedPath = Annotated[Path, AfterValidator(_rooted)]
+
+
+RATE = re.compile(
+    r"\s*([1-9]\d*)\s*(per|/)\s*(\d+\s*)?(second|minute|hour|day|month|year)s?\s*", re.IGNORECASE
+)
+
+
+def _rate(text: str) -> str:
+    "Refuse a rate that is none; rates are parted by `;`."
+    if text and not all(RATE.fullmatch(part) for part in text.split(";")):
+        raise ValueError('write a rate such as "600 per minute", or leave it empty for none')
+    return text
+
+
+def _storage(address: str) -> str:
+    "Refuse an address of a store that is none."
+    if not re.match(r"(memory|redis|rediss|redis\+\w+|memcached|mongodb|async\+\w+)://", address):
+        raise ValueError("write memory:// or redis://host:6379")
+    return address
 
 
 def _named(plain: str) -> AliasChoices:
@@ -105,8 +125,10 @@ class ApiSettings(TrainingSettings):
     api_auth: Literal["auto", "on", "off"] = Field("auto", description="auto: no key on a loopback address")
     api_keys: str = Field("", description="lines NAME:SCOPES:SHA256, as `salesforecast key` makes them")
     api_keys_file: RootedPath | None = Field(None, description="a file of such lines")
-    rate_limit: str = Field("", description='requests per key or address, such as "600 per minute"')
-    rate_limit_storage: str = Field(
+    rate_limit: Annotated[str, AfterValidator(_rate)] = Field(
+        "", description='requests per key or address, such as "600 per minute"'
+    )
+    rate_limit_storage: Annotated[str, AfterValidator(_storage)] = Field(
         "memory://", description="where they are counted; redis://… for all workers"
     )
     cors_origins: str = Field("", description="origins whose pages may call the API, with blanks between")

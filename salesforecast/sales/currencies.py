@@ -62,7 +62,7 @@ def strip_currency(
     of_two = names.notna() & ~others & (commonest not in THREE_DECIMALS)
     return pc.if_else(pa.array(others), texts, plain), of_two.to_numpy(bool)
 
-# %% ../../nbs/sales/02_currencies.ipynb #7037f6af
+# %% ../../nbs/sales/02_currencies.ipynb #18d45716
 FEW_CURRENCIES = 40  # more different values are no currencies
 SAMPLE_ROWS = 1_000  # that tell whether a column can be one of currencies
 IN_ONE_CURRENCY = "none"  # as currency_column: the amounts are in one currency, whatever a column says
@@ -81,18 +81,19 @@ def _codes(cells: pd.Series) -> list[str]:
     return ["" if text.casefold() in MISSING else currency_code(text) for text in texts]
 
 
-def _holds_currencies(cells: pd.Series) -> bool:
-    "Whether a column holds codes of currencies and nothing else, and several of them."
+def column_currencies(cells: pd.Series) -> set[str]:
+    "Return the currencies of a column that holds codes of currencies and nothing else; none for others."
+    codes: set[str] = set()
     if not (is_arrow_text(cells) or cells.dtype == object):
-        return False
+        return codes
     for part in (cells.head(SAMPLE_ROWS), cells):
         values = part.dropna().unique()
         if len(values) > FEW_CURRENCIES or not all(isinstance(value, str) for value in values):
-            return False
+            return set()
         codes = set(_codes(pd.Series(values, dtype=object))) - {""}
         if codes - KNOWN_CODES:
-            return False
-    return len(codes) > 1
+            return set()
+    return codes
 
 
 def find_currency_column(cells: pd.DataFrame, mapping: ColumnMapping) -> str | None:
@@ -102,12 +103,12 @@ def find_currency_column(cells: pd.DataFrame, mapping: ColumnMapping) -> str | N
         return None
     names = [str(name) for name in cells]
     if given is None:
-        return next((name for name in names if _holds_currencies(cells[name])), None)
+        return next((name for name in names if len(column_currencies(cells[name])) > 1), None)
     if (column := find_column(given, names)) is None:
         raise UserError(f"currency_column: {given!r} is no column of the source. Columns: {', '.join(names)}")
     return column
 
-# %% ../../nbs/sales/02_currencies.ipynb #3a8d6a8c
+# %% ../../nbs/sales/02_currencies.ipynb #6578cdf5
 @dataclass(frozen=True)
 class RowCurrencies:
     "The currency of each row, and what one unit of it is worth in the currency of the mapping."
@@ -169,7 +170,7 @@ def _choices(found: RowCurrencies, own: str, lacking: list[str]) -> str:
         f"currency_column: {IN_ONE_CURRENCY} where the amounts are in one currency already"
     )
 
-# %% ../../nbs/sales/02_currencies.ipynb #fc1ce169
+# %% ../../nbs/sales/02_currencies.ipynb #142e516e
 def take_currency(table: SourceTable, mapping: ColumnMapping) -> SourceTable:
     "Return the rows whose amounts are, or can be converted, in the currency of the mapping; what is left out stands in the notes."
     found = row_currencies(table.cells, mapping)

@@ -127,6 +127,8 @@ def parse_preamble(
     "Length of what stands above the header, and the delimiter that a line `sep=;` names there."
     end, delimiter = 0, None
     for _ in range(skip_rows):
+        if end == len(text):
+            break
         end = _match_end(LINE, text, end)
     end = _match_end(BLANK, text, end)
     while found := EXCEL_LINE.match(text, end):

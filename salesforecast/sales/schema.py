@@ -89,6 +89,10 @@ class SourceOptions(BaseModel):
     @model_validator(mode="after")
     def _marks_differ(self) -> "SourceOptions":
         "Refuse a decimal mark that is the thousands mark too, and a sheet beside sheets."
+        if self.delimiter and (not self.delimiter.isascii() or self.delimiter in '\r\n"'):
+            raise ValueError(f'{self.delimiter!r} cannot stand between cells; use , ; | or a tab ("\\t")')
+        if self.thousands and self.thousands not in ".,' ’_":
+            raise ValueError(f"{self.thousands!r} is no mark between thousands; use . , ' or a blank")
         if self.thousands and self.thousands == self.decimal:
             raise ValueError(f"decimal and thousands are both {self.decimal!r}; they must differ")
         if self.sheet and self.sheets:
