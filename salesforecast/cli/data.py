@@ -56,10 +56,12 @@ def validate(
         Path | None, typer.Option("--quarantine", help="write the bad rows with their reasons")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
+    html: Annotated[Path | None, typer.Option("--html", help="write the report as a page")] = None,
 ) -> None:
     "Check a source and print the data report, without training."
     from salesforecast.sales.schema import ReadOptions
     from salesforecast.sales.reading import read_sales, write_quarantine
+    from salesforecast.sales.report import write_html
     from salesforecast.sales.sinks import write_table
     from salesforecast.cli.terminal import messages, output, progress_bar
 
@@ -69,6 +71,9 @@ def validate(
         output.print_json(data=sales.report.to_dict())
     else:
         output.print(sales.report)
+    if html:
+        write_html(sales.report, html)
+        messages.print(f"The report was written to {html}", markup=False)
     if out:
         write_table(sales.frame, out, table="sales")
         messages.print(f"{len(sales.frame):,} valid rows written to {redact_url(out)}", markup=False)

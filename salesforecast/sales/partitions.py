@@ -48,7 +48,9 @@ from salesforecast.sales.report import (
     DataReport,
     check_rejected_share,
     check_rows_remain,
+    add_revenue_groups,
     reason_summary,
+    revenue_by_group,
     suggest_fixes,
     summarize_sales,
 )
@@ -250,6 +252,7 @@ class CheckSummary:
     missing: dict[str, int]
     notes: tuple[str, ...]
     weights: RowWeights
+    revenue_by: dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -294,6 +297,7 @@ def check_partition(part: Partition, rules: CheckRules, repeated: Repeats) -> Ch
         missing={str(name): int(count) for name, count in frame.isna().sum().items()},
         notes=(*loaded.notes, *parsed.notes),
         weights=weights,
+        revenue_by=revenue_by_group(frame, mapping.personal),
     )
     return CheckedPartition(frame, about)
 
@@ -540,6 +544,7 @@ def _report(
     exact = {
         "distinct": {name: len(set().union(*(about.distinct[name] for about in told))) for name in texts},
         "revenue_total": sum(about.revenue for about in told),
+        "revenue_by": add_revenue_groups(about.revenue_by for about in told),
         "missing": {name: count for name, count in missing.items() if count},
         "warnings": [*merge_notes(note for about in told for note in about.notes), *sampled["warnings"]],
     }

@@ -6,8 +6,10 @@
 __all__ = ['DataReport']
 
 # %% ../../nbs/sales/11_report.ipynb #ae6b1aec
+import io
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ import pandas as pd
 
 from .gaps import describe_gaps, find_gaps, missing_gaps
 from .schema import NUMBER_COLUMNS, ColumnMapping
-from ..core.settings import UserError
+from ..core.settings import UserError, atomic_write
 
 # %% ../../nbs/sales/11_report.ipynb #b3da97a1
 @dataclass
@@ -45,6 +47,9 @@ class DataReport:
     currency: str = ""
     rejected_revenue: float = 0.0  # money that can be read from rejected rows
     rejected_revenue_share: float = 0.0  # of all money
+    revenue_by: dict[str, dict[str, float]] = field(
+        default_factory=dict
+    )  # month and Category: revenue of each
     gaps: list[tuple[str, str]] = field(
         default_factory=list
     )  # first and last day of runs whose records are missing
@@ -180,6 +185,29 @@ def _days_without_sale(days: np.ndarray, mapping: ColumnMapping) -> int:
     return int((~open_days.isin(pd.to_datetime(days))).sum())
 
 
+def revenue_by_group(frame: pd.DataFrame, personal: Collection[str] = ()) -> dict[str, dict[str, float]]:
+    "Sum revenue by month, and by category where there is one."
+    months = frame["Transaction_Date"].to_numpy("datetime64[M]")
+    sums = {"month": frame["Revenue"].groupby(months).sum()}
+    if "Category" in frame and "Category" not in personal:
+        sums["Category"] = frame["Revenue"].groupby(frame["Category"], observed=True).sum()
+    return {
+        name: {str(key)[:7] if name == "month" else str(key): float(value) for key, value in found.items()}
+        for name, found in sums.items()
+    }
+
+
+def add_revenue_groups(parts: Iterable[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    "Add the sums of several parts, in order of month and category, in cents."
+    total: dict[str, dict[str, float]] = {}
+    for part in parts:
+        for name, sums in part.items():
+            known = total.setdefault(name, {})
+            for key, value in sums.items():
+                known[key] = known.get(key, 0.0) + value
+    return {name: {key: round(sums[key], 2) for key in sorted(sums)} for name, sums in total.items()}
+
+
 def summarize_sales(
     frame: pd.DataFrame,  # accepted rows
     mapping: ColumnMapping,
@@ -199,6 +227,7 @@ def summarize_sales(
         "frequency": frequency,
         "distinct": {str(name): int(texts[name].nunique()) for name in texts},
         "revenue_total": float(frame["Revenue"].sum()),
+        "revenue_by": add_revenue_groups([revenue_by_group(frame, mapping.personal)]),
         "share_quantiles": _quantiles(frame),
         "missing": {str(name): int(count) for name, count in frame.isna().sum().items() if count},
         "warnings": [*describe_gaps(gaps, mapping), *_warnings(frame, mapping, frequency, days, empty)],
@@ -238,6 +267,28 @@ def _rejected_money(report: DataReport) -> str:
     )
 
 
+MOST_BARS = 24  # months, the last ones; or categories, the largest
+BAR_WIDTH = 40  # characters
+
+
+def _bars(name: str, sums: dict[str, float], currency: str) -> Any:
+    "Revenue by month or category as bars."
+    from rich.bar import Bar
+    from rich.table import Table as View
+    from rich.text import Text as Line
+
+    keys = (
+        list(sums)[-MOST_BARS:] if name == "month" else sorted(sums, key=lambda key: -sums[key])[:MOST_BARS]
+    )
+    view = View(f"revenue by {name.lower()}", "", currency, box=None, pad_edge=False, header_style="dim")
+    view.columns[0].min_width, view.columns[2].justify = 22, "right"
+    largest = max((sums[key] for key in keys), default=0.0)
+    for key in keys:
+        bar = Bar(max(largest, 1e-9), 0, max(sums[key], 0.0), width=BAR_WIDTH, color="cyan")
+        view.add_row(Line(key), bar, f"{sums[key]:,.0f}")
+    return view
+
+
 def render_report(report: DataReport) -> Any:
     "The report for the terminal."
     from rich.console import Group
@@ -250,14 +301,29 @@ def render_report(report: DataReport) -> Any:
     for name, value in _facts(report):
         about.add_row(name, Line(value))
     parts: list[Any] = [about]
+    for name, sums in report.revenue_by.items():
+        parts += ["", _bars(name, sums, report.currency)]
     if report.reasons:
-        reasons = View("rows", "why quarantined", "for example", box=None, pad_edge=False, header_style="dim")
-        reasons.columns[0].justify = "right"
+        reasons = View(
+            "rows", "worth", "why quarantined", "for example", box=None, pad_edge=False, header_style="dim"
+        )
+        reasons.columns[0].justify = reasons.columns[1].justify = "right"
         for reason, found in report.reasons.items():
-            reasons.add_row(f"{found['count']:,}", Line(reason), Line("\n".join(found["examples"])))
+            worth = f"{found['revenue']:,.0f}" if "revenue" in found else ""
+            reasons.add_row(f"{found['count']:,}", worth, Line(reason), Line("\n".join(found["examples"])))
         parts += ["", reasons, *(Line(f"What may help: {hint}") for hint in suggest_fixes(report.reasons))]
     parts += [Line(f"Look at this: {warning}", style="yellow") for warning in report.warnings]
     return Group(*parts)
+
+# %% ../../nbs/sales/11_report.ipynb #8d85c80e
+def write_html(report: DataReport, path: Path) -> None:
+    "Write the report as a page of HTML."
+    from rich.console import Console
+
+    console = Console(record=True, width=120, file=io.StringIO())
+    console.print(report)
+    with atomic_write(path) as beside:
+        beside.write_text(console.export_html(inline_styles=False), "utf-8")
 
 # %% ../../nbs/sales/11_report.ipynb #0a62c324
 def check_rejected_share(
