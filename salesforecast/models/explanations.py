@@ -28,20 +28,6 @@ class FeatureSource:
     columns: tuple[str, ...]  # of the sale
     history_term: str = ""  # what it looks back at, in words; empty for the columns' own values
 
-# %% ../../nbs/models/04_explanations.ipynb #c0f9a8e0
-HISTORY_LABELS = {"list_revenue": "past discounts", "units": "past prices", "one": "past revenue per sale"}
-
-
-def _level_sources(level: str, scale: str) -> list[tuple[str, FeatureSource]]:
-    "The history inputs of one level, by name."
-    columns = {TOTAL: ("Transaction_Date",), SEGMENT: ("Category", "Region")}.get(level, (level,))
-    short = TOTAL_FEATURES if level == TOTAL else LEVEL_FEATURES
-    past = [HISTORY_LABELS[scale] if name.startswith("share_") else "past sales" for name in short]
-    return [
-        (name, FeatureSource(columns, words))
-        for name, words in zip(level_feature_names(level), past, strict=True)
-    ]
-
 # %% ../../nbs/models/04_explanations.ipynb #a25c29b9
 def input_sources(
     parts: Preprocessor,  # the fitted preprocessor
@@ -61,6 +47,20 @@ def input_sources(
         unknown = sorted(set(parts["feature_names"]) - {name for name, _ in found})
         raise UserError(f"The preprocessor has inputs that cannot be explained: {unknown}. Train again.")
     return tuple(source for _, source in found)
+
+
+HISTORY_LABELS = {"list_revenue": "past discounts", "units": "past prices", "one": "past revenue per sale"}
+
+
+def _level_sources(level: str, scale: str) -> list[tuple[str, FeatureSource]]:
+    "The history inputs of one level, by name."
+    columns = {TOTAL: ("Transaction_Date",), SEGMENT: ("Category", "Region")}.get(level, (level,))
+    short = TOTAL_FEATURES if level == TOTAL else LEVEL_FEATURES
+    past = [HISTORY_LABELS[scale] if name.startswith("share_") else "past sales" for name in short]
+    return [
+        (name, FeatureSource(columns, words))
+        for name, words in zip(level_feature_names(level), past, strict=True)
+    ]
 
 # %% ../../nbs/models/04_explanations.ipynb #a824fa7b
 ADDITIVITY_TOLERANCE = 1e-3  # of the base and the contributions, without their signs
@@ -84,7 +84,7 @@ def enforce_additivity(
     part = np.divide(rest, size, out=np.zeros(len(base)), where=size > 0)
     return mean + np.where(size > 0, 0.0, rest), settled_values + np.abs(values) * part[:, None]
 
-# %% ../../nbs/models/04_explanations.ipynb #73e1a443
+# %% ../../nbs/models/04_explanations.ipynb #73bfd9ba
 _Key = TypeVar("_Key")
 
 
@@ -96,7 +96,7 @@ def _gathered(values: np.ndarray, keys: list[tuple[_Key, ...]]) -> dict[_Key, np
             found[key] = found.get(key, 0.0) + values[:, i] / len(several)
     return found
 
-# %% ../../nbs/models/04_explanations.ipynb #73bfd9ba
+
 @dataclass(frozen=True)
 class Explanation:
     "Why predictions are what they are, in currency: `base + values.sum(1)` is `prediction`."
@@ -131,19 +131,6 @@ class Explanation:
             "shap_values": {name: float(values[0]) for name, values in parts.items()},
             "prediction": float(self.prediction[i]),
         }
-
-# %% ../../nbs/models/04_explanations.ipynb #43bf1173
-def _check_rows(inputs: np.ndarray, names: tuple[str, ...], **others: Any) -> None:
-    "Raise `UserError` for rows that cannot be explained."
-    if inputs.ndim != 2 or inputs.shape[1] != len(names):
-        raise UserError(f"The inputs need shape (rows, {len(names)}); theirs is {inputs.shape}.")
-    for name, values in others.items():
-        if np.shape(values) != (len(inputs),):
-            raise UserError(
-                f"{name} needs shape ({len(inputs)},), a number per row; its is {np.shape(values)}."
-            )
-    if (infinite := np.isinf(inputs).any(0)).any():
-        raise UserError(f"Infinite values in {[names[i] for i in np.flatnonzero(infinite)]}.")
 
 # %% ../../nbs/models/04_explanations.ipynb #76020d2b
 class Explainer:
@@ -184,6 +171,19 @@ class Explainer:
         return Explanation(
             base * worth, values * worth[:, None], share * worth, self.names, self.sources, self._baseline
         )
+
+
+def _check_rows(inputs: np.ndarray, names: tuple[str, ...], **others: Any) -> None:
+    "Raise `UserError` for rows that cannot be explained."
+    if inputs.ndim != 2 or inputs.shape[1] != len(names):
+        raise UserError(f"The inputs need shape (rows, {len(names)}); theirs is {inputs.shape}.")
+    for name, values in others.items():
+        if np.shape(values) != (len(inputs),):
+            raise UserError(
+                f"{name} needs shape ({len(inputs)},), a number per row; its is {np.shape(values)}."
+            )
+    if (infinite := np.isinf(inputs).any(0)).any():
+        raise UserError(f"Infinite values in {[names[i] for i in np.flatnonzero(infinite)]}.")
 
 # %% ../../nbs/models/04_explanations.ipynb #6d8549b7
 COLUMN_LABELS = {
