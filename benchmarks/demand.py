@@ -12,6 +12,7 @@ import platform
 import resource
 import time
 import warnings
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from benchmarks.orders import order_frontier
 from salesforecast.core.optional import require
 from salesforecast.forecasting.covariates import covariates_from_mapping
 from salesforecast.forecasting.evaluation import backtest_demand, evaluate_backtest, select_coverage_rows
@@ -45,6 +47,17 @@ def panel_of(name: str, folder: Path, frequency: Any = None) -> tuple[Panel, Any
     sales = read_sales(f"{folder / name}.csv.gz", mapping)
     panel = make_panel(sales, parse_levels(SHOPS[name][0]), frequency=frequency)
     return panel, covariates_from_mapping(panel, mapping)
+
+
+def retail_products(folder: Path, frequency: Any = None, count: int = 120) -> Panel:
+    """Units of randomly chosen products of Online Retail."""
+    mapping = load_mapping(MAPPINGS / "online_retail.yaml")
+    sales = read_sales(f"{folder / 'online_retail'}.csv.gz", mapping)
+    product = sales.frame["Product_ID"].astype(str)
+    often = product.value_counts()
+    chosen = np.random.default_rng(0).permutation(np.sort(often.index[often >= 20].to_numpy(str)))[:count]
+    part = replace(sales, frame=sales.frame[product.isin(chosen)].reset_index(drop=True))
+    return make_panel(part, parse_levels("Product_ID"), target="units", frequency=frequency)
 
 
 def compared(name: str, panel: Panel) -> np.ndarray:
@@ -265,7 +278,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--only", choices=["peers", "scale"], help="one part; the other stays as it was")
+    parser.add_argument(
+        "--only", choices=["peers", "scale", "orders"], help="one part; the others stay as they were"
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1_000, 10_000])
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -277,7 +292,7 @@ def main() -> None:
     found["libraries"] = library_versions(
         "statsforecast", "mlforecast", "hierarchicalforecast", "xgboost", "prophet", "lightgbm"
     )
-    if options.only != "scale":
+    if options.only in (None, "peers"):
         ours, compared_ones = (
             pd.concat(part) for part in zip(*(with_peers(n, options.folder) for n in SHOPS), strict=True)
         )
@@ -287,11 +302,16 @@ def main() -> None:
             panel, covariates = panel_of(name, options.folder, "weekly")
             found["ranges"][f"{name}, weekly"] = ranges(backtest_demand(panel, 4, 6, covariates))
         options.out.write_text(json.dumps(found, indent=1) + "\n")
-    if options.only != "peers":
+    if options.only in (None, "scale"):
         found["scale"] = []
         for count in options.sizes:
             found["scale"].append(cost(count))
             print(json.dumps(found["scale"][-1]), flush=True)
+    if options.only in (None, "orders"):
+        retail = {
+            f"online_retail, {often}": retail_products(options.folder, often) for often in ("daily", "weekly")
+        }
+        found["orders"] = order_frontier(retail)
     options.out.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1), f"written to {options.out}", sep="\n")
 

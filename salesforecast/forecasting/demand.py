@@ -352,7 +352,7 @@ def order_quantities(
     unknown_stock: Unknown = "stop",
     negative_stock: Negative = "stop",
 ) -> pd.DataFrame:
-    """Compute order-up-to levels, safety stock and orders from the sample paths of a forecast.
+    """Compute order-up-to levels, safety stock and orders from a forecast and the demand of past spans.
 
     Parameters
     ----------

@@ -35,6 +35,7 @@ from salesforecast.forecasting.reconciliation import (
     rescale_to_total,
 )
 from salesforecast.forecasting.sample_paths import SamplePaths, draw_paths
+from salesforecast.forecasting.span_demand import SpanDemand, estimate_span_demand
 from salesforecast.forecasting.selection import (
     DEFAULT_N_WINDOWS,
     Champion,
@@ -90,6 +91,9 @@ class DemandModel:
     accuracy: pd.DataFrame  # of the reconciled forecasts in cross-validation: level, series, wape, bias
     by_horizon: pd.DataFrame  # the same by week ahead: level, ahead (its first period), wape, bias
     notes: tuple[str, ...]  # what a reader should know of the choices, a sentence each
+    spans: SpanDemand | None = (
+        None  # demand of past spans, for orders; None in an archive of before it was kept
+    )
 
     @property
     def leaderboard(self) -> pd.DataFrame:
@@ -165,6 +169,7 @@ def fit_demand(
         notes=_notes(
             panel, champions, increase if fixes_total else None, tested if tested < horizon else None
         ),
+        spans=estimate_span_demand(panel.values, panel.step),
     )
 
 

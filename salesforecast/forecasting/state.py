@@ -22,6 +22,7 @@ from salesforecast.forecasting.effects import CovariateEffects
 from salesforecast.forecasting.forecaster import DemandForecast, DemandModel, build_forecast
 from salesforecast.forecasting.intervals import Calibration
 from salesforecast.forecasting.panel import Panel
+from salesforecast.forecasting.span_demand import SpanDemand
 from salesforecast.forecasting.prices import unit_prices
 
 # %% ../../nbs/forecasting/17_state.ipynb #db2a5c08
@@ -35,6 +36,16 @@ CALIBRATION_ARRAYS = {  # stored key: attribute of `Calibration`
     "calibration_errors": "errors",
     "calibration_quiet": "intermittent",
     "calibration_largest": "largest",
+}
+SPAN_ARRAYS = {  # stored key: attribute of `SpanDemand`
+    "span_lengths": "spans",
+    "span_dispersion": "dispersion",
+    "span_largest": "largest",
+    "span_level_weight": "level_weight",
+    "span_probability": "probability",
+    "span_kind": "kind",
+    "span_long_mean": "long_mean",
+    "span_age": "age",
 }
 
 
@@ -77,6 +88,7 @@ def _stored_text(forecast: DemandForecast) -> dict[str, object]:
 def save_demand(forecast: DemandForecast, path: Path | IO[bytes]) -> None:
     "Write a forecast to a file or stream, with everything that `load_demand` needs."
     panel, effects, calibration = forecast.panel, forecast.effects, forecast.model.calibration
+    spans = forecast.model.spans
     recent = slice(-(HISTORY_DAYS // panel.step), None)
     finest = panel.bottom
     prices = (
@@ -97,6 +109,7 @@ def save_demand(forecast: DemandForecast, path: Path | IO[bytes]) -> None:
         responses=effects.series_factors,
         usual_price=effects.usual_price,
         **{key: getattr(calibration, name) for key, name in CALIBRATION_ARRAYS.items()},
+        **({key: getattr(spans, name) for key, name in SPAN_ARRAYS.items()} if spans else {}),
     )
 
 # %% ../../nbs/forecasting/17_state.ipynb #9e29a3d6
@@ -184,7 +197,15 @@ def _load_model(arrays: Mapping[str, np.ndarray], text: StoredText) -> DemandMod
         accuracy=pd.DataFrame(text["accuracy"]),
         by_horizon=pd.DataFrame(text["by_lead"]),
         notes=tuple(text["notes"]),
+        spans=_load_spans(arrays, panel.step),
     )
+
+
+def _load_spans(arrays: Mapping[str, np.ndarray], step: int) -> SpanDemand | None:
+    "Build the demand of past spans; None of an archive that does not have it."
+    if not SPAN_ARRAYS.keys() <= arrays.keys():
+        return None
+    return SpanDemand(**{name: arrays[key] for key, name in SPAN_ARRAYS.items()}, step=step)
 
 
 def _load_panel(arrays: Mapping[str, np.ndarray], text: StoredText) -> Panel:

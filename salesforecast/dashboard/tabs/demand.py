@@ -132,6 +132,7 @@ ORDER_LABELS = {
     "expected": "Expected",
     "order_up_to": "Order up to",
     "safety_stock": "Safety stock",
+    "most_sold": "Most ever sold",
 }
 
 
