@@ -491,6 +491,7 @@ class OrderRow(BaseModel):
     expected: float
     order_up_to: float
     safety_stock: float
+    most_sold: float | None = None
     on_hand: float | None = Field(None, description="of the request")
     on_order: float | None = Field(None, description="of the request")
     order: float | None = Field(None, description="what to order, where the request has stock")
