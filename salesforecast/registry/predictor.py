@@ -223,7 +223,11 @@ def predict_source(
         If the source cannot be read, or lacks a column that the model needs.
     """
     trained_with = predictor.bundle.manifest.mapping
-    if mapping and mapping.model_copy(update={"day_first": trained_with.day_first}) == trained_with:
+    learned = {
+        "day_first": trained_with.day_first,
+        "read": (mapping or trained_with).read.model_copy(update={"decimal": trained_with.read.decimal}),
+    }
+    if mapping and mapping.model_copy(update=learned) == trained_with:
         mapping = trained_with  # the file of the training; it says nothing of the order of day and month
     rows = read_prediction_rows(
         source, mapping, fallback=trained_with, needed=predictor.required_columns, read_options=read_options
