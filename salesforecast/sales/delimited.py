@@ -317,7 +317,7 @@ def _without_blank(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 def find_extra_cells(text: str, delimiter: str) -> tuple[int, int]:
     "The number of empty cells that every row has beyond the header, and that of the header's cells."
-    first = first_rows(_sample(text), delimiter)
+    first = first_rows(_sample(text), delimiter) or [[]]
     return count_trailing_delimiters(first), len(first[0])
 
 

@@ -604,7 +604,8 @@ def test_order_prints_a_table(run_command: Callable, source: Path, tmp_path: Pat
     stock = tmp_path / "stock.csv"
     stock.write_text("unique_id,on_hand\nCategory=Toys,3\n")
     words = ["order", source, "--by", "Category", "--lead-time", 7, "--freq", "W", "--stock", stock]
-    done = run_command(*words)
+    assert "--missing-stock" in run_command(*words).stderr
+    done = run_command(*words, "--missing-stock", "zero")
     assert done.returncode == 0, done.stderr
     assert "order_up_to" in done.stdout and "Category=Toys" in done.stdout
 
