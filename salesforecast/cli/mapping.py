@@ -22,7 +22,7 @@ from salesforecast.core.settings import UserError
 from salesforecast.core.text import format_money, format_number
 
 if TYPE_CHECKING:
-    from salesforecast.sales.proposals import MappingProposal, OpenQuestion
+    from salesforecast.sales.mapping_proposal import MappingProposal, OpenQuestion
     from salesforecast.sales.reading import SalesData
     from salesforecast.sales.schema import ReadOptions
 

@@ -334,8 +334,15 @@ def unpack_items(table: SourceTable, mapping: ColumnMapping) -> SourceTable:
     "Return a table with a row for each line item that is packed in a column."
     if mapping.unpack is None:
         return table
+    column = _column(mapping.unpack, [str(name) for name in table.cells], "unpack")
+    unpacked, fields, counts = unpack_column(table, column)
+    _check_line_amounts(unpacked.cells, mapping, fields, counts)
+    return unpacked
+
+
+def unpack_column(table: SourceTable, column: str) -> tuple[SourceTable, list[str], np.ndarray]:
+    "Return a table with a row for each line item of a column, the new columns, and the line items of each row before."
     cells = table.cells
-    column = _column(mapping.unpack, [str(name) for name in cells], "unpack")
     items = [line_items(cell) for cell in cells[column]]
     problems = table.problems | {
         int(row): f"the line items in {column} cannot be read"
@@ -357,9 +364,8 @@ def unpack_items(table: SourceTable, mapping: ColumnMapping) -> SourceTable:
     }
     new = {names[name]: pd.Series([item.get(name) for item in flat], dtype=TEXT).array for name in fields}
     unpacked = rows.assign(**new)
-    _check_line_amounts(unpacked, mapping, list(new), counts)
     note = f"unpacked {len(flat):,} line items of {len(cells):,} rows from {column}: {', '.join(new)}"
-    return SourceTable(unpacked, problems, [*table.notes, note])
+    return SourceTable(unpacked, problems, [*table.notes, note]), list(new), counts
 
 
 def is_missing(cell: object) -> bool:

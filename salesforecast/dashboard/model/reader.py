@@ -20,7 +20,8 @@ from pydantic import ValidationError
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.model.dataset import from_sales
 from salesforecast.dashboard.model.rows import ROW_GROUP, save_dataset, write_rows
-from salesforecast.sales.proposals import MappingProposal, propose_columns
+from salesforecast.sales.mapping_proposal import MappingProposal
+from salesforecast.sales.proposals import propose_columns
 from salesforecast.sales.reading import SalesData, read_sales
 from salesforecast.sales.schema import ColumnMapping, ReturnRule, SourceOptions, find_column
 from salesforecast.sales.sources import load_table
