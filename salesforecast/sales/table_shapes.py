@@ -109,7 +109,7 @@ def melt_shape(cells: pd.DataFrame, source: str) -> TableShape | None:
     long = long.assign(
         Transaction_Date=np.tile(starts, len(cells)), **{value: cells[names].to_numpy(object).ravel()}
     )
-    long = long[~(np.nan_to_num(profile.columns["value"].numbers.reshape(len(names), -1).T.ravel()) == 0)]
+    long = long[~(np.nan_to_num(numbers.reshape(len(names), -1).T.ravel()) == 0)]
     reason = f"{len(names):,} columns are {period}s, from {names[0]} to {names[-1]}; {why}"
     lines = [ProposedLine("melt.value", value, reason, "unsure")]
     if value == "Units_Sold" and not prices:
@@ -168,7 +168,8 @@ def unpack_shape(cells: pd.DataFrame) -> TableShape | None:
         name
         for name in amounts
         if {"refund", "refunded"} & set(name_words(name))
-        and np.nan_to_num(profile.columns[name].numbers).any()
+        and (numbers := profile.columns[name].numbers) is not None
+        and np.nan_to_num(numbers).any()
     ]
     reason = f"its cells hold line items: {', '.join(fields)}"
     notes = [

@@ -69,11 +69,14 @@ def propose_upload(
     cells: pd.DataFrame,  # of the file
     name: str,
 ) -> MappingProposal | None:
-    "Propose how to read a file; None where it has no date or no revenue that can be seen."
+    "Propose how to read a file; None where it has no date or no revenue that can be seen, or is not a row a sale."
     try:
-        return propose_columns(cells.head(GUESS_ROWS), name)
+        proposal = propose_columns(cells.head(GUESS_ROWS), name)
     except UserError:
         return None
+    return (
+        None if proposal.mapping.melt or proposal.mapping.unpack else proposal
+    )  # not among the form's fields
 
 
 def guess_columns(proposal: MappingProposal | None) -> dict[str, str]:
