@@ -474,6 +474,63 @@ def find_unit_jumps(frame: pd.DataFrame) -> pd.DataFrame:
             found[str(products[int(code)])] = {"before": float(before[code]), "after": float(after[code])}
     return pd.DataFrame.from_dict(found, orient="index") if found else none
 
+# %% ../../nbs/sales/10_plausibility.ipynb #c209a5c7
+ROWS_OF_ORDERS = 20_000  # that are looked at
+MIN_ORDERS = 10  # of several different lines
+MIN_BALANCES = 30  # rows
+
+
+def repeats_order_totals(frame: pd.DataFrame) -> bool:
+    "Return whether the lines of an order have one revenue, though their products or units differ."
+    rows = frame.head(ROWS_OF_ORDERS)
+    differing = [name for name in ("Units_Sold", "Product_ID", "Product_Name") if name in rows]
+    dates = rows["Transaction_Date"]
+    if "Transaction_ID" in rows:
+        order = rows["Transaction_ID"].astype(object)
+    elif (dates != dates.dt.normalize()).mean() > 0.5:
+        order = dates
+    else:
+        return False
+    several = rows[order.duplicated(keep=False) & order.notna()]
+    if not differing or len(several) < 2 * MIN_ORDERS:
+        return False
+    orders = several[["Revenue", *differing]].groupby(order[several.index].to_numpy(), sort=False).nunique()
+    amounts = orders["Revenue"][(orders[differing] > 1).any(axis=1)]
+    return bool(
+        len(amounts) >= MIN_ORDERS
+        and (amounts == 1).mean() >= SAME_PRICES
+        and several["Revenue"].nunique() >= MIN_ORDERS
+    )
+
+
+def check_own_amounts(source: str, frame: pd.DataFrame, mapping: ColumnMapping) -> list[str]:
+    "Return a note where Revenue looks like a balance; raise `UserError` where it is the order's total on each of its lines."
+    spread = "allocate" in mapping.columns.get("Revenue", "")
+    if not spread and mapping.odd_rows != "keep" and repeats_order_totals(frame):
+        order = "Transaction_ID" if "Transaction_ID" in frame else "Transaction_Date"
+        raise UserError(
+            f"{source}: Revenue is the same on all lines of an order, though their products or units differ. Is it the order's "
+            f"total, repeated on each line? Then spread it, as in columns: {{Revenue: 'allocate(total, {order}, 1)'}} with the "
+            "source's own columns, or map the line's amount; if it is the line's own, set odd_rows: keep"
+        )
+    revenue = frame["Revenue"].to_numpy(float)
+    steps = np.diff(revenue)
+    is_balance = (
+        len(revenue) >= MIN_BALANCES
+        and (steps >= 0).all()
+        and (steps > 0).mean() > 0.9
+        and (revenue > 0).all()
+        and frame["Transaction_Date"].is_monotonic_increasing
+    )
+    return (
+        [
+            f"Revenue never falls from {revenue[0]:,.2f} in the first row to {revenue[-1]:,.2f} in the last: is it a running total? "
+            "Then map the amount of the single sale"
+        ]
+        if is_balance
+        else []
+    )
+
 # %% ../../nbs/sales/10_plausibility.ipynb #87393f3b
 @dataclass
 class OddRows:
@@ -581,6 +638,7 @@ def judge_kept(
 ) -> OddRows:
     "Return the odd rows that are to be rejected, and notes; raise `UserError` where someone has to decide first."
     odd = find_odd_rows(frame, mapping)
+    odd.notes += check_own_amounts(source, frame, mapping)
     if not len(odd.problems):
         check_total(source, frame, mapping)
         return odd

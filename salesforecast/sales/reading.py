@@ -271,7 +271,12 @@ def _sales(
     check_rows_remain(source, len(frame), len(returned))
     used = {*personal, *(column for columns in parsed.source_columns.values() for column in columns)}
     about = summarize_sales(frame, mapping)
-    about["warnings"] = [*loaded.notes, *parsed.notes, *about["warnings"]]
+    about["warnings"] = [
+        *loaded.notes,
+        *parsed.notes,
+        *_equal_rows(kept, len(bad), mapping),
+        *about["warnings"],
+    ]
     report = DataReport(
         source=source,
         rows_read=len(bad),
@@ -292,6 +297,20 @@ def _sales(
         marks = mapping.read.model_copy(update={"decimal": parsed.decimal})
         mapping = mapping.model_copy(update={"read": marks})
     return SalesData(frame, quarantine.reset_index(drop=True), report, mapping, parsed.revenue_computed)
+
+
+FEW_EQUAL = 0.02  # of the rows, up to which equal rows are chance
+MIN_EQUAL = 20
+
+
+def _equal_rows(kept: int, rows: int, mapping: ColumnMapping) -> list[str]:
+    "Return a note where many rows equal an earlier one, and nobody has said that they are sales of their own."
+    if mapping.duplicates != "auto" or kept < MIN_EQUAL or kept <= FEW_EQUAL * rows:
+        return []
+    return [
+        f"{kept:,} rows ({kept / rows:.1%}) equal an earlier one and count as sales of their own; if a part of the source is "
+        "there twice, set duplicates: quarantine, else duplicates: keep"
+    ]
 
 
 def split_rejected_rows(

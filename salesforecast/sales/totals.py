@@ -327,6 +327,24 @@ def find_sum_chain(amounts: np.ndarray) -> np.ndarray:
     none[totals] = chain and len(amounts) - 1 - totals[-1] <= longest
     return none
 
+# %% ../../nbs/sales/08_totals.ipynb #4b999ad9
+def find_sums(
+    keys: list[pd.Series],  # columns of text and of dates
+    amounts: np.ndarray,  # of all rows
+    left_out: np.ndarray,  # totals that are known, bool
+) -> np.ndarray:
+    "Return where rows are totals for what they add up to, those of the rows above first, then those of the rows below."
+    rows = left_out.copy()
+    for turn in (slice(None), slice(None, None, -1)):
+        before = -1
+        while rows.sum() > before:  # totals of totals come to light when those below are left out
+            before = rows.sum()
+            for cells in keys:
+                rows |= find_summing_values(cells.iloc[turn], amounts[turn], rows[turn])[turn]
+        rest = np.flatnonzero(~rows)
+        rows[rest] |= find_sum_chain(np.nan_to_num(amounts[rest])[turn])[turn]
+    return rows
+
 # %% ../../nbs/sales/08_totals.ipynb #57e4961f
 @dataclass(frozen=True)
 class TotalRows:
@@ -363,17 +381,24 @@ def find_totals(
         if labelled.any():
             rows |= labelled & (match_sums(values, labelled, certain, labelled) > 0)
         if lacking:
-            rows |= find_unlabelled(values, empty[:, usual], labelled, certain)
-        before = -1
-        while small and rows.sum() > before:  # totals of totals come to light when those below are left out
-            before = rows.sum()
-            for name in keys:
-                rows |= find_summing_values(cells[name], values, rows)
-        if small and not rows.any():
-            rows |= find_sum_chain(np.nan_to_num(values))
+            rows |= _unlabelled(values, empty[:, usual], labelled, certain)
+        if small:
+            rows = find_sums([cells[name] for name in keys], values, rows)
     whole = (labels >= Label.WHOLE).any(axis=1)
     names = [_label(cells, keys, labels, i) for i in np.flatnonzero(rows)[:1000]]
     return TotalRows(rows, tuple(dict.fromkeys(filter(None, names))), whole & ~rows)
+
+
+def _unlabelled(
+    amounts: np.ndarray, empty: np.ndarray, labelled: np.ndarray, certain: np.ndarray
+) -> np.ndarray:
+    "Return where rows with empty cells are sums of the rows above them, or else of those below."
+    found = find_unlabelled(amounts, empty, labelled, certain)
+    return (
+        found
+        if found.any() or labelled.any()
+        else find_unlabelled(amounts[::-1], empty[::-1], labelled[::-1], certain[::-1])[::-1]
+    )
 
 
 def _certain(labels: np.ndarray, empty: np.ndarray, usual: np.ndarray, is_date: list[bool]) -> np.ndarray:
