@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..sales.chunks import LimitedGzipFile, iter_file_tables
+from ..sales.layout import amount_currencies, refuse_other_currency
 from ..sales.reading import PredictionRows, choose_mapping, parse_prediction_rows
 from salesforecast.registry.predictor import (
     UnknownValues,
@@ -141,7 +142,7 @@ def predict_file(
     deadline: float = float("inf"),  # on the clock of `time.monotonic`
 ) -> RowCounts:
     "Predict every row of a file; raise `UserError` if it is no table, `TimeoutError` after the deadline."
-    counts = RowCounts()
+    counts, currencies = RowCounts(), dict[str, str]()
     out.write(b"" if as_csv else b'{"predictions":[')
     fallback = predictor.bundle.manifest.mapping
     for table, mapping in translate_csv_errors(lambda: mapped_tables(file, name, fallback, limit)):
@@ -149,6 +150,7 @@ def predict_file(
             raise TimeoutError
         if table.cells.empty:
             continue
+        refuse_other_currency(amount_currencies(table.cells, mapping), currencies)
         rows = parse_prediction_rows(table, mapping, predictor.required_columns)
         predictions = predict_rows(predictor, rows)
         unknown = find_unknown_values(predictor, rows.frame)

@@ -49,18 +49,37 @@ def strip_currency(
     rows: np.ndarray,  # how often each occurs
 ) -> tuple[pa.Array, np.ndarray]:
     "Return amounts without their currency, and where one of two decimals was; other than the commonest stay as they are."
-    marked = pc.match_substring_regex(texts, rf"^[(+-]*{BLANKS}{CURRENCY}|{CURRENCY}[)-]?$")
-    if not pc.any(marked).as_py():
+    names = _marks(texts)
+    if names is None:
         return texts, np.zeros(len(texts), bool)
-    marks = pc.struct_field(pc.extract_regex(texts, rf"(?P<mark>{CURRENCY})"), "mark")
-    names = pd.Series(pc.if_else(marked, marks, None).to_pylist(), dtype=object)
-    names = names.str.lower().str.removesuffix(".").replace(SAME_CURRENCY)
     commonest = pd.Series(rows).groupby(names).sum().idxmax()
     others = names.notna() & (names != commonest)
     plain = pc.replace_substring_regex(texts, rf"^([(+-]*){BLANKS}{CURRENCY}{BLANKS}", r"\1")
     plain = pc.replace_substring_regex(plain, rf"{BLANKS}{CURRENCY}([)-]?)$", r"\1")
     of_two = names.notna() & ~others & (commonest not in THREE_DECIMALS)
     return pc.if_else(pa.array(others), texts, plain), of_two.to_numpy(bool)
+
+
+def _marks(texts: pa.Array) -> pd.Series | None:
+    "Return the currency beside each amount, missing where there is none; None where no text has one."
+    marked = pc.match_substring_regex(texts, rf"^[(+-]*{BLANKS}{CURRENCY}|{CURRENCY}[)-]?$")
+    if not pc.any(marked).as_py():
+        return None
+    marks = pc.struct_field(pc.extract_regex(texts, rf"(?P<mark>{CURRENCY})"), "mark")
+    names = pd.Series(pc.if_else(marked, marks, None).to_pylist(), dtype=object)
+    return names.str.lower().str.removesuffix(".").replace(SAME_CURRENCY)
+
+
+def amount_currency(cells: pd.Series) -> str:
+    "Return the commonest currency beside the amounts of a column; an empty text where there is none."
+    if not (is_arrow_text(cells) or cells.dtype == object):
+        return ""
+    codes, values = factorize_cells(cells)
+    names = _marks(pc.utf8_trim_whitespace(as_texts(values)))
+    if names is None:
+        return ""
+    rows = np.bincount(codes[codes >= 0], minlength=len(names))
+    return str(pd.Series(rows).groupby(names).sum().idxmax())
 
 # %% ../../nbs/sales/02_currencies.ipynb #18d45716
 FEW_CURRENCIES = 40  # more different values are no currencies

@@ -342,6 +342,24 @@ def missing_column_error(place: str, expression: str, name: str, columns: list[s
     return MissingColumnError(f"{said}{suggest_name(name, columns)} Columns: {', '.join(columns)}")
 
 
+WHOLE_TABLE = re.compile(r"\b(allocate|first)\s*\(")  # functions over all rows of an order
+
+
+def check_row_by_row(
+    expressions: dict[str, str],  # key of the mapping: expression
+    columns: ExpressionContext,
+    way_out: str,
+) -> None:
+    "Raise `UserError` for an expression that needs all rows of an order, where a source is read in pieces."
+    for place, expression in expressions.items():
+        found = WHOLE_TABLE.search(expression)
+        if found is None or find_column(expression, columns.names) is not None:
+            continue
+        raise UserError(
+            f"{place}: {found[1]}() needs all rows of an order, which a source that is read in pieces may not have together. {way_out}"
+        )
+
+
 def evaluate_condition(
     expression: str,  # a condition, or a column of yes and no
     columns: ExpressionContext,

@@ -23,12 +23,14 @@ import pyarrow.compute as pc
 
 from ..core.settings import UserError
 from ..core.text import format_money, suggest_name
+from .currencies import amount_currency
 from .delimited import TEXT, SourceTable
 from .dates import parse_dates
 from salesforecast.sales.expressions import (
     ExpressionContext,
     MissingColumnError,
     TextValues,
+    check_row_by_row,
     evaluate_condition,
     evaluate_expression,
 )
@@ -563,6 +565,43 @@ def merge_notes(notes: Iterable[str]) -> list[str]:
     return list(merged.values())
 
 # %% ../../nbs/sales/09_layout.ipynb #fbdf9b09
+WRITE_FIRST = "Write the rows first: salesforecast validate SOURCE --mapping MAPPING --out sales.parquet"
+
+
+def check_pieces(cells: pd.DataFrame, mapping: ColumnMapping, predicting: bool) -> None:
+    "Raise `UserError` for a mapping that needs the rows of other pieces of a source."
+    if mapping.fill_down:
+        raise UserError(
+            f"fill_down needs the rows above, which a source that is read in pieces does not have. {WRITE_FIRST}"
+        )
+    context = ExpressionContext(cells.head(0), mapping.read)
+    rules = {"where": mapping.where or ""}
+    if not predicting:  # of rows to predict, only the columns that are needed count
+        rules |= {f"columns.{n}": e for n, e in column_expressions(mapping, context.names).items()}
+        rules["returns.when"] = mapping.returns.when
+    check_row_by_row(rules, context, WRITE_FIRST)
+
+
+def amount_currencies(cells: pd.DataFrame, mapping: ColumnMapping) -> dict[str, str]:
+    "Return the currency beside the amounts of each column that units, prices and revenue come from."
+    names = {column for name in NUMBER_COLUMNS for column in source_columns(cells, mapping, name)}
+    names |= set(melted_columns(cells, mapping)) if mapping.melt else set()
+    return {name: mark for name in sorted(names) if (mark := amount_currency(cells[name]))}
+
+
+def refuse_other_currency(
+    found: dict[str, str],  # column: currency of a piece of a source
+    seen: dict[str, str],  # those of the pieces before, to which it is added
+) -> None:
+    "Raise `UserError` where the pieces of a source are in different currencies."
+    for name, mark in found.items():
+        if seen.setdefault(name, mark) != mark:
+            raise UserError(
+                f"The amounts of the column {name!r} are in {seen[name].upper()} in one part of the source and in {mark.upper()} "
+                "in another, which do not add up. Convert them, or keep one currency in a source that is read in pieces"
+            )
+
+
 def arrange_rows(
     table: SourceTable,
     mapping: ColumnMapping,
@@ -580,11 +619,8 @@ def arrange_rows(
     """
     if predicting:
         mapping = applicable(mapping, table.cells)
-    if rows_alone and mapping.fill_down:
-        raise UserError(
-            "fill_down needs the rows above, which a source that is read in pieces does not have. Write the rows first: "
-            "salesforecast validate SOURCE --mapping MAPPING --out sales.parquet"
-        )
+    if rows_alone:
+        check_pieces(table.cells, mapping, predicting)
     headers = find_repeated_headers(table.cells)
     if headers.any():
         note = f"left out {headers.sum():,} repeated header lines ({row_list(table.cells.index[headers])})"

@@ -34,7 +34,12 @@ from .rows import ParsedRows, column_expressions, parse_rows
 from .schema import ColumnMapping, ReadOptions, ReturnRule, find_column
 from .sinks import write_table
 from .sources import Source, load_table, source_name
-from .expressions import ExpressionContext, MissingColumnError, evaluate_expression
+from salesforecast.sales.expressions import (
+    ExpressionContext,
+    MissingColumnError,
+    check_row_by_row,
+    evaluate_expression,
+)
 from .values import parse_text
 from ..core.settings import UserError, settings
 from ..core.text import format_money, format_number
@@ -370,11 +375,23 @@ def parse_prediction_rows(
     loaded = arrange_rows(loaded, mapping, predicting=True, rows_alone=rows_alone)
     if mapping.returns != ReturnRule():
         needed = None  # what marks a return may be in any column
+    if rows_alone:
+        _check_needed(loaded.cells, mapping, needed)
     parsed = parse_rows(loaded.cells, mapping, lenient=True, only=needed)
     frame = parsed.frame
     if "Transaction_Date" not in frame:
         frame.insert(0, "Transaction_Date", pd.Series(pd.NaT, frame.index))
     return PredictionRows(loaded.cells, frame, _prediction_problems(loaded, parsed))
+
+
+def _check_needed(cells: pd.DataFrame, mapping: ColumnMapping, needed: Collection[str] | None) -> None:
+    "Raise `UserError` where a column that the model takes needs the rows of other pieces of the source."
+    context = ExpressionContext(cells.head(0), mapping.read)
+    expressions = column_expressions(mapping, context.names)
+    rules = {f"columns.{n}": e for n, e in expressions.items() if needed is None or n in needed}
+    rules["returns.when"] = mapping.returns.when
+    way_out = "Predict the whole file with: salesforecast predict FILE, or compute the column before"
+    check_row_by_row(rules, context, way_out)
 
 
 def _prediction_problems(loaded: SourceTable, parsed: ParsedRows) -> pd.Series:
