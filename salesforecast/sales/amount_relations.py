@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/sales/17_amount_relations.ipynb #ec3a71c8
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product as pairs
@@ -141,6 +142,42 @@ def order_level(
         "every" if len(differing) >= 5 and differing.mean() > 0.98 and several["amount"].nunique() > 2 else ""
     )
 
+# %% ../../nbs/sales/17_amount_relations.ipynb #987d579e
+CENT_WORDS = frozenset(("cent", "cents", "pence", "centimes", "centavos", "grosze", "groszy", "ore"))
+THOUSANDS = re.compile(
+    r"(?i)(\bin thousands\b|\bthousands?\b|\btsd\b|\bt?k ?[€$£¥]|\b[kt](eur|usd|gbp|chf|pln)\b|\bt€|[€$£]k\b|'000|\(000s?\)|千円)"
+)
+MILLIONS = re.compile(r"(?i)(\bmillions?\b|\bmio\b|\bmln\b|\bm(eur|usd|gbp|chf)\b|\bm[€$£])")
+
+
+def name_scale(
+    name: str,  # of a column of numbers
+    values: np.ndarray,
+) -> float:
+    "Return what the numbers of a column are times, by its name: 0.01 for cents, 1000 for thousands, else 1."
+    known = values[np.isfinite(values)]
+    if has_word(name, CENT_WORDS) and not has_word(name, ("per",)):
+        return 0.01 if len(known) and not (known % 1).any() else 1.0
+    return 1000.0 if THOUSANDS.search(name) else 1_000_000.0 if MILLIONS.search(name) else 1.0
+
+
+def _write_scales(found: SaleAmounts, columns: dict[str, ColumnProfile]) -> None:
+    "Write the scale of each column into the expressions that have it."
+    for name, column in columns.items():
+        scale = name_scale(name, column.numbers) if column.numbers is not None else 1.0
+        if scale == 1:
+            continue
+        quoted, factor = quote_column(name), "/ 100" if scale < 1 else f"* {scale:.0f}"
+        mark = re.compile(rf"(?<![\w`]){re.escape(quoted)}(?![\w`])")
+        for target in [t for t in ("Unit_Price", "Revenue") if t in found.expressions]:
+            old = found.expressions[target]
+            new = f"{quoted} {factor}" if old == name else mark.sub(lambda _: f"({quoted} {factor})", old)
+            if new != old:
+                found.expressions[target] = new
+                found.reasons[target] += (
+                    f"; {name} is in {'cents' if scale < 1 else f'units of {scale:,.0f}'}"
+                )
+
 # %% ../../nbs/sales/17_amount_relations.ipynb #fd0e4f99
 @dataclass(frozen=True)
 class _Relation:
@@ -254,7 +291,9 @@ def find_amounts(
         for n, role in roles.items()
         if n in numbers and (role == "amount" or np.nan_to_num(numbers[n]).any())
     }
-    numbers = {n: numbers[n] for n in roles}
+    numbers = {
+        n: numbers[n] * name_scale(n, numbers[n]) if roles[n] != "units" else numbers[n] for n in roles
+    }
     found = SaleAmounts()
     if exact := _by_exact_names(columns):
         return exact
@@ -269,7 +308,9 @@ def find_amounts(
             else "by its name; whole numbers"
         )
         found.add("Units_Sold", units, why, "certain" if relation else "likely", units)
-    line = numbers[units] * numbers[price] if units and price else None
+    line = (
+        numbers[units] * numbers[price] if units and price else _line_mark(profile, units, products, numbers)
+    )
     own = {
         n: order_level(columns[n], profile.columns.get(order or ""), line)
         for n in named["amount"] + named["discount"] + named["refund"]
@@ -287,6 +328,8 @@ def find_amounts(
         found.add("Unit_Price", price, f"times {units} it gives {relation.amount}", "certain", price)
     _settle_revenue(found, profile, units, price, relation, lines, own, order, numbers, roles)
     _drop_price_below_revenue(found, units, numbers)
+    take_off_rest(found, profile, units, price, order, lines, own, numbers, roles)
+    _write_scales(found, columns)
     free = [n for n, role in roles.items() if not role and n not in found.used]
     if (
         "Revenue" not in found.expressions
@@ -295,6 +338,15 @@ def find_amounts(
     ):
         found.add("Revenue", free[0], "the only column of numbers that may be an amount", "unsure", free[0])
     return found
+
+
+def _line_mark(
+    profile: TableProfile, units: str, products: str | None, numbers: dict[str, np.ndarray]
+) -> np.ndarray | None:
+    "Return what tells the lines of an order apart where there is no amount of the line: units, or the product."
+    if units and varies(numbers[units]):
+        return numbers[units]
+    return pd.factorize(profile.columns[products].cells)[0].astype(float) if products else None
 
 
 def _by_exact_names(columns: dict[str, ColumnProfile]) -> SaleAmounts | None:
@@ -458,7 +510,7 @@ def _take_off(
 ) -> None:
     "Take a discount off units × price, as no amount has it off already."
     values, column = np.nan_to_num(np.abs(numbers[discount])), profile.columns[discount]
-    if column.rate:
+    if column.rate or looks_like_rate(values, base.values):
         scale = "" if values.max(initial=0) <= 1 else " / 100"
         expression = f"{_factor(base.expression)} * (1 - coalesce({quote_column(discount)}, 0){scale})"
         words = f"{base.words} less {discount} as a rate"
@@ -527,3 +579,149 @@ def _drop_price_below_revenue(found: SaleAmounts, units: str, numbers: dict[str,
                 f"{revenue} is above {units} × {price} in {1 - below:.0%} of the rows; {price} is not taken as list price"
             )
             del found.expressions["Unit_Price"], found.reasons["Unit_Price"], found.doubts["Unit_Price"]
+
+# %% ../../nbs/sales/17_amount_relations.ipynb #35356d3e
+FEW_RATES = 20
+RETURN_NAMES = frozenset(
+    "refund refunds refunded return returns returned retoure retouren erstattet ruckgabe retour retours devoluciones resi zwroty".split()
+)
+RETURN_COUNTS = frozenset(
+    "qty quantity units menge anzahl quantite cantidad quantita ilosc pieces pcs".split()
+)
+TAXED_WORDS = GROSS_WORDS - {"gross"}  # gross sales are before discounts, brutto is with tax
+
+
+def looks_like_rate(values: np.ndarray, amounts: np.ndarray) -> bool:
+    "Return whether discounts are rates: a few different numbers, too small or too large to be money of these amounts."
+    given = (values > 0) & np.isfinite(amounts) & (amounts != 0)
+    if given.sum() < 10 or values[given].max() > 100 or len(np.unique(values[given])) > FEW_RATES:
+        return False
+    size = np.abs(amounts[given])
+    if values[given].max() <= 1 and (values[given] % 1 > 0).any():
+        return bool(np.median(size) >= 5)
+    return bool((values[given] % 1 == 0).all() and (values[given] > size).mean() > 0.02)
+
+
+def take_off_rest(
+    found: SaleAmounts,
+    profile: TableProfile,
+    units: str,
+    price: str,
+    order: str | None,
+    lines: Sequence[str],
+    own: dict[str, Literal["", "first", "every"]],
+    numbers: dict[str, np.ndarray],
+    roles: dict[str, str],
+) -> None:
+    "Take off what the amount still holds: tax, returns and discounts that stand beside it; spread an order's total."
+    every = [n for n, place in own.items() if place == "every" and roles[n] == "amount"]
+    if "Revenue" not in found.expressions and not (units and price) and len(every) == 1 and order:
+        weight = quote_column(units) if units else "1"
+        spread = f"allocate({quote_column(every[0])}, {quote_column(order)}, {weight})"
+        found.add(
+            "Revenue",
+            spread,
+            f"{every[0]} is the order's, on each of its lines; spread over them",
+            "unsure",
+            every[0],
+        )
+        return
+    revenue = found.expressions.get("Revenue", "")
+    if revenue in numbers:
+        _prefer_net(found, price, lines, numbers)
+        _without_tax(found, profile, numbers, roles)
+    revenue = found.expressions.get("Revenue", "")
+    if not revenue or has_word(revenue, NET_WORDS):
+        return
+    returned = [
+        n
+        for n in numbers
+        if n not in found.used
+        and has_word(n, RETURN_NAMES)
+        and np.nan_to_num(numbers[n]).any()
+        and not own.get(n)
+    ]
+    if returned and not (profile.columns[returned[0]].rate):
+        _take_off_returns(found, returned[0], units, price, numbers)
+    if revenue in numbers and has_word(revenue, {"gross"}):
+        for name in [
+            n for n, role in roles.items() if role == "discount" and n not in found.used and not own.get(n)
+        ]:
+            if not profile.columns[name].rate and np.nan_to_num(numbers[name]).any():
+                _subtract(found, name, f"less {name}, as {revenue} is before discounts", numbers)
+
+
+def _subtract(found: SaleAmounts, name: str, why: str, numbers: dict[str, np.ndarray]) -> None:
+    "Take a column off the revenue."
+    old = found.expressions["Revenue"]
+    old = quote_column(old) if old in numbers else old
+    found.add(
+        "Revenue",
+        f"{old} - coalesce(abs({quote_column(name)}), 0)",
+        f"{found.reasons['Revenue']}; {why}",
+        "likely",
+        name,
+    )
+
+
+def _take_off_returns(
+    found: SaleAmounts, name: str, units: str, price: str, numbers: dict[str, np.ndarray]
+) -> None:
+    "Take returns off the revenue, as money or as units."
+    if not has_word(name, RETURN_COUNTS):
+        _subtract(found, name, f"less {name}", numbers)
+    elif units and price and price in numbers:
+        revenue = found.expressions["Revenue"]
+        left = (numbers[units] - np.nan_to_num(np.abs(numbers[name]))) * numbers[price]
+        if revenue in numbers and agreement(left, numbers[revenue], numbers[units]) >= AGREEMENT:
+            return
+        old = quote_column(revenue) if revenue in numbers else revenue
+        taken = f"{old} - coalesce(abs({quote_column(name)}), 0) * {quote_column(price)}"
+        found.add("Revenue", taken, f"{found.reasons['Revenue']}; less {name}", "likely", name)
+
+
+def _prefer_net(found: SaleAmounts, price: str, lines: Sequence[str], numbers: dict[str, np.ndarray]) -> None:
+    "Take the net amount where the one that was found is with tax by its name, or by that of its price."
+    revenue = found.expressions["Revenue"]
+    if not (has_word(revenue, TAXED_WORDS) or (price and has_word(price, TAXED_WORDS))):
+        return
+    for name in lines:
+        if (
+            name != revenue
+            and has_word(name, NET_WORDS)
+            and _share_below(numbers[name], numbers[revenue]) >= AGREEMENT
+        ):
+            found.add(
+                "Revenue",
+                name,
+                f"the net amount beside {revenue}, which is with tax",
+                "certain",
+                name,
+                revenue,
+            )
+            found.expressions.pop("Unit_Price", None)
+            return
+
+
+def _without_tax(
+    found: SaleAmounts, profile: TableProfile, numbers: dict[str, np.ndarray], roles: dict[str, str]
+) -> None:
+    "Take the tax out of an amount that is with tax by its name."
+    revenue = found.expressions["Revenue"]
+    if not has_word(revenue, TAXED_WORDS) or has_word(revenue, NET_WORDS):
+        return
+    for name in [n for n, role in roles.items() if role == "tax" and n not in found.used]:
+        values = np.nan_to_num(np.abs(numbers[name]))
+        if profile.columns[name].rate:
+            scale = "" if values.max(initial=0) <= 1 else " / 100"
+            taken = f"{quote_column(revenue)} / (1 + coalesce({quote_column(name)}, 0){scale})"
+        elif (values <= np.abs(np.nan_to_num(numbers[revenue])) / 2 + 0.01).mean() >= AGREEMENT:
+            taken = f"{quote_column(revenue)} - coalesce({quote_column(name)}, 0)"
+        else:
+            continue
+        found.add("Revenue", taken, f"{revenue} is with tax by its name; less {name}", "likely", name)
+        found.expressions.pop("Unit_Price", None)
+        return
+    found.notes.append(
+        f"{revenue} is with tax by its name, and no column says how much; take it off, as in {quote_column(revenue)} / 1.19"
+    )

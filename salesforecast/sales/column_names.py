@@ -73,7 +73,7 @@ ROLE_WORDS: dict[
     "markdown, rebate, discount rate, discount percent, discount pct, rabatt, rabattbetrag, nachlass, preisnachlass, skonto, remise, montant remise, taux remise, reduction, "
     "descuento, importe descuento, dto, sconto, importo sconto, desconto, valor desconto, valor do desconto, korting, kortingsbedrag, rabat, kwota rabatu, upust, 割引, 割引額, 値引, 値引き, 値引額, 割引率",
     "tax": "tax, taxes, sales tax, tax amount, total tax, vat, vat amount, gst, hst, mwst, ust, steuer, mehrwertsteuer, umsatzsteuer, steuerbetrag, mwst betrag, tva, montant tva, iva, importe iva, "
-    "imposta, importo iva, imposto, icms, btw, btw bedrag, belasting, podatek, podatek vat, kwota vat, 消費税, 税, 税額, 消費税額, tax rate, vat rate, mwst satz, steuersatz, taux tva",
+    "imposta, importo iva, imposto, icms, btw, btw bedrag, belasting, podatek, podatek vat, kwota vat, 消費税, 税, 税額, 消費税額, tax rate, vat rate, mwst satz, MwSt, USt, MwSt Betrag, MwSt Satz, USt Betrag, USt Satz, steuersatz, taux tva",
     "shipping": "shipping, shipping amount, shipping cost, shipping total, shipping fee, freight, postage, delivery fee, delivery charge, handling, versand, versandkosten, fracht, porto, livraison, frais de port, "
     "frais de livraison, envio, gastos de envio, coste envio, spedizione, spese di spedizione, frete, valor frete, verzending, verzendkosten, wysylka, koszt wysylki, dostawa, 送料, 配送料",
     "cost": "cost, unit cost, cost price, total cost, cogs, purchase price, buying price, einkaufspreis, ek, ek preis, einstandspreis, kosten, cout, cout unitaire, prix achat, prix d achat, "

@@ -482,7 +482,7 @@ MIN_BALANCES = 30  # rows
 
 def repeats_order_totals(frame: pd.DataFrame) -> bool:
     "Return whether the lines of an order have one revenue, though their products or units differ."
-    rows = frame.head(ROWS_OF_ORDERS)
+    rows = frame.head(ROWS_OF_ORDERS).reset_index(drop=True)  # unpacked rows have one number
     differing = [name for name in ("Units_Sold", "Product_ID", "Product_Name") if name in rows]
     dates = rows["Transaction_Date"]
     if "Transaction_ID" in rows:

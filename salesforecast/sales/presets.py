@@ -596,7 +596,7 @@ SYSTEMS = (
                 "abs({Amount} / {Stock Qty|Qty|Quantity})",
             ),
             "Revenue": (
-                "{Net Amount (Items)|Net Amount (Company Currency) (Items)}",
+                "{Net Amount (Items)|Net Amount (Company Currency) (Items)|Net Amount}",
                 "{Amount (Items)|Amount (Company Currency) (Items)|Amount}",
             ),
             "Customer_ID": ("{Customer}",),
