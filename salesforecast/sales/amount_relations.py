@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from salesforecast.sales.column_names import GROSS_WORDS, NET_WORDS, has_word
+from salesforecast.sales.column_names import GROSS_WORDS, NET_WORDS, has_word, name_words
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile
 from salesforecast.sales.presets import quote_column
 from salesforecast.sales.schema import NUMBER_COLUMNS, find_column
@@ -168,10 +168,11 @@ def _write_scales(found: SaleAmounts, columns: dict[str, ColumnProfile]) -> None
         if scale == 1:
             continue
         quoted, factor = quote_column(name), "/ 100" if scale < 1 else f"* {scale:.0f}"
+        scaled = f"({quoted} {factor})".replace("\\", "\\\\")
         mark = re.compile(rf"(?<![\w`]){re.escape(quoted)}(?![\w`])")
         for target in [t for t in ("Unit_Price", "Revenue") if t in found.expressions]:
             old = found.expressions[target]
-            new = f"{quoted} {factor}" if old == name else mark.sub(lambda _: f"({quoted} {factor})", old)
+            new = f"{quoted} {factor}" if old == name else mark.sub(scaled, old)
             if new != old:
                 found.expressions[target] = new
                 found.reasons[target] += (
@@ -583,10 +584,12 @@ def _drop_price_below_revenue(found: SaleAmounts, units: str, numbers: dict[str,
 # %% ../../nbs/sales/17_amount_relations.ipynb #35356d3e
 FEW_RATES = 20
 RETURN_NAMES = frozenset(
-    "refund refunds refunded return returns returned retoure retouren erstattet ruckgabe retour retours devoluciones resi zwroty".split()
+    name_words(
+        "refund refunds refunded return returns returned retoure retouren erstattet ruckgabe retour retours devoluciones resi zwroty"
+    )
 )
 RETURN_COUNTS = frozenset(
-    "qty quantity units menge anzahl quantite cantidad quantita ilosc pieces pcs".split()
+    name_words("qty quantity units menge anzahl quantite cantidad quantita ilosc pieces pcs")
 )
 TAXED_WORDS = GROSS_WORDS - {"gross"}  # gross sales are before discounts, brutto is with tax
 
