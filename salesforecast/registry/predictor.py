@@ -227,7 +227,11 @@ def predict_source(
         "day_first": trained_with.day_first,
         "read": (mapping or trained_with).read.model_copy(update={"decimal": trained_with.read.decimal}),
     }
-    if mapping and mapping.model_copy(update=learned) == trained_with:
+    said = mapping is not None and (
+        mapping.day_first not in (None, trained_with.day_first)
+        or mapping.read.decimal not in (None, trained_with.read.decimal)
+    )
+    if mapping and not said and mapping.model_copy(update=learned) == trained_with:
         mapping = trained_with  # the file of the training; it says nothing of the order of day and month
     rows = read_prediction_rows(
         source, mapping, fallback=trained_with, needed=predictor.required_columns, read_options=read_options

@@ -43,7 +43,13 @@ from salesforecast.sales.plausibility import (
     largest_kept_rows,
     weigh_rows,
 )
-from .reading import SalesData, add_judgement, personal_columns, split_rejected_rows
+from salesforecast.sales.reading import (
+    SalesData,
+    add_judgement,
+    check_listed_columns,
+    personal_columns,
+    split_rejected_rows,
+)
 from salesforecast.sales.report import (
     DataReport,
     check_rejected_share,
@@ -268,6 +274,7 @@ def check_partition(part: Partition, rules: CheckRules, repeated: Repeats) -> Ch
     mapping = rules.mapping
     loaded = load_rows(part, mapping)
     parsed = parse_rows(loaded.cells, mapping, nonempty_columns=rules.nonempty_columns)
+    check_listed_columns(loaded.cells, parsed, mapping)
     problems, kept = find_problems(loaded, parsed, mapping, rules.now, repeated, rules.far)
     columns = tuple(str(name) for name in loaded.cells)
     personal = personal_columns(mapping, parsed, list(columns))

@@ -33,7 +33,7 @@ from salesforecast.sales.report import (
 from .rows import ParsedRows, column_expressions, parse_rows
 from .schema import ColumnMapping, ReadOptions, ReturnRule, find_column
 from .sinks import write_table
-from .sources import Source, load_table, source_name
+from .sources import Source, check_options_fit, load_table, source_name
 from salesforecast.sales.expressions import (
     ExpressionContext,
     MissingColumnError,
@@ -42,7 +42,7 @@ from salesforecast.sales.expressions import (
 )
 from .values import parse_text
 from ..core.settings import UserError, settings
-from ..core.text import format_money, format_number
+from ..core.text import format_money, format_number, suggest_name
 
 # %% ../../nbs/sales/12_reading.ipynb #63c250a8
 def personal_columns(mapping: ColumnMapping, parsed: ParsedRows, columns: list[str]) -> set[str]:
@@ -51,6 +51,20 @@ def personal_columns(mapping: ColumnMapping, parsed: ParsedRows, columns: list[s
     return own.union(*(parsed.source_columns.get(name, []) for name in mapping.personal))
 
 # %% ../../nbs/sales/12_reading.ipynb #a246fd23
+def check_listed_columns(cells: pd.DataFrame, parsed: ParsedRows, mapping: ColumnMapping) -> None:
+    "Raise `UserError` where `features` or `personal` names a column that is not there."
+    columns = [str(name) for name in cells]
+    names = [*dict.fromkeys([*parsed.bad, *mapping.columns, *mapping.constants, *columns])]
+    listed = {"features": mapping.features, "personal": mapping.personal}
+    for key, wanted in listed.items():
+        for name in wanted:
+            if name in names or name == "Customer_ID" or find_column(name, names):
+                continue
+            raise UserError(
+                f"{key}: {name!r} is no column of the source.{suggest_name(name, names)} Columns: {', '.join(names)}"
+            )
+
+
 def pseudonymise(values: pd.Series) -> pd.Series:
     "A column with every value replaced by a hash, keyed by the setting `pseudonym_key`."
     key = settings().pseudonym_key
@@ -86,7 +100,9 @@ def _loaded(
     "The table, and the mapping given, else the one that fits it better."
     if mapping is not None or fallback is None:
         mapping = mapping or ColumnMapping()
-        return load_table(source, read_options.source_options(mapping.read)), mapping
+        options = read_options.source_options(mapping.read)
+        check_options_fit(source, options)
+        return load_table(source, options), mapping
     loaded = load_table(source, read_options.source_options(fallback.read))
     chosen = choose_mapping(loaded.cells, fallback)
     if chosen.read != fallback.read:
@@ -194,10 +210,13 @@ def read_sales(
     UserError
         When the source cannot be read, the mapping does not fit it, or more rows are rejected than allowed.
     """
+    given = mapping is not None
     loaded, mapping = _loaded(source, mapping, fallback, read_options)
     try:
         loaded = take_currency(arrange_rows(loaded, mapping), mapping)
         parsed = parse_rows(loaded.cells, mapping)
+        if given:
+            check_listed_columns(loaded.cells, parsed, mapping)
     except UserError as error:
         text = str(error).replace("map FILE", f"map {source_name(source)}")
         raise UserError(". ".join([f"{source_name(source)}: {text}", *loaded.notes])) from None

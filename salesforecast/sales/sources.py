@@ -270,6 +270,25 @@ def source_name(source: Source) -> str:
     return f"DataFrame of {len(source):,} rows" if isinstance(source, pd.DataFrame) else redact_url(source)
 
 
+def check_options_fit(source: Source, read: SourceOptions) -> None:
+    "Raise `UserError` for a sheet of a source that is no Excel file, and for a table of one that is no database."
+    if isinstance(source, pd.DataFrame):
+        return
+    name, key = source_name(source), "read.sheets" if read.sheets else "read.sheet"
+    if (read.table or read.query) and not is_url(source):
+        raise UserError(
+            f"{name} is no database and has no table {read.table or read.query!r}. Leave out "
+            f"{'table' if read.table else 'query'}, or name the database, as in sqlite:///shop.db"
+        )
+    if not (read.sheet or read.sheets):
+        return
+    files = [] if is_url(source) else find_files(Path(source)) or [Path(source)]
+    if not any(file_kind(file) in EXCEL for file in files):
+        raise UserError(
+            f"{key}: {name} is no Excel file and has no sheet {read.sheet or read.sheets!r}. Leave out {key}"
+        )
+
+
 def load_table(source: Source, read: SourceOptions) -> SourceTable:
     "Load the cells of any source; raise `UserError` for one that has none."
     if isinstance(source, pd.DataFrame):

@@ -121,6 +121,18 @@ def test_predict_knows_the_order_of_day_and_month_from_training(
     pd.testing.assert_frame_equal(result[COLUMNS], plain[COLUMNS])
 
 
+def test_predict_reads_dates_as_the_given_mapping_says(trained: Trained, tmp_path: Path) -> None:
+    predictor, few = Predictor.load(trained.models), tmp_path / "few.csv"
+    known = predictor.bundle.manifest
+    known.mapping = known.mapping.model_copy(update={"day_first": True})
+    columns = pd.read_csv(trained.source, dtype=str).head(5)
+    columns.assign(Transaction_Date="2026-03-04").to_csv(few, index=False)
+    plain, _ = predict_source(predictor, few)
+    columns.assign(Transaction_Date="3/4/2026").to_csv(few, index=False)
+    result, _ = predict_source(predictor, few, ColumnMapping(day_first=False))
+    pd.testing.assert_frame_equal(result[COLUMNS], plain[COLUMNS])
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".xlsx"])
 def test_predict_writes_other_formats(
     trained: Trained, run_command: Callable, tmp_path: Path, suffix: str

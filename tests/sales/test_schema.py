@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from salesforecast.core.settings import UserError
+from salesforecast.sales.reading import read_sales
 from salesforecast.sales.schema import (
     ColumnMapping,
     contract_failures,
@@ -135,3 +136,23 @@ def test_a_least_share_can_be_asked_for() -> None:
         "position": [0],
         "reason": ["Revenue is below 0.2 of Units_Sold × Unit_Price"],
     }
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        (ColumnMapping(features=("nope",)), "features: 'nope' is no column of the source.*Columns: .*promo"),
+        (ColumnMapping(features=("prom",)), "features: 'prom' .*promo"),
+        (ColumnMapping(personal=("e-mail",)), "personal: 'e-mail' is no column of the source"),
+        (ColumnMapping(read={"sheet": "May"}), r"read.sheet: .*sales.csv is no Excel file.*'May'"),
+        (ColumnMapping(read={"sheets": "all"}), "read.sheets: .*is no Excel file"),
+        (ColumnMapping(read={"table": "sales"}), r"sales.csv is no database and has no table 'sales'"),
+    ],
+)
+def test_what_a_mapping_names_has_to_be_there(mapping: ColumnMapping, message: str, tmp_path: Path) -> None:
+    source = tmp_path / "sales.csv"
+    source.write_text("Transaction_Date,Revenue,promo\n2024-01-01,5,yes\n2024-01-02,6,no\n")
+    with pytest.raises(UserError, match=message):
+        read_sales(source, mapping)
+    fits = ColumnMapping(features=("promo",), personal=("Customer_ID",))
+    assert read_sales(source, fits).report.rows_accepted == 2
