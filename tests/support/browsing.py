@@ -135,6 +135,8 @@ def visiting(
     page.goto(url)
     page.wait_for_selector("[data-sf-ready]", state="attached")
     yield visitor
+    lost = list(visitor.lost_connections)  # while the visitor was there
     page.goto("about:blank")
+    visitor.lost_connections = lost
     visitor.errors = [text for text in visitor.errors if not any(name in text for name in NOT_OURS)]
     context.close()
