@@ -94,7 +94,7 @@ def input_columns(name: str, columns: Sequence[str]) -> tuple[str, ...]:
 
 # %% ../../../nbs/dashboard/model/07_labels.ipynb #0b07900a
 MODEL_LABELS = {
-    "sarima": "This forecast (SARIMA)",
+    "sarima": "SARIMA",
     "auto_ets": "Exponential smoothing",
     "auto_arima": "AutoARIMA",
     "seasonal_naive": "Same day last week",

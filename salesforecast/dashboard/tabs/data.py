@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../../nbs/dashboard/tabs/00_data.ipynb #ec127c43
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -32,14 +33,15 @@ from salesforecast.dashboard.model.state import AppState, run_in_background
 from salesforecast.dashboard.ui.areas import ContentArea, api_unavailable
 from salesforecast.dashboard.ui.files import Download, Upload
 from salesforecast.dashboard.ui.tables import PagedTable, table_markup
+from salesforecast.sales.layout import WHERE_NOTE
 from salesforecast.dashboard.ui.widgets import box, busy, button, card, failure, html, message, toggle
 
 # %% ../../../nbs/dashboard/tabs/00_data.ipynb #3136953c
 NO_COLUMN = "– not in this file –"
 DATE_ORDERS = {
-    "Detect automatically": None,
-    "Day first, as in 31/12/2026": True,
-    "Month first, as in 12/31/2026": False,
+    "Detect automatically": "",
+    "Day first, as in 31/12/2026": "day",
+    "Month first, as in 12/31/2026": "month",
 }
 DECIMALS = {"Detect automatically": "", "Point, as in 1,234.50": ".", "Comma, as in 1.234,50": ","}
 DELIMITERS = {"Detect automatically": "", "Comma": ",", "Semicolon": ";", "Tab": "\t", "Bar |": "|"}
@@ -52,6 +54,26 @@ def missing_columns(columns: Mapping[str, str]) -> str:
     if "Revenue" not in columns and not {"Units_Sold", "Unit_Price"} <= columns.keys():
         return "Choose the revenue, or both the units and the unit price."
     return ""
+
+
+DAY_FIRST = {"": None, "day": True, "month": False}  # value of the form: that of `UploadOptions`
+KEY_LABELS = {  # key of a mapping: its label in the form
+    "name": "System",
+    "where": "Read only rows where",
+    "returns.when": "A row is a return if",
+    "returns.effect": "Returns",
+    "fill_down": "Empty cells repeat the one above",
+    "time_zone": "Time zone of the shop",
+    "day_first": "Date order",
+    "date_format": "Date format",
+    "read.decimal": "Decimal mark",
+    "read.thousands": "Mark between thousands",
+    "read.sheets": "Sheets",
+    "read.skip_rows": "Lines above the header",
+    "currency_column": "Column of the currency",
+    "duplicates": "Rows that repeat",
+    "frequency": "A row is for",
+}
 
 
 def column_field(label: str, columns: list[str], proposed: str) -> w.Dropdown:
@@ -67,8 +89,18 @@ def column_field(label: str, columns: list[str], proposed: str) -> w.Dropdown:
 
 def _plain_reasons(reasons: pd.DataFrame) -> pd.DataFrame:
     "Return the lines of a proposal with the labels of the form."
-    names = reasons["What"].str.removeprefix("columns.")
-    return reasons.assign(What=names.map(lambda name: FIELD_LABELS.get(name, name.replace("_", " "))))
+    labels = FIELD_LABELS | KEY_LABELS
+
+    def label(key: str) -> str:
+        name = key.removeprefix("columns.")
+        return labels.get(name) or name.replace(".", ", ").replace("_", " ").capitalize()
+
+    return reasons.assign(What=reasons["What"].map(label))
+
+
+def sheet_choices(sheets: list[str], alike: bool) -> list[tuple[str, str]]:
+    "Return the choices of a sheet; `alike` says whether sheets with the same columns are read as one table."
+    return [("All with the same columns" if alike else "The first", ""), *((name, name) for name in sheets)]
 
 
 class ColumnForm:
@@ -83,17 +115,22 @@ class ColumnForm:
         self.on_read = on_read
         self.before = options
         options = replace(options, **answer.proposed)  # type: ignore[arg-type]
+        self.proposed, self.guess = options, answer.guess
         self.columns = {
             name: column_field(label, answer.columns, answer.guess.get(name, ""))
             for name, label in FIELD_LABELS.items()
         }
-        sheets = [("The first", ""), *((name, name) for name in answer.sheets)]
-        self.sheet = w.Dropdown(description="Sheet", options=sheets, value=options.sheet)
-        self.skip_rows = w.BoundedIntText(
-            description="Lines above the header", value=options.skip_rows, min=0, max=1_000
+        alike = "sheets" in str(options.further.get("read", ""))
+        self.sheet = w.Dropdown(
+            description="Sheet", options=sheet_choices(answer.sheets, alike), value=options.sheet
+        )
+        self.skip_rows = w.Text(
+            description="Lines above the header",
+            value="" if options.skip_rows is None else str(options.skip_rows),
+            placeholder="detected; a number such as 3",
         )
         self.fill_down = w.SelectMultiple(
-            description="Fill down",
+            description="Empty cells repeat the one above",
             options=answer.columns,
             value=[name for name in options.fill_down if name in answer.columns],
             rows=4,
@@ -104,12 +141,13 @@ class ColumnForm:
             placeholder="such as Status != 'Cancelled'",
         )
         self.returns = w.Text(
-            description="A return is", value=options.returns, placeholder="such as Type == 'Refund'"
+            description="A row is a return if", value=options.returns, placeholder="such as Type == 'Refund'"
         )
         self.time_zone = w.Text(
             description="Time zone of the shop", value=options.time_zone, placeholder="such as Europe/London"
         )
-        self.order = w.Dropdown(description="Date order", options=DATE_ORDERS, value=options.day_first)
+        order = next(name for name, value in DAY_FIRST.items() if value is options.day_first)
+        self.order = w.Dropdown(description="Date order", options=DATE_ORDERS, value=order)
         self.decimal = w.Dropdown(description="Decimal mark", options=DECIMALS, value=options.decimal)
         self.delimiter = w.Dropdown(
             description="Column separator", options=DELIMITERS, value=options.delimiter
@@ -122,7 +160,7 @@ class ColumnForm:
         why = [html(table_markup(_plain_reasons(reasons), caption="What is proposed, and why"))]
         self.view = card(
             "How to read the file",
-            html(table_markup(sample, caption="First rows of the file")),
+            box(html(table_markup(sample, caption="First rows of the file")), name="sf-sample"),
             box(*self.columns.values(), name="sf-form"),
             box(self.order, self.decimal, self.delimiter, self.currency, self.time_zone, name="sf-form"),
             box(self.where, self.returns, name="sf-form"),
@@ -136,27 +174,44 @@ class ColumnForm:
     def read(self) -> None:
         "Read the file with the options of the form, or show what is missing."
         columns = {name: field.value for name, field in self.columns.items() if field.value}
-        elsewhere = (self.skip_rows.value, self.sheet.value) != (self.before.skip_rows, self.before.sheet)
+        above = self.skip_rows.value.strip()
+        if above and not (above.isdecimal() and int(above) < 1_000):
+            self.problem.show(
+                message("error", f"“{above}” is no number of lines. Write 3, or leave it empty.")
+            )
+            return
+        skip_rows = int(above) if above else None
+        elsewhere = (skip_rows, self.sheet.value) != (self.before.skip_rows, self.before.sheet)
         if (missing := missing_columns(columns)) and not elsewhere:
             self.problem.show(message("error", missing))
             return
         self.problem.show()
-        currency = self.currency.value.strip()[:8]
+        if elsewhere:  # another table, for which columns are proposed anew
+            self.on_read(UploadOptions(skip_rows=skip_rows, sheet=self.sheet.value))
+            return
         self.on_read(
             UploadOptions(
-                {} if elsewhere else columns,
-                self.order.value,
-                self.decimal.value,
-                self.delimiter.value,
-                currency,
-                self.skip_rows.value,
-                self.sheet.value,
-                self.where.value.strip(),
-                list(self.fill_down.value),
-                self.time_zone.value.strip(),
-                self.returns.value.strip(),
+                columns=columns,
+                day_first=DAY_FIRST[self.order.value],
+                decimal=self.decimal.value,
+                delimiter=self.delimiter.value,
+                currency=self.currency.value.strip()[:8],
+                skip_rows=skip_rows,
+                sheet=self.sheet.value,
+                where=self.where.value.strip(),
+                fill_down=list(self.fill_down.value),
+                time_zone=self.time_zone.value.strip(),
+                returns=self.returns.value.strip(),
+                further=self._further(columns),
             )
         )
+
+    def _further(self, columns: Mapping[str, str]) -> dict[str, object]:
+        "Return the proposed keys that the form does not show, without a format of dates that another column was proposed for."
+        kept = dict(self.proposed.further)
+        if columns.get("Transaction_Date") != self.guess.get("Transaction_Date"):
+            kept.pop("date_format", None)
+        return kept
 
 # %% ../../../nbs/dashboard/tabs/00_data.ipynb #8f594999
 HELP = {  # part of a reason: what may help
@@ -192,6 +247,16 @@ def facts(report: UploadReport, currency: str) -> list[tuple[str, str]]:
     return [(name, value) for name, value in rows if value]
 
 
+KEY_HINT = re.compile(r"[;,.:] (if [^;]*, )?(set|say) [a-z_]+: .*$", re.DOTALL | re.IGNORECASE)
+
+
+def plain_warning(text: str) -> str:
+    "Return a warning without the keys of a mapping file and without a condition that the form shows."
+    if left_out := WHERE_NOTE.match(text):
+        return f"{left_out[1]} of {left_out[2]} rows ({left_out[3]}) were left out by “Read only rows where”"
+    return KEY_HINT.sub("", text)
+
+
 def plain_warnings(report: UploadReport) -> list[str]:
     "Return the warnings of the report that a visitor can act on."
     share = report["rows_quarantined"] / max(report["rows_read"], 1)
@@ -200,7 +265,7 @@ def plain_warnings(report: UploadReport) -> list[str]:
         if share > HIGH_SHARE
         else []
     )
-    others = [text for text in report["warnings"] if "mapping" not in text]
+    others = [plain_warning(text) for text in report["warnings"] if "mapping" not in text]
     return warning + [f"{text[:1].upper()}{text[1:]}." for text in others]
 
 
@@ -300,9 +365,8 @@ Read = Callable[[UploadOptions], object]  # reads the file again with other opti
 
 def rejected_upload(answer: UploadResult, options: UploadOptions, read: Read) -> list[w.Widget]:
     "Show why there are no data, with the form if it may help."
-    asks = answer.problem.startswith("Which column")
-    details = answer.details + ([] if asks else [UNCHANGED])
-    text = message("info" if asks else "error", answer.problem, details)
+    details = answer.details + ([] if answer.asks else [UNCHANGED])
+    text = message("info" if answer.asks else "error", answer.problem, details)
     return [text, ColumnForm(answer, options, read).view] if answer.columns else [text]
 
 

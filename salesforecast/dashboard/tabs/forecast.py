@@ -115,6 +115,8 @@ def forecast_tiles(
         note = f"last year {money(compared.before, currency)}{some}"
         more = money(compared.forecast - compared.before, currency)
         tiles.append(kpi("Compared with the same days last year", more, compared.change, note))
+    if len(rows) > 1 and revenue.max() == revenue.min():  # a baseline may be the same for all days
+        return [*tiles, kpi("Each day", money(revenue.iloc[0], currency), note="the same for all days")]
     for label, position in (("Best day", revenue.argmax()), ("Weakest day", revenue.argmin())):
         stamp = rows["date"].iloc[position]
         tiles.append(kpi(label, money(revenue.iloc[position], currency), note=f"{stamp:%A}, {day(stamp)}"))
@@ -242,6 +244,7 @@ def accuracy_card(state: AppState, context: ForecastContext) -> FigureCard:
     table = accuracy(to_frame(context.backtest))
     compared = dict.fromkeys([context.served, *COMPARED_MODELS])
     names = {name: model_label(name) for name in compared if name in set(table["model"])}
+    names |= {context.served: f"This forecast ({model_label(context.served)})"}
     help = "Average error of a day's revenue in tests on past days, by days ahead."
     figure_card = FigureCard(state, "Accuracy of past forecasts", help=help)
     return figure_card.show(accuracy_chart(table, names), table, trust_words(context, 0, 95))
