@@ -189,6 +189,34 @@ def test_other_names_are_asked_for_with_a_guess(tmp_path: Path) -> None:
     assert answer.problem == "" and answer.report["revenue_total"] == pytest.approx(1244.5)
 
 
+def test_a_proposal_is_read_whole(tmp_path: Path) -> None:
+    text = b"day,goods,code,paid\n2025-12-30,Tea,USD,10\n2025-12-30,Cup,JPY,900\n2025-12-31,Tea,USD,5\n"
+    path = write(tmp_path / "u.csv", text)
+    names = {"Transaction_Date": "day", "Revenue": "paid"}
+    answer = read(
+        path, tmp_path / "out", wish=UploadOptions(names, currency="USD", further={"currency_column": "code"})
+    )
+    assert answer.problem == "" and answer.report["revenue_total"] == 15
+    text = b"Transaction_Date,Currency,Revenue\n" + b"2025-12-30,USD,10\n2025-12-31,JPY,900\n" * 40
+    answer = read(write(tmp_path / "u.csv", text), tmp_path / "out2")
+    assert "do not add up" in answer.problem and "currency_column" not in " ".join(
+        [answer.problem, *answer.details]
+    )
+    assert answer.proposed["further"]["currency_column"] == "Currency"
+
+
+def test_titles_above_the_header_are_found_and_the_number_can_be_chosen(tmp_path: Path) -> None:
+    lines = [
+        "Acme Ltd,,",
+        "Printed in January,,",
+        "Day,Item,Amount",
+        *(f"2025-12-{d:02},Tea,10" for d in range(1, 29)),
+    ]
+    path = write(tmp_path / "u.csv", "\n".join(lines).encode())
+    assert read(path, tmp_path / "out").columns == ["Day", "Item", "Amount"]
+    assert read(path, tmp_path / "out2", wish=UploadOptions(skip_rows=2)).columns == ["Day", "Item", "Amount"]
+
+
 def test_a_column_name_is_never_an_expression(tmp_path: Path) -> None:
     path = write(tmp_path / "u.csv", b"day (local),a+b\n2025-12-31,5\n2025-12-30,7\n")
     answer = read(

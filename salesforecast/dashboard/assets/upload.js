@@ -12,6 +12,7 @@ function element(name, className, text) {
 }
 
 function megabytes(bytes) {
+  if (bytes < 1e5) return `${Math.ceil(bytes / 1e3).toLocaleString("en")} kB`;
   return `${(bytes / 1e6).toLocaleString("en", { maximumFractionDigits: bytes < 1e7 ? 1 : 0 })} MB`;
 }
 

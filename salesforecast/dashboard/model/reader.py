@@ -10,6 +10,7 @@ import asyncio
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypedDict, cast
@@ -20,10 +21,10 @@ from pydantic import ValidationError
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.model.dataset import from_sales
 from salesforecast.dashboard.model.rows import ROW_GROUP, save_dataset, write_rows
-from salesforecast.sales.mapping_proposal import MappingProposal
-from salesforecast.sales.proposals import propose_columns
+from salesforecast.sales.mapping_proposal import MappingProposal, ProposedLine, nested_keys
+from salesforecast.sales.proposals import propose_columns, propose_sheets
 from salesforecast.sales.reading import SalesData, read_sales
-from salesforecast.sales.schema import ColumnMapping, ReturnRule, SourceOptions, find_column
+from salesforecast.sales.schema import ColumnMapping, ReadOptions, ReturnRule, SourceOptions, find_column
 from salesforecast.sales.sources import load_table
 
 # %% ../../../nbs/dashboard/model/06_reader.ipynb #dc9e1ad2
@@ -68,10 +69,11 @@ GUESS_ROWS = 20_000  # that a proposal looks at
 def propose_upload(
     cells: pd.DataFrame,  # of the file
     name: str,
+    base: Sequence[ProposedLine] = (),  # what is proposed for the file itself
 ) -> MappingProposal | None:
     "Propose how to read a file; None where it has no date or no revenue that can be seen, or is not a row a sale."
     try:
-        proposal = propose_columns(cells.head(GUESS_ROWS), name)
+        proposal = propose_columns(cells.head(GUESS_ROWS), name, base)
     except UserError:
         return None
     return (
@@ -94,36 +96,47 @@ class UploadOptions:
     decimal: str = ""
     delimiter: str = ""
     currency: str = ""
-    skip_rows: int = 0  # above the header
+    skip_rows: int | None = None  # lines above the header
     sheet: str = ""  # of an Excel file; empty: the first
     where: str = ""  # condition of the rows to read
     fill_down: list[str] = field(default_factory=list)  # columns whose empty cells belong to the row above
     time_zone: str = ""  # of the shop, where the stamps are in UTC
     returns: str = ""  # condition that marks a return
+    further: dict[str, object] = field(
+        default_factory=dict
+    )  # keys of the proposed mapping that the form does not show
 
     def mapping(self) -> ColumnMapping:
         "Return the options as a column mapping of the library."
-        thousands = {",": ".", ".": ","}.get(self.decimal)
-        read = SourceOptions(
-            decimal=self.decimal or None,  # type: ignore[arg-type]
-            thousands=thousands,
-            delimiter=self.delimiter or None,
+        further = dict(self.further)
+        read = cast(dict[str, object], further.pop("read", {})) | _given(
+            decimal=self.decimal,
+            thousands={",": ".", ".": ","}.get(self.decimal),
+            delimiter=self.delimiter,
             skip_rows=self.skip_rows,
-            sheet=self.sheet or None,
+            sheet=self.sheet,
+        )
+        if self.sheet:
+            read.pop("sheets", None)
+        columns = cast(dict[str, str], further.pop("columns", {})) | self.columns
+        returns = cast(dict[str, str], further.pop("returns", {})) | _given(when=self.returns)
+        chosen = _given(
+            day_first=self.day_first,
+            currency=self.currency,
+            where=self.where,
+            fill_down=self.fill_down,
+            time_zone=self.time_zone,
+            returns=returns,
         )
         try:
-            return ColumnMapping(
-                columns=self.columns,
-                read=read,
-                day_first=self.day_first,
-                currency=self.currency,
-                where=self.where or None,
-                fill_down=tuple(self.fill_down),
-                time_zone=self.time_zone or None,
-                returns=ReturnRule(when=self.returns) if self.returns else ReturnRule(),
-            )
+            return ColumnMapping.model_validate(further | {"columns": columns, "read": read} | chosen)
         except ValidationError as error:
             raise UserError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+
+
+def _given(**values: object) -> dict[str, object]:
+    "Return the values that are not empty."
+    return {name: value for name, value in values.items() if value not in (None, "", [], {})}
 
 # %% ../../../nbs/dashboard/model/06_reader.ipynb #badb6598
 class ReasonCount(TypedDict):
@@ -157,6 +170,7 @@ class UploadResult:
     "The answer of the child process."
 
     problem: str = ""  # why the file was not read; empty on success
+    asks: bool = False  # whether the problem is only that the form is to be confirmed
     details: list[str] = field(default_factory=list)  # of the problem
     columns: list[str] = field(default_factory=list)  # of the file, if it is a table
     guess: dict[str, str] = field(default_factory=dict)  # canonical column: proposed column of the file
@@ -167,11 +181,25 @@ class UploadResult:
     report: UploadReport | None = None  # None if the file was not read
 
 # %% ../../../nbs/dashboard/model/06_reader.ipynb #df40b808
+WAYS_OUT = {  # key of a mapping that an error names: what the form offers instead
+    "currency_column:": "Under “How to read the file”, write the currency to read. Rows in other currencies are left out.",
+    "day_first:": "Under “How to read the file”, choose the date order.",
+    "sheets:": "Under “How to read the file”, choose all sheets or one of them.",
+    "totals:": "Under “How to read the file”, leave them out by a condition, such as Item != 'Total'.",
+    "thousands:": "Under “How to read the file”, choose the decimal mark.",
+    "decimal:": "Under “How to read the file”, choose the decimal mark.",
+    "encoding:": "Save the file as “CSV UTF-8” and upload it again.",
+}
+
+
 def describe_error(error: UserError, path: Path, name: str) -> tuple[str, list[str]]:
-    "Return message and details of an error, without paths and command-line hints."
+    "Return message and details of an error, without paths, command-line hints and keys of a mapping file."
     text = str(error).replace(str(path), name).replace(path.name, name)
-    lines = text.partition("\nWhat may help")[0].partition("\nIf the rows are")[0].splitlines()
-    return lines[0], [line.strip() for line in lines[1:]]
+    text = text.partition("\nWhat may help")[0].partition("\nIf the rows are")[0]
+    problem, _, keys = text.partition(" Say in the mapping")
+    way_out = next((way for key, way in WAYS_OUT.items() if key in keys), "")
+    lines = (problem if way_out else text).splitlines()
+    return lines[0], [*(line.strip() for line in lines[1:]), *([way_out] if way_out else [])]
 
 
 SAMPLE_ROWS = 5  # that the form shows
@@ -188,16 +216,29 @@ def proposed_options(proposal: MappingProposal | None) -> dict[str, object]:
     if proposal is None:
         return {}
     mapping = proposal.mapping
-    fields = {
-        "day_first": mapping.day_first,
-        "decimal": mapping.read.decimal,
-        "currency": mapping.currency,
-        "where": mapping.where,
-        "fill_down": list(mapping.fill_down),
-        "time_zone": mapping.time_zone,
-        "returns": "" if mapping.returns == ReturnRule() else mapping.returns.when,
-    }
-    return {name: value for name, value in fields.items() if value not in (None, "", [])}
+    return _given(
+        day_first=mapping.day_first,
+        decimal=mapping.read.decimal,
+        currency=mapping.currency,
+        where=mapping.where,
+        fill_down=list(mapping.fill_down),
+        time_zone=mapping.time_zone,
+        returns="" if mapping.returns == ReturnRule() else mapping.returns.when,
+        further=further_keys(mapping),
+    )
+
+
+IN_FORM = ("day_first", "currency", "where", "fill_down", "time_zone", "returns")  # keys that the form shows
+
+
+def further_keys(mapping: ColumnMapping) -> dict[str, object]:
+    "Return the keys of a mapping that the form does not show, so that reading the file keeps them."
+    keys = mapping.model_dump(mode="json", exclude_defaults=True)
+    columns = {name: column for name, column in mapping.columns.items() if name not in FIELD_LABELS}
+    read = {name: value for name, value in keys.get("read", {}).items() if name != "decimal"}
+    others = {name: value for name, value in keys.items() if name not in (*IN_FORM, "columns", "read")}
+    others |= {"returns": {"effect": mapping.returns.effect}} if mapping.returns.effect != "net" else {}
+    return others | ({"columns": columns} if columns else {}) | ({"read": read} if read else {})
 
 
 def sheet_names(path: Path) -> list[str]:
@@ -212,20 +253,36 @@ def sheet_names(path: Path) -> list[str]:
         return []
 
 
-def add_columns(path: Path, options: UploadOptions, answer: UploadResult) -> UploadResult:
+ASKS = "Which column is which? The names in {name} are not the usual ones."
+KNOWN = (
+    "{name} looks like an export of {title}. Check below how it will be read, then choose “Read the file”."
+)
+NOTHING_FOUND = "No column looks like a date, or none like an amount. Choose them if the file has them."
+
+
+def add_columns(path: Path, name: str, options: UploadOptions, answer: UploadResult) -> UploadResult:
     "Add the columns, the proposal and the first rows of the file to the answer, if the file is a table."
+    fresh = not options.columns
+    answer.sheets = sheet_names(path)
     try:
-        cells = load_table(path, options.mapping().read).cells
+        base = propose_sheets(path, ReadOptions())[0] if fresh and not options.sheet else []
+        sheets = SourceOptions.model_validate(nested_keys(base).get("read", {})).sheets
+        read = options.mapping().read
+        cells = load_table(path, read.model_copy(update={"sheets": sheets}) if sheets else read).cells
     except UserError:
         return answer
-    answer.columns, answer.sheets = [str(name) for name in cells], sheet_names(path)
-    proposal = None if _fits(options, answer.columns) else propose_upload(cells, answer.problem or path.name)
+    answer.columns = [str(column) for column in cells]
+    proposal = None if _fits(options, answer.columns) else propose_upload(cells, name, base)
     answer.guess = guess_columns(proposal) if proposal else options.columns
     answer.proposed = proposed_options(proposal)
     answer.reasons = [[str(cell) for cell in row] for row in proposal.table().to_numpy()] if proposal else []
     answer.sample = (
         cells.head(SAMPLE_ROWS).astype(object).where(cells.notna(), "").astype(str).to_numpy().tolist()
     )
+    if answer.asks and proposal and proposal.preset:
+        answer.problem = KNOWN.format(name=name, title=proposal.preset.title)
+    elif answer.asks and fresh and not proposal:
+        answer.details = [NOTHING_FOUND]
     return answer
 
 # %% ../../../nbs/dashboard/model/06_reader.ipynb #2c181510
@@ -252,13 +309,15 @@ def read_upload(path: Path, name: str, folder: Path, options: UploadOptions) -> 
     try:
         sales = read_sales(path, options.mapping())
     except UserError as error:
+        text = str(error)
+        if " not found. Required are" in text or " is neither a column of" in text:
+            asked = UploadResult(ASKS.format(name=name), asks=True)
+            return add_columns(path, name, options, asked)
         problem, details = describe_error(error, path, name)
-        if " not found. Required are" in problem or " is neither a column of" in problem:
-            problem, details = f"Which column is which? The names in {name} are not the usual ones.", []
-        return add_columns(path, options, UploadResult(problem, details))
+        return add_columns(path, name, options, UploadResult(problem, details=details))
     save_upload(sales, name, folder)
     report = cast(UploadReport, sales.report.to_dict() | {"source": name})
-    return add_columns(path, options, UploadResult(report=report))
+    return add_columns(path, name, options, UploadResult(report=report))
 
 # %% ../../../nbs/dashboard/model/06_reader.ipynb #a6709e27
 MEMORY_LIMIT = 6 * 2**30  # bytes of address space

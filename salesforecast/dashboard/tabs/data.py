@@ -93,7 +93,8 @@ def _plain_reasons(reasons: pd.DataFrame) -> pd.DataFrame:
 
     def label(key: str) -> str:
         name = key.removeprefix("columns.")
-        return labels.get(name) or name.replace(".", ", ").replace("_", " ").capitalize()
+        text = labels.get(name) or name.replace(".", ", ").replace("_", " ")
+        return text[:1].upper() + text[1:]
 
     return reasons.assign(What=reasons["What"].map(label))
 
@@ -247,14 +248,19 @@ def facts(report: UploadReport, currency: str) -> list[tuple[str, str]]:
     return [(name, value) for name, value in rows if value]
 
 
-KEY_HINT = re.compile(r"[;,.:] (if [^;]*, )?(set|say) [a-z_]+: .*$", re.DOTALL | re.IGNORECASE)
+KEY_HINT = re.compile(
+    r"([;,.:] (if [^;]*, )?(set|say) [a-z_]+: .*|[;.] totals: keep .*|[;.] rates converts .*)$",
+    re.DOTALL | re.IGNORECASE,
+)
 
 
 def plain_warning(text: str) -> str:
     "Return a warning without the keys of a mapping file and without a condition that the form shows."
     if left_out := WHERE_NOTE.match(text):
         return f"{left_out[1]} of {left_out[2]} rows ({left_out[3]}) were left out by “Read only rows where”"
-    return KEY_HINT.sub("", text)
+    if text.startswith("where left out no row"):
+        return "“Read only rows where” left out no row"
+    return KEY_HINT.sub("", text).rstrip(".?")
 
 
 def plain_warnings(report: UploadReport) -> list[str]:
