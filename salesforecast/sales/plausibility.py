@@ -520,6 +520,7 @@ def check_own_amounts(source: str, frame: pd.DataFrame, mapping: ColumnMapping) 
         and (steps >= 0).all()
         and (steps > 0).mean() > 0.9
         and (revenue > 0).all()
+        and revenue[0] <= 3 * steps.max()  # it begins with one sale
         and frame["Transaction_Date"].is_monotonic_increasing
     )
     return (

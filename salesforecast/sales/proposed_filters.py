@@ -139,9 +139,14 @@ def propose_currency(
             text = f"{column.name} has {', '.join(codes)}. Which one is to be read? To convert the others, write rates into the file."
             return lines, [OpenQuestion("currency", text, choices, f"only {first}")], {column.name}
     for name in amounts & profile.columns.keys():
-        found = next((m[0] for v in [*profile.columns[name].values[:20], name] if (m := SIGNS.search(v))), "")
-        if found:
-            return [ProposedLine("currency", found, f"it stands in {name}", "certain")], [], set()
+        texts = profile.columns[name].cells.iloc[:: max(profile.rows // 2_000, 1)].dropna().astype(str)
+        signs = texts.map(lambda text: m[0] if (m := SIGNS.search(text)) else None).value_counts()
+        if len(signs) > 1:
+            others = f"{', '.join(signs.index[1:])} stand there too, on {signs.iloc[1:].sum() / signs.sum():.0%} of the rows"
+            why = f"most cells of {name} have it; {others}: those rows cannot be read beside it"
+            return [ProposedLine("currency", signs.index[0], why, "unsure")], [], set()
+        if sign := SIGNS.search(signs.index[0] if len(signs) else name):
+            return [ProposedLine("currency", sign[0], f"it stands in {name}", "certain")], [], set()
     return [], [], set()
 
 # %% ../../nbs/sales/19_proposed_filters.ipynb #20b35531

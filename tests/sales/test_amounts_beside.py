@@ -57,3 +57,11 @@ def test_the_proposal_gives_the_revenue(name: str) -> None:
     export = pd.DataFrame({"Date": days.strftime("%Y-%m-%d"), "Product": product, **columns})
     read = read_sales(export, propose_mapping(export).mapping)
     assert read.frame["Revenue"].sum() == pytest.approx(float(np.sum(revenue)), rel=1e-6)
+
+
+def test_the_currency_is_that_of_most_cells() -> None:
+    days = pd.date_range("2024-01-01", periods=120)
+    money = [f"{v:.2f} {'$' if i % 60 == 0 else '€'}" for i, v in enumerate(np.resize(LINE, 120))]
+    proposal = propose_mapping(pd.DataFrame({"Date": days, "Product": "Tea", "Amount": money}))
+    assert proposal.value("currency") == "€"
+    assert "$ stand there too" in proposal.table().set_index("key").loc["currency", "reason"]

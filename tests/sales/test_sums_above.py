@@ -89,3 +89,8 @@ def test_thirty_rows_that_stand_twice_are_named() -> None:
     assert any("30 rows (20.0%) equal an earlier one" in note for note in warnings)
     kept = read_sales(export, ColumnMapping(duplicates="keep")).report.warnings
     assert not any("equal an earlier one" in note for note in kept)
+
+
+def test_steady_growth_is_no_running_total() -> None:
+    growing = shop().drop(columns="Transaction_ID").assign(Revenue=lambda s: 1000.0 + np.arange(len(s)))
+    assert not any("running total" in note for note in read_sales(growing).report.warnings)
