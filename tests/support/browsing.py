@@ -88,6 +88,7 @@ class Visitor:
     outside: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     lost_connections: list[str] = field(default_factory=list)
+    is_leaving: bool = False  # what ends from now on is not lost
 
     def open(self, tab: str) -> None:
         """Open a tab."""
@@ -127,7 +128,7 @@ def visiting(
 
     def connected(socket: WebSocket) -> None:
         asked(socket.url)
-        socket.on("close", lambda _: visitor.lost_connections.append(socket.url))
+        socket.on("close", lambda _: visitor.is_leaving or visitor.lost_connections.append(socket.url))
 
     page.on("websocket", connected)
     page.on("pageerror", lambda error: visitor.errors.append(str(error)))
@@ -135,8 +136,7 @@ def visiting(
     page.goto(url)
     page.wait_for_selector("[data-sf-ready]", state="attached")
     yield visitor
-    lost = list(visitor.lost_connections)  # while the visitor was there
+    visitor.is_leaving = True
     page.goto("about:blank")
-    visitor.lost_connections = lost
     visitor.errors = [text for text in visitor.errors if not any(name in text for name in NOT_OURS)]
     context.close()
