@@ -126,9 +126,13 @@ def visiting(
 
     page.on("request", lambda request: asked(request.url))
 
+    def lost(address: str) -> None:
+        if not visitor.is_leaving:
+            visitor.lost_connections.append(address)
+
     def connected(socket: WebSocket) -> None:
         asked(socket.url)
-        socket.on("close", lambda _: visitor.is_leaving or visitor.lost_connections.append(socket.url))
+        socket.on("close", lambda _: lost(socket.url))
 
     page.on("websocket", connected)
     page.on("pageerror", lambda error: visitor.errors.append(str(error)))
