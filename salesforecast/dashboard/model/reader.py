@@ -265,7 +265,7 @@ def add_columns(path: Path, name: str, options: UploadOptions, answer: UploadRes
     fresh = not options.columns
     answer.sheets = sheet_names(path)
     try:
-        base = propose_sheets(path, ReadOptions())[0] if fresh and not options.sheet else []
+        base = propose_sheets(path, ReadOptions())[0] if fresh and answer.sheets and not options.sheet else []
         sheets = SourceOptions.model_validate(nested_keys(base).get("read", {})).sheets
         read = options.mapping().read
         cells = load_table(path, read.model_copy(update={"sheets": sheets}) if sheets else read).cells
