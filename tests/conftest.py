@@ -141,4 +141,5 @@ def page(browser: Any, dashboard: str) -> Iterator[Any]:
 
     with visiting(browser, dashboard) as found:
         yield found.page
+    found.lost_connections.clear()  # a test that loads the page anew ends its connection
     found.check()
