@@ -27,7 +27,7 @@ from .values import ParsedColumn, expand_codes, parse_text
 # %% ../../nbs/sales/04_expressions.ipynb #035172fc
 @dataclass
 class ExpressionContext:
-    "The columns that expressions see, and what was found out about them."
+    "Hold the columns that expressions see, and what was found out about them."
 
     cells: pd.DataFrame  # of the source
     read: SourceOptions = field(default_factory=SourceOptions)
@@ -37,11 +37,11 @@ class ExpressionContext:
 
     @property
     def names(self) -> list[str]:
-        "Of the source."
+        "Return the names of the source's columns."
         return [str(name) for name in self.cells]
 
     def number(self, name: str) -> ParsedColumn:
-        "A source column as numbers, parsed once."
+        "Return a source column as numbers, parsed once."
         if name not in self.numbers:
             self.numbers[name] = self.parse(self.cells[name], name)
         return self.numbers[name]
@@ -67,11 +67,11 @@ class ExpressionContext:
 
     @property
     def decimal(self) -> Literal[".", ","] | None:
-        "The decimal mark that had to be found, where the columns agree."
+        "Return the decimal mark that had to be found, where the columns agree."
         marks = {parsed.decimal for parsed in self.numbers.values()} - {None}
         return marks.pop() if len(marks) == 1 else None
 
-# %% ../../nbs/sales/04_expressions.ipynb #86505672
+# %% ../../nbs/sales/04_expressions.ipynb #754d6b14
 @dataclass(frozen=True)
 class TextValues:
     "A column as text, with its name where it is a source column."
@@ -80,28 +80,19 @@ class TextValues:
     name: str | None = None
 
 
-@dataclass
-class ExpressionResult:
-    "What an expression comes to."
-
-    value: Any  # TextValues, array of float64 or bool, or one number or string
-    bad: np.ndarray  # True where a cell that took part as a number is none
-    source_columns: list[str]  # source columns that took part
-
-# %% ../../nbs/sales/04_expressions.ipynb #37e22af8
 BACKTICKS = re.compile(r"^_tick_((?:[0-9a-f]{2})+)$")  # a name with blanks, made an identifier
 TRUE, FALSE = ("true", "yes", "y", "t", "1", "x"), ("false", "no", "n", "f", "0", "")
 
 
 @dataclass
 class UnknownColumn(Exception):
-    "A name that the source does not have."
+    "Raised for a name that the source does not have."
 
     name: str
 
 
 def _truth(value: Any) -> np.ndarray:
-    "A condition, or a column of yes and no, as bool."
+    "Return a condition, or a column of yes and no, as bool."
     if isinstance(value, np.ndarray):
         return value if value.dtype == bool else np.nan_to_num(value) != 0
     if not isinstance(value, TextValues):
@@ -116,7 +107,7 @@ def _truth(value: Any) -> np.ndarray:
 
 
 class _Evaluation:
-    "One evaluation: operators and functions over `columns`, noting what took part."
+    "Turn the values of one expression into what an operator needs, and note what took part."
 
     def __init__(self, columns: ExpressionContext) -> None:
         "Begin with nothing used."
@@ -126,8 +117,8 @@ class _Evaluation:
         self.source_columns: list[str] = []
 
     def name(self, node: Any) -> Any:
-        "The column that a name stands for; parsed canonical columns come first."
-        name = BACKTICKS.sub(lambda found: bytes.fromhex(found[1]).decode(), node.id)
+        "Return the column that a name stands for; parsed canonical columns come first."
+        name = BACKTICKS.sub(lambda match: bytes.fromhex(match[1]).decode(), node.id)
         if name in self.columns.known:
             known = self.columns.known[name]
             return TextValues(pd.Series(known)) if isinstance(known, pd.Categorical) else known
@@ -139,7 +130,7 @@ class _Evaluation:
         return TextValues(self.columns.cells[column], column)
 
     def number(self, value: Any) -> Any:
-        "A value as numbers; cells that are none are noted."
+        "Return a value as numbers, and note the cells that are none."
         if isinstance(value, TextValues):
             parsed = (
                 self.columns.number(value.name) if value.name else self.columns.parse(value.cells, "the text")
@@ -151,7 +142,7 @@ class _Evaluation:
         return value.astype(float) if isinstance(value, np.ndarray) else value
 
     def text(self, value: Any) -> pd.Categorical:
-        "A value as text."
+        "Return a value as text."
         if isinstance(value, TextValues):
             return parse_text(value.cells)
         if isinstance(value, str):  # as it is written, with its blanks
@@ -160,9 +151,9 @@ class _Evaluation:
             )
         return parse_text(pd.Series(value if isinstance(value, np.ndarray) else [value] * self.size))
 
-# %% ../../nbs/sales/04_expressions.ipynb #106a9ff5
+# %% ../../nbs/sales/04_expressions.ipynb #cc703b83
 def _arithmetic(evaluation: _Evaluation, op: Callable) -> Callable:
-    "An operator on numbers; what divides by zero is infinite or missing."
+    "Return an operator on numbers; what divides by zero is infinite or missing."
 
     def apply(a: Any, b: Any) -> Any:
         with np.errstate(all="ignore"):
@@ -170,9 +161,9 @@ def _arithmetic(evaluation: _Evaluation, op: Callable) -> Callable:
 
     return apply
 
-# %% ../../nbs/sales/04_expressions.ipynb #ab1e1b68
+
 def _comparison(evaluation: _Evaluation, op: Callable) -> Callable:
-    "An operator that gives yes or no; a missing cell gives no, but differs from everything."
+    "Return an operator that gives yes or no; a missing cell gives no, but differs from everything."
 
     def apply(a: Any, b: Any) -> np.ndarray:
         if (
@@ -191,7 +182,7 @@ def _comparison(evaluation: _Evaluation, op: Callable) -> Callable:
 
 
 def _operators(evaluation: _Evaluation) -> dict[type, Callable]:
-    "What stands between and before values."
+    "Return what stands between and before values."
     sums = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
     tests = {ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le}
     tests |= {ast.Gt: operator.gt, ast.GtE: operator.ge}
@@ -207,7 +198,7 @@ def _operators(evaluation: _Evaluation) -> dict[type, Callable]:
 
 # %% ../../nbs/sales/04_expressions.ipynb #a0c0fd1a
 def _functions(evaluation: _Evaluation) -> dict[str, Callable]:
-    "The functions of expressions."
+    "Return the functions of expressions, by name."
     number, text = evaluation.number, evaluation.text
 
     def by_category(value: Any, test: Callable[[str], bool]) -> np.ndarray:
@@ -223,18 +214,20 @@ def _functions(evaluation: _Evaluation) -> dict[str, Callable]:
         one, other = (np.asarray(text(side).astype(object)) for side in (a, b))
         return TextValues(pd.Series(np.where(_truth(condition), one, other)))
 
-    def first(value: Any, order: Any) -> TextValues:
-        texts, orders = pd.Series(text(value).astype(object)), np.asarray(text(order).codes)
+    def by_order(order: Any) -> np.ndarray:
+        codes = np.asarray(text(order).codes)
         alone = -1 - np.arange(evaluation.size)  # a row without an order is one of its own
-        return TextValues(texts.groupby(np.where(orders < 0, alone, orders), sort=False).transform("first"))
+        return np.where(codes < 0, alone, codes)
+
+    def first(value: Any, order: Any) -> TextValues:
+        texts = pd.Series(text(value).astype(object))
+        return TextValues(texts.groupby(by_order(order), sort=False).transform("first"))
 
     def allocate(amount: Any, order: Any, weight: Any) -> np.ndarray:
-        orders = np.asarray(text(order).codes)
         rows = pd.DataFrame(
             {"amount": number(amount), "weight": number(weight)}, index=range(evaluation.size)
         )
-        alone = -1 - np.arange(evaluation.size)  # a row without an order is one of its own
-        groups = rows.groupby(np.where(orders < 0, alone, orders), sort=False)
+        groups = rows.groupby(by_order(order), sort=False)
         total, count = groups["weight"].transform("sum"), groups["weight"].transform("size")
         share = np.where(total == 0, 1 / count, rows["weight"].fillna(0) / total.where(total != 0, 1))
         return (groups["amount"].transform("first") * share).to_numpy(float)
@@ -285,14 +278,23 @@ class _WithoutWords(ast.NodeTransformer):
             equal: list[ast.expr] = [
                 ast.Compare(left, [ast.Eq()], [self.visit(value)]) for value in right.elts
             ]
-            found = reduce(lambda a, b: ast.BinOp(a, ast.BitOr(), b), equal)
-            return ast.UnaryOp(ast.Invert(), found) if isinstance(op, ast.NotIn) else found
+            matches = reduce(lambda a, b: ast.BinOp(a, ast.BitOr(), b), equal)
+            return ast.UnaryOp(ast.Invert(), matches) if isinstance(op, ast.NotIn) else matches
         if isinstance(op, ast.Is | ast.IsNot) and ast.unparse(right) in ("missing", "None"):
-            found = ast.Call(ast.Name("isnull", ast.Load()), [left], [])
-            return ast.UnaryOp(ast.Invert(), found) if isinstance(op, ast.IsNot) else found
+            is_missing = ast.Call(ast.Name("isnull", ast.Load()), [left], [])
+            return ast.UnaryOp(ast.Invert(), is_missing) if isinstance(op, ast.IsNot) else is_missing
         return ast.Compare(left, [op], [self.visit(right)])
 
-# %% ../../nbs/sales/04_expressions.ipynb #2374d668
+# %% ../../nbs/sales/04_expressions.ipynb #56f7fd7f
+@dataclass
+class ExpressionResult:
+    "Hold the values of an expression, and what took part in it."
+
+    value: Any  # TextValues, array of float64 or bool, or one number or string
+    bad: np.ndarray  # True where a cell that took part as a number is none
+    source_columns: list[str]  # source columns that took part
+
+
 ALLOWED_NODES = ("Expr", "Name", "UnaryOp", "BinOp", "Compare", "Call", "Constant")
 
 
@@ -301,14 +303,14 @@ def evaluate_expression(
     columns: ExpressionContext,
     place: str,  # key of the mapping, for messages
 ) -> ExpressionResult:
-    "What the expression comes to; raises `UserError` that names the place, the fault and the fix."
+    "Evaluate an expression; raise `UserError` that names the place, the fault and the fix."
     evaluation = _Evaluation(columns)
     whole = find_column(expression, columns.names)
     if whole is not None:
         return ExpressionResult(TextValues(columns.cells[whole], whole), evaluation.bad, [whole])
     evaluator = SimpleEval(_operators(evaluation), _functions(evaluation), evaluation.name, allowed_attrs={})
-    evaluator.nodes = {node: how for node, how in evaluator.nodes.items() if node.__name__ in ALLOWED_NODES}
-    code = re.sub(r"`([^`]+)`", lambda found: f"_tick_{found[1].encode().hex()}", expression)
+    evaluator.nodes = {node: rule for node, rule in evaluator.nodes.items() if node.__name__ in ALLOWED_NODES}
+    code = re.sub(r"`([^`]+)`", lambda match: f"_tick_{match[1].encode().hex()}", expression)
     try:
         value = evaluator.eval(code, _WithoutWords().visit(ast.parse(code.strip(), mode="eval").body))
     except UnknownColumn as error:
@@ -330,18 +332,31 @@ EXPRESSION_HELP = (
 
 
 class MissingColumnError(UserError):
-    "A mapping names a column that the source does not have."
+    "Raised where a mapping names a column that the source does not have."
 
 
 def missing_column_error(place: str, expression: str, name: str, columns: list[str]) -> MissingColumnError:
-    "The error for a column that is not there."
+    "Return the error for a column that is not there."
     if name == expression:
-        said = f"{place}: {name!r} is neither a column of the source nor an expression."
+        problem = f"{place}: {name!r} is neither a column of the source nor an expression."
     else:
-        said = f"{place}: in {expression!r}, {name!r} is no column of the source."
-    return MissingColumnError(f"{said}{suggest_name(name, columns)} Columns: {', '.join(columns)}")
+        problem = f"{place}: in {expression!r}, {name!r} is no column of the source."
+    return MissingColumnError(f"{problem}{suggest_name(name, columns)} Columns: {', '.join(columns)}")
 
+# %% ../../nbs/sales/04_expressions.ipynb #ea7ef5eb
+def evaluate_condition(
+    expression: str,  # a condition, or a column of yes and no
+    columns: ExpressionContext,
+    place: str,  # key of the mapping, for messages
+) -> np.ndarray:
+    "Return where the condition holds, as bool per row."
+    value = evaluate_expression(expression, columns, place).value
+    try:
+        return np.broadcast_to(_truth(value), len(columns.cells))
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
 
+# %% ../../nbs/sales/04_expressions.ipynb #29996158
 WHOLE_TABLE = re.compile(r"\b(allocate|first)\s*\(")  # functions over all rows of an order
 
 
@@ -350,24 +365,11 @@ def check_row_by_row(
     columns: ExpressionContext,
     way_out: str,
 ) -> None:
-    "Raise `UserError` for an expression that needs all rows of an order, where a source is read in pieces."
+    "Raise `UserError` for an expression that needs all rows of an order, where a source is read in chunks."
     for place, expression in expressions.items():
-        found = WHOLE_TABLE.search(expression)
-        if found is None or find_column(expression, columns.names) is not None:
+        call = WHOLE_TABLE.search(expression)
+        if call is None or find_column(expression, columns.names) is not None:
             continue
         raise UserError(
-            f"{place}: {found[1]}() needs all rows of an order, which a source that is read in pieces may not have together. {way_out}"
+            f"{place}: {call[1]}() needs all rows of an order, which a source that is read in pieces may not have together. {way_out}"
         )
-
-
-def evaluate_condition(
-    expression: str,  # a condition, or a column of yes and no
-    columns: ExpressionContext,
-    place: str,  # key of the mapping, for messages
-) -> np.ndarray:
-    "Where the condition holds, as bool per row."
-    value = evaluate_expression(expression, columns, place).value
-    try:
-        return np.broadcast_to(_truth(value), len(columns.cells))
-    except UserError as error:
-        raise UserError(f"{place}: {error}") from None
