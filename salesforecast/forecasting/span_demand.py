@@ -206,7 +206,8 @@ def demand_quantiles(
     shape = 1 / _at_span(demand, demand.dispersion, span)[rows]
     quantity = nbdtrik(asked, shape, shape / (shape + np.maximum(level, 1e-9)))
     quantity = np.ceil(np.maximum(np.nan_to_num(quantity), 0.0) - 1e-6)
-    largest = _at_span(demand, demand.largest, span)[rows]
+    beyond = max(span / demand.spans[-1], 1.0)  # of a span longer than those that were looked at
+    largest = beyond * _at_span(demand, demand.largest, span)[rows]
     limit = np.ceil(largest * np.maximum(expected / np.maximum(long, 1e-9), 1.0))
     enough = demand.age[rows] / span >= probability / (1 - probability)
     return np.where(enough, np.minimum(quantity, limit), quantity), largest

@@ -15,7 +15,7 @@ import pandas as pd
 
 from salesforecast.core.settings import UserError
 from salesforecast.core.text import suggest_name
-from salesforecast.forecasting.panel import Panel
+from salesforecast.forecasting.panel import Panel, level_labels, make_unique_ids
 from salesforecast.sales.input_tables import (
     InputTable,
     Kind,
@@ -197,11 +197,8 @@ def _with_ids(table: InputTable, columns: list[str]) -> InputTable:
                 f"The stock ({table.source}) has no column 'unique_id'; it needs unique_id, or {' and '.join(columns)}, and on_hand."
                 f"{suggest_name('unique_id', map(str, frame))} Its columns are {', '.join(map(str, frame))}"
             )
-        parts = [
-            f"{name}=" + frame[column].fillna("").astype(str)
-            for name, column in zip(columns, found, strict=True)
-        ]
-        frame = frame.assign(unique_id=["/".join(cells) for cells in zip(*parts, strict=True)])
+        labels = level_labels(frame[found].set_axis(columns, axis=1), columns)
+        frame = frame.assign(unique_id=make_unique_ids(labels))
     table = InputTable(table.name, table.source, frame, table.notes)
     table.refuse(frame["unique_id"].isna(), "unique_id", "Name the series, or delete the row")
     return table

@@ -45,6 +45,16 @@ def test_no_series_is_told_to_hold_more_than_was_ever_sold() -> None:
     assert level.sum() < 1.05 * np.ceil(np.quantile(sums[:, SPAN:] - sums[:, :-SPAN], 0.95, axis=1)).sum()
 
 
+def test_a_long_span_is_not_capped_at_what_a_shorter_one_sold() -> None:
+    history, span = _products(30, 1095, seed=4), 120
+    demand = estimate_span_demand(history, 1)
+    expected = history[:, -364:].mean(1) * span
+    level, most = demand_quantiles(demand, np.arange(30), expected, span, 0.95)
+    sums = np.cumsum(np.c_[np.zeros(30), history], 1)
+    ever = (sums[:, span:] - sums[:, :-span]).max(1)
+    assert (most >= ever).all() and (level[:10] > expected[:10]).all()
+
+
 def test_a_product_that_is_gone_or_not_forecast_is_not_held() -> None:
     history = _products(3, 800, seed=2)
     history[0, 500:] = 0

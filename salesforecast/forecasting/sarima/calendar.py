@@ -9,7 +9,6 @@ __all__ = []
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from math import comb
 
 import numpy as np
 
@@ -43,18 +42,15 @@ def closed_weekdays(
     overall = np.concatenate(list(recent.values())).mean() if known.any() else 0.0
     if busy and np.concatenate(busy).mean() >= OFTEN and overall >= SELDOM:
         return idle
+    from scipy.special import bdtr  # here, as a server fits no model
+
     year = {d: sold[d][-WEEKS_PER_YEAR:] for d in range(7)}
     closed = []
     for d in idle:
         usual = float(np.concatenate([year[other] for other in range(7) if other != d]).mean())
-        if binom_at_most(int(year[d].sum()), len(year[d]), usual) < CHANCE:
+        if bdtr(year[d].sum(), len(year[d]), usual) < CHANCE:
             closed.append(d)
     return closed
-
-
-def binom_at_most(count: int, trials: int, share: float) -> float:
-    "Return the probability of at most so many successes."
-    return sum(comb(trials, k) * share**k * (1 - share) ** (trials - k) for k in range(count + 1))
 
 # %% ../../../nbs/forecasting/sarima/00_calendar.ipynb #8775902a
 NEIGHBOURS = 4  # known periods of the same season, before and after
