@@ -27,7 +27,7 @@ from ..core.text import redact_url, suggest_name
 
 # %% ../../nbs/sales/03_sources.ipynb #3ca875d3
 def read_parquet(path: Path) -> SourceTable:
-    "A Parquet file, or a folder of them."
+    "Read a Parquet file, or a folder of them."
     import pyarrow.parquet as pq
 
     try:
@@ -41,46 +41,11 @@ def arrow_to_table(
     rows: pa.Table | pa.RecordBatch,
     first: int = 2,  # number of the first row
 ) -> SourceTable:
-    "Arrow's rows as a table."
+    "Return Arrow's rows as a table."
     text = {pa.string(): TEXT, pa.large_string(): TEXT}
     cells = rows.to_pandas(types_mapper=text.get, ignore_metadata=True)
     notes: list[str] = []
     return SourceTable(_named(cells, np.arange(first, first + len(cells)), notes), notes=notes)
-
-# %% ../../nbs/sales/03_sources.ipynb #f42667d5
-def read_excel(path: Path, read: SourceOptions) -> SourceTable:
-    "Read a sheet, or several as one table, of an Excel file (.xlsx, .xls, .xlsb, .ods)."
-    import python_calamine
-
-    try:
-        book = python_calamine.load_workbook(str(path))
-    except (python_calamine.CalamineError, OSError) as error:
-        raise UserError(f"{path} is no Excel file: {error}") from None
-    sheets = book.sheet_names
-    if isinstance(read.sheets, tuple):
-        _check_sheets(path, read.sheets, sheets)
-        return unite_tables([(name, _read_sheet(book, path, name, read)) for name in read.sheets], "sheet")
-    if read.sheets == "all":
-        return _unite_sheets(book, path, read)
-    sheet = read.sheet or sheets[0]
-    _check_sheets(path, [sheet], sheets)
-    table = _read_sheet(book, path, sheet, read)
-    if len(sheets) > 1 and not read.sheet:
-        _check_alike_sheets(book, path, table, read)
-        table.notes.append(
-            f"took sheet {sheet!r} of {', '.join(sheets)}. Another one is read by read: {{sheet: {sheets[1]!r}}}, "
-            "all of them by read: {sheets: all}"
-        )
-    return table
-
-
-def _check_sheets(path: Path, wanted: Sequence[str], sheets: list[str]) -> None:
-    "Raise `UserError` for a sheet that is not there."
-    for name in wanted:
-        if name not in sheets:
-            raise UserError(
-                f"{path} has no sheet {name!r}.{suggest_name(name, sheets)} Sheets: {', '.join(sheets)}"
-            )
 
 # %% ../../nbs/sales/03_sources.ipynb #7c7baa1c
 def _read_sheet(book: Any, path: Path, sheet: str, read: SourceOptions) -> SourceTable:
@@ -108,7 +73,7 @@ def _fill_merged(lines: list[list[Any]], ranges: Sequence[tuple[tuple[int, int],
             for row in lines[top + 1 : bottom + 1]:
                 row[left] = value
 
-# %% ../../nbs/sales/03_sources.ipynb #6afd11b4
+# %% ../../nbs/sales/03_sources.ipynb #0f6c4f35
 def _sheets_below(book: Any, path: Path, read: SourceOptions) -> dict[str, SourceTable]:
     "Read the sheets that hold rows."
     tables = {}
@@ -143,9 +108,44 @@ def _unite_sheets(book: Any, path: Path, read: SourceOptions) -> SourceTable:
         )
     return united
 
+# %% ../../nbs/sales/03_sources.ipynb #d6ccaac7
+def read_excel(path: Path, read: SourceOptions) -> SourceTable:
+    "Read a sheet, or several as one table, of an Excel file (.xlsx, .xls, .xlsb, .ods)."
+    import python_calamine
+
+    try:
+        book = python_calamine.load_workbook(str(path))
+    except (python_calamine.CalamineError, OSError) as error:
+        raise UserError(f"{path} is no Excel file: {error}") from None
+    sheets = book.sheet_names
+    if isinstance(read.sheets, tuple):
+        _check_sheets(path, read.sheets, sheets)
+        return unite_tables([(name, _read_sheet(book, path, name, read)) for name in read.sheets], "sheet")
+    if read.sheets == "all":
+        return _unite_sheets(book, path, read)
+    sheet = read.sheet or sheets[0]
+    _check_sheets(path, [sheet], sheets)
+    table = _read_sheet(book, path, sheet, read)
+    if len(sheets) > 1 and not read.sheet:
+        _check_alike_sheets(book, path, table, read)
+        table.notes.append(
+            f"took sheet {sheet!r} of {', '.join(sheets)}. Another one is read by read: {{sheet: {sheets[1]!r}}}, "
+            "all of them by read: {sheets: all}"
+        )
+    return table
+
+
+def _check_sheets(path: Path, wanted: Sequence[str], sheets: list[str]) -> None:
+    "Raise `UserError` for a sheet that is not there."
+    for name in wanted:
+        if name not in sheets:
+            raise UserError(
+                f"{path} has no sheet {name!r}.{suggest_name(name, sheets)} Sheets: {', '.join(sheets)}"
+            )
+
 
 def _check_alike_sheets(book: Any, path: Path, first: SourceTable, read: SourceOptions) -> None:
-    "Raise `UserError` where several sheets have the same columns, and nobody said which are meant."
+    "Raise `UserError` where several sheets have the same columns, and the mapping does not say which are meant."
     tables = _sheets_below(book, path, read)
     alike = [name for name, table in tables.items() if column_overlap(first.cells, table.cells) >= MOSTLY]
     if len(alike) > 1:
@@ -156,14 +156,14 @@ def _check_alike_sheets(book: Any, path: Path, first: SourceTable, read: SourceO
             f"read: {{sheet: {alike[0]!r}}} one"
         )
 
-# %% ../../nbs/sales/03_sources.ipynb #9e196f60
+# %% ../../nbs/sales/03_sources.ipynb #328b27c9
 def is_url(source: str | Path) -> bool:
-    "Whether the source is a database, as SQLAlchemy URL."
+    "Return whether the source is a database, as SQLAlchemy URL."
     return isinstance(source, str) and "://" in source
 
-# %% ../../nbs/sales/03_sources.ipynb #b5aef152
+
 def open_database(url: str) -> Any:
-    "The SQLAlchemy engine of a URL; raises `UserError` for one that cannot be."
+    "Return the SQLAlchemy engine of a URL; raise `UserError` for one that cannot be opened."
     import sqlalchemy as sa
 
     try:
@@ -177,7 +177,7 @@ def open_database(url: str) -> Any:
             f"{redact_url(url)!r} is no database URL. Write it as sqlite:///sales.db or postgresql://user:password@host/database"
         ) from None
 
-# %% ../../nbs/sales/03_sources.ipynb #ad330b1c
+
 def database_message(error: Exception, engine: Any) -> str:
     "Return the first line of the database's error message, without the secrets of its URL."
     message = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
@@ -187,13 +187,13 @@ def database_message(error: Exception, engine: Any) -> str:
         message = message.replace(secret, "***")
     return message
 
-
+# %% ../../nbs/sales/03_sources.ipynb #cf88ad22
 def read_sql(
     url: str,
     table: str | None,  # the database's only table when None, with its schema where needed
     query: str | None,  # instead of a table
 ) -> SourceTable:
-    "Rows of a database."
+    "Read the rows of a table or query; raise `UserError` where the database does not give them."
     import sqlalchemy as sa
 
     engine = open_database(url)
@@ -215,13 +215,13 @@ def read_sql(
 
 
 def _select(inspector: Any, table: str | None, url: str) -> Any:
-    "The statement that gives a whole table."
+    "Return the statement that gives a whole table."
     import sqlalchemy as sa
 
     tables = [*inspector.get_table_names(), *inspector.get_view_names()]
     if table is None and len(tables) != 1:
-        known = f"one of: {', '.join(sorted(tables))}" if tables else "one (the database has none)"
-        raise UserError(f"{url} needs a table or a query. Choose with --table or read.table {known}")
+        choices = f"one of: {', '.join(sorted(tables))}" if tables else "one (the database has none)"
+        raise UserError(f"{url} needs a table or a query. Choose with --table or read.table {choices}")
     schema, _, name = (table or tables[0]).rpartition(".")
     if not schema and name not in tables:
         raise UserError(
@@ -255,13 +255,72 @@ def _plain_cells(values: pd.Series) -> pd.Series:
         return values.astype("float64") if has_fractions else values.astype("int64")
     return values.astype(object).where(values.notna(), None)
 
-# %% ../../nbs/sales/03_sources.ipynb #2aef55be
-GZIP_MARK = b"\x1f\x8b"
+# %% ../../nbs/sales/03_sources.ipynb #34ea7f9f
 EXCEL = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
+TEXT_FILES = (".csv", ".txt", ".tsv")
+PATTERN = re.compile(r"[*?\[]")
+
+
+def check_path_exists(path: Path) -> None:
+    "Raise `UserError` where there is no such file or folder."
+    if not path.exists():
+        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise UserError(f"There is no file {path}.{suggest_name(path.name, beside)}")
+
+
+def file_kind(path: Path) -> str:
+    "Return the suffix that tells the kind of a file, in lower case, without that of gzip."
+    return Path(path.stem).suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
+
+
+def find_files(path: Path) -> list[Path] | None:
+    "Return the files of a folder or pattern, by name; None for a single file and for a folder of Parquet files."
+    if PATTERN.search(str(path)) and not path.exists():
+        matches = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207
+        files = [file for file in matches if file.is_file() and not file.name.startswith((".", "_", "~$"))]
+        if not files:
+            raise UserError(f"No file fits {path}. Write the pattern in quotes, as in 'exports/2026-*.csv'")
+        return files
+    if not path.is_dir():
+        return None
+    files = [file for file in sorted(path.iterdir()) if file.is_file()]
+    kinds = (*TEXT_FILES, *EXCEL)
+    tables = [
+        file for file in files if file_kind(file) in kinds and not file.name.startswith((".", "_", "~$"))
+    ]
+    if not tables or any(path.rglob("*.parquet")):
+        return None
+    if len({file_kind(file) in EXCEL for file in tables}) > 1:
+        raise UserError(
+            f"{path} holds text and Excel files. Name those that belong together by a pattern, as in {str(path / '*.csv')!r}"
+        )
+    return tables
+
+# %% ../../nbs/sales/03_sources.ipynb #cf6d049d
 SUPPORTED_SOURCES = (
     ".csv, .txt, .tsv (also .gz), .parquet, .xlsx, .xls, a folder or pattern of such files, "
     "or a database URL such as sqlite:///sales.db"
 )
+
+
+def _other_files(folder: Path) -> list[str]:
+    "Return the files of a folder that are not Parquet; those that begin with a dot or `_` are marks of other programs."
+    names = sorted(path.name for path in folder.rglob("*") if path.is_file())
+    return [
+        name for name in names if not name.startswith((".", "_")) and not name.endswith((".parquet", ".pq"))
+    ]
+
+
+def check_parquet_folder(path: Path) -> None:
+    "Raise `UserError` for a folder that holds anything but Parquet."
+    if not any(path.rglob("*.parquet")):
+        raise UserError(f"{path} is a folder without tables. Name a file: {SUPPORTED_SOURCES}")
+    if others := _other_files(path):
+        raise UserError(
+            f"{path} holds other files beside Parquet, such as {others[0]}. Name a file, or a folder of Parquet alone"
+        )
+
+# %% ../../nbs/sales/03_sources.ipynb #39be9100
 Source = str | Path | pd.DataFrame  # file, folder or pattern of files, SQLAlchemy URL, or rows
 
 
@@ -288,6 +347,9 @@ def check_options_fit(source: Source, read: SourceOptions) -> None:
             f"{key}: {name} is no Excel file and has no sheet {read.sheet or read.sheets!r}. Leave out {key}"
         )
 
+# %% ../../nbs/sales/03_sources.ipynb #ef6c41b0
+GZIP_MARK = b"\x1f\x8b"
+
 
 def load_table(source: Source, read: SourceOptions) -> SourceTable:
     "Load the cells of any source; raise `UserError` for one that has none."
@@ -303,65 +365,7 @@ def load_table(source: Source, read: SourceOptions) -> SourceTable:
         )
     return table
 
-# %% ../../nbs/sales/03_sources.ipynb #b30762a9
-def _other_files(folder: Path) -> list[str]:
-    "Files of a folder that are not Parquet; those that begin with a dot or `_` are marks of other programs."
-    names = sorted(path.name for path in folder.rglob("*") if path.is_file())
-    return [
-        name for name in names if not name.startswith((".", "_")) and not name.endswith((".parquet", ".pq"))
-    ]
 
-
-def check_parquet_folder(path: Path) -> None:
-    "Raise `UserError` for a folder that holds anything but Parquet."
-    if not any(path.rglob("*.parquet")):
-        raise UserError(f"{path} is a folder without tables. Name a file: {SUPPORTED_SOURCES}")
-    if others := _other_files(path):
-        raise UserError(
-            f"{path} holds other files beside Parquet, such as {others[0]}. Name a file, or a folder of Parquet alone"
-        )
-
-# %% ../../nbs/sales/03_sources.ipynb #384d180a
-TEXT_FILES = (".csv", ".txt", ".tsv")
-PATTERN = re.compile(r"[*?\[]")
-
-
-def check_path_exists(path: Path) -> None:
-    "Raise `UserError` where there is no such file or folder."
-    if not path.exists():
-        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise UserError(f"There is no file {path}.{suggest_name(path.name, beside)}")
-
-
-def file_kind(path: Path) -> str:
-    "Return the suffix that tells the kind of a file, in lower case, without that of gzip."
-    return Path(path.stem).suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
-
-
-def find_files(path: Path) -> list[Path] | None:
-    "Return the files of a folder or pattern, by name; None for a single file and for a folder of Parquet files."
-    if PATTERN.search(str(path)) and not path.exists():
-        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207
-        files = [file for file in found if file.is_file() and not file.name.startswith((".", "_", "~$"))]
-        if not files:
-            raise UserError(f"No file fits {path}. Write the pattern in quotes, as in 'exports/2026-*.csv'")
-        return files
-    if not path.is_dir():
-        return None
-    files = [file for file in sorted(path.iterdir()) if file.is_file()]
-    kinds = (*TEXT_FILES, *EXCEL)
-    tables = [
-        file for file in files if file_kind(file) in kinds and not file.name.startswith((".", "_", "~$"))
-    ]
-    if not tables or any(path.rglob("*.parquet")):
-        return None
-    if len({file_kind(file) in EXCEL for file in tables}) > 1:
-        raise UserError(
-            f"{path} holds text and Excel files. Name those that belong together by a pattern, as in {str(path / '*.csv')!r}"
-        )
-    return tables
-
-# %% ../../nbs/sales/03_sources.ipynb #e142c90f
 def _load_path(path: Path, read: SourceOptions) -> SourceTable:
     "Load the cells of a file, or of all files of a folder or pattern."
     files = find_files(path)
