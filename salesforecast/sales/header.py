@@ -64,7 +64,7 @@ def title_note(
     "Return what to tell of rows above the header."
     shown = next((str(cell) for cell in _filled(first)), "")
     return (
-        f"{titles} lines above the header are left out, such as {shown[:40]!r}; if the first line is the header, set "
+        f"{titles} {'line' if titles == 1 else 'lines'} above the header {'is' if titles == 1 else 'are'} left out, such as {shown[:40]!r}; if the first line is the header, set "
         "read: {skip_rows: 0}"
     )
 

@@ -48,7 +48,12 @@ def row_list(rows: Iterable[int]) -> str:
     "Return row numbers for a note."
     numbers = [f"{row}" for row in rows]
     more = f" and {len(numbers) - MENTIONED:,} more" if len(numbers) > MENTIONED else ""
-    return f"row{'s' if len(numbers) > 1 else ''} {', '.join(numbers[:MENTIONED])}{more}"
+    return f"row{plural(len(numbers))} {', '.join(numbers[:MENTIONED])}{more}"
+
+
+def plural(count: int) -> str:
+    "Return the ending of a noun after its count."
+    return "" if count == 1 else "s"
 
 
 def leave_out(
@@ -161,7 +166,7 @@ def leave_out_totals(table: SourceTable, mapping: ColumnMapping, keep: bool, row
     rows = cells.index[totals.rows]
     names = ", ".join(map(repr, totals.labels[:4])) + (" …" if len(totals.labels) > 4 else "")
     note = (
-        f"left out {len(rows):,} total{'s' if len(rows) > 1 else ''} of other rows ({row_list(rows)}; "
+        f"left out {len(rows):,} total{plural(len(rows))} of other rows ({row_list(rows)}; "
         f"{amount_text(amounts(), totals.rows, mapping)}{'; ' + names if names else ''}). totals: keep reads them as sales"
     )
     return leave_out(replace(table, notes=notes), totals.rows, TOTAL, note, keep)
@@ -623,7 +628,7 @@ def arrange_rows(
         check_pieces(table.cells, mapping, predicting)
     headers = find_repeated_headers(table.cells)
     if headers.any():
-        note = f"left out {headers.sum():,} repeated header lines ({row_list(table.cells.index[headers])})"
+        note = f"left out {headers.sum():,} repeated header line{plural(headers.sum())} ({row_list(table.cells.index[headers])})"
         table = leave_out(table, headers, "the row repeats the header", note, predicting)
     if mapping.totals == "leave_out":
         table = leave_out_totals(table, mapping, predicting, rows_alone)
@@ -643,9 +648,9 @@ def arrange_rows(
 def leave_out_remarks(table: SourceTable) -> SourceTable:
     "Return a table without rows that hold nothing but one text."
     remarks = find_remarks(table.cells)
-    if not remarks.any():
+    if not (count := remarks.sum()):
         return table
     texts = table.cells[remarks].astype(object).bfill(axis=1).iloc[:3, 0]
     some = ", ".join(repr(str(text)[:40]) for text in texts)
-    note = f"left out {remarks.sum():,} headings or remarks ({row_list(table.cells.index[remarks])}): {some}"
+    note = f"left out {count:,} heading{plural(count)} or remark{plural(count)} ({row_list(table.cells.index[remarks])}): {some}"
     return leave_out(table, remarks, "", note, False)

@@ -143,7 +143,7 @@ def test_repeated_headers_and_remarks(tmp_path: Path) -> None:
     sales = read_text("\n".join([*lines, "Printed by Ann,,,"]), tmp_path)
     assert len(sales.frame) == 60 and sales.quarantine.empty
     assert sales.frame.index.tolist() == [*range(2, 31), *range(33, 64)]
-    assert any("1 repeated header" in note and "row 31" in note for note in sales.report.warnings)
+    assert any("left out 1 repeated header line (row 31)" in note for note in sales.report.warnings)
 
 
 def test_merged_dates_are_filled_down(tmp_path: Path) -> None:
