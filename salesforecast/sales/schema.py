@@ -42,7 +42,7 @@ RESERVED = ("row", "reason", "is_return")  # names that the checked rows need th
 
 # %% ../../nbs/sales/00_schema.ipynb #82ad900b
 def normalize_name(name: str) -> str:
-    "The name in lower case, with `_` for blanks."
+    "Return the name in lower case, with `_` for blanks."
     return re.sub(r"[\s_]+", "_", str(name).strip()).casefold()
 
 
@@ -50,7 +50,7 @@ def find_column(
     name: str,  # as a mapping or the schema names it
     columns: Iterable[str],  # of the source
 ) -> str | None:
-    "The source column of this name: the exact one, else the only one that differs in case or blanks."
+    "Return the source column of this name: the exact one, else the only one that differs in case or blanks."
     columns = list(columns)
     if name in columns:
         return name
@@ -180,11 +180,11 @@ def _known_country(holidays: str | tuple[date, ...] | None) -> str | tuple[date,
         from holidays import list_supported_countries
 
         country, _, part = holidays.partition("-")
-        known = list_supported_countries()
-        if country not in known:
+        parts = list_supported_countries()
+        if country not in parts:
             raise ValueError("no such country; use an ISO code such as GB, US or DE, or list the dates")
-        if part and part not in known[country]:
-            raise ValueError(f"{country} has no part {part!r}; known are {', '.join(known[country])}")
+        if part and part not in parts[country]:
+            raise ValueError(f"{country} has no part {part!r}; known are {', '.join(parts[country])}")
     return holidays
 
 
@@ -195,7 +195,7 @@ LONGEST_CLOSURE = 366  # days of one range; more is a typing error
 
 
 def _closed_days(value: Any) -> tuple[date, ...]:
-    "The days of a date, or of a range `first to last`."
+    "Return the days of a date, or of a range `first to last`."
     first, *last = [date.fromisoformat(part.strip()) for part in str(value).split(" to ", 1)]
     count = (last[0] - first).days + 1 if last else 1
     if not 1 <= count <= LONGEST_CLOSURE:
@@ -206,7 +206,7 @@ def _closed_days(value: Any) -> tuple[date, ...]:
 
 
 def _expanded(closure: Any) -> Any:
-    "All days of a list of dates and ranges, ascending."
+    "Return all days of a list of dates and ranges, ascending."
     values = closure if isinstance(closure, list | tuple) else [closure]
     try:
         return tuple(sorted({day for value in values for day in _closed_days(value)}))
@@ -362,14 +362,14 @@ class ColumnMapping(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> "ColumnMapping":
-        "Refuse what contradicts itself."
+        "Refuse a mapping that contradicts itself."
         for problem in _contradictions(self):
             raise ValueError(problem)
         return self
 
 
 def _contradictions(mapping: ColumnMapping) -> Iterable[str]:
-    "What cannot be meant, a sentence each."
+    "Yield what cannot be meant, a sentence each."
     for name in mapping.constants.keys() & mapping.columns.keys():
         yield f"{name} stands in both columns and constants; keep one"
     for name in sorted({*mapping.columns, *mapping.constants} & set(RESERVED)):
@@ -383,19 +383,21 @@ def _contradictions(mapping: ColumnMapping) -> Iterable[str]:
 def load_mapping(
     path: str | Path | None,  # a YAML file; None for the mapping of a file that is canonical already
 ) -> ColumnMapping:
-    "Read a mapping file; raises `UserError` that names key, value and fix."
+    "Read a mapping file; raise `UserError` that names key, value and fix."
     if path is None:
         return ColumnMapping()
     try:
-        found = yaml.safe_load(Path(path).read_text("utf-8"))
+        content = yaml.safe_load(Path(path).read_text("utf-8"))
     except OSError as error:
         raise UserError(f"The mapping {path} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"The mapping {path} is not YAML in UTF-8: {error}") from None
-    if not isinstance(found or {}, dict):
-        raise UserError(f"The mapping {path} holds {found!r}. It needs keys such as columns: or date_format:")
+    if not isinstance(content or {}, dict):
+        raise UserError(
+            f"The mapping {path} holds {content!r}. It needs keys such as columns: or date_format:"
+        )
     try:
-        return ColumnMapping(**{str(key): value for key, value in (found or {}).items()})
+        return ColumnMapping(**{str(key): value for key, value in (content or {}).items()})
     except ValidationError as error:
         lines = "\n".join(
             f"  {line}" for line in dict.fromkeys(map(_explained, error.errors(include_url=False)))
@@ -404,7 +406,7 @@ def load_mapping(
 
 
 def _explained(error: Any) -> str:
-    "One fault of a mapping in a sentence."
+    "Return one fault of a mapping as a sentence."
     place = tuple(str(part) for part in error["loc"] if not str(part).startswith(("function-", "tuple[")))
     if error["type"] == "extra_forbidden":
         inner: dict[str, type[BaseModel]] = {
@@ -422,44 +424,12 @@ def _explained(error: Any) -> str:
         hint = " A value that is the same in every row belongs under constants."
     return f"{'.'.join(place)}: found {error['input']!r}. {error['msg'].removeprefix('Value error, ')}.{hint}"
 
-# %% ../../nbs/sales/00_schema.ipynb #8c61d896
+# %% ../../nbs/sales/00_schema.ipynb #6c08afd4
 ROUNDING = (1e-6, 0.01)  # of units × price, and in currency
 
 
-def row_contract(
-    columns: Sequence[str],  # canonical date and number columns that the source has
-    now: pd.Timestamp,  # nothing is sold later than on this day
-    min_realised_share: float = 0.0,  # of units × price
-) -> Any:
-    "The pandera schema of a frame with these columns and `is_return`."
-    import pandera.pandas as pa
-
-    after = now.normalize() + pd.Timedelta(days=1)
-    checks = {
-        "Transaction_Date": [pa.Check(lambda day: day < after, error="Transaction_Date is in the future")],
-        "Units_Sold": [_finite("Units_Sold"), pa.Check(lambda units: units != 0, error="Units_Sold is zero")],
-        "Unit_Price": [
-            _finite("Unit_Price"),
-            pa.Check(lambda price: price > 0, error="Unit_Price is zero or negative"),
-        ],
-        "Revenue": [_finite("Revenue")],
-    }
-    dtypes = {name: "datetime64[ns]" if name == "Transaction_Date" else float for name in checks}
-    return pa.DataFrameSchema(
-        {name: pa.Column(dtypes[name], checks[name]) for name in columns},
-        checks=[*_sign_checks(columns), *_share_checks(columns, min_realised_share)],
-    )
-
-
-def _finite(name: str) -> Any:
-    "No infinity."
-    import pandera.pandas as pa
-
-    return pa.Check(lambda values: values.abs() < float("inf"), error=f"{name} is infinite")
-
-# %% ../../nbs/sales/00_schema.ipynb #7a3b346c
 def _sign_checks(columns: Sequence[str]) -> list[Any]:
-    "Only a return is negative."
+    "Return the checks that only a return is negative."
     import pandera.pandas as pa
 
     return [
@@ -471,9 +441,9 @@ def _sign_checks(columns: Sequence[str]) -> list[Any]:
         if name in columns
     ]
 
-# %% ../../nbs/sales/00_schema.ipynb #dc5e80d6
+
 def _share_checks(columns: Sequence[str], min_realised_share: float) -> list[Any]:
-    "Revenue is a share of units × price."
+    "Return the checks that revenue is a share of units × price."
     import pandera.pandas as pa
 
     if not set(NUMBER_COLUMNS) <= set(columns):
@@ -497,24 +467,54 @@ def _share_checks(columns: Sequence[str], min_realised_share: float) -> list[Any
         ),
     ]
 
+# %% ../../nbs/sales/00_schema.ipynb #a57364b9
+def row_contract(
+    columns: Sequence[str],  # canonical date and number columns that the source has
+    now: pd.Timestamp,  # nothing is sold later than on this day
+    min_realised_share: float = 0.0,  # of units × price
+) -> Any:
+    "Return the pandera schema of a frame with these columns and `is_return`."
+    import pandera.pandas as pa
+
+    after = now.normalize() + pd.Timedelta(days=1)
+    checks = {
+        "Transaction_Date": [pa.Check(lambda day: day < after, error="Transaction_Date is in the future")],
+        "Units_Sold": [_finite("Units_Sold"), pa.Check(lambda units: units != 0, error="Units_Sold is zero")],
+        "Unit_Price": [
+            _finite("Unit_Price"),
+            pa.Check(lambda price: price > 0, error="Unit_Price is zero or negative"),
+        ],
+        "Revenue": [_finite("Revenue")],
+    }
+    dtypes = {name: "datetime64[ns]" if name == "Transaction_Date" else float for name in checks}
+    return pa.DataFrameSchema(
+        {name: pa.Column(dtypes[name], checks[name]) for name in columns},
+        checks=[*_sign_checks(columns), *_share_checks(columns, min_realised_share)],
+    )
+
+
+def _finite(name: str) -> Any:
+    "Return the check that a column has no infinity."
+    import pandera.pandas as pa
+
+    return pa.Check(lambda values: values.abs() < float("inf"), error=f"{name} is infinite")
+
 # %% ../../nbs/sales/00_schema.ipynb #8b6b8c6f
 def contract_failures(
     rows: pd.DataFrame,  # parsed date and numbers, with `is_return`; index 0, 1, 2, …
     contract: Any,  # of `row_contract`
 ) -> pd.DataFrame:
-    "Every broken rule: `position` of the row, `reason`; that of a missing cell is `NAME is missing`."
+    "Return every broken rule: `position` of the row, `reason`; that of a missing cell is `NAME is missing`."
     import pandera.pandas as pa
 
     try:
-        with (
-            warnings.catch_warnings()
-        ):  # of pandas, about how the library joins tables of which some are empty
+        with warnings.catch_warnings():  # of pandas, about how pandera joins tables of which some are empty
             warnings.filterwarnings("ignore", "The behavior of DataFrame concatenation", FutureWarning)
             contract.validate(rows, lazy=True)
     except pa.errors.SchemaErrors as error:
-        found = error.failure_cases
-        missing = (found["check"] == "not_nullable").to_numpy()
-        reason = found["check"].astype(object).mask(missing, found["column"] + " is missing")
-        failures = pd.DataFrame({"position": found["index"].astype(int), "reason": reason})
+        cases = error.failure_cases
+        missing = (cases["check"] == "not_nullable").to_numpy()
+        reason = cases["check"].astype(object).mask(missing, cases["column"] + " is missing")
+        failures = pd.DataFrame({"position": cases["index"].astype(int), "reason": reason})
         return failures.drop_duplicates(ignore_index=True)
     return pd.DataFrame({"position": pd.Series(dtype=int), "reason": pd.Series(dtype=object)})
