@@ -9,7 +9,8 @@ __all__ = ['SalesData', 'read_sales', 'PredictionRows', 'read_prediction_rows', 
 import hashlib
 import hmac
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,55 @@ from .values import parse_text
 from ..core.settings import UserError, settings
 from ..core.text import format_money, format_number, suggest_name
 
-# %% ../../nbs/sales/12_reading.ipynb #63c250a8
-def personal_columns(mapping: ColumnMapping, parsed: ParsedRows, columns: list[str]) -> set[str]:
-    "The source columns that hold something personal."
-    own = {column for name in mapping.personal if (column := find_column(name, columns))}
-    return own.union(*(parsed.source_columns.get(name, []) for name in mapping.personal))
+# %% ../../nbs/sales/12_reading.ipynb #896b6c91
+def choose_mapping(
+    cells: pd.DataFrame,  # of a source; only their names matter
+    fallback: ColumnMapping,  # the mapping of the training
+) -> ColumnMapping:
+    "Return the mapping that gives more columns: the fallback, or one with its choice of features only."
+    plain = ColumnMapping(
+        **fallback.model_dump(
+            include={"constants", "features", "numeric_features", "personal", "pseudonymise"}
+        )
+    )
+    if (fallback.melt and melted_columns(cells, fallback)) or (
+        fallback.unpack and find_column(fallback.unpack, map(str, cells))
+    ):
+        return fallback
+    fits = _columns_found(cells, fallback) >= max(_columns_found(cells, plain), 1)
+    return fallback if fits else plain
+
+
+def _columns_found(cells: pd.DataFrame, mapping: ColumnMapping) -> int:
+    "Count the columns of the mapping that the source can give."
+    context = ExpressionContext(cells.head(0), mapping.read)
+    count = 0
+    for name, expression in column_expressions(mapping, context.names).items():
+        try:
+            evaluate_expression(expression, context, name)
+            count += 1
+        except MissingColumnError:
+            continue
+    return count
+
+
+def _load_with_mapping(
+    source: Source,
+    mapping: ColumnMapping | None,
+    fallback: ColumnMapping | None,  # tried where no mapping is given
+    read_options: ReadOptions,
+) -> tuple[SourceTable, ColumnMapping]:
+    "Load the table; return it with the mapping given, else with the one that fits it better."
+    if mapping is not None or fallback is None:
+        mapping = mapping or ColumnMapping()
+        options = read_options.source_options(mapping.read)
+        check_options_fit(source, options)
+        return load_table(source, options), mapping
+    loaded = load_table(source, read_options.source_options(fallback.read))
+    chosen = choose_mapping(loaded.cells, fallback)
+    if chosen.read != fallback.read:
+        loaded = load_table(source, read_options.source_options(chosen.read))
+    return loaded, chosen
 
 # %% ../../nbs/sales/12_reading.ipynb #a246fd23
 def check_listed_columns(cells: pd.DataFrame, parsed: ParsedRows, mapping: ColumnMapping) -> None:
@@ -64,9 +109,9 @@ def check_listed_columns(cells: pd.DataFrame, parsed: ParsedRows, mapping: Colum
                 f"{key}: {name!r} is no column of the source.{suggest_name(name, names)} Columns: {', '.join(names)}"
             )
 
-
+# %% ../../nbs/sales/12_reading.ipynb #23feda14
 def pseudonymise(values: pd.Series) -> pd.Series:
-    "A column with every value replaced by a hash, keyed by the setting `pseudonym_key`."
+    "Replace every value of a column by a hash, keyed by the setting `pseudonym_key`."
     key = settings().pseudonym_key
     if key is None:
         raise UserError("pseudonymise: true needs a secret key. Set SALESFORECAST_PSEUDONYM_KEY")
@@ -77,55 +122,123 @@ def pseudonymise(values: pd.Series) -> pd.Series:
 
     return pd.Series(texts.rename_categories(code), index=values.index)
 
-# %% ../../nbs/sales/12_reading.ipynb #ffd5dad5
-def _columns_found(cells: pd.DataFrame, mapping: ColumnMapping) -> int:
-    "How many columns of the mapping the source can give."
-    none = ExpressionContext(cells.head(0), mapping.read)
-    found = 0
-    for name, expression in column_expressions(mapping, none.names).items():
-        try:
-            evaluate_expression(expression, none, name)
-            found += 1
-        except MissingColumnError:
-            continue
-    return found
+# %% ../../nbs/sales/12_reading.ipynb #63c250a8
+def personal_columns(mapping: ColumnMapping, parsed: ParsedRows, columns: list[str]) -> set[str]:
+    "Return the source columns that hold something personal."
+    by_name = {column for name in mapping.personal if (column := find_column(name, columns))}
+    return by_name.union(*(parsed.source_columns.get(name, []) for name in mapping.personal))
 
-# %% ../../nbs/sales/12_reading.ipynb #896b6c91
-def _loaded(
-    source: Source,
-    mapping: ColumnMapping | None,
-    fallback: ColumnMapping | None,  # tried where no mapping is given
-    read_options: ReadOptions,
-) -> tuple[SourceTable, ColumnMapping]:
-    "The table, and the mapping given, else the one that fits it better."
-    if mapping is not None or fallback is None:
-        mapping = mapping or ColumnMapping()
-        options = read_options.source_options(mapping.read)
-        check_options_fit(source, options)
-        return load_table(source, options), mapping
-    loaded = load_table(source, read_options.source_options(fallback.read))
-    chosen = choose_mapping(loaded.cells, fallback)
-    if chosen.read != fallback.read:
-        loaded = load_table(source, read_options.source_options(chosen.read))
-    return loaded, chosen
+# %% ../../nbs/sales/12_reading.ipynb #7d5b7011
+@dataclass(frozen=True)
+class CheckedRows:
+    "The rows of a source, and the problems that the checks found."
+
+    source: str  # its name in messages
+    loaded: SourceTable
+    parsed: ParsedRows
+    mapping: ColumnMapping
+    problems: pd.DataFrame  # position, reason
+    kept: int  # rows that equal an earlier one and count as separate sales
+
+    @cached_property
+    def bad(self) -> np.ndarray:
+        "Return where a row has a problem, bool, shape (n,)."
+        bad = np.zeros(len(self.loaded.cells), bool)
+        bad[self.problems["position"]] = True
+        return bad
+
+    @cached_property
+    def valid(self) -> pd.DataFrame:
+        "Return the parsed rows that have no problem."
+        return self.parsed.frame[~self.bad] if self.bad.any() else self.parsed.frame
+
+    @cached_property
+    def columns(self) -> list[str]:
+        "Return the names of the source columns."
+        return [str(name) for name in self.loaded.cells]
+
+    @cached_property
+    def personal(self) -> set[str]:
+        "Return the source columns that hold something personal."
+        return personal_columns(self.mapping, self.parsed, self.columns)
+
+    @cached_property
+    def source_columns(self) -> set[str]:
+        "Return the source columns that are used."
+        return self.personal.union(*self.parsed.source_columns.values())
+
+    @cached_property
+    def reasons(self) -> dict[str, dict[str, Any]]:
+        "Return count and examples of each reason."
+        return reason_summary(self.problems, self.loaded.cells, self.parsed.source_columns, self.personal)
 
 
-def choose_mapping(
-    cells: pd.DataFrame,  # of a source; their names count
-    fallback: ColumnMapping,  # that of the training
-) -> ColumnMapping:
-    "The mapping that gives more columns: the fallback, or none but its choice of features."
-    plain = ColumnMapping(
-        **fallback.model_dump(
-            include={"constants", "features", "numeric_features", "personal", "pseudonymise"}
+def split_rejected_rows(rows: CheckedRows) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    "Return the accepted rows, the returns among the valid rows, and the quarantine."
+    mapping, frame = rows.mapping, rows.valid
+    returned = frame[frame["is_return"]]
+    if mapping.returns.effect == "exclude":
+        frame = frame[~frame["is_return"]]
+    quarantine = rows.loaded.cells[rows.bad].copy()
+    if mapping.pseudonymise:
+        frame = frame.assign(
+            **{name: pseudonymise(frame[name]) for name in mapping.personal if name in frame}
         )
+        quarantine = quarantine.assign(**{name: pseudonymise(quarantine[name]) for name in rows.personal})
+    joined = rows.problems.groupby("position")["reason"].agg("; ".join)
+    quarantine.insert(0, "row", quarantine.index)
+    quarantine["reason"] = joined.reindex(np.flatnonzero(rows.bad)).to_numpy(object)
+    return frame, returned, quarantine
+
+# %% ../../nbs/sales/12_reading.ipynb #49848c1d
+@dataclass(frozen=True)
+class Judgement:
+    "What weighing the rows showed."
+
+    problems: pd.DataFrame  # position, reason: those of the checks, and odd rows
+    weights: RowWeights
+    notes: list[str]
+
+
+def _judge(rows: CheckedRows, read_options: ReadOptions) -> Judgement:
+    "Weigh the kept and the rejected rows; raise `UserError` where someone has to decide."
+    odd = judge_kept(rows.source, rows.valid, rows.mapping)
+    positions = np.flatnonzero(~rows.bad)[odd.problems["position"].astype(int)]
+    odd_rows = odd.problems.assign(position=positions)
+    weights = weigh_rows(
+        rows.loaded, rows.parsed, rows.mapping, rows.problems, odd_rows["position"].to_numpy(int)
     )
-    if (fallback.melt and melted_columns(cells, fallback)) or (
-        fallback.unpack and find_column(fallback.unpack, map(str, cells))
-    ):
-        return fallback
-    fits = _columns_found(cells, fallback) >= max(_columns_found(cells, plain), 1)
-    return fallback if fits else plain
+    kept = kept_values(rows.valid) if weights.rejected_rows else {}
+    hints = suggest_fixes([str(reason) for reason in weights.by_reason])
+    notes = judge_rejected(rows.source, weights, kept, rows.mapping, read_options, hints)
+    return Judgement(
+        pd.concat([rows.problems, odd_rows], ignore_index=True) if len(odd_rows) else rows.problems,
+        weights,
+        [*notes, *odd.notes],
+    )
+
+
+def add_judgement(report: DataReport, weights: RowWeights, notes: list[str]) -> None:
+    "Add what the rejected rows weigh to the report."
+    report.rejected_revenue = round(weights.rejected_revenue, 2)
+    report.rejected_revenue_share = round(weights.rejected_share, 6)
+    report.warnings = [*notes, *report.warnings]
+    for reason, money in weights.by_reason.items():
+        report.reasons[reason]["revenue"] = round(money, 2)
+
+# %% ../../nbs/sales/12_reading.ipynb #34a6069f
+FEW_EQUAL = 0.02  # share of the rows up to which equal rows are taken for chance
+MIN_EQUAL = 20
+
+
+def _equal_rows(kept: int, rows: int, mapping: ColumnMapping) -> list[str]:
+    "Return a note where many rows equal an earlier one, and the mapping does not say what they are."
+    if mapping.duplicates != "auto" or kept < MIN_EQUAL or kept <= FEW_EQUAL * rows:
+        return []
+    return [
+        f"{kept:,} rows ({kept / rows:.1%}) equal an earlier one and count as sales of their own; if a part of the source is "
+        "there twice, set duplicates: quarantine, else duplicates: keep"
+    ]
 
 # %% ../../nbs/sales/12_reading.ipynb #3ed37857
 @dataclass
@@ -154,7 +267,7 @@ class SalesData:
     revenue_computed: bool = False
 
     def _summary(self) -> dict[str, str]:
-        "Return what the sales are in a few figures, by name."
+        "Return the figures that describe the sales, by name."
         dates = self.frame["Transaction_Date"].dropna()
         period = f" ({dates.min():%Y-%m-%d} to {dates.max():%Y-%m-%d})" if len(dates) else ""
         return {
@@ -165,11 +278,11 @@ class SalesData:
         }
 
     def __repr__(self) -> str:
-        "Return the sales in a line."
+        "Return the figures in a line."
         return f"SalesData({', '.join(f'{name}: {value}' for name, value in self._summary().items())})"
 
     def _repr_html_(self) -> str:
-        "Return the sales as a small table, and their first rows, for a notebook."
+        "Return the figures and the first rows as tables for a notebook."
         rows = "".join(
             f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in self._summary().items()
         )
@@ -210,110 +323,53 @@ def read_sales(
     UserError
         When the source cannot be read, the mapping does not fit it, or more rows are rejected than allowed.
     """
-    given = mapping is not None
-    loaded, mapping = _loaded(source, mapping, fallback, read_options)
+    given, name = mapping is not None, source_name(source)
+    loaded, mapping = _load_with_mapping(source, mapping, fallback, read_options)
     try:
         loaded = take_currency(arrange_rows(loaded, mapping), mapping)
         parsed = parse_rows(loaded.cells, mapping)
         if given:
             check_listed_columns(loaded.cells, parsed, mapping)
     except UserError as error:
-        text = str(error).replace("map FILE", f"map {source_name(source)}")
-        raise UserError(". ".join([f"{source_name(source)}: {text}", *loaded.notes])) from None
+        text = str(error).replace("map FILE", f"map {name}")
+        raise UserError(". ".join([f"{name}: {text}", *loaded.notes])) from None
     problems, kept = find_problems(loaded, parsed, mapping, now or pd.Timestamp.now())
-    personal = personal_columns(mapping, parsed, [str(name) for name in loaded.cells])
-    reasons = reason_summary(problems, loaded.cells, parsed.source_columns, personal)
-    bad = np.zeros(len(loaded.cells), bool)
-    bad[problems["position"]] = True
-    check_rejected_share(
-        source_name(source), int(bad.sum()), len(bad), read_options.rejection_limit(mapping), reasons
-    )
-    judgement = _judge(source_name(source), loaded, parsed, mapping, problems, bad, read_options)
+    rows = CheckedRows(name, loaded, parsed, mapping, problems, kept)
+    limit = read_options.rejection_limit(mapping)
+    check_rejected_share(name, int(rows.bad.sum()), len(rows.bad), limit, rows.reasons)
+    judgement = _judge(rows, read_options)
     if len(judgement.problems) > len(problems):
-        problems, bad[judgement.problems["position"]] = judgement.problems, True
-        reasons = reason_summary(problems, loaded.cells, parsed.source_columns, personal)
-    sales = _sales(source_name(source), loaded, parsed, mapping, problems, bad, reasons, kept, personal)
+        rows = replace(rows, problems=judgement.problems)
+    sales = _build_sales(rows)
     add_judgement(sales.report, judgement.weights, judgement.notes)
     return sales
 
-# %% ../../nbs/sales/12_reading.ipynb #49848c1d
-@dataclass(frozen=True)
-class Judgement:
-    "What weighing the rows found."
 
-    problems: pd.DataFrame  # position, reason: those from before, and odd rows
-    weights: RowWeights
-    notes: list[str]
-
-
-def _judge(
-    source: str,
-    loaded: SourceTable,
-    parsed: ParsedRows,
-    mapping: ColumnMapping,
-    problems: pd.DataFrame,  # position, reason
-    bad: np.ndarray,  # where a row has any
-    read_options: ReadOptions,
-) -> Judgement:
-    "Weigh the kept and the rejected rows; raise `UserError` where someone has to decide."
-    frame = parsed.frame[~bad] if bad.any() else parsed.frame
-    odd = judge_kept(source, frame, mapping)
-    found = odd.problems.assign(position=np.flatnonzero(~bad)[odd.problems["position"].astype(int)])
-    weights = weigh_rows(loaded, parsed, mapping, problems, found["position"].to_numpy(int))
-    kept = kept_values(frame) if weights.rejected_rows else {}
-    hints = suggest_fixes([str(reason) for reason in weights.by_reason])
-    notes = judge_rejected(source, weights, kept, mapping, read_options, hints)
-    return Judgement(
-        pd.concat([problems, found], ignore_index=True) if len(found) else problems,
-        weights,
-        [*notes, *odd.notes],
-    )
-
-
-def add_judgement(report: DataReport, weights: RowWeights, notes: list[str]) -> None:
-    "Write into the report what the rows weigh."
-    report.rejected_revenue = round(weights.rejected_revenue, 2)
-    report.rejected_revenue_share = round(weights.rejected_share, 6)
-    report.warnings = [*notes, *report.warnings]
-    for reason, money in weights.by_reason.items():
-        report.reasons[reason]["revenue"] = round(money, 2)
-
-# %% ../../nbs/sales/12_reading.ipynb #7d5b7011
-def _sales(
-    source: str,
-    loaded: SourceTable,
-    parsed: ParsedRows,
-    mapping: ColumnMapping,
-    problems: pd.DataFrame,  # position, reason
-    bad: np.ndarray,  # where a row has any
-    reasons: dict[str, dict[str, Any]],
-    kept: int,  # equal rows that were not refused
-    personal: set[str],  # source columns
-) -> SalesData:
-    "Valid rows, quarantine and report."
-    frame, returned, quarantine = split_rejected_rows(loaded, parsed, mapping, problems, bad, personal)
-    check_rows_remain(source, len(frame), len(returned))
-    used = {*personal, *(column for columns in parsed.source_columns.values() for column in columns)}
-    about = summarize_sales(frame, mapping)
-    about["warnings"] = [
-        *loaded.notes,
+def _build_sales(rows: CheckedRows) -> SalesData:
+    "Return valid rows, quarantine and report, and the mapping with what the cells showed."
+    mapping, parsed = rows.mapping, rows.parsed
+    frame, returned, quarantine = split_rejected_rows(rows)
+    check_rows_remain(rows.source, len(frame), len(returned))
+    summary = summarize_sales(frame, mapping)
+    summary["warnings"] = [
+        *rows.loaded.notes,
         *parsed.notes,
-        *_equal_rows(kept, len(bad), mapping),
-        *about["warnings"],
+        *_equal_rows(rows.kept, len(rows.bad), mapping),
+        *summary["warnings"],
     ]
     report = DataReport(
-        source=source,
-        rows_read=len(bad),
+        source=rows.source,
+        rows_read=len(rows.bad),
         rows_accepted=len(frame),
-        rows_quarantined=int(bad.sum()),
-        reasons=reasons,
+        rows_quarantined=int(rows.bad.sum()),
+        reasons=rows.reasons,
         returns=len(returned),
         returns_value=float(returned["Revenue"].sum()),
         returns_effect=mapping.returns.effect,
-        duplicates_kept=kept,
-        ignored_columns=[str(name) for name in loaded.cells if name not in used],
+        duplicates_kept=rows.kept,
+        ignored_columns=[name for name in rows.columns if name not in rows.source_columns],
         currency=mapping.currency,
-        **about,
+        **summary,
     )
     if parsed.day_first is not None:
         mapping = mapping.model_copy(update={"day_first": parsed.day_first})
@@ -322,75 +378,23 @@ def _sales(
         mapping = mapping.model_copy(update={"read": marks})
     return SalesData(frame, quarantine.reset_index(drop=True), report, mapping, parsed.revenue_computed)
 
-
-FEW_EQUAL = 0.02  # of the rows, up to which equal rows are chance
-MIN_EQUAL = 20
-
-
-def _equal_rows(kept: int, rows: int, mapping: ColumnMapping) -> list[str]:
-    "Return a note where many rows equal an earlier one, and nobody has said that they are sales of their own."
-    if mapping.duplicates != "auto" or kept < MIN_EQUAL or kept <= FEW_EQUAL * rows:
-        return []
-    return [
-        f"{kept:,} rows ({kept / rows:.1%}) equal an earlier one and count as sales of their own; if a part of the source is "
-        "there twice, set duplicates: quarantine, else duplicates: keep"
-    ]
-
-
-def split_rejected_rows(
-    loaded: SourceTable,
-    parsed: ParsedRows,
-    mapping: ColumnMapping,
-    problems: pd.DataFrame,  # position, reason
-    bad: np.ndarray,  # where a row has any
-    personal: set[str],  # source columns
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    "The accepted rows, the returns among the valid rows, and the quarantine."
-    frame = parsed.frame[~bad] if bad.any() else parsed.frame
-    returned = frame[frame["is_return"]]
-    if mapping.returns.effect == "exclude":
-        frame = frame[~frame["is_return"]]
-    quarantine = loaded.cells[bad].copy()
-    if mapping.pseudonymise:
-        frame = frame.assign(
-            **{name: pseudonymise(frame[name]) for name in mapping.personal if name in frame}
-        )
-        quarantine = quarantine.assign(**{name: pseudonymise(quarantine[name]) for name in personal})
-    joined = problems.groupby("position")["reason"].agg("; ".join)
-    quarantine.insert(0, "row", quarantine.index)
-    quarantine["reason"] = joined.reindex(np.flatnonzero(bad)).to_numpy(object)
-    return frame, returned, quarantine
-
 # %% ../../nbs/sales/12_reading.ipynb #41f277b0
 @dataclass
 class PredictionRows:
-    "Rows to predict; all three parts have the same length and order."
+    "Rows to predict; all three fields have the same length and order."
 
     raw: pd.DataFrame  # the source's cells
     frame: pd.DataFrame  # canonical columns, missing where unusable
     problems: pd.Series  # empty text, or why there can be no prediction
-
-
-def read_prediction_rows(
-    source: Source,  # CSV (also .gz), Parquet, Excel, SQLAlchemy URL or DataFrame
-    mapping: ColumnMapping | None = None,  # how a foreign export becomes canonical
-    read_options: ReadOptions = ReadOptions(),  # wins over the mapping's
-    *,
-    fallback: ColumnMapping | None = None,  # tried where no mapping is given: that of the training
-    needed: Collection[str] | None = None,  # columns that the model takes; all by default
-) -> PredictionRows:
-    "Rows to predict; a date that the source does not have stays missing and is no problem."
-    loaded, mapping = _loaded(source, mapping, fallback, read_options)
-    return parse_prediction_rows(loaded, mapping, needed, rows_alone=False)
 
 # %% ../../nbs/sales/12_reading.ipynb #3c76d84c
 def parse_prediction_rows(
     loaded: SourceTable,
     mapping: ColumnMapping,
     needed: Collection[str] | None = None,  # columns that the model takes; all by default
-    rows_alone: bool = True,  # a piece of a source, which does not have the rows above
+    rows_alone: bool = True,  # the table is a chunk of a source, without the rows of other chunks
 ) -> PredictionRows:
-    "The rows of a table to predict."
+    "Parse the rows of a table for prediction; raise `UserError` for a mapping that does not fit."
     loaded = arrange_rows(loaded, mapping, predicting=True, rows_alone=rows_alone)
     if mapping.returns != ReturnRule():
         needed = None  # what marks a return may be in any column
@@ -403,18 +407,8 @@ def parse_prediction_rows(
     return PredictionRows(loaded.cells, frame, _prediction_problems(loaded, parsed))
 
 
-def _check_needed(cells: pd.DataFrame, mapping: ColumnMapping, needed: Collection[str] | None) -> None:
-    "Raise `UserError` where a column that the model takes needs the rows of other pieces of the source."
-    context = ExpressionContext(cells.head(0), mapping.read)
-    expressions = column_expressions(mapping, context.names)
-    rules = {f"columns.{n}": e for n, e in expressions.items() if needed is None or n in needed}
-    rules["returns.when"] = mapping.returns.when
-    way_out = "Predict the whole file with: salesforecast predict FILE, or compute the column before"
-    check_row_by_row(rules, context, way_out)
-
-
 def _prediction_problems(loaded: SourceTable, parsed: ParsedRows) -> pd.Series:
-    "Why a row cannot be predicted."
+    "Return for each row why it cannot be predicted, empty text where it can."
     frame, lines = parsed.frame, line_problems(loaded)
     problems = np.full(len(frame), "", dtype=object)
     for name in [
@@ -434,12 +428,69 @@ def _prediction_problems(loaded: SourceTable, parsed: ParsedRows) -> pd.Series:
 def _add(problems: np.ndarray, where: Any, reason: str) -> None:
     "Add a reason to the rows that it applies to."
     where = np.asarray(where, bool)
-    problems[where] = [f"{said}; {reason}" if said else reason for said in problems[where]]
+    problems[where] = [f"{earlier}; {reason}" if earlier else reason for earlier in problems[where]]
+
+
+def _check_needed(cells: pd.DataFrame, mapping: ColumnMapping, needed: Collection[str] | None) -> None:
+    "Raise `UserError` where a column that the model takes needs the rows of other chunks of the source."
+    context = ExpressionContext(cells.head(0), mapping.read)
+    expressions = column_expressions(mapping, context.names)
+    rules = {f"columns.{n}": e for n, e in expressions.items() if needed is None or n in needed}
+    rules["returns.when"] = mapping.returns.when
+    way_out = "Predict the whole file with: salesforecast predict FILE, or compute the column before"
+    check_row_by_row(rules, context, way_out)
+
+# %% ../../nbs/sales/12_reading.ipynb #ca1b7199
+def read_prediction_rows(
+    source: Source,
+    mapping: ColumnMapping | None = None,
+    read_options: ReadOptions = ReadOptions(),
+    *,
+    fallback: ColumnMapping | None = None,
+    needed: Collection[str] | None = None,
+) -> PredictionRows:
+    """Read rows to predict; a date that the source does not have stays missing and is no problem.
+
+    Parameters
+    ----------
+    source
+        Path of a CSV (also .gz), Parquet or Excel file, SQLAlchemy URL, or DataFrame.
+    mapping
+        How the columns of an export become canonical; None: they have the canonical names already.
+    read_options
+        Table or query of this call; wins over the mapping.
+    fallback
+        Mapping that is tried where none is given and the columns fit it better: that of the training.
+    needed
+        Columns that the model takes; None: all.
+
+    Returns
+    -------
+    PredictionRows
+        Every row of the source, and for each why it cannot be predicted.
+
+    Raises
+    ------
+    UserError
+        When the source cannot be read, or the mapping does not fit it.
+    """
+    loaded, mapping = _load_with_mapping(source, mapping, fallback, read_options)
+    return parse_prediction_rows(loaded, mapping, needed, rows_alone=False)
 
 # %% ../../nbs/sales/12_reading.ipynb #0f3eae38
-def write_quarantine(
-    sales: SalesData,
-    path: str | Path,  # .csv, .csv.gz, .parquet, .xlsx or SQLAlchemy URL
-) -> None:
-    "Write the refused rows with row number and reason."
+def write_quarantine(sales: SalesData, path: str | Path) -> None:
+    """Write the rejected rows with row number and reason.
+
+    Parameters
+    ----------
+    sales
+        Whose quarantine is written.
+    path
+        .csv, .csv.gz, .parquet or .xlsx file, or SQLAlchemy URL, where the table is named `quarantine`.
+
+    Raises
+    ------
+    UserError
+        When the file cannot be written.
+    """
     write_table(sales.quarantine, path, table="quarantine")
