@@ -19,12 +19,24 @@ from .values import is_arrow_text
 
 # %% ../../nbs/sales/09_checks.ipynb #bcae6408
 def _reasons(positions: np.ndarray, reason: str) -> pd.DataFrame:
-    "The same reason for several rows."
+    "Return the same reason for several rows."
     return pd.DataFrame({"position": positions, "reason": reason})
 
-# %% ../../nbs/sales/09_checks.ipynb #e863639f
+
+def line_problems(loaded: SourceTable) -> pd.DataFrame:
+    "Return the lines that are no rows of the table: `position` and `reason`."
+    rows, cells = loaded.cells.index, loaded.cells
+    positions = np.flatnonzero(rows.isin(list(loaded.problems))) if loaded.problems else np.empty(0, int)
+    known = pd.DataFrame(
+        {"position": positions, "reason": [loaded.problems[int(row)] for row in rows[positions]]}
+    )
+    return pd.concat([known, _reasons(np.flatnonzero(_long_cells(cells)), LONG_CELL)]).drop_duplicates(
+        "position"
+    )
+
+
 def _long_cells(cells: pd.DataFrame) -> np.ndarray:
-    "Where a row has a cell that is too long to be one."
+    "Return where a row has a cell that is too long to be one."
     long = np.zeros(len(cells), bool)
     for name in cells:
         if is_arrow_text(cells[name]):
@@ -36,23 +48,13 @@ def _long_cells(cells: pd.DataFrame) -> np.ndarray:
             )
     return long
 
-
-def line_problems(loaded: SourceTable) -> pd.DataFrame:
-    "Lines that are no rows of the table."
-    rows, cells = loaded.cells.index, loaded.cells
-    places = np.flatnonzero(rows.isin(list(loaded.problems))) if loaded.problems else np.empty(0, int)
-    found = pd.DataFrame({"position": places, "reason": [loaded.problems[int(row)] for row in rows[places]]})
-    return pd.concat([found, _reasons(np.flatnonzero(_long_cells(cells)), LONG_CELL)]).drop_duplicates(
-        "position"
-    )
-
 # %% ../../nbs/sales/09_checks.ipynb #a648e20b
 def row_problems(
     parsed: ParsedRows,
-    now: pd.Timestamp,
-    min_realised_share: float,
+    now: pd.Timestamp,  # rows after this day are in the future
+    min_realised_share: float,  # least price realisation
 ) -> pd.DataFrame:
-    "Rows that the contract refuses: `position` and `reason`."
+    "Return the rows that break the contract: `position` and `reason`."
     names = [name for name in ("Transaction_Date", *NUMBER_COLUMNS) if name in parsed.frame]
     rows = parsed.frame[[*names, "is_return"]].reset_index(drop=True)
     failures = contract_failures(rows, row_contract(names, now, min_realised_share))
@@ -61,9 +63,9 @@ def row_problems(
         wrong = np.flatnonzero(parsed.bad.get(name, False))
         says_missing = (failures["reason"] == f"{name} is missing") & failures["position"].isin(wrong)
         failures.loc[says_missing, "reason"] = f"{name} is not a {kind}"
-    others = [name for name in parsed.frame if name in parsed.bad and name not in names]
-    more = [_reasons(np.flatnonzero(parsed.bad[name]), f"{name} is not a number") for name in others]
-    numbers = [name for name in others if pd.api.types.is_float_dtype(parsed.frame[name])]
+    further = [name for name in parsed.frame if name in parsed.bad and name not in names]
+    more = [_reasons(np.flatnonzero(parsed.bad[name]), f"{name} is not a number") for name in further]
+    numbers = [name for name in further if pd.api.types.is_float_dtype(parsed.frame[name])]
     more += [
         _reasons(np.flatnonzero(np.isinf(parsed.frame[name])), f"{name} is infinite") for name in numbers
     ]
@@ -82,35 +84,35 @@ def order_codes(parsed: ParsedRows) -> np.ndarray | None:
 # %% ../../nbs/sales/09_checks.ipynb #c7c9fab6
 FAR_DATE = "Transaction_Date is more than two years from all other sales"
 FAR_DAYS = 730
-FAR_SHARE = 0.01  # of the rows
-FEW_ROWS = 20  # too few to tell
+FAR_SHARE = 0.01  # most of the rows that far dates may have
+FEW_ROWS = 20  # with fewer rows no date is far
 
 
 def flag_outlier_dates(
     days: np.ndarray,  # datetime64, NaT where there is none
 ) -> np.ndarray:
-    "Where a date is far from nearly all others."
+    "Return where a date is far from nearly all others, bool, shape (n,)."
     return np.isin(days.astype("datetime64[D]"), find_outlier_days(*count_rows_by_day(days)))
 
 
 def count_rows_by_day(
     days: np.ndarray,  # datetime64, NaT where there is none
 ) -> tuple[np.ndarray, np.ndarray]:
-    "The days that occur, datetime64[D], ascending; and the rows of each."
-    known = days[~np.isnat(days)].astype("datetime64[D]")
-    if not len(known):
-        return known, np.empty(0, int)
-    first = known.min()
-    rows = np.bincount((known - first).astype(int))
-    there = np.flatnonzero(rows)
-    return first + there, rows[there]
+    "Return the days that occur, datetime64[D], ascending, and the rows of each."
+    valid = days[~np.isnat(days)].astype("datetime64[D]")
+    if not len(valid):
+        return valid, np.empty(0, int)
+    first = valid.min()
+    rows = np.bincount((valid - first).astype(int))
+    present = np.flatnonzero(rows)
+    return first + present, rows[present]
 
 
 def find_outlier_days(
     days: np.ndarray,  # that occur, datetime64[D], ascending
     rows: np.ndarray,  # of each
 ) -> np.ndarray:
-    "The days that are far from nearly all others."
+    "Return the days that are far from nearly all others."
     if rows.sum() < FEW_ROWS:
         return days[:0]
     period = np.cumsum(np.diff(days, prepend=days[:1]).astype(int) > FAR_DAYS)
@@ -124,10 +126,10 @@ def find_problems(
     parsed: ParsedRows,
     mapping: ColumnMapping,
     now: pd.Timestamp,
-    repeats: Repeats | None = None,  # found among these rows by default
-    far: np.ndarray | None = None,  # far days; likewise
+    repeats: Repeats | None = None,  # None: found among these rows
+    far: np.ndarray | None = None,  # days that are far, datetime64[D]; None: found among these rows
 ) -> tuple[pd.DataFrame, int]:
-    "All problems (`position`, `reason`), and the number of equal rows that are kept."
+    "Return all problems (`position`, `reason`), and the number of equal rows that are kept."
     lines = line_problems(loaded)
     rows = row_problems(parsed, now, mapping.min_realised_share)
     rows = rows[~rows["position"].isin(lines["position"])]
@@ -136,17 +138,17 @@ def find_problems(
     far_rows = np.flatnonzero(np.isin(days, far)) if mapping.far_dates == "quarantine" else np.empty(0, int)
     repeats = repeats or find_repeats(code_rows(loaded.cells), order_codes(parsed), mapping.duplicates)
     repeated = np.setdiff1d(repeats.rejected, lines["position"])
-    found = [lines, rows, _reasons(np.setdiff1d(far_rows, lines["position"]), FAR_DATE)]
-    found += [_reasons(repeated, DUPLICATE_REASON)]
+    parts = [lines, rows, _reasons(np.setdiff1d(far_rows, lines["position"]), FAR_DATE)]
+    parts += [_reasons(repeated, DUPLICATE_REASON)]
     kept = len(np.setdiff1d(repeats.kept, lines["position"]))
-    return pd.concat(found, ignore_index=True).astype({"position": int}), kept
+    return pd.concat(parts, ignore_index=True).astype({"position": int}), kept
 
 
 def usable_days(
     parsed: ParsedRows,
     rows: pd.DataFrame,  # problems, as `row_problems` gives them
 ) -> np.ndarray:
-    "The day of each row, datetime64[D]; NaT where its date is refused."
+    "Return the day of each row, datetime64[D]; NaT where its date is rejected."
     days = parsed.frame["Transaction_Date"].to_numpy().astype("datetime64[D]")
     days[rows.loc[rows["reason"].str.startswith("Transaction_Date"), "position"]] = np.datetime64("NaT")
     return days
