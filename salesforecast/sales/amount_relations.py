@@ -71,7 +71,7 @@ def _spread(rows: pd.DataFrame, name: str) -> float:
     middle = rows.groupby("product")[name].transform("median")
     return float(((rows[name] - middle).abs() / middle).mean())
 
-# %% ../../nbs/sales/17_amount_relations.ipynb #38701e8b
+# %% ../../nbs/sales/17_amount_relations.ipynb #a63b6c6b
 NUMBER_ROLES = ("units", "unit_price", "discount", "tax", "shipping", "cost", "refund", "amount", "other")
 ID_ROLES = ("order", "product_id", "customer", "line_id", "region", "category", "zone")
 
@@ -85,7 +85,7 @@ def number_role(column: ColumnProfile) -> str:
         return "id"
     return best
 
-
+# %% ../../nbs/sales/17_amount_relations.ipynb #e50a370d
 @dataclass
 class SaleAmounts:
     """The expressions of units, price and revenue, each with its reason.
@@ -273,7 +273,376 @@ def _formulas(
         ]
     return result
 
-# %% ../../nbs/sales/17_amount_relations.ipynb #c1878b5e
+# %% ../../nbs/sales/17_amount_relations.ipynb #70e59748
+def _base(
+    found: SaleAmounts, units: str, price: str, relation: _Relation | None, numbers: dict[str, np.ndarray]
+) -> _Formula | None:
+    "Return units × price, or the line's total where the price is that."
+    if total := found.expressions.get("Revenue"):
+        return _Formula(quote_column(total), numbers[total], total)
+    if not units or not price:
+        return None
+    if "/" in found.expressions.get("Unit_Price", ""):
+        return _Formula(quote_column(price), numbers[price], price)
+    expression = f"{quote_column(units)} * {quote_column(price)}"
+    return _Formula(expression, numbers[units] * numbers[price], f"{units} × {price}")
+
+
+def _best_formula(
+    name: str, formulas: Sequence[_Formula], units: str, numbers: dict[str, np.ndarray]
+) -> tuple[_Formula | None, float]:
+    "Return what an amount is, and in how many rows; the simplest of those that fit equally."
+    counts = numbers.get(units, np.ones(len(numbers[name])))
+    shares = [agreement(formula.values, numbers[name], counts) for formula in formulas]
+    best = int(np.argmax(shares))
+    return (formulas[best], shares[best]) if shares[best] > 0 else (None, 0.0)
+
+# %% ../../nbs/sales/17_amount_relations.ipynb #dcfe84e2
+def _first(names: Sequence[str], columns: dict[str, ColumnProfile], role: str) -> str:
+    "Return the column whose name speaks most of the role and that has most cells."
+    return max(
+        names,
+        key=lambda n: (columns[n].filled > 0.5, columns[n].roles.get(role, 0), columns[n].filled),
+        default="",
+    )
+
+
+def _settle_price(
+    found: SaleAmounts,
+    profile: TableProfile,
+    units: str,
+    price: str,
+    products: str | None,
+    lines: Sequence[str],
+    numbers: dict[str, np.ndarray],
+) -> None:
+    "Decide whether a price is of one or of the line, where no amount tells."
+    told = (
+        is_line_total(numbers[price], numbers[units], profile.columns[products].cells) if products else None
+    )
+    if not varies(numbers[units]):
+        found.add("Unit_Price", price, "by its name; nearly all units are 1", "likely", price)
+    elif told:
+        each = f"{quote_column(price)} / {quote_column(units)}"
+        found.add(
+            "Unit_Price",
+            each,
+            f"{price} grows with {units} for the same product: it is the line's",
+            "certain",
+            price,
+            units,
+        )
+        if not lines:
+            found.expressions["Revenue"] = price
+            found.reasons["Revenue"], found.doubts["Revenue"] = f"{price} is the whole line's", "certain"
+    else:
+        doubt: Doubt = "certain" if told is False else "likely"
+        why = f"it stays the same for a product whatever {units}" if told is False else "by its name"
+        found.add("Unit_Price", price, why, doubt, price)
+
+# %% ../../nbs/sales/17_amount_relations.ipynb #85a480bc
+def _by_name(
+    found: SaleAmounts,
+    lines: Sequence[str],
+    roles: dict[str, str],
+    numbers: dict[str, np.ndarray],
+    base: _Formula | None,
+) -> None:
+    "Take an amount by its name: net before others, gross last."
+
+    def rank(name: str) -> tuple[bool, bool]:
+        return has_word(name, NET_WORDS), not has_word(name, GROSS_WORDS)
+
+    if base is not None:
+        fitting = [n for n in lines if _share_below(numbers[n], base.values) >= AGREEMENT]
+        lines = fitting or lines
+    if lines:
+        best = max(lines, key=rank)
+        others = [name for name in lines if name != best]
+        why = "by its name" + (f"; beside it there is {', '.join(others)}" if others else "")
+        if base is not None and _share_below(numbers[best], base.values) >= AGREEMENT:
+            why = f"by its name; it is never above {base.words}, so what lacks is a discount"
+        found.add("Revenue", best, why, "unsure" if others and not rank(best)[0] else "likely", best)
+    elif base is not None:
+        found.add("Revenue", base.expression, f"{base.words}, as there is no amount", "likely")
+
+
+def _share_below(amounts: np.ndarray, base: np.ndarray) -> float:
+    "Return the share of the rows whose amount is at most the base."
+    told = np.isfinite(amounts) & np.isfinite(base)
+    return (
+        float(np.mean(np.abs(amounts)[told] <= np.abs(base)[told] * (1 + 1e-6) + 0.011))
+        if told.any()
+        else 0.0
+    )
+
+
+def _drop_price_below_revenue(found: SaleAmounts, units: str, numbers: dict[str, np.ndarray]) -> None:
+    "Take a price away where the revenue is above units × price."
+    revenue, price = found.expressions.get("Revenue", ""), found.expressions.get("Unit_Price", "")
+    if units and price in numbers and revenue in numbers:
+        below = _share_below(numbers[revenue], numbers[units] * numbers[price])
+        if below < AGREEMENT:
+            found.notes.append(
+                f"{revenue} is above {units} × {price} in {1 - below:.0%} of the rows; {price} is not taken as list price"
+            )
+            del found.expressions["Unit_Price"], found.reasons["Unit_Price"], found.doubts["Unit_Price"]
+
+# %% ../../nbs/sales/17_amount_relations.ipynb #3273a4ec
+FEW_RATES = 20
+
+
+def looks_like_rate(values: np.ndarray, amounts: np.ndarray) -> bool:
+    "Return whether discounts are rates: a few different numbers, too small or too large to be money of these amounts."
+    given = (values > 0) & np.isfinite(amounts) & (amounts != 0)
+    if given.sum() < 10 or values[given].max() > 100 or len(np.unique(values[given])) > FEW_RATES:
+        return False
+    size = np.abs(amounts[given])
+    if values[given].max() <= 1 and (values[given] % 1 > 0).any():
+        return bool(np.median(size) >= 5)
+    return bool((values[given] % 1 == 0).all() and (values[given] > size).mean() > 0.02)
+
+# %% ../../nbs/sales/17_amount_relations.ipynb #bb8cde06
+def _take_off(
+    found: SaleAmounts,
+    profile: TableProfile,
+    base: _Formula,
+    units: str,
+    discount: str,
+    equal: Sequence[str],
+    numbers: dict[str, np.ndarray],
+) -> None:
+    "Take a discount off units × price, as no amount has it off already."
+    values, column = np.nan_to_num(np.abs(numbers[discount])), profile.columns[discount]
+    if column.rate or looks_like_rate(values, base.values):
+        scale = "" if values.max(initial=0) <= 1 else " / 100"
+        expression = f"{_factor(base.expression)} * (1 - coalesce({quote_column(discount)}, 0){scale})"
+        words = f"{base.words} less {discount} as a rate"
+    else:
+        expression = f"{base.expression} - coalesce(abs({quote_column(discount)}), 0)"
+        words = f"{base.words} less {discount}"
+    why = f"{words}; {equal[0]} equals units × price, so the discount is still in it" if equal else words
+    found.add("Revenue", expression, why, "likely", discount, *equal)
+
+
+def _factor(expression: str) -> str:
+    "Return an expression that can be multiplied."
+    return f"({expression})" if any(mark in expression for mark in ("+", " - ")) else expression
+
+
+def _spread_discount(found: SaleAmounts, base: _Formula, discount: str, order: str) -> None:
+    "Spread the discount of an order over its lines."
+    share = f"allocate(abs({quote_column(discount)}), {quote_column(order)}, {base.expression})"
+    why = f"{base.words} less the order's {discount}, spread over its lines"
+    found.add("Revenue", f"{base.expression} - coalesce({share}, 0)", why, "likely", discount)
+
+# %% ../../nbs/sales/17_amount_relations.ipynb #dcb53942
+def _settle_revenue(
+    found: SaleAmounts,
+    profile: TableProfile,
+    units: str,
+    price: str,
+    relation: _Relation | None,
+    lines: Sequence[str],
+    own: dict[str, Literal["", "first", "every"]],
+    order: str | None,
+    numbers: dict[str, np.ndarray],
+    roles: dict[str, str],
+) -> None:
+    "Decide what the revenue is."
+    total = found.expressions.get("Revenue")
+    base = _base(found, units, price, relation, numbers)
+    if base is None:
+        _by_name(found, lines, roles, numbers, None)
+        return
+    line_discounts = {n: ("" if own.get(n) else role) for n, role in roles.items() if role == "discount"}
+    usable = roles | {n: (role or "order_discount") for n, role in line_discounts.items()}
+    formulas = _formulas(base, units, profile, numbers, usable)
+    fits = {name: _best_formula(name, formulas, units, numbers) for name in lines if name != base.expression}
+    if relation and not total and relation.amount not in lines:
+        fits[relation.amount] = (base, relation.share)
+    net = [n for n, (f, share) in fits.items() if f and f.discount and not f.tax and share >= AGREEMENT]
+    equal = [n for n, (f, share) in fits.items() if f is base and share >= AGREEMENT]
+    discounts = [n for n, role in usable.items() if role == "discount" and np.nan_to_num(numbers[n]).any()]
+    of_orders = [
+        n
+        for n, role in roles.items()
+        if role == "discount" and own.get(n) and np.nan_to_num(numbers[n]).any()
+    ]
+    formula, share = fits[net[0]] if net else (None, 0.0)
+    if formula:
+        found.add(
+            "Revenue",
+            net[0],
+            f"{formula.words} gives {net[0]} in {share:.1%} of the rows",
+            "certain",
+            net[0],
+            formula.discount,
+        )
+    elif discounts:
+        _take_off(found, profile, base, units, discounts[0], equal, numbers)
+    elif of_orders and order:
+        _spread_discount(found, base, of_orders[0], order)
+    elif equal:
+        share = fits[equal[0]][1]
+        found.add(
+            "Revenue",
+            _best_equal(equal),
+            f"it equals units × price in {share:.1%} of the rows",
+            "certain",
+            equal[0],
+        )
+    elif not total:
+        _by_name(found, lines, roles, numbers, base)
+    for name, (formula, share) in fits.items():
+        if formula and formula.tax and share >= AGREEMENT and name not in found.used:
+            found.used.add(name)
+            found.notes.append(f"{name} is {formula.words}: not taken, as tax is no revenue")
+
+
+def _best_equal(names: Sequence[str]) -> str:
+    "Return the net one of equal amounts."
+    return next((name for name in names if has_word(name, NET_WORDS)), names[0])
+
+# %% ../../nbs/sales/17_amount_relations.ipynb #2c10495f
+TAXED_WORDS = GROSS_WORDS - {"gross"}  # gross sales are before discounts, brutto is with tax
+
+
+def _prefer_net(found: SaleAmounts, price: str, lines: Sequence[str], numbers: dict[str, np.ndarray]) -> None:
+    "Take the net amount where the one that was found is with tax by its name, or by that of its price."
+    revenue = found.expressions["Revenue"]
+    if not (has_word(revenue, TAXED_WORDS) or (price and has_word(price, TAXED_WORDS))):
+        return
+    for name in lines:
+        if (
+            name != revenue
+            and has_word(name, NET_WORDS)
+            and _share_below(numbers[name], numbers[revenue]) >= AGREEMENT
+        ):
+            found.add(
+                "Revenue",
+                name,
+                f"the net amount beside {revenue}, which is with tax",
+                "certain",
+                name,
+                revenue,
+            )
+            found.expressions.pop("Unit_Price", None)
+            return
+
+
+def _without_tax(
+    found: SaleAmounts, profile: TableProfile, numbers: dict[str, np.ndarray], roles: dict[str, str]
+) -> None:
+    "Take the tax out of an amount that is with tax by its name."
+    revenue = found.expressions["Revenue"]
+    if not has_word(revenue, TAXED_WORDS) or has_word(revenue, NET_WORDS):
+        return
+    for name in [n for n, role in roles.items() if role == "tax" and n not in found.used]:
+        values = np.nan_to_num(np.abs(numbers[name]))
+        if profile.columns[name].rate:
+            scale = "" if values.max(initial=0) <= 1 else " / 100"
+            taken = f"{quote_column(revenue)} / (1 + coalesce({quote_column(name)}, 0){scale})"
+        elif (values <= np.abs(np.nan_to_num(numbers[revenue])) / 2 + 0.01).mean() >= AGREEMENT:
+            taken = f"{quote_column(revenue)} - coalesce({quote_column(name)}, 0)"
+        else:
+            continue
+        found.add("Revenue", taken, f"{revenue} is with tax by its name; less {name}", "likely", name)
+        found.expressions.pop("Unit_Price", None)
+        return
+    found.notes.append(
+        f"{revenue} is with tax by its name, and no column says how much; take it off, as in {quote_column(revenue)} / 1.19"
+    )
+
+# %% ../../nbs/sales/17_amount_relations.ipynb #96d4e418
+RETURN_NAMES = frozenset(
+    name_words(
+        "refund refunds refunded return returns returned retoure retouren erstattet ruckgabe retour retours devoluciones resi zwroty"
+    )
+)
+RETURN_COUNTS = frozenset(
+    name_words("qty quantity units menge anzahl quantite cantidad quantita ilosc pieces pcs")
+)
+
+
+def take_off_rest(
+    found: SaleAmounts,
+    profile: TableProfile,
+    units: str,
+    price: str,
+    order: str | None,
+    lines: Sequence[str],
+    own: dict[str, Literal["", "first", "every"]],
+    numbers: dict[str, np.ndarray],
+    roles: dict[str, str],
+) -> None:
+    "Take off what the amount still holds: tax, returns and discounts that stand beside it; spread an order's total."
+    every = [n for n, place in own.items() if place == "every" and roles[n] == "amount"]
+    if "Revenue" not in found.expressions and not (units and price) and len(every) == 1 and order:
+        weight = quote_column(units) if units else "1"
+        spread = f"allocate({quote_column(every[0])}, {quote_column(order)}, {weight})"
+        found.add(
+            "Revenue",
+            spread,
+            f"{every[0]} is the order's, on each of its lines; spread over them",
+            "unsure",
+            every[0],
+        )
+        return
+    revenue = found.expressions.get("Revenue", "")
+    if revenue in numbers:
+        _prefer_net(found, price, lines, numbers)
+        _without_tax(found, profile, numbers, roles)
+    revenue = found.expressions.get("Revenue", "")
+    if not revenue or has_word(revenue, NET_WORDS):
+        return
+    returned = [
+        n
+        for n in numbers
+        if n not in found.used
+        and has_word(n, RETURN_NAMES)
+        and np.nan_to_num(numbers[n]).any()
+        and not own.get(n)
+    ]
+    if returned and not (profile.columns[returned[0]].rate):
+        _take_off_returns(found, returned[0], units, price, numbers)
+    if revenue in numbers and has_word(revenue, {"gross"}):
+        for name in [
+            n for n, role in roles.items() if role == "discount" and n not in found.used and not own.get(n)
+        ]:
+            if not profile.columns[name].rate and np.nan_to_num(numbers[name]).any():
+                _subtract(found, name, f"less {name}, as {revenue} is before discounts", numbers)
+
+
+def _subtract(found: SaleAmounts, name: str, why: str, numbers: dict[str, np.ndarray]) -> None:
+    "Take a column off the revenue."
+    old = found.expressions["Revenue"]
+    old = quote_column(old) if old in numbers else old
+    found.add(
+        "Revenue",
+        f"{old} - coalesce(abs({quote_column(name)}), 0)",
+        f"{found.reasons['Revenue']}; {why}",
+        "likely",
+        name,
+    )
+
+
+def _take_off_returns(
+    found: SaleAmounts, name: str, units: str, price: str, numbers: dict[str, np.ndarray]
+) -> None:
+    "Take returns off the revenue, as money or as units."
+    if not has_word(name, RETURN_COUNTS):
+        _subtract(found, name, f"less {name}", numbers)
+    elif units and price and price in numbers:
+        revenue = found.expressions["Revenue"]
+        left = (numbers[units] - np.nan_to_num(np.abs(numbers[name]))) * numbers[price]
+        if revenue in numbers and agreement(left, numbers[revenue], numbers[units]) >= AGREEMENT:
+            return
+        old = quote_column(revenue) if revenue in numbers else revenue
+        taken = f"{old} - coalesce(abs({quote_column(name)}), 0) * {quote_column(price)}"
+        found.add("Revenue", taken, f"{found.reasons['Revenue']}; less {name}", "likely", name)
+
+# %% ../../nbs/sales/17_amount_relations.ipynb #650d7531
 def find_amounts(
     profile: TableProfile,
     order: str | None,  # column of the order's number
@@ -363,368 +732,3 @@ def _by_exact_names(columns: dict[str, ColumnProfile]) -> SaleAmounts | None:
 
 
 _PLACES = {"first": "on its first line", "every": "on each of its lines", "": ""}
-
-
-def _first(names: Sequence[str], columns: dict[str, ColumnProfile], role: str) -> str:
-    "Return the column whose name speaks most of the role and that has most cells."
-    return max(
-        names,
-        key=lambda n: (columns[n].filled > 0.5, columns[n].roles.get(role, 0), columns[n].filled),
-        default="",
-    )
-
-
-def _settle_price(
-    found: SaleAmounts,
-    profile: TableProfile,
-    units: str,
-    price: str,
-    products: str | None,
-    lines: Sequence[str],
-    numbers: dict[str, np.ndarray],
-) -> None:
-    "Decide whether a price is of one or of the line, where no amount tells."
-    told = (
-        is_line_total(numbers[price], numbers[units], profile.columns[products].cells) if products else None
-    )
-    if not varies(numbers[units]):
-        found.add("Unit_Price", price, "by its name; nearly all units are 1", "likely", price)
-    elif told:
-        each = f"{quote_column(price)} / {quote_column(units)}"
-        found.add(
-            "Unit_Price",
-            each,
-            f"{price} grows with {units} for the same product: it is the line's",
-            "certain",
-            price,
-            units,
-        )
-        if not lines:
-            found.expressions["Revenue"] = price
-            found.reasons["Revenue"], found.doubts["Revenue"] = f"{price} is the whole line's", "certain"
-    else:
-        doubt: Doubt = "certain" if told is False else "likely"
-        why = f"it stays the same for a product whatever {units}" if told is False else "by its name"
-        found.add("Unit_Price", price, why, doubt, price)
-
-# %% ../../nbs/sales/17_amount_relations.ipynb #24cf944b
-def _settle_revenue(
-    found: SaleAmounts,
-    profile: TableProfile,
-    units: str,
-    price: str,
-    relation: _Relation | None,
-    lines: Sequence[str],
-    own: dict[str, Literal["", "first", "every"]],
-    order: str | None,
-    numbers: dict[str, np.ndarray],
-    roles: dict[str, str],
-) -> None:
-    "Decide what the revenue is."
-    total = found.expressions.get("Revenue")
-    base = _base(found, units, price, relation, numbers)
-    if base is None:
-        _by_name(found, lines, roles, numbers, None)
-        return
-    line_discounts = {n: ("" if own.get(n) else role) for n, role in roles.items() if role == "discount"}
-    usable = roles | {n: (role or "order_discount") for n, role in line_discounts.items()}
-    formulas = _formulas(base, units, profile, numbers, usable)
-    fits = {name: _best_formula(name, formulas, units, numbers) for name in lines if name != base.expression}
-    if relation and not total and relation.amount not in lines:
-        fits[relation.amount] = (base, relation.share)
-    net = [n for n, (f, share) in fits.items() if f and f.discount and not f.tax and share >= AGREEMENT]
-    equal = [n for n, (f, share) in fits.items() if f is base and share >= AGREEMENT]
-    discounts = [n for n, role in usable.items() if role == "discount" and np.nan_to_num(numbers[n]).any()]
-    of_orders = [
-        n
-        for n, role in roles.items()
-        if role == "discount" and own.get(n) and np.nan_to_num(numbers[n]).any()
-    ]
-    formula, share = fits[net[0]] if net else (None, 0.0)
-    if formula:
-        found.add(
-            "Revenue",
-            net[0],
-            f"{formula.words} gives {net[0]} in {share:.1%} of the rows",
-            "certain",
-            net[0],
-            formula.discount,
-        )
-    elif discounts:
-        _take_off(found, profile, base, units, discounts[0], equal, numbers)
-    elif of_orders and order:
-        _spread_discount(found, base, of_orders[0], order)
-    elif equal:
-        share = fits[equal[0]][1]
-        found.add(
-            "Revenue",
-            _best_equal(equal),
-            f"it equals units × price in {share:.1%} of the rows",
-            "certain",
-            equal[0],
-        )
-    elif not total:
-        _by_name(found, lines, roles, numbers, base)
-    for name, (formula, share) in fits.items():
-        if formula and formula.tax and share >= AGREEMENT and name not in found.used:
-            found.used.add(name)
-            found.notes.append(f"{name} is {formula.words}: not taken, as tax is no revenue")
-
-
-def _base(
-    found: SaleAmounts, units: str, price: str, relation: _Relation | None, numbers: dict[str, np.ndarray]
-) -> _Formula | None:
-    "Return units × price, or the line's total where the price is that."
-    if total := found.expressions.get("Revenue"):
-        return _Formula(quote_column(total), numbers[total], total)
-    if not units or not price:
-        return None
-    if "/" in found.expressions.get("Unit_Price", ""):
-        return _Formula(quote_column(price), numbers[price], price)
-    expression = f"{quote_column(units)} * {quote_column(price)}"
-    return _Formula(expression, numbers[units] * numbers[price], f"{units} × {price}")
-
-
-def _best_formula(
-    name: str, formulas: Sequence[_Formula], units: str, numbers: dict[str, np.ndarray]
-) -> tuple[_Formula | None, float]:
-    "Return what an amount is, and in how many rows; the simplest of those that fit equally."
-    counts = numbers.get(units, np.ones(len(numbers[name])))
-    shares = [agreement(formula.values, numbers[name], counts) for formula in formulas]
-    best = int(np.argmax(shares))
-    return (formulas[best], shares[best]) if shares[best] > 0 else (None, 0.0)
-
-
-def _best_equal(names: Sequence[str]) -> str:
-    "Return the net one of equal amounts."
-    return next((name for name in names if has_word(name, NET_WORDS)), names[0])
-
-
-def _take_off(
-    found: SaleAmounts,
-    profile: TableProfile,
-    base: _Formula,
-    units: str,
-    discount: str,
-    equal: Sequence[str],
-    numbers: dict[str, np.ndarray],
-) -> None:
-    "Take a discount off units × price, as no amount has it off already."
-    values, column = np.nan_to_num(np.abs(numbers[discount])), profile.columns[discount]
-    if column.rate or looks_like_rate(values, base.values):
-        scale = "" if values.max(initial=0) <= 1 else " / 100"
-        expression = f"{_factor(base.expression)} * (1 - coalesce({quote_column(discount)}, 0){scale})"
-        words = f"{base.words} less {discount} as a rate"
-    else:
-        expression = f"{base.expression} - coalesce(abs({quote_column(discount)}), 0)"
-        words = f"{base.words} less {discount}"
-    why = f"{words}; {equal[0]} equals units × price, so the discount is still in it" if equal else words
-    found.add("Revenue", expression, why, "likely", discount, *equal)
-
-
-def _factor(expression: str) -> str:
-    "Return an expression that can be multiplied."
-    return f"({expression})" if any(mark in expression for mark in ("+", " - ")) else expression
-
-
-def _spread_discount(found: SaleAmounts, base: _Formula, discount: str, order: str) -> None:
-    "Spread the discount of an order over its lines."
-    share = f"allocate(abs({quote_column(discount)}), {quote_column(order)}, {base.expression})"
-    why = f"{base.words} less the order's {discount}, spread over its lines"
-    found.add("Revenue", f"{base.expression} - coalesce({share}, 0)", why, "likely", discount)
-
-
-def _by_name(
-    found: SaleAmounts,
-    lines: Sequence[str],
-    roles: dict[str, str],
-    numbers: dict[str, np.ndarray],
-    base: _Formula | None,
-) -> None:
-    "Take an amount by its name: net before others, gross last."
-
-    def rank(name: str) -> tuple[bool, bool]:
-        return has_word(name, NET_WORDS), not has_word(name, GROSS_WORDS)
-
-    if base is not None:
-        fitting = [n for n in lines if _share_below(numbers[n], base.values) >= AGREEMENT]
-        lines = fitting or lines
-    if lines:
-        best = max(lines, key=rank)
-        others = [name for name in lines if name != best]
-        why = "by its name" + (f"; beside it there is {', '.join(others)}" if others else "")
-        if base is not None and _share_below(numbers[best], base.values) >= AGREEMENT:
-            why = f"by its name; it is never above {base.words}, so what lacks is a discount"
-        found.add("Revenue", best, why, "unsure" if others and not rank(best)[0] else "likely", best)
-    elif base is not None:
-        found.add("Revenue", base.expression, f"{base.words}, as there is no amount", "likely")
-
-
-def _share_below(amounts: np.ndarray, base: np.ndarray) -> float:
-    "Return the share of the rows whose amount is at most the base."
-    told = np.isfinite(amounts) & np.isfinite(base)
-    return (
-        float(np.mean(np.abs(amounts)[told] <= np.abs(base)[told] * (1 + 1e-6) + 0.011))
-        if told.any()
-        else 0.0
-    )
-
-
-def _drop_price_below_revenue(found: SaleAmounts, units: str, numbers: dict[str, np.ndarray]) -> None:
-    "Take a price away where the revenue is above units × price."
-    revenue, price = found.expressions.get("Revenue", ""), found.expressions.get("Unit_Price", "")
-    if units and price in numbers and revenue in numbers:
-        below = _share_below(numbers[revenue], numbers[units] * numbers[price])
-        if below < AGREEMENT:
-            found.notes.append(
-                f"{revenue} is above {units} × {price} in {1 - below:.0%} of the rows; {price} is not taken as list price"
-            )
-            del found.expressions["Unit_Price"], found.reasons["Unit_Price"], found.doubts["Unit_Price"]
-
-# %% ../../nbs/sales/17_amount_relations.ipynb #35356d3e
-FEW_RATES = 20
-RETURN_NAMES = frozenset(
-    name_words(
-        "refund refunds refunded return returns returned retoure retouren erstattet ruckgabe retour retours devoluciones resi zwroty"
-    )
-)
-RETURN_COUNTS = frozenset(
-    name_words("qty quantity units menge anzahl quantite cantidad quantita ilosc pieces pcs")
-)
-TAXED_WORDS = GROSS_WORDS - {"gross"}  # gross sales are before discounts, brutto is with tax
-
-
-def looks_like_rate(values: np.ndarray, amounts: np.ndarray) -> bool:
-    "Return whether discounts are rates: a few different numbers, too small or too large to be money of these amounts."
-    given = (values > 0) & np.isfinite(amounts) & (amounts != 0)
-    if given.sum() < 10 or values[given].max() > 100 or len(np.unique(values[given])) > FEW_RATES:
-        return False
-    size = np.abs(amounts[given])
-    if values[given].max() <= 1 and (values[given] % 1 > 0).any():
-        return bool(np.median(size) >= 5)
-    return bool((values[given] % 1 == 0).all() and (values[given] > size).mean() > 0.02)
-
-
-def take_off_rest(
-    found: SaleAmounts,
-    profile: TableProfile,
-    units: str,
-    price: str,
-    order: str | None,
-    lines: Sequence[str],
-    own: dict[str, Literal["", "first", "every"]],
-    numbers: dict[str, np.ndarray],
-    roles: dict[str, str],
-) -> None:
-    "Take off what the amount still holds: tax, returns and discounts that stand beside it; spread an order's total."
-    every = [n for n, place in own.items() if place == "every" and roles[n] == "amount"]
-    if "Revenue" not in found.expressions and not (units and price) and len(every) == 1 and order:
-        weight = quote_column(units) if units else "1"
-        spread = f"allocate({quote_column(every[0])}, {quote_column(order)}, {weight})"
-        found.add(
-            "Revenue",
-            spread,
-            f"{every[0]} is the order's, on each of its lines; spread over them",
-            "unsure",
-            every[0],
-        )
-        return
-    revenue = found.expressions.get("Revenue", "")
-    if revenue in numbers:
-        _prefer_net(found, price, lines, numbers)
-        _without_tax(found, profile, numbers, roles)
-    revenue = found.expressions.get("Revenue", "")
-    if not revenue or has_word(revenue, NET_WORDS):
-        return
-    returned = [
-        n
-        for n in numbers
-        if n not in found.used
-        and has_word(n, RETURN_NAMES)
-        and np.nan_to_num(numbers[n]).any()
-        and not own.get(n)
-    ]
-    if returned and not (profile.columns[returned[0]].rate):
-        _take_off_returns(found, returned[0], units, price, numbers)
-    if revenue in numbers and has_word(revenue, {"gross"}):
-        for name in [
-            n for n, role in roles.items() if role == "discount" and n not in found.used and not own.get(n)
-        ]:
-            if not profile.columns[name].rate and np.nan_to_num(numbers[name]).any():
-                _subtract(found, name, f"less {name}, as {revenue} is before discounts", numbers)
-
-
-def _subtract(found: SaleAmounts, name: str, why: str, numbers: dict[str, np.ndarray]) -> None:
-    "Take a column off the revenue."
-    old = found.expressions["Revenue"]
-    old = quote_column(old) if old in numbers else old
-    found.add(
-        "Revenue",
-        f"{old} - coalesce(abs({quote_column(name)}), 0)",
-        f"{found.reasons['Revenue']}; {why}",
-        "likely",
-        name,
-    )
-
-
-def _take_off_returns(
-    found: SaleAmounts, name: str, units: str, price: str, numbers: dict[str, np.ndarray]
-) -> None:
-    "Take returns off the revenue, as money or as units."
-    if not has_word(name, RETURN_COUNTS):
-        _subtract(found, name, f"less {name}", numbers)
-    elif units and price and price in numbers:
-        revenue = found.expressions["Revenue"]
-        left = (numbers[units] - np.nan_to_num(np.abs(numbers[name]))) * numbers[price]
-        if revenue in numbers and agreement(left, numbers[revenue], numbers[units]) >= AGREEMENT:
-            return
-        old = quote_column(revenue) if revenue in numbers else revenue
-        taken = f"{old} - coalesce(abs({quote_column(name)}), 0) * {quote_column(price)}"
-        found.add("Revenue", taken, f"{found.reasons['Revenue']}; less {name}", "likely", name)
-
-
-def _prefer_net(found: SaleAmounts, price: str, lines: Sequence[str], numbers: dict[str, np.ndarray]) -> None:
-    "Take the net amount where the one that was found is with tax by its name, or by that of its price."
-    revenue = found.expressions["Revenue"]
-    if not (has_word(revenue, TAXED_WORDS) or (price and has_word(price, TAXED_WORDS))):
-        return
-    for name in lines:
-        if (
-            name != revenue
-            and has_word(name, NET_WORDS)
-            and _share_below(numbers[name], numbers[revenue]) >= AGREEMENT
-        ):
-            found.add(
-                "Revenue",
-                name,
-                f"the net amount beside {revenue}, which is with tax",
-                "certain",
-                name,
-                revenue,
-            )
-            found.expressions.pop("Unit_Price", None)
-            return
-
-
-def _without_tax(
-    found: SaleAmounts, profile: TableProfile, numbers: dict[str, np.ndarray], roles: dict[str, str]
-) -> None:
-    "Take the tax out of an amount that is with tax by its name."
-    revenue = found.expressions["Revenue"]
-    if not has_word(revenue, TAXED_WORDS) or has_word(revenue, NET_WORDS):
-        return
-    for name in [n for n, role in roles.items() if role == "tax" and n not in found.used]:
-        values = np.nan_to_num(np.abs(numbers[name]))
-        if profile.columns[name].rate:
-            scale = "" if values.max(initial=0) <= 1 else " / 100"
-            taken = f"{quote_column(revenue)} / (1 + coalesce({quote_column(name)}, 0){scale})"
-        elif (values <= np.abs(np.nan_to_num(numbers[revenue])) / 2 + 0.01).mean() >= AGREEMENT:
-            taken = f"{quote_column(revenue)} - coalesce({quote_column(name)}, 0)"
-        else:
-            continue
-        found.add("Revenue", taken, f"{revenue} is with tax by its name; less {name}", "likely", name)
-        found.expressions.pop("Unit_Price", None)
-        return
-    found.notes.append(
-        f"{revenue} is with tax by its name, and no column says how much; take it off, as in {quote_column(revenue)} / 1.19"
-    )
