@@ -35,30 +35,17 @@ from salesforecast.sales.schema import (
 from ..core.settings import UserError
 from ..core.text import suggest_name
 
-# %% ../../nbs/sales/08_rows.ipynb #39d6c48d
-@dataclass
-class ParsedRows:
-    "A source's rows as canonical columns, same length and order."
-
-    frame: pd.DataFrame  # canonical and further columns, and `is_return`; index `row`
-    bad: dict[str, np.ndarray] = field(default_factory=dict)  # column: where the cell holds something else
-    source_columns: dict[str, list[str]] = field(default_factory=dict)  # column: source columns it comes from
-    notes: list[str] = field(default_factory=list)
-    day_first: bool | None = None  # what the dates told
-    decimal: Literal[".", ","] | None = None  # what the numbers told, where they had to
-    revenue_computed: bool = False  # `Revenue` is units × price, as the source has none
-
 # %% ../../nbs/sales/08_rows.ipynb #0b9de543
 def column_expressions(
     mapping: ColumnMapping,
     columns: list[str],  # of the source
 ) -> dict[str, str]:
-    "Column or expression for each name: the mapping's, else the source column of the same name."
-    found = dict(mapping.columns)
+    "Return the column or expression for each name: the mapping's, else the source column of the same name."
+    expressions = dict(mapping.columns)
     for name in (*CANONICAL_COLUMNS, *mapping.features):
-        if name not in found and name not in mapping.constants and (same := find_column(name, columns)):
-            found[name] = same
-    return found
+        if name not in expressions and name not in mapping.constants and (same := find_column(name, columns)):
+            expressions[name] = same
+    return expressions
 
 # %% ../../nbs/sales/08_rows.ipynb #b45ee11b
 def as_written(name: str, columns: list[str]) -> str:
@@ -67,99 +54,31 @@ def as_written(name: str, columns: list[str]) -> str:
         return name
     return f"{columns[0]} ({name})"
 
+# %% ../../nbs/sales/08_rows.ipynb #39d6c48d
+@dataclass
+class ParsedRows:
+    "The rows of a source as canonical columns, in the same number and order."
 
-def _time_zone(columns: ExpressionContext, mapping: ColumnMapping) -> str | pd.Series | None:
-    "The zone of the shop, or that of each row where the mapping names a column."
-    if mapping.time_zone is None or mapping.time_zone in zoneinfo.available_timezones():
-        return mapping.time_zone
-    if (column := find_column(mapping.time_zone, columns.names)) is not None:
-        return columns.cells[column]
-    return zone_name(mapping.time_zone)
-
-
-def _parse(name: str, value: Any, columns: ExpressionContext, mapping: ColumnMapping) -> ParsedColumn:
-    "The values of one column, and where the cells hold something else."
-    size = len(columns.cells)
-    cells = (
-        value.cells
-        if isinstance(value, TextValues)
-        else pd.Series(value if isinstance(value, np.ndarray) else [value] * size)
-    )
-    if name == "Transaction_Date":
-        try:
-            parsed = parse_dates(cells, mapping.date_format, mapping.day_first, _time_zone(columns, mapping))
-            written = value.name if isinstance(value, TextValues) and value.name else name
-            columns.notes += [f"{as_written(name, [written])}: {note}" for note in parsed.notes]
-            return parsed
-        except UserError as error:
-            written = value.name if isinstance(value, TextValues) and value.name else name
-            raise UserError(f"{as_written(name, [written])}: {error}") from None
-    if name in (*NUMBER_COLUMNS, *mapping.numeric_features):
-        known = isinstance(value, TextValues) and value.name
-        return columns.number(value.name) if known else columns.parse(cells, name)
-    return ParsedColumn(parse_text(cells), np.zeros(size, bool))
-
-# %% ../../nbs/sales/08_rows.ipynb #9894f481
-def parse_rows(
-    cells: pd.DataFrame,  # of the source
-    mapping: ColumnMapping,
-    lenient: bool = False,  # columns that the source lacks are left out
-    only: Collection[str] | None = None,  # columns of interest; all by default
-    nonempty_columns: Collection[str] = (),  # columns that count as there, though every row may be empty
-) -> ParsedRows:
-    "Canonical columns of a source's rows; raises `UserError` for a mapping that does not fit."
-    columns, values = ExpressionContext(cells, mapping.read), {}
-    currencies = row_currencies(cells, mapping)
-    found = ParsedRows(pd.DataFrame(index=cells.index))
-    for name, expression in column_expressions(mapping, columns.names).items():
-        if only is not None and name not in only:
-            continue
-        try:
-            result = evaluate_expression(expression, columns, f"columns.{name}")
-        except MissingColumnError:
-            if lenient:
-                continue
-            raise
-        parsed = _parse(name, result.value, columns, mapping)
-        values[name], bad = parsed.data, parsed.bad
-        found.day_first = parsed.day_first if name == "Transaction_Date" else found.day_first
-        found.bad[name] = bad | (result.bad & np.isnan(values[name])) if name in NUMBER_COLUMNS else bad
-        found.source_columns[name] = result.source_columns
-    for name, constant in mapping.constants.items():
-        parsed = _parse(name, constant, columns, mapping)
-        values[name], found.bad[name] = parsed.data, parsed.bad
-        found.source_columns[name] = []
-    found.notes += columns.notes
-    found.decimal = columns.decimal
-    if currencies is not None:
-        for name in {"Unit_Price", "Revenue"} & values.keys():
-            values[name] = values[name] * currencies.factors
-    if not lenient:
-        _drop_empty(values, found, nonempty_columns)
-        _require(values, columns.names, mapping)
-    if "Revenue" not in values and {"Units_Sold", "Unit_Price"} <= values.keys():
-        with np.errstate(invalid="ignore"):  # an infinite price is refused later
-            values["Revenue"] = values["Units_Sold"] * values["Unit_Price"]
-        found.source_columns["Revenue"] = [
-            *found.source_columns["Units_Sold"],
-            *found.source_columns["Unit_Price"],
-        ]
-        found.revenue_computed = True
-    found.frame = _with_returns(values, columns, mapping, lenient)
-    return found
+    frame: pd.DataFrame  # canonical and further columns, and `is_return`; index `row`
+    bad: dict[str, np.ndarray] = field(default_factory=dict)  # column: where the cell holds something else
+    source_columns: dict[str, list[str]] = field(default_factory=dict)  # column: source columns it comes from
+    notes: list[str] = field(default_factory=list)
+    day_first: bool | None = None  # order that the dates showed; None: they did not, or need not
+    decimal: Literal[".", ","] | None = None  # decimal mark that the numbers showed, where they had to
+    revenue_computed: bool = False  # `Revenue` is units × price, as the source has none
 
 # %% ../../nbs/sales/08_rows.ipynb #6b0fbca3
 def find_nonempty_columns(values: dict[str, Any], bad: dict[str, np.ndarray]) -> set[str]:
-    "The columns that hold anything, be it wrong."
+    "Return the columns that hold anything, right or wrong."
     return {name for name, column in values.items() if not pd.isna(column).all() or bad[name].any()}
 
 
-def _drop_empty(values: dict[str, Any], found: ParsedRows, nonempty_columns: Collection[str]) -> None:
-    "Remove columns that hold nothing."
-    held = find_nonempty_columns(values, found.bad).union(nonempty_columns)
-    for name in [name for name in values if name not in held]:
-        found.notes.append(
-            f"{as_written(name, found.source_columns.get(name, []))} is empty in every row; it counts as absent"
+def _drop_empty(values: dict[str, Any], rows: ParsedRows, nonempty_columns: Collection[str]) -> None:
+    "Remove the columns that hold nothing, and note it."
+    nonempty = find_nonempty_columns(values, rows.bad).union(nonempty_columns)
+    for name in [name for name in values if name not in nonempty]:
+        rows.notes.append(
+            f"{as_written(name, rows.source_columns.get(name, []))} is empty in every row; it counts as absent"
         )
         del values[name]
 
@@ -172,7 +91,7 @@ COLUMN_NAME_HINTS = {  # parts of names that exports use
 }
 
 
-def _require(values: dict[str, Any], columns: list[str], mapping: ColumnMapping) -> None:
+def _require(values: dict[str, Any], columns: list[str]) -> None:
     "Raise `UserError` unless date and revenue are there."
     lacks = [] if "Transaction_Date" in values else ["Transaction_Date"]
     if "Revenue" not in values:
@@ -199,15 +118,15 @@ def _require(values: dict[str, Any], columns: list[str], mapping: ColumnMapping)
 def _with_returns(
     values: dict[str, Any], columns: ExpressionContext, mapping: ColumnMapping, lenient: bool
 ) -> pd.DataFrame:
-    "The frame, with `is_return` and its signs."
+    "Return the canonical columns, with `is_return` and the signs of returns."
     frame = pd.DataFrame(values, index=columns.cells.index, copy=False)
-    seen = ExpressionContext(
+    context = ExpressionContext(
         columns.cells, mapping.read, {str(name): _array(frame[name]) for name in frame}, columns.numbers
     )
     is_return = np.zeros(len(frame), bool)
     if mapping.returns.when != ReturnRule().when or "Units_Sold" in frame:
         try:
-            is_return = evaluate_condition(mapping.returns.when, seen, "returns.when")
+            is_return = evaluate_condition(mapping.returns.when, context, "returns.when")
         except MissingColumnError:
             if not lenient:
                 raise
@@ -220,5 +139,88 @@ def _with_returns(
 
 
 def _array(values: pd.Series) -> Any:
-    "A column as expressions take it."
+    "Return a column as expressions take it."
     return values.array if isinstance(values.dtype, pd.CategoricalDtype) else values.to_numpy()
+
+# %% ../../nbs/sales/08_rows.ipynb #9894f481
+def parse_rows(
+    cells: pd.DataFrame,  # of the source
+    mapping: ColumnMapping,
+    lenient: bool = False,  # columns that the source lacks are left out
+    only: Collection[str] | None = None,  # columns of interest; None: all
+    nonempty_columns: Collection[
+        str
+    ] = (),  # columns that are kept though they are empty, as other partitions hold something
+) -> ParsedRows:
+    "Parse the rows of a source to canonical columns; raise `UserError` for a mapping that does not fit."
+    columns, values = ExpressionContext(cells, mapping.read), {}
+    currencies = row_currencies(cells, mapping)
+    rows = ParsedRows(pd.DataFrame(index=cells.index))
+    for name, expression in column_expressions(mapping, columns.names).items():
+        if only is not None and name not in only:
+            continue
+        try:
+            result = evaluate_expression(expression, columns, f"columns.{name}")
+        except MissingColumnError:
+            if lenient:
+                continue
+            raise
+        parsed = _parse(name, result.value, columns, mapping)
+        values[name], bad = parsed.data, parsed.bad
+        rows.day_first = parsed.day_first if name == "Transaction_Date" else rows.day_first
+        rows.bad[name] = bad | (result.bad & np.isnan(values[name])) if name in NUMBER_COLUMNS else bad
+        rows.source_columns[name] = result.source_columns
+    for name, constant in mapping.constants.items():
+        parsed = _parse(name, constant, columns, mapping)
+        values[name], rows.bad[name] = parsed.data, parsed.bad
+        rows.source_columns[name] = []
+    rows.notes += columns.notes
+    rows.decimal = columns.decimal
+    if currencies is not None:
+        for name in {"Unit_Price", "Revenue"} & values.keys():
+            values[name] = values[name] * currencies.factors
+    if not lenient:
+        _drop_empty(values, rows, nonempty_columns)
+        _require(values, columns.names)
+    if "Revenue" not in values and {"Units_Sold", "Unit_Price"} <= values.keys():
+        with np.errstate(invalid="ignore"):  # an infinite price is refused later
+            values["Revenue"] = values["Units_Sold"] * values["Unit_Price"]
+        rows.source_columns["Revenue"] = [
+            *rows.source_columns["Units_Sold"],
+            *rows.source_columns["Unit_Price"],
+        ]
+        rows.revenue_computed = True
+    rows.frame = _with_returns(values, columns, mapping, lenient)
+    return rows
+
+
+def _parse(name: str, value: Any, columns: ExpressionContext, mapping: ColumnMapping) -> ParsedColumn:
+    "Return the values of one column, and where the cells hold something else."
+    size = len(columns.cells)
+    cells = (
+        value.cells
+        if isinstance(value, TextValues)
+        else pd.Series(value if isinstance(value, np.ndarray) else [value] * size)
+    )
+    if name == "Transaction_Date":
+        try:
+            parsed = parse_dates(cells, mapping.date_format, mapping.day_first, _time_zone(columns, mapping))
+            written = value.name if isinstance(value, TextValues) and value.name else name
+            columns.notes += [f"{as_written(name, [written])}: {note}" for note in parsed.notes]
+            return parsed
+        except UserError as error:
+            written = value.name if isinstance(value, TextValues) and value.name else name
+            raise UserError(f"{as_written(name, [written])}: {error}") from None
+    if name in (*NUMBER_COLUMNS, *mapping.numeric_features):
+        is_source_column = isinstance(value, TextValues) and value.name
+        return columns.number(value.name) if is_source_column else columns.parse(cells, name)
+    return ParsedColumn(parse_text(cells), np.zeros(size, bool))
+
+
+def _time_zone(columns: ExpressionContext, mapping: ColumnMapping) -> str | pd.Series | None:
+    "Return the time zone of the shop, or that of each row where the mapping names a column; None without one."
+    if mapping.time_zone is None or mapping.time_zone in zoneinfo.available_timezones():
+        return mapping.time_zone
+    if (column := find_column(mapping.time_zone, columns.names)) is not None:
+        return columns.cells[column]
+    return zone_name(mapping.time_zone)
