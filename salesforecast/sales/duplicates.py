@@ -61,13 +61,14 @@ def find_repeated_orders(rows: np.ndarray, ids: np.ndarray) -> np.ndarray:
 COPIED_ROWS = 50  # that follow one another as they did before
 
 
+def previous_equal(codes: np.ndarray) -> np.ndarray:
+    "Return the position of the last earlier row with the same code, -1 where there is none, shape (n,)."
+    return pd.Series(np.arange(len(codes))).groupby(codes, sort=False).shift(fill_value=-1).to_numpy()
+
+
 def find_copied_block(rows: np.ndarray) -> tuple[int, int, int] | None:
     "Return the first position, its copy, and the number of rows of the longest run that stands twice in the same order."
-    codes, _ = pd.factorize(rows)
-    order = np.argsort(codes, kind="stable")
-    before = np.full(len(rows), -1)
-    same = codes[order[1:]] == codes[order[:-1]]
-    before[order[1:][same]] = order[:-1][same]
+    before = previous_equal(rows)
     distance = np.where(before >= 0, np.arange(len(rows)) - before, 0)
     starts = np.flatnonzero(np.diff(distance, prepend=-1))
     lengths = np.diff(starts, append=len(rows))
@@ -76,7 +77,7 @@ def find_copied_block(rows: np.ndarray) -> tuple[int, int, int] | None:
     if not len(lengths) or lengths[longest] < COPIED_ROWS:
         return None
     copy, length = int(starts[longest]), int(lengths[longest])
-    different = len(np.unique(codes[copy : copy + length]))
+    different = len(np.unique(rows[copy : copy + length]))
     return (int(before[copy]), copy, length) if different >= COPIED_ROWS / 2 else None
 
 # %% ../../nbs/sales/08_duplicates.ipynb #0c8dea21

@@ -431,7 +431,11 @@ def _different(examples: Sequence[str]) -> list[str]:
 
 
 def judge_partitions(
-    source: str, summaries: Sequence[CheckSummary], mapping: ColumnMapping, read_options: ReadOptions
+    source: str,
+    summaries: Sequence[CheckSummary],
+    mapping: ColumnMapping,
+    read_options: ReadOptions,
+    reasons: dict[str, dict[str, Any]],  # of all partitions: count and examples
 ) -> tuple[RowWeights, list[str]]:
     "Weigh all partitions together; return the weights and notes, raise `UserError` where someone has to decide."
     weights = sum((summary.weights for summary in summaries), RowWeights())
@@ -441,7 +445,7 @@ def judge_partitions(
         for kind, name in WEIGHED_COLUMNS.items()
     }
     kept["days"] = {str(day) for summary in summaries for day in summary.days}
-    hints = suggest_fixes(list(weights.by_reason))
+    hints = suggest_fixes({reason: reasons[reason] for reason in weights.by_reason})
     return weights, judge_rejected(source, weights, kept, mapping, read_options, hints)
 
 
@@ -600,7 +604,7 @@ def _join_partitions(
     bad = read - int(rows.sum()) - (returns if mapping.returns.effect == "exclude" else 0)
     check_rejected_share(source, bad, read, read_options.rejection_limit(mapping), reasons)
     check_rows_remain(source, int(rows.sum()), returns)
-    weights, notes = judge_partitions(source, summaries, mapping, read_options)
+    weights, notes = judge_partitions(source, summaries, mapping, read_options, reasons)
     share = max_local_rows / rows.sum()
     drawn = list(engine.map(draw_sample, ((part, share, i) for i, part in enumerate(checked))))
     frame = concat_frames(drawn)

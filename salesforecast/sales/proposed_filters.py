@@ -105,7 +105,6 @@ def join_conditions(conditions: Sequence[str], mark: str) -> str:
     return conditions[0] if len(conditions) == 1 else f" {mark} ".join(f"({c})" for c in conditions)
 
 # %% ../../nbs/sales/19_proposed_filters.ipynb #c19763f7
-CODE = re.compile(r"^[A-Z]{3}$")
 SIGNS = re.compile(
     r"[€£¥₹$₩₽₺]|\b(?:EUR|USD|GBP|CHF|PLN|SEK|NOK|DKK|CZK|JPY|CAD|AUD|BRL|INR|MXN)\b|zł|kr\b|円"
 )

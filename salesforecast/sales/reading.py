@@ -209,7 +209,7 @@ def _judge(rows: CheckedRows, read_options: ReadOptions) -> Judgement:
         rows.loaded, rows.parsed, rows.mapping, rows.problems, odd_rows["position"].to_numpy(int)
     )
     kept = kept_values(rows.valid) if weights.rejected_rows else {}
-    hints = suggest_fixes([str(reason) for reason in weights.by_reason])
+    hints = suggest_fixes({reason: rows.reasons[reason] for reason in weights.by_reason})
     notes = judge_rejected(rows.source, weights, kept, rows.mapping, read_options, hints)
     return Judgement(
         pd.concat([rows.problems, odd_rows], ignore_index=True) if len(odd_rows) else rows.problems,

@@ -7,7 +7,8 @@ __all__ = ['DataReport']
 
 # %% ../../nbs/sales/11_report.ipynb #ae6b1aec
 import io
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .currencies import KNOWN_CODES
 from .gaps import describe_gaps, find_gaps, missing_gaps
 from .schema import NUMBER_COLUMNS, ColumnMapping
 from ..core.settings import UserError, atomic_write
@@ -105,29 +107,92 @@ def reason_summary(
     }
 
 # %% ../../nbs/sales/11_report.ipynb #bec0091a
-HINTS = {
-    "not a number": "Numbers written as 1.234,50 need read: {decimal: ',', thousands: '.'}; 1,234.50 needs read: {thousands: ','}. "
-    "A word beside a number can be taken off, as in Units_Sold: replace(qty, 'pcs', ''). "
-    "Amounts in another currency than the rest of the column need converting",
-    "not a date": "Say how dates are written with date_format, as in date_format: '%d/%m/%Y'; days that Excel counts, such as 45000, need date_format: excel",
-    "Revenue is above": "Is Unit_Price a price per line, or after discount? Then map it, as in Unit_Price: line_total / quantity",
-    "Transaction_Date is missing": "Does an empty date mean the one above, as in merged cells? Set fill_down: [Date], with the "
-    "name that the source has for it. Is the row no sale, as a total is? Leave it out, as with where: Date is not missing",
-    "is missing": "Where an empty cell means 0, as a discount may, say it in the expression: coalesce(discount, 0)",
-    "no return": "Say what marks a return, as in returns: {when: \"type == 'R'\"} or returns: {when: Revenue < 0}",
-    "cells instead of": "Is the delimiter right? Set read: {delimiter: ';'}",
-    "in the future": "Are day and month swapped? Set date_format",
-    "two years from": "Is the date a typo, or does it stand for none? If these are true sales, set far_dates: keep",
-    "repeats": "If equal rows are separate sales, set duplicates: keep",
-}
+MONEY_IN_CELL = rf"(?P<column>\w[^:;,=]*)='[^']*(?P<word>[$€£¥₹]|\b(?:{'|'.join(sorted(KNOWN_CODES))})\b)"
+HINTS: tuple[tuple[str, str, str], ...] = (  # part of a reason, pattern of its examples, what may help
+    (
+        "not a number",
+        MONEY_IN_CELL,
+        "Amounts in several currencies do not add up: leave out those of another, as in where: not contains({column}, '{word}'), "
+        "or name the column that says which, as in currency_column: Currency, with the one to take or with rates",
+    ),
+    (
+        "not a number",
+        r"(?P<column>\w[^:;,=]*)='\s*[\d.,]*\d\s*(?P<word>[^\W\d_]+)\.?\s*'",
+        "A word beside a number can be taken off, as in {name}: replace({column}, '{word}', '')",
+    ),
+    ("not a number", "", "Say which marks the numbers have, as in read: {decimal: ',', thousands: '.'}"),
+    (
+        "not a date",
+        r"='\d{5}(\.\d+)?'",
+        "Days that Excel counts, such as 45000, need date_format: excel",
+    ),
+    ("not a date", r"='\d{10}'", "Seconds since 1970 need date_format: unix"),
+    ("not a date", r"='\d{13}'", "Milliseconds since 1970 need date_format: unix_ms"),
+    (
+        "not a date",
+        r"(?i)='\d{4}-?(w|kw)\d{1,2}'",
+        "ISO weeks, such as 2022-W01, need date_format: iso_week",
+    ),
+    ("not a date", "", "Say how dates are written, as in date_format: '%d/%m/%Y'"),
+    (
+        "Revenue is above",
+        "",
+        "Is Unit_Price a price per line, or after discount? Then map it, as in Unit_Price: line_total / quantity",
+    ),
+    (
+        "Transaction_Date is missing",
+        "",
+        "Does an empty date mean the one above, as in merged cells? Set fill_down: [Date], with the name that the source has for it. "
+        "Is the row no sale, as a total is? Leave it out, as with where: Date is not missing",
+    ),
+    (
+        "is missing",
+        r"^(?!.*='[^']*[^\W\d_])",  # no word in a cell, which is a reason of its own
+        "Where an empty cell means 0, as a discount may, say it in the expression: coalesce(discount, 0)",
+    ),
+    (
+        "no return",
+        "",
+        "Say what marks a return, as in returns: {when: \"type == 'R'\"} or returns: {when: Revenue < 0}",
+    ),
+    (
+        "cells instead of 1",
+        "",
+        "Does the header stand below title rows? Skip those, as in read: {skip_rows: 3}; else is the delimiter right? "
+        "Set read: {delimiter: ';'}",
+    ),
+    ("cells instead of", "", "Is the delimiter right? Set read: {delimiter: ';'}"),
+    ("in the future", "", "Are day and month swapped? Set date_format"),
+    (
+        "two years from",
+        "",
+        "Is the date a typo, or does it stand for none? If these are true sales, set far_dates: keep",
+    ),
+    ("repeats", "", "If equal rows are separate sales, set duplicates: keep"),
+)
 
 
 def suggest_fixes(
-    reasons: Collection[str],
+    reasons: Mapping[str, Mapping[str, Any]],  # as `reason_summary` returns them
 ) -> list[str]:
-    "What may help against these reasons."
-    told = {next((part for part in HINTS if part in reason), None) for reason in reasons}
-    return [hint for part, hint in HINTS.items() if part in told]
+    "Return what may help against these reasons, by their words and by the values of their examples."
+    hints = dict.fromkeys(
+        _suggest_fix(reason, " ".join(seen["examples"])) for reason, seen in reasons.items()
+    )
+    return [hint for hint in hints if hint]
+
+
+def _suggest_fix(reason: str, examples: str) -> str:
+    "Return what may help against a reason, with the column and the word of its examples; an empty text where nothing is known."
+    for part, value, hint in HINTS:
+        if part in reason and (match := re.search(value, examples)):
+            parts = {"name": reason.split(" ")[0], **match.groupdict()}
+            if not parts.get("column", "a").isidentifier():
+                parts["column"] = f"`{parts['column']}`"
+            for name, text in parts.items():
+                hint = hint.replace(f"{{{name}}}", text)
+            return hint
+    return ""
 
 # %% ../../nbs/sales/11_report.ipynb #37323b91
 def infer_frequency(
@@ -334,7 +399,7 @@ def check_rejected_share(
         return
     top = list(reasons.items())[:5]
     lines = [f"  {found['count']:,} × {reason}, e.g. {'; '.join(found['examples'])}" for reason, found in top]
-    hints = [f"  {hint}." for hint in suggest_fixes([reason for reason, _ in top])]
+    hints = [f"  {hint}." for hint in suggest_fixes(dict(top))]
     said = "\n".join([*lines, "What may help:", *hints] if hints else lines)
     raised = (
         ""

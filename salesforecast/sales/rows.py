@@ -98,7 +98,13 @@ def _require(values: dict[str, Any], columns: list[str]) -> None:
         lacks += [name for name in ("Units_Sold", "Unit_Price") if name not in values]
     if not lacks:
         return
-    hints = []
+    hints = (
+        [
+            "It is one column: set read: {delimiter: ';'}, or read: {skip_rows: 3} where titles stand above the header"
+        ]
+        if len(columns) == 1
+        else []
+    )
     for name in [*lacks, *(["Revenue"] if set(lacks) - {"Transaction_Date"} else [])]:
         likely = [
             column for column in columns if any(part in column.casefold() for part in COLUMN_NAME_HINTS[name])

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .duplicates import previous_equal
 from .values import expand_codes, factorize_cells, is_arrow_text
 
 # %% ../../nbs/sales/08_totals.ipynb #4eaab120
@@ -278,10 +279,7 @@ MANY_ROWS = 50_000  # more are no report made by hand, in which totals have no u
 def find_summing_values(cells: pd.Series, amounts: np.ndarray, left_out: np.ndarray) -> np.ndarray:
     "Return where a cell has a value of which every row is the sum of the rows since the last such row."
     codes, _ = factorize_cells(cells)
-    order = np.argsort(codes, kind="stable")
-    before = np.full(len(codes), -1)
-    same = codes[order[1:]] == codes[order[:-1]]
-    before[order[1:][same]] = order[:-1][same]
+    before = previous_equal(codes)
     amounts = np.where(left_out, 0.0, np.nan_to_num(amounts))
     above = np.concatenate([[0.0], np.cumsum(amounts)])
     filled = np.concatenate([[0], np.cumsum(amounts != 0)])

@@ -16,6 +16,7 @@ from salesforecast.sales.dates import parse_dates
 from salesforecast.sales.expressions import ExpressionContext, evaluate_expression
 from salesforecast.sales.numbers import parse_numbers
 from salesforecast.sales.reading import SalesData, read_prediction_rows, read_sales, write_quarantine
+from salesforecast.sales.report import suggest_fixes
 from salesforecast.sales.schema import ColumnMapping, ReadOptions, ReturnRule, SourceOptions, load_mapping
 from support.models import ROOT
 
@@ -442,13 +443,13 @@ def test_amounts_in_two_currencies_do_not_add_up(tmp_path: Path) -> None:
     found = parse_numbers(pd.Series(["EUR 5", "6 €", "USD 7", "$8", "9"]))
     np.testing.assert_array_equal(found.data, [5, 6, np.nan, np.nan, 9])
     lines = [line(i, price=f"{'USD' if i % 4 else 'EUR'} 5.00") for i in range(200)]
-    with pytest.raises(UserError, match=r"Unit_Price='EUR 5.00'(.|\n)*another currency"):
+    with pytest.raises(UserError, match=r"Unit_Price='EUR 5.00'(.|\n)*several currencies do not add up"):
         read(tmp_path, lines=lines)
 
 
 def test_pieces_are_taken_off_by_the_mapping(tmp_path: Path) -> None:
     lines = [line(i, units="2 pcs") for i in range(200)]
-    with pytest.raises(UserError, match=r"replace\(qty, 'pcs', ''\)"):
+    with pytest.raises(UserError, match=r"replace\(Units_Sold, 'pcs', ''\)"):
         read(tmp_path, lines=lines)
     sales = read(
         tmp_path, lines=lines, mapping=ColumnMapping(columns={"Units_Sold": "replace(Units_Sold, 'pcs', '')"})
@@ -839,3 +840,36 @@ def test_days_that_excel_counts_are_told_the_fix(tmp_path: Path) -> None:
     mixed = [line(i, date=45292 + i) if i % 2 else line(i) for i in range(30)]
     with pytest.raises(UserError, match="date_format: excel"):
         read(tmp_path, lines=mixed)
+
+
+@pytest.mark.parametrize(
+    ("reason", "example", "hint"),
+    [
+        ("Transaction_Date is not a date", "row 2: day='1641168000'", "date_format: unix"),
+        ("Transaction_Date is not a date", "row 2: day='1641168000000'", "date_format: unix_ms"),
+        ("Transaction_Date is not a date", "row 2: day='2022-W01'", "date_format: iso_week"),
+        ("Transaction_Date is not a date", "row 2: day='45292'", "date_format: excel"),
+        ("Transaction_Date is not a date", "row 2: day='soon'", "date_format: '%d/%m/%Y'"),
+        ("Transaction_Date is missing", "row 3: day=''", "fill_down: [Date]"),
+        ("Units_Sold is not a number", "row 2: Net qty='2 pcs'", "replace(`Net qty`, 'pcs', '')"),
+        ("Revenue is not a number", "row 2: total='12,50 €'", "where: not contains(total, '€')"),
+        ("Revenue is not a number", "row 2: total='1.234,5.6'", "read: {decimal: ','"),
+        ("2 cells instead of 1", "row 2", "read: {skip_rows: 3}"),
+        ("10 cells instead of 9", "row 2", "read: {delimiter: ';'}"),
+        ("Discount is missing", "row 2: discount=''", "coalesce(discount, 0)"),
+    ],
+)
+def test_a_hint_looks_at_the_value(reason: str, example: str, hint: str) -> None:
+    hints = suggest_fixes({reason: {"count": 1, "examples": [example]}})
+    assert len(hints) == 1 and hint in hints[0] + "'"
+
+
+def test_a_word_in_the_units_is_no_missing_amount() -> None:
+    assert suggest_fixes({"Revenue is missing": {"count": 1, "examples": ["row 2: qty='2 pcs'"]}}) == []
+    days = suggest_fixes({"Transaction_Date is missing": {"count": 1, "examples": ["row 3: day=''"]}})
+    assert "coalesce" not in days[0]
+
+
+def test_a_header_below_titles_that_nobody_found_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"one column.*read: \{skip_rows: 3\}"):
+        read(tmp_path, header="Report of all shops", lines=["2024-01-05,9.00"] * 20)
