@@ -52,7 +52,7 @@ def proposal_table(proposal: "MappingProposal") -> RenderableType:
         )
     return table
 
-
+# %% ../../nbs/cli/03_mapping.ipynb #6298ecf8
 def month_table(sales: "SalesData") -> RenderableType:
     "Show the revenue of each month, with a bar."
     currency = sales.mapping.currency

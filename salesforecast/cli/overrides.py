@@ -124,7 +124,7 @@ def override_judge(
     shares = dict.fromkeys(("wape_model", "wape_planner", "value_added"), percent)
     output.print(frame_table("Forecast Value Added; above 0, overriding helped", added_value, shares))
 
-
+# %% ../../nbs/cli/05_overrides.ipynb #d40390a9
 def with_overrides(forecast: "DemandForecast") -> "DemandForecast":
     "Return the forecast in which the recorded overrides of its periods and series hold; report those of others."
     from salesforecast.cli.terminal import messages

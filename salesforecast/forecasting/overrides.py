@@ -19,7 +19,7 @@ from salesforecast.core.metrics import ratio
 from salesforecast.core.settings import UserError
 from salesforecast.forecasting.forecaster import DemandForecast, build_forecast
 from salesforecast.forecasting.panel import AggregationLevels, Panel
-from salesforecast.forecasting.prices import expected_revenue
+from salesforecast.forecasting.prices import expected_revenue, unit_prices
 from salesforecast.sales.input_tables import (
     InputTable,
     Kind,
@@ -167,8 +167,12 @@ def apply_overrides(forecast: DemandForecast, overrides: pd.DataFrame) -> Demand
         targets = {forecast.row(name): value for name, value in names_and_values}
         finest[:, at] = _fit_to_targets(panel, finest[:, at], targets, str(forecast.days[at]))
     yhat = panel.summing @ finest
-    has_revenue = forecast.revenue.size
-    revenue = expected_revenue(panel, forecast.effects, yhat) if has_revenue else forecast.revenue
+    revenue = forecast.revenue
+    if revenue.size and panel.price.size:
+        revenue = expected_revenue(panel, forecast.effects, yhat)
+    elif revenue.size:  # a stored forecast keeps its revenue, not the prices of the past
+        price = unit_prices(forecast.yhat[panel.bottom], revenue[panel.bottom])
+        revenue = panel.summing @ (finest * price)
     notes = (*forecast.notes, f"{len(rows)} overrides by planners hold")
     return build_forecast(forecast.model, forecast.effects, yhat, revenue, notes)
 

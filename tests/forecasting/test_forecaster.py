@@ -1,6 +1,7 @@
 """Demand at every level: coherent, never negative, ranges that hold, nothing learnt from the future."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -535,6 +536,20 @@ def test_overrides_hold_are_kept_and_judged(shop: DemandForecast, tmp_path: Path
     judged = value_added(kept, happened, "unique_id").set_index("unique_id")
     assert judged.loc["Region=R0", "wape_planner"] == 0
     assert judged.loc["Region=R0", "value_added"] > 0
+
+
+def test_overrides_of_a_stored_forecast_change_its_revenue_at_its_prices(tmp_path: Path) -> None:
+    """A served version keeps the revenue of its units, not the prices of the past."""
+    panel = simulated(regions=2, products=1, days=120)
+    prices = np.repeat([[4.0], [6.0]], 120, axis=1)
+    fresh = forecast_demand(fit_demand(replace(panel, price=prices), 7, candidates=QUICK), 7)
+    save_demand(fresh, tmp_path / "demand.npz")
+    stored = load_demand(tmp_path / "demand.npz").forecast
+    asked = pd.DataFrame({"unique_id": ["total"], "ds": [fresh.days[2]], "value": [50.0]})
+    changed, changed_stored = apply_overrides(fresh, asked), apply_overrides(stored, asked)
+    assert changed_stored.yhat[0, 2] == pytest.approx(50)
+    assert changed_stored.revenue[0, 2] == pytest.approx(changed_stored.yhat[stored.panel.bottom, 2] @ [4, 6])
+    np.testing.assert_allclose(changed_stored.revenue, changed.revenue)
 
 
 # --- metrics ------------------------------------------------------------------------------------
