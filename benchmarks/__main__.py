@@ -18,6 +18,7 @@ import xgboost as xgb
 from benchmarks import best, clock
 from benchmarks.api import api
 from benchmarks.dashboard import dashboard
+from benchmarks.reading import reading
 from salesforecast.core.metrics import regression_metrics
 from salesforecast.core.params import ForecastParams, Params, load_params
 from salesforecast.datasets import generate_sales, write_sales
@@ -120,7 +121,13 @@ def forecasting(models: Path) -> dict[str, Any]:
     }
 
 
-BENCHMARKS = {"training": training, "predicting": predicting, "api": api, "dashboard": dashboard}
+BENCHMARKS = {
+    "reading": reading,
+    "training": training,
+    "predicting": predicting,
+    "api": api,
+    "dashboard": dashboard,
+}
 
 
 def circumstances() -> dict[str, Any]:

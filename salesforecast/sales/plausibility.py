@@ -220,7 +220,8 @@ def weigh_rows(
         str(reason): float(money.reindex(group).sum())
         for reason, group in lost[lost["position"].isin(positions)].groupby("reason")["position"]
     }
-    weights.rejected_values = _rejected_values(frame, amounts, mapping)
+    misdated = lost.loc[lost["reason"].str.startswith("Transaction_Date"), "position"]
+    weights.rejected_values = _rejected_values(frame, amounts, mapping, np.isin(positions, misdated))
     weights.largest = _largest_rows(cells, amounts, parsed, mapping)
     return weights
 
@@ -235,7 +236,10 @@ def _is_empty(cells: pd.DataFrame, parsed: ParsedRows, mapping: ColumnMapping) -
 
 
 def _rejected_values(
-    frame: pd.DataFrame, amounts: np.ndarray, mapping: ColumnMapping
+    frame: pd.DataFrame,
+    amounts: np.ndarray,
+    mapping: ColumnMapping,
+    misdated: np.ndarray,  # bool; a day that is rejected itself, such as one in the future, is no day of the shop
 ) -> dict[str, dict[str, tuple[int, float]]]:
     "Rows and money by product, category, region and day."
     found = {}
@@ -243,7 +247,7 @@ def _rejected_values(
         if name not in frame or name in mapping.personal:
             continue
         days = kind == "days"
-        keys = frame[name].dt.strftime("%Y-%m-%d") if days else frame[name].astype(object)
+        keys = frame[name].mask(misdated).dt.strftime("%Y-%m-%d") if days else frame[name].astype(object)
         sums = pd.Series(np.nan_to_num(amounts), frame.index).groupby(keys.to_numpy()).agg(["size", "sum"])
         found[kind] = {str(key): (int(rows), float(money)) for key, rows, money in sums.itertuples()}
     return found

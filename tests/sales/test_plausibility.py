@@ -91,6 +91,15 @@ def test_days_that_vanish_stop() -> None:
         read_sales(unreadable(table, week), ColumnMapping(max_rejected_revenue_share=0.5))
 
 
+def test_a_day_in_the_future_is_no_lost_day() -> None:
+    table = sales_table(3000)
+    wrong = np.arange(5, 300, 3)
+    table.loc[wrong, "Transaction_Date"] = pd.Timestamp("2195-01-01") + pd.to_timedelta(wrong, "D")
+    sales = read_sales(table, ColumnMapping(max_rejected_revenue_share=0.1, max_quarantined_share=0.1))
+    assert len(sales.quarantine) == len(wrong)
+    assert sales.quarantine["reason"].eq("Transaction_Date is in the future").all()
+
+
 def test_repeated_rows_are_no_lost_money() -> None:
     table = sales_table().assign(Transaction_ID=lambda rows: [f"T{i}" for i in range(len(rows))])
     again = pd.concat([table, table[table["Product_ID"] == "tent"]])
