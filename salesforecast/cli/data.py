@@ -61,7 +61,7 @@ def validate(
     "Check a source and print the data report, without training."
     from salesforecast.sales.schema import ReadOptions
     from salesforecast.sales.reading import read_sales, write_quarantine
-    from salesforecast.sales.report import write_html
+    from salesforecast.sales.report_page import write_html
     from salesforecast.sales.sinks import write_table
     from salesforecast.cli.terminal import messages, output, progress_bar
 

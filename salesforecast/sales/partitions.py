@@ -47,9 +47,11 @@ from salesforecast.sales.reading import (
     CheckedRows,
     SalesData,
     add_judgement,
+    refine_mapping,
     check_listed_columns,
     split_rejected_rows,
 )
+from .readings import Reading, describe_readings, equal_rows_reading
 from salesforecast.sales.report import (
     DataReport,
     check_rejected_share,
@@ -308,6 +310,7 @@ class CheckSummary:
     returns_value: float
     kept: int  # equal rows that count as separate sales
     source_columns: set[str]  # that the mapping uses
+    readings: list[Reading]  # how this partition was read
     columns: tuple[str, ...]  # of the source
     revenue_computed: bool
     days: np.ndarray  # with accepted rows, datetime64[D]
@@ -348,6 +351,7 @@ def check_partition(part: Partition, rules: CheckRules, repeated: Repeats) -> Ch
         returns_value=float(returned["Revenue"].sum()),
         kept=kept,
         source_columns=rows.source_columns,
+        readings=describe_readings(refine_mapping(mapping, parsed), parsed.source_columns),
         columns=tuple(str(name) for name in loaded.cells),
         revenue_computed=parsed.revenue_computed,
         days=count_rows_by_day(frame["Transaction_Date"].to_numpy())[0],
@@ -449,6 +453,17 @@ def judge_partitions(
     return weights, judge_rejected(source, weights, kept, mapping, read_options, hints)
 
 
+def _joined_readings(summaries: Sequence[CheckSummary]) -> list[Reading]:
+    "Return the readings of all partitions: of each subject that of the first which has it."
+    readings: dict[str, Reading] = {}
+    for summary in summaries:
+        for reading in summary.readings:
+            readings.setdefault(reading.subject, reading)
+    if kept := sum(summary.kept for summary in summaries):
+        readings["equal rows"] = equal_rows_reading(kept)
+    return list(readings.values())
+
+
 def _report(
     source: str,
     summaries: Sequence[CheckSummary],
@@ -459,6 +474,7 @@ def _report(
 ) -> DataReport:
     "Join the summaries of all partitions to one report."
     texts = summaries[0].distinct
+    notes = merge_notes(note for summary in summaries for note in summary.notes)
     missing = {
         name: sum(summary.missing.get(name, 0) for summary in summaries) for name in summaries[0].missing
     }
@@ -471,7 +487,7 @@ def _report(
         "revenue_by": add_revenue_groups(summary.revenue_by for summary in summaries),
         "missing": {name: count for name, count in missing.items() if count},
         "warnings": [
-            *merge_notes(note for summary in summaries for note in summary.notes),
+            *notes,
             *sampled["warnings"],
         ],
     }
@@ -487,6 +503,8 @@ def _report(
         duplicates_kept=sum(summary.kept for summary in summaries),
         ignored_columns=[name for name in summaries[0].columns if name not in source_columns],
         currency=mapping.currency,
+        readings=_joined_readings(summaries),
+        reading_notes=notes,
         **(sampled | exact),
     )
 

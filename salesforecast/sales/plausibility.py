@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.settings import UserError
-from ..core.text import format_number
+from ..core.text import format_money, format_number
 from .checks import DUPLICATE_REASON
 from .delimited import SourceTable
 from .rows import ParsedRows, column_expressions
@@ -364,7 +364,7 @@ def _rounded_up(share: float) -> float:
 
 def _money(weights: RowWeights, mapping: ColumnMapping) -> str:
     "Return the rejected money, and how many rows show none, as text."
-    text = f"{weights.rejected_revenue:,.2f} {mapping.currency}".rstrip() + " that can still be read"
+    text = f"{format_money(weights.rejected_revenue, mapping.currency, 2)} that can still be read"
     return text + (
         f", and {weights.unreadable:,} rows without a readable amount" if weights.unreadable else ""
     )

@@ -6,11 +6,9 @@
 __all__ = ['DataReport']
 
 # %% ../../nbs/sales/11_report.ipynb #ae6b1aec
-import io
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +16,9 @@ import pandas as pd
 
 from .currencies import KNOWN_CODES
 from .gaps import describe_gaps, find_gaps, missing_gaps
+from .readings import Reading
 from .schema import NUMBER_COLUMNS, ColumnMapping
-from ..core.settings import UserError, atomic_write
+from ..core.settings import UserError
 
 # %% ../../nbs/sales/11_report.ipynb #b3da97a1
 @dataclass
@@ -55,6 +54,13 @@ class DataReport:
     gaps: list[tuple[str, str]] = field(
         default_factory=list
     )  # first and last day of runs whose records are missing
+    readings: list[Reading] = field(default_factory=list)  # choices in reading the source
+    reading_notes: list[str] = field(default_factory=list)  # those of the warnings that are such choices
+
+    @property
+    def oddities(self) -> list[str]:
+        "The warnings that are about the sales, not about how they were read."
+        return [warning for warning in self.warnings if warning not in self.reading_notes]
 
     def to_dict(self) -> dict[str, Any]:
         "The report as plain values, for JSON."
@@ -379,16 +385,6 @@ def render_report(report: DataReport) -> Any:
         parts += ["", reasons, *(Line(f"What may help: {hint}") for hint in suggest_fixes(report.reasons))]
     parts += [Line(f"Look at this: {warning}", style="yellow") for warning in report.warnings]
     return Group(*parts)
-
-# %% ../../nbs/sales/11_report.ipynb #8d85c80e
-def write_html(report: DataReport, path: Path) -> None:
-    "Write the report as a page of HTML."
-    from rich.console import Console
-
-    console = Console(record=True, width=120, file=io.StringIO())
-    console.print(report)
-    with atomic_write(path) as beside:
-        beside.write_text(console.export_html(inline_styles=False), "utf-8")
 
 # %% ../../nbs/sales/11_report.ipynb #0a62c324
 def check_rejected_share(
