@@ -1,70 +1,143 @@
-"""Order quantities by simulation: the share of spans that the stock lasts, and the stock that it takes, beside peers.
+"""Order quantities by simulation: how often the stock lasts and what it takes, beside peers.
 
-From each of several cutoffs every series is forecast, and raised to the level that is to last for lead time and review
-with the asked probability; then comes the demand that really followed.
+Shops are run for twelve weeks at a time: each review raises every product to the level that is to last for lead time and
+review with the asked probability; then comes the demand that really followed. What cannot be delivered waits. A cycle is
+the time from one delivery to the next; its service is kept where nothing waits. All methods see the same history, the
+same forecast and the same demand.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy import sparse, stats
 
 from salesforecast.forecasting.forecaster import fit_demand, forecast_demand
-from salesforecast.forecasting.orders import order_up_to_levels
 from salesforecast.forecasting.panel import Panel
+from salesforecast.forecasting.span_demand import PastForecasts, demand_quantiles, estimate_span_demand
 
-SERVICE = (0.9, 0.95, 0.98)
-KINDS = ("busy", "slow", "lumpy")
+SERVICE = (0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.995)  # asked of every method, to draw the frontier
+REPORTED = (0.9, 0.95, 0.98)
+PATTERNS = ("busy", "slow", "lumpy", "trending", "seasonal", "promotional", "new")
 CANDIDATES = ("window_average", "ets_seasonal", "tsb")
+REVIEWS = 12  # in a run
+TEST_SEEDS, TUNE_SEEDS = (1000, 1001, 1002), (0, 1, 2, 3)
+
+# --- shops ------------------------------------------------------------------------------------
 
 
-def order_shop(seed: int, step: int = 1, count: int = 90) -> Panel:
-    """Generate busy, slow and lumpy products, a third each, with a season, a week and demand shocks in common."""
-    rng, days = np.random.default_rng(seed), 1095 if step == 1 else 200
-    kind = np.repeat(np.arange(3), count // 3)
-    year = 1 + 0.2 * np.sin(2 * np.pi * np.arange(days) * step / 365 + rng.uniform(0, 6))
-    week = np.exp(rng.normal(0, 0.2, 7))[np.arange(days) % 7] if step == 1 else np.ones(days)
-    mood = np.cumsum(rng.normal(0, 0.008 * np.sqrt(step), (10, days)), 1)[rng.integers(0, 10, count)]
-    level = np.where(kind == 0, rng.lognormal(2, 0.7, count), rng.lognormal(-2.3, 0.8, count)) * step
+def order_shop(seed: int, step: int = 1, each: int = 24, patterns: tuple[str, ...] = PATTERNS) -> Panel:
+    """Generate products of every pattern, with a season, a week and demand shocks in common; days are 1, weeks 7."""
+    rng, days, count = np.random.default_rng(seed), 1095 if step == 1 else 1470, each * len(patterns)
+    pattern, day = np.repeat(np.array(patterns), each), np.arange(days)
+    year = 1 + rng.uniform(0.1, 0.3) * np.sin(2 * np.pi * day / 365 + rng.uniform(0, 6))
+    week = np.exp(rng.normal(0, 0.2, 7))[day % 7]
+    mood = np.cumsum(rng.normal(0, 0.008, (10, days)), 1)[rng.integers(0, 10, count)]
+    level = np.where(pattern == "slow", rng.lognormal(-2.3, 0.8, count), rng.lognormal(1.5, 0.9, count))
     rate = level[:, None] * year * week * np.exp(mood) * rng.gamma(4, 0.25, (count, days))
-    often = rng.uniform(0.01, 0.06, (count, 1)) * step**0.7 * year
-    size = rng.lognormal(1.8, 0.6, (count, 1))
-    lump = (rng.random((count, days)) < often) * (
-        1 + rng.negative_binomial(1.5, 1 / (1 + size / 1.5), (count, days))
+    rows = pattern == "trending"
+    rate[rows] *= np.exp(
+        rng.choice([-1, 1], (rows.sum(), 1)) * rng.uniform(0.1, 0.5, (rows.sum(), 1)) * (day - days) / 365
     )
-    finest = np.where((kind == 2)[:, None], lump, rng.poisson(rate)).astype(float)
-    first = np.datetime64("2023-01-02") + (step - 1)
-    name = np.array([f"Product_ID={KINDS[k]}{i:03d}" for i, k in enumerate(kind)], object)
-    daily = pd.Series(finest.sum(0), pd.date_range(str(first), periods=days))
+    rows = pattern == "seasonal"
+    peak = np.cos(2 * np.pi * (day - rng.uniform(0, 365, (rows.sum(), 1))) / 365)
+    rate[rows] *= np.exp(rng.uniform(0.5, 1.2, (rows.sum(), 1)) * peak)
+    for row in np.flatnonzero(pattern == "promotional"):
+        starts = np.arange(rng.integers(0, 60), days, rng.integers(45, 90)) + rng.integers(0, 14)
+        for start in starts:
+            rate[row, start : start + 7] *= rng.lognormal(0.9, 0.3)
+    sold = rng.poisson(rate).astype(float)
+    rows = pattern == "lumpy"
+    often = rng.uniform(0.01, 0.06, (rows.sum(), 1)) * year
+    size = rng.lognormal(1.8, 0.6, (rows.sum(), 1)) * np.ones(days)
+    sold[rows] = (rng.random(often.shape) < often) * (1 + rng.negative_binomial(1.5, 1 / (1 + size / 1.5)))
+    for row in np.flatnonzero(pattern == "new"):
+        sold[row, : days - rng.integers(20, 420)] = 0
+    if step == 7:
+        sold = sold.reshape(count, -1, 7).sum(2)
+    return _panel(sold, pattern, step)
+
+
+def _panel(sold: np.ndarray, pattern: np.ndarray, step: int) -> Panel:
+    """The series of a shop and their total."""
+    count, periods = sold.shape
+    first = np.datetime64("2022-01-03") + (step - 1)
+    name = np.array([f"Product_ID={p}{i:03d}" for i, p in enumerate(pattern)], object)
+    daily = pd.Series(sold.sum(0), pd.date_range(str(first), periods=periods))
     return Panel(
         ids=np.r_[np.array(["total"], object), name],
-        days=first + np.arange(days) * step,
-        values=np.vstack([finest.sum(0), finest]),
+        days=first + np.arange(periods) * step,
+        values=np.vstack([sold.sum(0), sold]),
         step=step,
         levels=("total", "Product_ID"),
         level=np.r_[0, np.ones(count, int)],
         summing=sparse.csr_matrix(np.vstack([np.ones(count), np.eye(count)])),
         keys=pd.DataFrame({"Product_ID": [str(i)[11:] for i in name]}),
-        category=np.array([KINDS[k] for k in kind], object),
+        category=pattern.astype(object),
         target="units",
         price=np.empty((0, 0)),
         daily_total=daily if step == 1 else pd.Series(dtype=float, index=pd.DatetimeIndex([])),
     )
 
 
-def demand_kind(values: np.ndarray, span: int) -> np.ndarray:
+def demand_pattern(values: np.ndarray, span: int) -> np.ndarray:
     """Name series by their past spans: lumpy where the variance is over three times the mean and most periods are 0, else slow or busy."""
     sums = np.cumsum(values, 1)
     sums = sums[:, span:] - sums[:, :-span]
-    mean = sums.mean(1)
     rare = (values == 0).mean(1) > 0.5
-    lumpy = rare & (sums.var(1) > 3 * mean)
+    lumpy = rare & (sums.var(1) > 3 * sums.mean(1))
     return np.where(lumpy, "lumpy", np.where(rare, "slow", "busy"))
 
 
-def _croston(values: np.ndarray, span: int) -> np.ndarray:
-    """Forecast a span by the Syntetos-Boylan approximation with smoothing 0.1."""
+# --- methods ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Review:
+    """What is known at a review."""
+
+    values: np.ndarray  # sales so far, shape (k, t)
+    step: int
+    span: int  # periods of lead time and review
+    expected: np.ndarray  # forecast of the span, shape (k,)
+    cutoffs: tuple[int, ...]  # of cross-validation: periods before each
+    forecasts: np.ndarray  # of the periods after each cutoff, shape (cutoffs, k, periods)
+
+
+Method = Callable[[Review], np.ndarray]  # levels in whole units, shape (SERVICE, k)
+
+
+def product_levels(review: Review) -> np.ndarray:
+    """Ours."""
+    past = PastForecasts(review.cutoffs, review.forecasts)
+    demand = estimate_span_demand(review.values, review.step, (review.span,), past)
+    rows = np.arange(len(review.values))
+    levels = [demand_quantiles(demand, rows, review.expected, review.span, p)[0] for p in SERVICE]
+    return np.stack([np.ceil(np.maximum(level, review.expected)) for level in levels])
+
+
+def _past_year(review: Review) -> np.ndarray:
+    """Sums of the overlapping spans of the last year, shape (k, spans)."""
+    sums = np.cumsum(np.concatenate([np.zeros((len(review.values), 1)), review.values], 1), 1)
+    return (sums[:, review.span :] - sums[:, : -review.span])[:, -364 // review.step :]
+
+
+def empirical_levels(review: Review) -> np.ndarray:
+    """Quantiles of the spans of the last year."""
+    return np.ceil(np.quantile(_past_year(review), SERVICE, axis=1) - 1e-9)
+
+
+def normal_levels(review: Review) -> np.ndarray:
+    """Normal errors about the forecast, as large as in cross-validation."""
+    sold = [review.values[:, cutoff : cutoff + review.span].sum(1) for cutoff in review.cutoffs]
+    errors = np.stack(sold) - review.forecasts[:, :, : review.span].sum(2)
+    deviation = np.sqrt((errors**2).mean(0))
+    return np.ceil(np.maximum(review.expected + stats.norm.ppf(SERVICE)[:, None] * deviation, 0.0))
+
+
+def croston(values: np.ndarray) -> np.ndarray:
+    """Rates by the Syntetos-Boylan approximation with smoothing 0.1, shape (k,)."""
     rates = np.zeros(len(values))
     for row, series in enumerate(values):
         sold = np.flatnonzero(series)
@@ -74,86 +147,163 @@ def _croston(values: np.ndarray, span: int) -> np.ndarray:
             for amount, pause in zip(series[sold], gaps, strict=True):
                 size, gap = size + 0.1 * (amount - size), gap + 0.1 * (pause - gap)
             rates[row] = 0.95 * size / gap
-    return rates * span
+    return rates
 
 
-def peer_levels(
-    values: np.ndarray,  # history, shape (k, t)
-    expected: np.ndarray,  # forecast of the span, shape (k,)
-    errors: np.ndarray,  # of the forecast in cross-validation, summed over spans, shape (k, cutoffs)
-    span: int,
-    year: int,  # periods of a year
-    service: float,
-) -> dict[str, np.ndarray]:
-    """Levels of the peers: quantile of last year's spans, normal errors about the forecast, negative binomial about Croston's."""
-    sums = np.cumsum(np.concatenate([np.zeros((len(values), 1)), values], 1), 1)
-    past = (sums[:, span:] - sums[:, :-span])[:, -year:]
-    rate = np.maximum(_croston(values, span), 1e-6)
-    variance = np.maximum(past.var(1), 1.05 * rate)
-    normal = expected + stats.norm.ppf(service) * np.sqrt((errors**2).mean(1))
-    return {
-        "empirical quantile": np.quantile(past, service, axis=1),
-        "normal": np.ceil(np.maximum(normal, 0.0)),
-        "Croston, negative binomial": stats.nbinom.ppf(service, rate**2 / (variance - rate), rate / variance),
+def croston_poisson_levels(review: Review) -> np.ndarray:
+    """Poisson about Croston's rate."""
+    rate = np.maximum(croston(review.values) * review.span, 1e-6)
+    return stats.poisson.ppf(np.array(SERVICE)[:, None], rate)
+
+
+def croston_binomial_levels(review: Review) -> np.ndarray:
+    """Negative binomial about Croston's rate, with the variance of the last year's spans."""
+    rate = np.maximum(croston(review.values) * review.span, 1e-6)
+    variance = np.maximum(_past_year(review).var(1), 1.05 * rate)
+    return stats.nbinom.ppf(np.array(SERVICE)[:, None], rate**2 / (variance - rate), rate / variance)
+
+
+METHODS: dict[str, Method] = {
+    "product": product_levels,
+    "empirical quantile": empirical_levels,
+    "normal": normal_levels,
+    "Croston, Poisson": croston_poisson_levels,
+    "Croston, negative binomial": croston_binomial_levels,
+}
+
+# --- simulation ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """The reviews of twelve weeks, and the demand that followed."""
+
+    reviews: tuple[Review, ...]
+    demand: np.ndarray  # from the first review on, shape (k, periods)
+    pattern: np.ndarray  # of each product
+    sellable: np.ndarray  # mask of products that have sold before the first review
+    lead: int  # periods
+    period: int  # between reviews
+
+
+def order_runs(panel: Panel, patterns: np.ndarray | None = None, most: int = 4) -> list[Run]:
+    """Forecast a shop at each review: champions are chosen before the first review of a run, and forecast anew at each."""
+    period, lead = 7 // panel.step, 7 // panel.step
+    span, rows = period + lead, np.arange(panel.bottom.start, panel.bottom.stop)
+    length, runs = REVIEWS * period, []
+    count = min(most, (len(panel.days) - 180 // panel.step - span) // length)
+    for back in range(count, 0, -1):
+        start = len(panel.days) - span - back * length
+        horizon = max(span, 28 // panel.step)
+        model = fit_demand(panel.truncate(start), horizon, candidates=CANDIDATES, n_windows=4)
+        cutoffs, reviews = model.cutoffs, []
+        actual = np.stack([panel.values[rows, cutoff : cutoff + model.horizon] for cutoff in cutoffs])
+        past = actual - model.errors[rows].reshape(len(rows), len(cutoffs), -1).transpose(1, 0, 2)
+        for now in range(start, start + length, period):
+            forecast = forecast_demand(replace(model, panel=panel.truncate(now)), span)
+            expected = forecast.yhat[rows, :span].sum(1)
+            values = np.maximum(panel.values[rows, :now], 0.0)
+            reviews.append(Review(values, panel.step, span, expected, cutoffs, past))
+        values = panel.values[rows, :start]
+        pattern = demand_pattern(values, span) if patterns is None else patterns
+        demand = np.maximum(panel.values[rows, start : start + length + lead], 0.0)
+        runs.append(Run(tuple(reviews), demand, pattern, values.sum(1) > 0, lead, period))
+    return runs
+
+
+def simulate_run(run: Run, method: Method) -> pd.DataFrame:
+    """Order, deliver and sell; a row per product and asked service."""
+    levels = np.stack([method(review) for review in run.reviews])  # reviews, services, products
+    shape = levels.shape[1:]
+    stock, coming = levels[0].copy(), np.zeros((run.demand.shape[1] + run.lead + 1, *shape))
+    held, short, sold = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    lasted, cycles, waits = np.zeros(shape), 0, np.zeros(shape, bool)
+    for now in range(run.demand.shape[1]):
+        if now % run.period == 0 and now // run.period < len(run.reviews):
+            position = stock + coming[now:].sum(0)
+            coming[now + run.lead] += np.maximum(levels[now // run.period] - position, 0.0)
+        stock += coming[now]
+        coming[now] = 0
+        if now >= run.lead and (now - run.lead) % run.period == 0:
+            waits = np.zeros(shape, bool)
+        demand = run.demand[:, now]
+        if now >= run.lead:
+            missing = np.minimum(np.maximum(demand - np.maximum(stock, 0.0), 0.0), demand)
+            short, sold = short + missing, sold + demand
+        stock -= demand
+        if now >= run.lead:
+            waits = waits | (stock < 0)
+            held += np.maximum(stock, 0.0)
+            if (now - run.lead) % run.period == run.period - 1:
+                lasted, cycles = lasted + ~waits, cycles + 1
+    service, product = np.indices(shape)
+    frame = {
+        "pattern": run.pattern[product],
+        "asked": np.array(SERVICE)[service],
+        "lasted": lasted / cycles,
+        "short": short,
+        "sold": sold,
+        "stock": held / (run.demand.shape[1] - run.lead),
+        "level": levels.mean(0),
     }
+    table = pd.DataFrame({name: np.ravel(value) for name, value in frame.items()})
+    return table[run.sellable[product].ravel()]
 
 
-def simulate_orders(
-    panel: Panel,
-    lead_time: int = 7,
-    review_period: int = 7,
-    windows: int = 6,
-    candidates: Sequence[str] = CANDIDATES,
-    kinds: Callable[[np.ndarray, int], np.ndarray] = demand_kind,
-) -> pd.DataFrame:
-    """Compute achieved service and stock by kind of series, asked service and method, over cutoffs two spans apart."""
-    span, year = -(-(lead_time + review_period) // panel.step), 364 // panel.step
-    rows, frames = np.arange(panel.bottom.start, panel.bottom.stop), []
-    for back in range(windows):
-        count = len(panel.days) - span - 2 * span * back
-        past, values = panel.truncate(count), panel.values[rows, :count]
-        model = fit_demand(past, max(span, 28 // panel.step), candidates=candidates, n_windows=4)
-        forecast = forecast_demand(model, max(span, 28 // panel.step))
-        errors = model.errors[rows].reshape(len(rows), len(model.cutoffs), -1)[..., :span].sum(2)
-        demand, kind = panel.values[rows, count : count + span].sum(1), kinds(values, span)
-        most = None
-        for service in SERVICE:
-            orders = order_up_to_levels(
-                forecast, lead_time=lead_time, review_period=review_period, service_level=service
-            )
-            most = orders["most_sold"].to_numpy() if "most_sold" in orders else most
-            expected = orders["expected"].to_numpy()
-            levels = {"product": orders["order_up_to"].to_numpy()}
-            levels |= peer_levels(values, expected, errors, span, year, service)
-            for method, level in levels.items():
-                frames.append(
-                    pd.DataFrame(
-                        {
-                            "kind": kind,
-                            "asked": service,
-                            "method": method,
-                            "achieved": demand <= level,
-                            "filled": np.minimum(demand, level),
-                            "demand": demand,
-                            "stock": level,
-                            "above the most ever": level > most if most is not None else np.nan,
-                        }
-                    )
-                )
-    table = pd.concat(frames).groupby(["kind", "asked", "method"], sort=False)
+def frontier(runs: list[Run], methods: dict[str, Method] = METHODS) -> pd.DataFrame:
+    """Achieved cycle service, fill rate and mean stock by pattern, method and asked service."""
+    frames = [
+        simulate_run(run, method).assign(method=name) for run in runs for name, method in methods.items()
+    ]
+    table = pd.concat(frames).groupby(["pattern", "method", "asked"], sort=False)
     found = table.agg(
-        achieved=("achieved", "mean"),
-        filled=("filled", "sum"),
-        demand=("demand", "sum"),
-        stock=("stock", "sum"),
-        above=("above the most ever", "mean"),
+        achieved=("lasted", "mean"),
+        short=("short", "sum"),
+        sold=("sold", "sum"),
+        stock=("stock", "mean"),
+        level=("level", "mean"),
     )
-    found["fill rate"] = found["filled"] / found["demand"].clip(lower=1e-9)
-    found["stock"] /= windows
-    return found[["achieved", "fill rate", "stock", "above"]].reset_index()
+    found["fill rate"] = 1 - found["short"] / found["sold"].clip(lower=1e-9)
+    return found[["achieved", "fill rate", "stock", "level"]].reset_index()
+
+
+def against_peers(found: pd.DataFrame) -> pd.DataFrame:
+    """Our rows at the reported services, each with the stock of the best peer at the service that we achieved."""
+    rows = []
+    for (pattern, asked), ours in found[found["method"] == "product"].groupby(
+        ["pattern", "asked"], sort=False
+    ):
+        if asked not in REPORTED:
+            continue
+        row = ours.iloc[0]
+        needed = {}
+        for name, peer in found[(found["pattern"] == pattern) & (found["method"] != "product")].groupby(
+            "method"
+        ):
+            peer = peer.sort_values(["achieved", "stock"])
+            if peer["achieved"].iloc[0] <= row["achieved"] <= peer["achieved"].iloc[-1]:
+                needed[name] = float(np.interp(row["achieved"], peer["achieved"], peer["stock"]))
+        best = min(needed, key=needed.__getitem__) if needed else None
+        rows.append(
+            {
+                "pattern": pattern,
+                "asked": asked,
+                "achieved": row["achieved"],
+                "fill rate": row["fill rate"],
+                "stock": row["stock"],
+                "best peer": best,
+                "its stock": needed[best] if best else np.nan,
+                "stock / its": row["stock"] / needed[best] if best else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def order_frontier(panels: dict[str, Panel]) -> dict[str, list[dict[str, object]]]:
-    """Simulate orders of the generated shops, daily and weekly, and of the given ones."""
-    shops = {"generated, daily": order_shop(0), "generated, weekly": order_shop(1, step=7), **panels}
-    return {name: simulate_orders(panel).round(4).to_dict("records") for name, panel in shops.items()}
+    """Simulate orders of the generated test shops, daily and weekly, and of the given ones."""
+    found = {}
+    for name, step in (("generated, daily", 1), ("generated, weekly", 7)):
+        shops = [order_shop(seed, step) for seed in TEST_SEEDS]
+        found[name] = frontier([run for shop in shops for run in order_runs(shop, shop.category)])
+    found |= {name: frontier(order_runs(panel)) for name, panel in panels.items()}
+    return {name: table.round(4).to_dict("records") for name, table in found.items()}

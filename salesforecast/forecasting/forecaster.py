@@ -35,7 +35,7 @@ from salesforecast.forecasting.reconciliation import (
     rescale_to_total,
 )
 from salesforecast.forecasting.sample_paths import SamplePaths, draw_paths
-from salesforecast.forecasting.span_demand import SpanDemand, estimate_span_demand
+from salesforecast.forecasting.span_demand import PastForecasts, SpanDemand, estimate_span_demand
 from salesforecast.forecasting.selection import (
     DEFAULT_N_WINDOWS,
     Champion,
@@ -169,7 +169,7 @@ def fit_demand(
         notes=_notes(
             panel, champions, increase if fixes_total else None, tested if tested < horizon else None
         ),
-        spans=estimate_span_demand(panel.values, panel.step),
+        spans=estimate_span_demand(panel.values, panel.step, forecasts=PastForecasts(cutoffs, coherent)),
     )
 
 

@@ -6,7 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/forecasting/09_span_demand.ipynb #f54773c9
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,8 @@ class _PastSpans:
     short: np.ndarray  # expected by the mean of the last eight weeks, same shape
     long: np.ndarray  # expected by the mean of the last two years, same shape
     use: np.ndarray  # mask of spans that begin after the series' first weeks, same shape
+    mean: np.ndarray  # of a span since the first sale, shape (n,)
+    unsure: np.ndarray  # spans in what the level is known by, inverted; shape (n,)
     independent: float  # share of the spans that do not overlap
 
 
@@ -49,44 +51,53 @@ def _past_spans(values: np.ndarray, step: int, span: int) -> _PastSpans:
         short=level(SHORT_DAYS),
         long=long,
         use=((origins - first[:, None]) * step >= YOUNG_DAYS) & (long > 0),
+        mean=values.sum(1) / (t - first) * span,
+        unsure=span / (t - first),
         independent=week / max(span, week),
     )
 
 # %% ../../nbs/forecasting/09_span_demand.ipynb #97118446
 KIND_EDGES = (0.7, 5.0)  # units in two weeks, between rare, slow and busy series
 LUMPY_RATIO = 3.0  # variance over mean of two weeks' sales, above which a series is lumpy
-KINDS = 6
+STEADY_RARE_KINDS = (0, 2)  # rare and slow ones that are not lumpy
+KINDS = 8
 
 
 def demand_kinds(values: np.ndarray, step: int) -> np.ndarray:
-    "Number series by size (rare, slow, busy) and by whether they are lumpy, from 0 to 5. Shape (n,)."
+    """Number series by size (rare 0, slow 2, busy 4), 1 more for lumpy ones, and 2 more for busy ones without sales in most periods.
+
+    A series with less than two blocks of two weeks is taken for steady. Shape (n,), from 0 to 7.
+    """
     n, t = values.shape
     block = 14 // step
     count = max(min(t, HISTORY_DAYS // step) // block, 1) * block if t >= block else t
-    start = np.arange(t - count, t, min(block, count))
+    start, first = np.arange(t - count, t, min(block, count)), (values > 0).argmax(1)
     sums = values[:, t - count :].reshape(n, len(start), -1).sum(2)
-    seen = start >= (values > 0).argmax(1)[:, None]
+    seen = start >= first[:, None]
     number = np.maximum(seen.sum(1), 1)
     mean = (sums * seen).sum(1) / number
     variance = (((sums - mean[:, None]) ** 2) * seen).sum(1) / np.maximum(number - 1, 1)
     lumpy = variance > LUMPY_RATIO * np.maximum(mean, mean**2 / 20)
-    return np.digitize(mean, KIND_EDGES) * 2 + lumpy
+    new = t - first < 2 * block
+    size = np.digitize(np.where(new, values.sum(1) / (t - first) * block, mean), KIND_EDGES)
+    seldom = (values[:, -LONG_DAYS // step :] == 0).mean(1) > 0.5
+    return size * 2 + (lumpy & ~new) + 2 * ((size == 2) & seldom & ~new)
 
 # %% ../../nbs/forecasting/09_span_demand.ipynb #575b14ed
-PRIOR_SPANS = 3.0  # spans that the dispersion of a kind weighs as much as
+PRIOR_SPANS = 8.0  # spans that the dispersion of a kind weighs as much as
 MAX_DISPERSION_RATIO = 4.0  # times the median of its kind that one series counts for
-PRIOR_CHECKS = 50.0  # spans that the asked probability weighs as much as, against the calibrated one
+PRIOR_CHECKS = 200.0  # spans that the asked probability weighs as much as, against the calibrated one
+PRIOR_CHECKS_RARE = 50.0  # of steady series with few sales, where whole units decide
+PRIOR_FORECASTS = 30.0  # size of the evidence that a forecast needs to be weighed as much as the long mean
 SERVICE_GRID = np.array([0.5, 0.8, 0.9, 0.95, 0.98, 0.99])
 
 
-def _level_weight(past: _PastSpans, rows: np.ndarray) -> float:
-    "Estimate the weight of the short level that has the smallest squared error, between 0 and 1."
-    use = past.use[rows]
-    if not use.any():
+def _level_weight(short: np.ndarray, long: np.ndarray, sold: np.ndarray, prior: float = 0.0) -> float:
+    "Estimate the weight of the short level that has the smallest squared error, between 0 and 1; shrunk to 0."
+    if not len(sold):
         return 1.0
-    short, long, sold = (x[rows][use] for x in (past.short, past.long, past.sold))
     weight, shift = 1 / np.maximum(long, 0.1), short - long
-    size = float((weight * shift**2).sum())
+    size = float((weight * shift**2).sum()) + prior
     return float(np.clip((weight * shift * (sold - long)).sum() / max(size, 1e-9), 0.0, 1.0))
 
 
@@ -102,6 +113,7 @@ def _dispersion(past: _PastSpans, level: np.ndarray, kind: np.ndarray) -> np.nda
         alike = np.maximum(own[known & (kind == number)], 0.0)
         alike = np.minimum(alike, MAX_DISPERSION_RATIO * np.median(alike)) if len(alike) else alike
         pooled[kind == number] = (alike.sum() + 5 * overall) / (len(alike) + 5)
+    pooled = pooled + (1 / np.maximum(past.mean, 0.1) + pooled) * past.unsure  # a level of few periods
     shrunk = (own * seen + pooled * PRIOR_SPANS) / (seen + PRIOR_SPANS)
     return np.clip(np.where(known, shrunk, pooled), 1e-3, 50.0)
 
@@ -115,17 +127,26 @@ def _probability_below(sold: np.ndarray, level: np.ndarray, dispersion: np.ndarr
     return np.where(sold > 0, below, 0.0)
 
 
-def _calibrated_probabilities(below: np.ndarray, independent: float) -> np.ndarray:
+def _calibrated_probabilities(
+    below: np.ndarray, independent: float, prior: float = PRIOR_CHECKS
+) -> np.ndarray:
     "Return the probabilities to ask the distribution for, so that it covers the shares of `SERVICE_GRID`."
     if not len(below):
         return SERVICE_GRID
-    weight = len(below) * independent / (len(below) * independent + PRIOR_CHECKS)
+    weight = len(below) * independent / (len(below) * independent + prior)
     needed, asked = (
         np.log(p / (1 - p)) for p in (np.clip(np.quantile(below, SERVICE_GRID), 1e-4, 1 - 1e-4), SERVICE_GRID)
     )
     return np.maximum.accumulate(1 / (1 + np.exp(-(weight * needed + (1 - weight) * asked))))
 
 # %% ../../nbs/forecasting/09_span_demand.ipynb #56024943
+MAX_CLIPPED_ERROR = (
+    3.0  # standard deviations that an error counts for, where forecasts and means are compared
+)
+PRIOR_ERRORS = 20.0  # errors that no difference of the two weighs as much as
+ERROR_RATIO_LIMITS = (0.3, 2.0)
+
+
 @dataclass(frozen=True)
 class SpanDemand:
     "Hold how the demand of each series varies, summed over spans of periods."
@@ -141,16 +162,25 @@ class SpanDemand:
     step: int  # days of a period
 
 
+@dataclass(frozen=True)
+class PastForecasts:
+    "Hold the forecasts of cross-validation, by which is learnt how far a forecast is to be trusted."
+
+    cutoffs: Sequence[int]  # periods before each
+    values: np.ndarray  # of the periods after each cutoff, shape (cutoffs, n, periods)
+
+
 def estimate_span_demand(
     values: np.ndarray,  # sales of each series, shape (n, t)
     step: int,  # days of a period: 1 or 7
     spans: Iterable[int] = (),  # lengths in periods; `SPANS` by default
+    forecasts: PastForecasts | None = None,  # means of the last eight weeks stand for them by default
 ) -> SpanDemand:
-    "Learn from past spans of several lengths."
+    "Learn from past spans of several lengths, and from past forecasts."
     values, t = np.maximum(values, 0.0), values.shape[1]
     kind = demand_kinds(values, step)
     lengths = [span for span in spans or SPANS[step] if span <= max(t // 4, 1)]
-    parts = [_estimate_span(values, step, span, kind) for span in lengths]
+    parts = [_estimate_span(values, step, span, kind, forecasts) for span in lengths]
     age, long = t - (values > 0).argmax(1), min(LONG_DAYS // step, t)
     mean = values[:, -long:].sum(1) / np.minimum(age, long)
     dispersion, largest, weight, probability = (np.stack(part) for part in zip(*parts, strict=True))
@@ -168,24 +198,169 @@ def estimate_span_demand(
 
 
 def _estimate_span(
-    values: np.ndarray, step: int, span: int, kind: np.ndarray
+    values: np.ndarray, step: int, span: int, kind: np.ndarray, forecasts: PastForecasts | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     "Return dispersion, largest sum, level weights and probabilities of one length."
-    past = _past_spans(values, step, span)
-    weight = np.array([_level_weight(past, kind == number) for number in range(KINDS)])
+    past, weight = _past_spans(values, step, span), np.ones(KINDS)
+    for number in np.unique(kind):
+        use, rows = past.use[kind == number], kind == number
+        weight[number] = _level_weight(past.short[rows][use], past.long[rows][use], past.sold[rows][use])
     share = weight[kind][:, None]
     level = np.where(past.use, share * past.short + (1 - share) * past.long, 0.0)
     dispersion = _dispersion(past, level, kind)
     below = _probability_below(past.sold, level, dispersion)
     probability = [
-        _calibrated_probabilities(below[kind == number][past.use[kind == number]], past.independent)
+        _calibrated_probabilities(
+            below[kind == number][past.use[kind == number]],
+            past.independent,
+            PRIOR_CHECKS_RARE if number in STEADY_RARE_KINDS else PRIOR_CHECKS,
+        )
         for number in range(KINDS)
     ]
+    if forecasts is not None and forecasts.values.size:
+        weight, ratio = _compare_forecasts(values, step, span, kind, forecasts, weight, dispersion)
+        mean = np.maximum(past.mean, 1e-9)
+        dispersion = np.maximum((ratio[kind] * (mean + dispersion * mean**2) - mean) / mean**2, 1e-3)
     sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, 1)], 1)
     largest = (sums[:, span:] - sums[:, :-span]).max(1)
     return dispersion, largest, weight, np.stack(probability)
 
+
+def _compare_forecasts(
+    values: np.ndarray,
+    step: int,
+    span: int,
+    kind: np.ndarray,
+    forecasts: PastForecasts,
+    weight: np.ndarray,  # of the short mean, by kind
+    dispersion: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    "Return the weight of the forecast by kind, and the ratio of its squared error to that of the means."
+    span = min(span, forecasts.values.shape[2])
+    first, ends = (values > 0).argmax(1), np.asarray(forecasts.cutoffs)
+    sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, 1)], 1)
+
+    def level(days: int) -> np.ndarray:
+        start = np.minimum(np.maximum(ends - days // step, first[:, None]), ends - 1)
+        sold = sums[:, ends] - np.take_along_axis(sums, start, 1)
+        return sold / (ends - start) * span
+
+    sold, short, long = sums[:, ends + span] - sums[:, ends], level(SHORT_DAYS), level(LONG_DAYS)
+    forecast = np.maximum(forecasts.values[:, :, :span].sum(2).T, 0.0)
+    use = ((ends - first[:, None]) * step >= YOUNG_DAYS) & (long > 0)
+    variance = long + dispersion[:, None] * long**2
+    trusted, ratio = weight.copy(), np.ones(KINDS)
+    for number in np.unique(kind):
+        rows = use & (kind == number)[:, None]
+        if not (count := rows.sum()):
+            continue
+        trusted[number] = _level_weight(forecast[rows], long[rows], sold[rows], PRIOR_FORECASTS)
+        scale = np.maximum(variance[rows], 0.1)
+
+        def error(
+            share: float, other: np.ndarray, rows: np.ndarray = rows, scale: np.ndarray = scale
+        ) -> float:
+            squared = (sold[rows] - share * other[rows] - (1 - share) * long[rows]) ** 2 / scale
+            return float(np.minimum(squared, MAX_CLIPPED_ERROR**2).mean())
+
+        ours, means = error(trusted[number], forecast), error(weight[number], short)
+        if count >= 8 and means > 0:
+            shrunk = (count * ours + PRIOR_ERRORS * means) / (count + PRIOR_ERRORS) / means
+            ratio[number] = np.clip(shrunk, *ERROR_RATIO_LIMITS)
+    return trusted, ratio
+
 # %% ../../nbs/forecasting/09_span_demand.ipynb #8ce66866
+@dataclass(frozen=True)
+class SpanDistribution:
+    "Hold the distribution of the demand of each of several series over one span, calibrated by kind."
+
+    level: np.ndarray  # expected demand, shape (k,)
+    dispersion: np.ndarray  # shape (k,)
+    curve: np.ndarray  # probabilities to ask for, by share of `SERVICE_GRID`; shape (k, 6)
+    largest: np.ndarray  # most that was ever sold in a span of this length, shape (k,)
+    limit: np.ndarray  # of a quantity, shape (k,)
+    spans_seen: np.ndarray  # spans since the first sale, shape (k,)
+
+    def quantities(self, probability: float | np.ndarray) -> np.ndarray:
+        "Compute what covers the demand with this probability (one, or one for each series), in whole units; shape (k,)."
+        from scipy.special import nbdtrik  # here, for a server that plans no orders
+
+        probability = np.broadcast_to(probability, self.level.shape)
+        asked = self._convert(probability, _GRID, _between(self.curve))
+        shape = 1 / self.dispersion
+        quantity = nbdtrik(asked, shape, shape / (shape + np.maximum(self.level, 1e-9)))
+        quantity = np.ceil(np.maximum(np.nan_to_num(quantity), 0.0) - 1e-6)
+        enough = self.spans_seen >= probability / (1 - probability)
+        return np.where(enough, np.minimum(quantity, self.limit), quantity)
+
+    def probabilities(self, quantity: np.ndarray) -> np.ndarray:
+        "Compute the probability that quantities cover the demand, shape (k,)."
+        return np.where(
+            quantity < 0, 0.0, self._convert(self._at_most(quantity), _between(self.curve), _GRID)
+        )
+
+    def expected_short(self, quantity: np.ndarray) -> np.ndarray:
+        "Compute the units by which demand exceeds quantities on average, shape (k,)."
+        above = self.level * (1 - self._at_most(quantity - 1, 1.0))
+        return np.where(
+            quantity < 0,
+            self.level - quantity,
+            np.maximum(above - quantity * (1 - self._at_most(quantity)), 0.0),
+        )
+
+    def _at_most(self, quantity: np.ndarray, more: float = 0.0) -> np.ndarray:
+        "Compute the probability of selling at most these quantities, with the shape larger by `more`, uncalibrated."
+        from scipy.special import betainc  # here, for a server that plans no orders
+
+        shape = 1 / self.dispersion
+        success = shape / (shape + np.maximum(self.level, 1e-9))
+        return np.where(quantity < 0, 0.0, betainc(shape + more, np.maximum(quantity, 0.0) + 1, success))
+
+    @staticmethod
+    def _convert(values: np.ndarray, known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        "Interpolate each value by its own curve."
+        n = len(values)
+        known, wanted = (np.broadcast_to(x, (n, x.shape[-1])) for x in (known, wanted))
+        return np.array([np.interp(values[i], known[i], wanted[i]) for i in range(n)])
+
+
+_GRID = np.concatenate([[0.0], SERVICE_GRID, [1.0]])
+
+
+def _between(curve: np.ndarray) -> np.ndarray:
+    "Return curves that begin at 0 and end at 1."
+    return np.concatenate([np.zeros((len(curve), 1)), curve, np.ones((len(curve), 1))], 1)
+
+
+def span_distribution(
+    demand: SpanDemand,
+    rows: np.ndarray,  # series
+    expected: np.ndarray,  # forecast of the span, not below 0, shape (rows,)
+    span: int,  # periods
+    lead_time_sd: float = 0.0,  # standard deviation of the length of the span, in days
+) -> SpanDistribution:
+    """Describe the demand of a span.
+
+    A span whose length varies has a larger variance: that of the demand, and (mean of a day × standard deviation in days)².
+    """
+    kind, long = demand.kind[rows], demand.long_mean[rows] * span
+    weight = np.where(
+        demand.age[rows] * demand.step < YOUNG_DAYS, 1.0, _at_span(demand, demand.level_weight, span)[kind]
+    )
+    level = np.where(expected > 0, weight * expected + (1 - weight) * long, 0.0)
+    beyond = max(span / demand.spans[-1], 1.0)  # of a span longer than those that were looked at
+    largest = beyond * _at_span(demand, demand.largest, span)[rows]
+    varies = 1 + lead_time_sd / (span * demand.step)
+    return SpanDistribution(
+        level=level,
+        dispersion=_at_span(demand, demand.dispersion, span)[rows] + (varies - 1) ** 2,
+        curve=_at_span(demand, demand.probability, span)[kind],
+        largest=largest,
+        limit=np.ceil(varies * largest * np.maximum(level / np.maximum(long, 1e-9), 1.0)),
+        spans_seen=demand.age[rows] / span,
+    )
+
+
 def demand_quantiles(
     demand: SpanDemand,
     rows: np.ndarray,  # series
@@ -194,23 +369,8 @@ def demand_quantiles(
     probability: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     "Compute what covers the demand of a span with this probability, in whole units, and the most that was ever sold in one; shape (rows,)."
-    from scipy.special import nbdtrik  # here, for a server that plans no orders
-
-    kind, long = demand.kind[rows], demand.long_mean[rows] * span
-    weight = np.where(
-        demand.age[rows] * demand.step < YOUNG_DAYS, 1.0, _at_span(demand, demand.level_weight, span)[kind]
-    )
-    level = np.where(expected > 0, weight * expected + (1 - weight) * long, 0.0)
-    curves = _at_span(demand, demand.probability, span)
-    asked = np.array([np.interp(probability, SERVICE_GRID, curve) for curve in curves])[kind]
-    shape = 1 / _at_span(demand, demand.dispersion, span)[rows]
-    quantity = nbdtrik(asked, shape, shape / (shape + np.maximum(level, 1e-9)))
-    quantity = np.ceil(np.maximum(np.nan_to_num(quantity), 0.0) - 1e-6)
-    beyond = max(span / demand.spans[-1], 1.0)  # of a span longer than those that were looked at
-    largest = beyond * _at_span(demand, demand.largest, span)[rows]
-    limit = np.ceil(largest * np.maximum(expected / np.maximum(long, 1e-9), 1.0))
-    enough = demand.age[rows] / span >= probability / (1 - probability)
-    return np.where(enough, np.minimum(quantity, limit), quantity), largest
+    distribution = span_distribution(demand, rows, expected, span)
+    return distribution.quantities(probability), distribution.largest
 
 
 def _at_span(demand: SpanDemand, values: np.ndarray, span: int) -> np.ndarray:
