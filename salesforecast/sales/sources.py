@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from .header import count_title_rows, title_note
 from .delimited import TEXT, SourceTable, _named, read_text
+from .number_formats import BookFormats, drop_single_currency, mark_currencies
 from .schema import ColumnMapping, ReadOptions, SourceOptions
 from .union import MOSTLY, column_overlap, unite_tables
 from ..core.settings import UserError
@@ -87,7 +88,7 @@ def _sheets_below(book: Any, path: Path, read: SourceOptions) -> dict[str, Sourc
     return tables
 
 
-def _unite_sheets(book: Any, path: Path, read: SourceOptions) -> SourceTable:
+def _unite_sheets(book: Any, path: Path, read: SourceOptions, several: bool = False) -> SourceTable:
     "Read all sheets that have the columns of most as one table, and note the others."
     tables = _sheets_below(book, path, read)
     if not tables:
@@ -99,6 +100,7 @@ def _unite_sheets(book: Any, path: Path, read: SourceOptions) -> SourceTable:
     chosen = max(
         alike.values(), key=lambda names: (len(names), sum(len(tables[name].cells) for name in names))
     )
+    tables = mark_currencies({name: tables[name] for name in chosen}, BookFormats(path), several)
     united = (
         tables[chosen[0]] if len(chosen) == 1 else unite_tables([(n, tables[n]) for n in chosen], "sheet")
     )
@@ -109,7 +111,11 @@ def _unite_sheets(book: Any, path: Path, read: SourceOptions) -> SourceTable:
     return united
 
 # %% ../../nbs/sales/03_sources.ipynb #d6ccaac7
-def read_excel(path: Path, read: SourceOptions) -> SourceTable:
+def read_excel(
+    path: Path,
+    read: SourceOptions,
+    several: bool = False,  # the files that are read with it show several currencies by their number formats
+) -> SourceTable:
     "Read a sheet, or several as one table, of an Excel file (.xlsx, .xls, .xlsb, .ods)."
     import python_calamine
 
@@ -120,12 +126,14 @@ def read_excel(path: Path, read: SourceOptions) -> SourceTable:
     sheets = book.sheet_names
     if isinstance(read.sheets, tuple):
         _check_sheets(path, read.sheets, sheets)
-        return unite_tables([(name, _read_sheet(book, path, name, read)) for name in read.sheets], "sheet")
+        tables = {name: _read_sheet(book, path, name, read) for name in read.sheets}
+        return unite_tables([*mark_currencies(tables, BookFormats(path), several).items()], "sheet")
     if read.sheets == "all":
-        return _unite_sheets(book, path, read)
+        return _unite_sheets(book, path, read, several)
     sheet = read.sheet or sheets[0]
     _check_sheets(path, [sheet], sheets)
     table = _read_sheet(book, path, sheet, read)
+    table = mark_currencies({sheet: table}, BookFormats(path), several)[sheet]
     if len(sheets) > 1 and not read.sheet:
         _check_alike_sheets(book, path, table, read)
         table.notes.append(
@@ -373,20 +381,23 @@ def _load_path(path: Path, read: SourceOptions) -> SourceTable:
         return _load_file(path, read)
     if len(files) == 1:
         return _load_file(files[0], read)
-    named = [(file.name, _load_file(file, read)) for file in files]
+    several = (
+        len(set().union(*(BookFormats(file).currencies for file in files if file_kind(file) in EXCEL))) > 1
+    )
+    named = [(file.name, _load_file(file, read, several)) for file in files]
     if len({name for name, _ in named}) < len(named):
         named = [(str(file), table) for file, (_, table) in zip(files, named, strict=True)]
     empty = [name for name, table in named if table.cells.empty]
     filled = [(name, table) for name, table in named if not table.cells.empty]
     if not filled:
         raise UserError(f"No file of {path} has a row below its header")
-    united = unite_tables(filled, "file")
+    united = drop_single_currency(unite_tables(filled, "file"))
     united.notes += [f"{len(empty):,} files have no row: {', '.join(empty[:12])}"] if empty else []
     return united
 
 
-def _load_file(path: Path, read: SourceOptions) -> SourceTable:
-    "Load the cells of a file, or of a folder of Parquet files."
+def _load_file(path: Path, read: SourceOptions, several: bool = False) -> SourceTable:
+    "Load the cells of a file, or of a folder of Parquet files; `several`: as `read_excel` has it."
     check_path_exists(path)
     if path.is_dir():
         check_parquet_folder(path)
@@ -395,7 +406,7 @@ def _load_file(path: Path, read: SourceOptions) -> SourceTable:
     if suffix in (".parquet", ".pq"):
         return read_parquet(path)
     if suffix in EXCEL:
-        return read_excel(path, read)
+        return read_excel(path, read, several)
     if suffix not in TEXT_FILES:
         raise UserError(f"{path.name}: files of kind {path.suffix!r} cannot be read. Use {SUPPORTED_SOURCES}")
     try:
