@@ -136,7 +136,9 @@ def find_problems(
     days = usable_days(parsed, rows)
     far = find_outlier_days(*count_rows_by_day(days)) if far is None else far
     far_rows = np.flatnonzero(np.isin(days, far)) if mapping.far_dates == "quarantine" else np.empty(0, int)
-    repeats = repeats or find_repeats(code_rows(loaded.cells), order_codes(parsed), mapping.duplicates)
+    repeats = repeats or find_repeats(
+        code_rows(loaded.cells, parsed.frame), order_codes(parsed), mapping.duplicates
+    )
     repeated = np.setdiff1d(repeats.rejected, lines["position"])
     parts = [lines, rows, _reasons(np.setdiff1d(far_rows, lines["position"]), FAR_DATE)]
     parts += [_reasons(repeated, DUPLICATE_REASON)]

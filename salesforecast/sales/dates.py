@@ -21,49 +21,77 @@ from salesforecast.sales.values import (
     as_texts,
     expand_codes,
     factorize_cells,
+    is_arrow_text,
     is_word,
 )
 
 # %% ../../nbs/sales/03_dates.ipynb #ee756dd4
-NUMERIC_DATE = (
-    r"^(?P<a>\d{1,2})(?P<mark>[/.-])(?P<b>\d{1,2})[/.-](?P<year>\d{4}|\d{2})"
-    r"(?:[T ,]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d+)?)?\s*(?P<half>[AaPp][Mm])?)?$"
-)
+NUMERIC_DAY = r"(?P<a>\d{1,2})(?P<mark>[/.-])(?P<b>\d{1,2})[/.-](?P<year>\d{4}|\d{2})"
+CLOCK_TIME = r"(?:[T ,]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d+)?)?\s*(?P<half>[AaPp][Mm])?)"
+NUMERIC_DATE = rf"^{NUMERIC_DAY}{CLOCK_TIME}?$"
 TYPOS = 0.1  # of the dates that tell day and month apart; more of them contradict the rest
 
 
-def _numeric_dates(texts: pd.Series, told: bool | None) -> tuple[pd.Series, bool | None]:
+def _numeric_dates(texts: pa.Array, told: bool | None) -> tuple[np.ndarray, bool | None]:
     "31/1/2024, 1/31/2024 2:05 PM, 31.01.24; and whether the day is first, unless that is due to dots alone."
-    parts = texts.str.extract(NUMERIC_DATE)
+    (days, day), (clocks, clock) = _split_clock(texts)
+    parts = days.str.extract(NUMERIC_DAY)
     a, b = parts["a"].astype(int), parts["b"].astype(int)
     dots = bool((parts["mark"] == ".").all())
-    day_first = dots or _day_first(texts, a, b, told)
-    hour = pd.to_numeric(parts["hour"]).fillna(0)
-    half = parts["half"].str.lower()
+    day_first = dots or _day_first(texts, a.to_numpy()[day], b.to_numpy()[day], told)
     year = parts["year"].astype(int)
     fields = {
         "year": year.mask(year < 100, year + np.where(year < 69, 2000, 1900)),  # as strptime's %y
         "month": np.where(day_first, b, a),
         "day": np.where(day_first, a, b),
-        "hour": hour.mask(half.notna(), hour % 12 + 12 * (half == "pm")),
-        "minute": pd.to_numeric(parts["minute"]).fillna(0),
-        "second": pd.to_numeric(parts["second"]).fillna(0),
     }
-    return pd.to_datetime(pd.DataFrame(fields), errors="coerce"), told if dots else day_first
+    dates = pd.to_datetime(pd.DataFrame(fields), errors="coerce").to_numpy("datetime64[ns]")
+    return dates[day] + _clock_times(clocks)[clock], told if dots else day_first
+
+
+def _split_clock(texts: pa.Array) -> tuple[tuple[pd.Series, np.ndarray], tuple[pd.Series, np.ndarray]]:
+    "The different days and clock times of numeric dates, which are few, each with its code for every text."
+    ends = pc.find_substring_regex(texts, r"[T ,]")
+    days, clocks = texts, pc.utf8_slice_codeunits(texts, 0, 0)
+    for end in pc.unique(ends).to_pylist():
+        if end >= 0:
+            here = pc.equal(ends, end)
+            days = pc.if_else(here, pc.utf8_slice_codeunits(texts, 0, end), days)
+            clocks = pc.if_else(here, pc.utf8_slice_codeunits(texts, end), clocks)
+    both = [part.dictionary_encode() for part in (days, clocks)]
+    first, second = [
+        (pd.Series(part.dictionary.to_pylist(), dtype=object), part.indices.to_numpy()) for part in both
+    ]
+    return first, second
+
+
+def _clock_times(clocks: pd.Series) -> np.ndarray:
+    "The time since midnight of texts such as ` 2:05 PM`, zero for an empty one; timedelta64[ns]."
+    parts = clocks.str.extract(rf"^{CLOCK_TIME}?$")
+    hour, half = pd.to_numeric(parts["hour"]).fillna(0), parts["half"].str.lower()
+    hour = hour.mask(half.notna(), hour % 12 + 12 * (half == "pm"))
+    minute, second = (pd.to_numeric(parts[name]).fillna(0) for name in ("minute", "second"))
+    return (
+        (3600 * hour + 60 * minute + second).to_numpy(int).astype("timedelta64[s]").astype("timedelta64[ns]")
+    )
 
 
 def _day_first(
-    texts: pd.Series,  # for the message
-    a: pd.Series,  # first number of each
-    b: pd.Series,  # second
+    texts: pa.Array,  # for the message
+    a: np.ndarray,  # first number of each
+    b: np.ndarray,  # second
     told: bool | None,  # what the mapping says, or what was found in training
 ) -> bool:
     "Whether the day is written before the month, decided over all dates."
     day_first, month_first = (a > 12) & (b <= 12), (b > 12) & (a <= 12)
     votes = int(day_first.sum()), int(month_first.sum())
+
+    def example(where: np.ndarray) -> str:
+        return texts[int(where.argmax())].as_py()
+
     if told is not None:
         if votes[told] > TYPOS * votes[not told]:
-            other = texts[month_first if told else day_first].iloc[0]
+            other = example(month_first if told else day_first)
             raise UserError(
                 f"{other!r} does not fit day_first: {str(told).lower()}, which the mapping says or the training found. "
                 "Give a mapping with the day_first of these rows"
@@ -74,16 +102,20 @@ def _day_first(
     fix = "day_first: true or day_first: false, or date_format: '%d/%m/%Y' (with %H:%M where there is a time)"
     if not max(votes):
         raise UserError(
-            f"In {texts.iloc[0]!r} the day or the month may be first. Say it in the mapping: {fix}"
+            f"In {texts[0].as_py()!r} the day or the month may be first. Say it in the mapping: {fix}"
         )
     raise UserError(
-        f"{texts[day_first].iloc[0]!r} has the day first, {texts[month_first].iloc[0]!r} the month. "
+        f"{example(day_first)!r} has the day first, {example(month_first)!r} the month. "
         f"Say in the mapping which is meant: {fix}"
     )
 
 # %% ../../nbs/sales/03_dates.ipynb #b2b2894b
 ISO_DATE = r"^\d{4}([-/.]\d{1,2}[-/.]\d{1,2}|\d{4})([T ].*)?$"
 PLAIN_DATE = r"^(19|20)\d\d-\d\d-\d\d([T ]\d\d:\d\d:\d\d)?$"
+SURE_DATE = (  # that is one whatever else the column holds: no day 30 of February, no hour 24
+    r"^(?:19|20)\d\d-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+    r"(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?)?$"
+)
 MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 NAMED_DATE = rf"(?i)^(?:\w{{3,9}},? )?(?:\d{{1,2}}[ .-]+{MONTH}[ ,-]+|{MONTH} \d{{1,2}},? )(?:\d{{4}}|\d{{2}})(?:[ ,T]+\d{{1,2}}:.*)?$"
 
@@ -112,17 +144,16 @@ def _written_dates(texts: pa.Array, day_first: bool | None) -> tuple[np.ndarray,
     "Dates of trimmed texts without time zones, NaT where there is none; and whether they have the day first."
     if (plain := _plain_dates(texts)) is not None:
         return plain, None
-    series = pd.Series(texts.to_pylist(), dtype=object)
-    dates = np.full(len(series), np.datetime64("NaT"), "datetime64[ns]")
+    dates = np.full(len(texts), np.datetime64("NaT"), "datetime64[ns]")
     for pattern, parse in ((ISO_DATE, _iso_dates), (NAMED_DATE, _named_dates)):
-        chosen = pc.match_substring_regex(texts, pattern).to_numpy(zero_copy_only=False)
-        if chosen.any():
-            dates[chosen] = parse(series[chosen]).to_numpy("datetime64[ns]")
+        chosen = pc.match_substring_regex(texts, pattern)
+        if pc.any(chosen).as_py():
+            series = pd.Series(texts.filter(chosen).to_pylist(), dtype=object)
+            dates[chosen.to_numpy(zero_copy_only=False)] = parse(series).to_numpy("datetime64[ns]")
     numeric = pc.match_substring_regex(texts, NUMERIC_DATE).to_numpy(zero_copy_only=False)
     if not numeric.any():
         return dates, None
-    parsed, order = _numeric_dates(series[numeric], day_first)
-    dates[numeric] = parsed.to_numpy("datetime64[ns]")
+    dates[numeric], order = _numeric_dates(texts.filter(pa.array(numeric)), day_first)
     return dates, order
 
 # %% ../../nbs/sales/03_dates.ipynb #d900cd74
@@ -329,21 +360,20 @@ def _text_dates(
     texts: pa.Array,  # trimmed, without time zones
     date_format: str | None,
     day_first: bool | None,
+    counted: bool,
 ) -> tuple[np.ndarray, bool | None, str | None]:
     "Dates, NaT where there is none; whether they have the day first; and the format, where dates are counted."
     if date_format is None:
-        if (plain := _plain_dates(texts)) is not None:
-            return plain, None, None
-        if (date_format := find_counted_format(texts)) is None:
+        if (date_format := find_counted_format(texts) if counted else None) is None:
             return *_written_dates(texts, day_first), None
-    counted = date_format if date_format in MEANINGS else None
+    counting = date_format if date_format in MEANINGS else None
     if date_format in (*UNITS, "excel", "iso_week"):
-        return parse_counted(texts, date_format), None, counted
+        return parse_counted(texts, date_format), None, counting
     zoneless = date_format.replace("%z", "").replace("%Z", "").strip()
     series = pd.Series(texts.to_pylist(), dtype=object)
     written = pd.to_datetime(series, format=zoneless, errors="coerce").to_numpy("datetime64[ns]")
     plain = _plain_dates(texts) if np.isnat(written).all() else None  # Excel's date cells have no format
-    return written if plain is None else plain, None, counted
+    return written if plain is None else plain, None, counting
 
 
 def parse_dates(
@@ -362,16 +392,59 @@ def parse_dates(
         return ParsedColumn(
             cells.to_numpy("datetime64[ns]", na_value=np.datetime64("NaT")), np.zeros(len(cells), bool)
         )
+    if date_format is None and is_arrow_text(cells):
+        dates, sure = _sure_dates(cells)
+        if sure.any():
+            return _with_others(cells, dates, ~sure, day_first, time_zone)
+    return _parse_texts(cells, date_format, day_first, time_zone)
+
+
+def _sure_dates(cells: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    "Dates of the texts that are written as 2024-01-31 or 2024-01-31 10:30:00, NaT for others, and where they are."
+    texts = pa.array(cells)
+    sure = pc.fill_null(pc.match_substring_regex(texts, SURE_DATE), False)
+    stamps = pc.cast(pc.if_else(sure, texts, None), pa.timestamp("s"))
+    return (
+        stamps.to_numpy(zero_copy_only=False).astype("datetime64[ns]"),
+        sure.to_numpy(zero_copy_only=False),
+    )
+
+
+def _with_others(
+    cells: pd.Series,
+    dates: np.ndarray,
+    others: np.ndarray,  # rows without a date so far, bool
+    day_first: bool | None,
+    time_zone: str | pd.Series | None,
+) -> ParsedColumn:
+    "A column of which most dates are known; the other cells are written dates, as counted ones make up whole columns."
+    bad = np.zeros(len(cells), bool)
+    if not others.any():
+        return ParsedColumn(dates, bad)
+    zones = time_zone[others] if isinstance(time_zone, pd.Series) else time_zone
+    rest = _parse_texts(cells[others], None, day_first, zones, counted=False)
+    dates[others], bad[others] = rest.data, rest.bad
+    return ParsedColumn(dates, bad, rest.day_first, notes=rest.notes)
+
+
+def _parse_texts(
+    cells: pd.Series,
+    date_format: str | None,
+    day_first: bool | None,
+    time_zone: str | pd.Series | None,
+    counted: bool = True,  # whether the cells may be counts, such as seconds since 1970
+) -> ParsedColumn:
+    "A column of text, numbers or objects as dates, each distinct cell looked at once."
     codes, values = factorize_cells(cells)
     texts = pc.replace_substring_regex(as_texts(values), r"[\x{00a0}\x{202f}\x{2009}]", " ")
     texts = pc.replace_substring_regex(texts, r"(\d) ?([AaPp])\. ?[Mm]\.", r"\1 \2M")
     clocks, offsets = split_zones(texts)
-    dates, order, counted = _text_dates(clocks, date_format, day_first)
+    dates, order, counting = _text_dates(clocks, date_format, day_first, counted)
     bad = np.isnat(dates) & ~is_word(texts, MISSING_NUMBER)
-    if counted in UNITS:
+    if counting in UNITS:
         offsets = np.zeros(len(texts))
     shown = expand_codes(dates, codes, np.datetime64("NaT"))
-    notes = [f"{texts[0]} is one of {MEANINGS[counted]}"] if counted in MEANINGS and not date_format else []
+    notes = [f"{texts[0]} is one of {MEANINGS[counting]}"] if counting in MEANINGS and not date_format else []
     if not np.isnan(offsets).all():
         shown, note = local_times(shown, expand_codes(offsets, codes, np.nan), time_zone)
         notes += [note] if note else []

@@ -20,8 +20,48 @@ from .values import factorize_cells
 MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
-def code_rows(cells: pd.DataFrame) -> np.ndarray | None:
+def code_rows(
+    cells: pd.DataFrame,
+    parsed: pd.DataFrame
+    | None = None,  # what was read from each row: equal rows give the same, which is quick to compare
+) -> np.ndarray | None:
     "Return a number of 64 bits for each row, the same for equal rows, shape (n,); None where no row can equal another."
+    if parsed is None or set(SOURCE_COLUMNS.values()) & set(cells):
+        return _code_cells(cells)
+    alike = pd.Series(_code_values(parsed)).duplicated(keep=False).to_numpy()
+    some = _code_cells(cells[alike])
+    if some is None or not len(some):
+        return None
+    codes = np.arange(len(cells), dtype=np.uint64)
+    codes[alike] = len(cells) + pd.factorize(some)[0].astype(np.uint64)
+    return _scatter(codes)
+
+
+def _scatter(codes: np.ndarray) -> np.ndarray:
+    "Different numbers of 64 bits for different codes, without a pattern (the finalizer of splitmix64)."
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        codes = (codes ^ (codes >> np.uint64(shift))) * np.uint64(factor)
+    return codes ^ (codes >> np.uint64(31))
+
+
+def _code_values(parsed: pd.DataFrame) -> np.ndarray:
+    "Return a number of 64 bits for each row, the same for rows of equal values."
+    mixed = np.zeros(len(parsed), np.uint64)
+    for name in parsed:
+        column = parsed[name]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            codes = column.cat.codes.to_numpy().astype(np.int64)
+        elif column.dtype.kind == "f":
+            numbers = column.to_numpy(float) + 0.0  # one zero, and one NaN
+            codes = np.where(np.isnan(numbers), np.nan, numbers).view(np.int64)
+        else:
+            codes = column.to_numpy().astype(np.int64)
+        mixed = (mixed ^ (mixed >> np.uint64(29)) ^ codes.view(np.uint64)) * MIX
+    return mixed
+
+
+def _code_cells(cells: pd.DataFrame) -> np.ndarray | None:
+    "Return a number of 64 bits for each row, the same for rows of equal cells; None where a column has no value twice."
     mixed = np.zeros(len(cells), np.uint64)
     for name in cells:
         if name in SOURCE_COLUMNS.values():  # where a row comes from is no part of the sale
@@ -40,9 +80,11 @@ MOSTLY_ONE_BLOCK = 0.9  # of the ids, from which the lines of an order stand tog
 
 def is_line_id(rows: np.ndarray, ids: np.ndarray) -> bool:
     "Return whether an id stands for one line: nearly none has several different lines."
-    pairs = pd.DataFrame({"id": ids, "row": rows}).drop_duplicates()
-    lines = pairs["id"].value_counts()
-    return bool((lines > 1).mean() <= RARE)
+    codes, names = pd.factorize(ids)
+    several = np.bincount(codes)[codes] > 1
+    pairs = pd.DataFrame({"id": codes[several], "row": rows[several]}).drop_duplicates()
+    lines = np.bincount(pairs["id"], minlength=len(names))
+    return bool((lines > 1).sum() <= RARE * len(lines))
 
 
 def find_repeated_orders(rows: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -84,9 +84,15 @@ def parse_text(
     codes, values = factorize_cells(cells)
     texts = as_texts(values)
     there = np.flatnonzero(~is_word(texts, MISSING))
-    kept, categories = pd.factorize(np.asarray(texts.take(there).to_pylist(), dtype=object))
-    new = np.full(len(texts), -1)
-    new[there] = kept
-    return pd.Categorical.from_codes(
-        expand_codes(new, codes, -1), categories=pd.Index(categories, dtype=object)
-    )
+    names = np.array(texts.take(there).to_pylist(), dtype=object)
+    if isinstance(values, pa.Array) and texts.equals(
+        values
+    ):  # as they are different, nothing is to be joined
+        kept, categories = np.arange(len(there)), names
+    else:
+        kept, categories = pd.factorize(names)
+    if len(there) < len(texts) or len(categories) < len(texts):
+        new = np.full(len(texts), -1)
+        new[there] = kept
+        codes = expand_codes(new, codes, -1)
+    return pd.Categorical.from_codes(codes, categories=pd.Index(categories, dtype=object))
