@@ -363,9 +363,9 @@ def _text_dates(
     counted: bool,
 ) -> tuple[np.ndarray, bool | None, str | None]:
     "Dates, NaT where there is none; whether they have the day first; and the format, where dates are counted."
+    date_format = date_format or (find_counted_format(texts) if counted else None)
     if date_format is None:
-        if (date_format := find_counted_format(texts) if counted else None) is None:
-            return *_written_dates(texts, day_first), None
+        return *_written_dates(texts, day_first), None
     counting = date_format if date_format in MEANINGS else None
     if date_format in (*UNITS, "excel", "iso_week"):
         return parse_counted(texts, date_format), None, counting
