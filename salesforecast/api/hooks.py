@@ -8,29 +8,38 @@ __all__ = []
 # %% ../../nbs/api/11_hooks.ipynb #105a4e42
 import logging
 import time
+from wsgiref.types import WSGIEnvironment
 
 from flask import Response, abort, g, request
 
 from . import observe
 from .auth import hash_key, is_local, request_key
 from .payloads import read_json
-from .routes import ROUTES, Service, service
+from .routes import ROUTES, Route, Service, service
 
 # %% ../../nbs/api/11_hooks.ipynb #513cb2a6
 log = logging.getLogger(__name__)
 
 
-def needs_key(service: Service) -> bool:
-    "Return whether the current request needs a key."
-    route, mode = ROUTES.get(request.endpoint or ""), service.settings.api_auth
-    if request.method == "OPTIONS" or route is None or route.scope is None or mode == "off":
+def needs_key(service: Service, route: Route | None, environ: WSGIEnvironment) -> bool:
+    "Return whether a request for this endpoint needs a key."
+    mode = service.settings.api_auth
+    if environ["REQUEST_METHOD"] == "OPTIONS" or route is None or route.scope is None or mode == "off":
         return False
-    return mode == "on" or bool(service.keys) or not is_local(request.environ)
+    return mode == "on" or bool(service.keys) or not is_local(environ)
+
+
+def may_send_body(service: Service, route: Route, environ: WSGIEnvironment) -> bool:
+    "Return whether a request may be answered otherwise than by 401 or 403: its body is worth reading."
+    if not needs_key(service, route, environ):
+        return True
+    key = service.keys.get(hash_key(request_key(environ)))
+    return key is not None and route.scope in key.scopes
 
 
 def authenticate_key(service: Service) -> None:
     "Abort with 401 without a valid key, and with 403 for a key of another scope."
-    if not needs_key(service):
+    if not needs_key(service, ROUTES.get(request.endpoint or ""), request.environ):
         return
     text = request_key(request.environ)
     key = service.keys.get(hash_key(text))
@@ -49,9 +58,6 @@ def authenticate_request() -> None:
     "Authenticate the current request, limit its body and parse its JSON."
     current, route = service(), ROUTES.get(request.endpoint or "")
     g.start, g.request_id = time.perf_counter(), observe.request_id(request.headers.get("X-Request-ID"))
-    sender = request.environ.get("gunicorn.socket")
-    if sender is not None:
-        sender.settimeout(current.settings.request_timeout)
     authenticate_key(current)
     takes = route.takes if route else "nothing"
     limit = current.settings.max_upload_mb if takes == "file" else current.settings.max_json_mb

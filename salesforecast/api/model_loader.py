@@ -209,8 +209,7 @@ class ModelStore:
     def current(self) -> ServedVersion:
         "Return the newest version that can be loaded; raise `NotLoaded` where there is none."
         status = _file_status(self.models_dir / CURRENT)
-        stale = status != self._seen or (self.problem and time.monotonic() > self._retry_at)
-        if stale and self._lock.acquire(blocking=self.served is None):
+        if self._is_stale(status) and self._lock.acquire(blocking=self.served is None):
             try:
                 if status != self._seen or self.problem:
                     self._load(status)
@@ -219,6 +218,13 @@ class ModelStore:
         if self.served is None:
             raise NotLoaded(self.problem)
         return self.served
+
+    def is_stale(self) -> bool:
+        "Return whether the next request loads a version, which takes longer than answering it."
+        return self._is_stale(_file_status(self.models_dir / CURRENT))
+
+    def _is_stale(self, status: tuple[int, ...]) -> bool:
+        return status != self._seen or (bool(self.problem) and time.monotonic() > self._retry_at)
 
     def reload(self) -> ServedVersion:
         "Load `models/current` now; raise `UserError` with the reason if that fails, and keep the old version."

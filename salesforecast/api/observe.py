@@ -106,8 +106,10 @@ def _runs(name: str) -> bool:
         return False
 
 
+own_folder: Path | None = None  # where none was named
 if not os.environ.get(FOLDER):
-    os.environ[FOLDER] = str(metrics_folder())
+    own_folder = metrics_folder()
+    os.environ[FOLDER] = str(own_folder)
 
 # %% ../../nbs/api/03_observe.ipynb #3fbcd8ce
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest

@@ -38,6 +38,7 @@ class Route:
     scope: Literal["predict", "admin"] | None  # of the key; None for an endpoint that needs none
     takes: Literal["nothing", "json", "file"]  # the request's body
     errors: tuple[int, ...]  # statuses beside those that every endpoint may answer
+    quick: bool  # whether it is answered in a few milliseconds
 
 
 ROUTES: dict[str, Route] = {}  # by Flask's name of the endpoint
@@ -51,13 +52,14 @@ def endpoint(
     scope: Literal["predict", "admin"] | None = "predict",  # of the key; None for no key
     file: bool = False,  # whether the body is an uploaded file
     errors: tuple[int, ...] = (),  # statuses beside those that every endpoint may answer
+    quick: bool = False,  # whether it is answered in a few milliseconds, so that no thread of its own is worth it
 ) -> Callable[[View], View]:
     "Return a decorator that adds a function to the API; its docstring is the summary in the documentation."
 
     def add(view: View) -> View:
         json = "body" in inspect.signature(view).parameters
         takes: Literal["nothing", "json", "file"] = "file" if file else "json" if json else "nothing"
-        ROUTES[f"api.{view.__name__}"] = Route(method, path, view, tag, response, scope, takes, errors)
+        ROUTES[f"api.{view.__name__}"] = Route(method, path, view, tag, response, scope, takes, errors, quick)
         return view
 
     return add

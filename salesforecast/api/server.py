@@ -7,44 +7,64 @@ __all__ = ['serve']
 
 # %% ../../nbs/api/14_server.ipynb #3ee8ee6d
 import gc
-import json
+import logging
 import os
-import select
 import shutil
+import signal
 import socket
-import struct
 import sys
-import threading
-from collections.abc import Iterable
+import time
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from .auth import BOUND, check_bindable, is_loopback, read_keys
+from . import observe
+from .asgi import AsgiApp
+from .auth import check_bindable, is_loopback, read_keys
 from ..models.catalogue import find_regressor
 from ..registry.bundle import load_bundle
-from ..core.settings import Settings, UserError
+from ..core.settings import Settings, UserError, settings
 
 if TYPE_CHECKING:
-    from types import FrameType
-
-    from gunicorn.arbiter import Arbiter
-    from gunicorn.http.message import Request
-    from gunicorn.workers.base import Worker
-    from gunicorn.workers.gthread import TConn
+    from granian.server import MPServer, MTServer
 
 # %% ../../nbs/api/14_server.ipynb #95dc4db1
 def check_address(settings: Settings) -> None:
     "Raise `UserError` for an address that must not, or cannot, be listened on."
-    if settings.api_auth != "off" and not is_loopback(settings.api_host) and not read_keys(settings):
+    private = settings.api_socket is None and is_loopback(settings.api_host)
+    if settings.api_auth != "off" and not private and not read_keys(settings):
         raise UserError(
-            f"{settings.api_host} can be reached from other machines, and no API key is configured. Make one with "
-            "`salesforecast key NAME`, or listen on 127.0.0.1, or set SALESFORECAST_API_AUTH=off where something else "
+            f"{settings.api_socket or settings.api_host} can be reached by others, and no API key is configured. Make one "
+            "with `salesforecast key NAME`, or listen on 127.0.0.1, or set SALESFORECAST_API_AUTH=off where something else "
             "guards the API."
         )
-    check_bindable(settings.api_host, settings.api_port, "API_HOST and API_PORT")
+    if settings.api_socket is None:
+        check_bindable(settings.api_host, settings.api_port, "API_HOST and API_PORT")
+    else:
+        _check_socket_file(settings.api_socket)
+    files = {"CERT": settings.api_tls_cert, "KEY": settings.api_tls_key}
+    for name, path in files.items():
+        if any(files.values()) and not (path and path.is_file()):
+            raise UserError(
+                f"SALESFORECAST_API_TLS_{name} names {path or 'no file'}, which cannot be read. TLS needs a certificate and "
+                "its key, both as PEM files."
+            )
+
+
+def _check_socket_file(path: Path) -> None:
+    "Remove the socket of a server that has ended; raise `UserError` for one that answers, and for another file."
+    if not path.parent.is_dir():
+        raise UserError(f"SALESFORECAST_API_SOCKET names {path}, whose folder does not exist. Create it.")
+    if not path.exists():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        if path.is_socket() and probe.connect_ex(str(path)):
+            path.unlink()
+            return
+    raise UserError(
+        f"{path} cannot be listened on: it is in use. Name another file in SALESFORECAST_API_SOCKET."
+    )
 
 
 def worker_count(settings: Settings) -> int:
@@ -52,10 +72,9 @@ def worker_count(settings: Settings) -> int:
     return settings.api_workers or min(os.cpu_count() or 1, 4)
 
 # %% ../../nbs/api/14_server.ipynb #020e3f57
-def load_app(settings: Settings) -> WSGIApplication:
-    "Import the app and the library of the served model; return an app that knows the address it listens on."
-    from salesforecast.api.main import app
-
+def preload(settings: Settings) -> None:
+    "Import the app and the library of the served model."
+    import_module("salesforecast.api.main")
     try:
         served = load_bundle(settings.model_dir).served_options
         import_module(find_regressor(*served).library)
@@ -64,149 +83,109 @@ def load_app(settings: Settings) -> WSGIApplication:
     gc.collect()
     gc.freeze()
 
-    def bound(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        return app(environ | {BOUND: settings.api_host}, start_response)
-
-    return bound
-
 # %% ../../nbs/api/14_server.ipynb #a47d7964
-class JSONErrorConnection:
-    "Send gunicorn's own errors as JSON."
+def make_worker_app() -> AsgiApp:
+    "Return what a worker process serves."
+    from salesforecast.api.main import app
+    from salesforecast.api.model_loader import NotLoaded, store
 
-    def __init__(self, connection: socket.socket, reason: str):
-        self.connection, self.reason = connection, reason
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.connection, name)
-
-    def sendall(self, response: bytes) -> None:
-        "Send the status line of a response, and the reason as `ErrorOutput`."
-        status_line = response.partition(b"\r\n")[0]
-        code = int(status_line.split()[1])
-        details = self.reason if code < 500 else "The request cannot be answered."
-        error = {"status": "error", "code": code, "details": details, "errors": [], "request_id": None}
-        body = json.dumps(error).encode()
-        head = f"Connection: close\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        self.connection.sendall(status_line + b"\r\n" + head.encode() + body)
+    for number in (
+        signal.SIGTERM,
+        signal.SIGINT,
+    ):  # a fork inherits the server's handlers, which would not end it
+        signal.signal(number, signal.SIG_DFL)
+    current = settings()
+    observe.configure_logging(current)
+    with suppress(NotLoaded):
+        store().current()
+    return AsgiApp(app, "" if current.api_socket else current.api_host)
 
 # %% ../../nbs/api/14_server.ipynb #0438e064
-def make_worker_class() -> type:
-    "Return gunicorn's threaded worker with consecutive requests on one thread, one lock, and idle connections closed at the end."
-    from gunicorn.workers.gthread import ThreadWorker
-
-    lock = threading.Lock()
-
-    class DrainingWorker(ThreadWorker):
-        "Without this, a caller that keeps an idle connection would delay every restart by the grace period."
-
-        def handle(self, conn: "TConn") -> object:
-            acquired = lock.acquire(timeout=LOCK_TIMEOUT)
-            try:
-                return self.handle_consecutive(conn)
-            finally:
-                if acquired:
-                    lock.release()
-
-        def handle_consecutive(self, conn: "TConn") -> object:
-            keep, answered = super().handle(conn), 1
-            while keep is True and self.alive:
-                if not _has_more(conn) and (
-                    answered >= MAX_CONSECUTIVE_REQUESTS or not _has_next_request(conn)
-                ):
-                    break
-                keep, answered = super().handle(conn), answered + 1
-            return keep
-
-        def handle_error(
-            self, req: "Request | None", client: socket.socket, addr: object, exc: Exception
-        ) -> None:
-            super().handle_error(
-                req, JSONErrorConnection(client, f"The request cannot be read: {exc}"), addr, exc
-            )
-
-        def handle_exit(self, sig: int, frame: "FrameType | None") -> None:
-            super().handle_exit(sig, frame)
-            self.method_queue.defer(self.drain)
-
-        def drain(self) -> None:
-            for connection in (*self.keepalived_conns, *self.pending_conns):
-                connection.timeout = 0.0
-            self.murder_keepalived()
-            self.murder_pending()
-
-    return DrainingWorker
-
-
-MAX_CONSECUTIVE_REQUESTS = 8  # requests of one connection that a thread answers before it serves others
-LOCK_TIMEOUT = (
-    0.02  # seconds that a thread waits for the others of its process before it answers at the same time
+MAX_CONNECTIONS = 4096  # of a process at a time
+HEAD_TIMEOUT = (
+    75  # seconds that a connection may be idle, or take to send a head; longer than a proxy keeps its own
 )
-NEXT_REQUEST_WAIT_MS = 1  # milliseconds to wait for the next request of a client
+HEAD_BYTES = 64 * 2**10  # of a request's head, and of the buffer that bodies are read into
+STOP_TIMEOUT = 30  # seconds that requests may go on after the server was told to stop
+
+log = logging.getLogger(__name__)
 
 
-def _has_more(connection: "TConn") -> bool:
-    "Return whether part of the next request was read along with the last one, which polling the socket would not show."
-    return connection.parser.unreader.buf.getbuffer().nbytes > 0
+def raise_file_limit() -> int:
+    "Raise the number of file descriptors that this process may have, and return how many connections fit in it."
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return MAX_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + 256
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(min(MAX_CONNECTIONS, soft - 256), 64)
 
 
-def _has_next_request(connection: "TConn") -> bool:
-    "Return whether the next request comes at once; handing the connection back costs more than this short wait."
-    poll = select.poll()
-    poll.register(connection.sock, select.POLLIN)
-    return bool(poll.poll(NEXT_REQUEST_WAIT_MS))
-
-# %% ../../nbs/api/14_server.ipynb #dda10261
-def gunicorn_options(settings: Settings) -> dict[str, object]:
-    "Return the configuration of gunicorn."
+def server_log(settings: Settings) -> dict[str, object]:
+    "Return the configuration of the server's own log: lines of JSON on standard error."
+    level = "DEBUG" if settings.log_level == "debug" else "WARNING"
+    logger = {"handlers": ["stderr"], "level": level, "propagate": False}
     return {
-        "bind": f"[{settings.api_host}]:{settings.api_port}"
-        if ":" in settings.api_host
-        else f"{settings.api_host}:{settings.api_port}",
-        "workers": worker_count(settings),
-        "worker_class": make_worker_class(),
-        "threads": settings.api_threads,
-        "preload_app": True,
-        "timeout": int(settings.request_timeout) + 30,
-        "graceful_timeout": 30,
-        "limit_request_line": 8190,
-        "keepalive": 75,  # longer than a proxy keeps its connections
-        "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,
-        "loglevel": "warning",
-        "proc_name": "salesforecast",
-        "post_fork": _set_receive_timeout,
-        "post_worker_init": _load_model,
-        "child_exit": _mark_process_dead,
+        "formatters": {"json": {"()": "salesforecast.api.observe.log_formatter"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "loggers": {"_granian": logger, "granian.access": logger},
     }
 
 
-def _load_model(worker: "Worker") -> None:
-    "Load the model before the first request; without one, requests are answered with the reason."
-    from salesforecast.api.model_loader import NotLoaded, store
+def make_server(settings: Settings) -> "MPServer | MTServer":
+    "Return the server that the settings describe; it does not listen yet."
+    from granian import Granian
+    from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
+    from granian.http import HTTP1Settings
+    from granian.log import LogLevels
 
-    with suppress(NotLoaded):
-        store().current()
+    host = socket.getaddrinfo(settings.api_host, settings.api_port, type=socket.SOCK_STREAM)[0][4][0]
+    return Granian(
+        f"{__name__}:make_worker_app",
+        factory=True,
+        interface=Interfaces.ASGINL,
+        loop=Loops.asyncio,  # uvloop misses a signal that comes before it runs
+        address=str(host),
+        port=settings.api_port,
+        uds=settings.api_socket,
+        workers=worker_count(settings),
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=HEAD_TIMEOUT * 1000, max_buffer_size=HEAD_BYTES),
+        websockets=False,
+        backpressure=raise_file_limit(),
+        backlog=2048,
+        ssl_cert=settings.api_tls_cert,
+        ssl_key=settings.api_tls_key,
+        ssl_protocol_min=SSLProtocols.tls12,
+        respawn_failed_workers=True,
+        workers_kill_timeout=STOP_TIMEOUT,
+        log_level=LogLevels.debug if settings.log_level == "debug" else LogLevels.warning,
+        log_dictconfig=server_log(settings),
+    )
+
+# %% ../../nbs/api/14_server.ipynb #e414265a
+def run_server(settings: Settings) -> None:
+    "Run the server until interrupted; start it anew if its workers ended unexpectedly."
+    while True:
+        began = time.monotonic()
+        try:
+            make_server(settings).serve()
+            return
+        except SystemExit:
+            if time.monotonic() - began < FIRST_SECONDS:
+                raise
+            log.error("all workers ended; the server starts anew")
 
 
-REQUEST_HEAD_TIMEOUT = 10  # seconds that a client may pause within the head of a request
+FIRST_SECONDS = 15  # a server that ends by itself within them has no chance to do better
 
-
-def _set_receive_timeout(server: "Arbiter", worker: "Worker") -> None:
-    "Let no client keep a thread by sending half a request; connections inherit this from the socket that accepts them."
-    for listener in worker.sockets:
-        listener.sock.setsockopt(
-            socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", REQUEST_HEAD_TIMEOUT, 0)
-        )
-
-
-def _mark_process_dead(server: "Arbiter", worker: "Worker") -> None:
-    "Remove the gauges of a process that has ended from the metrics."
-    from prometheus_client.multiprocess import mark_process_dead
-
-    mark_process_dead(worker.pid)
-
-# %% ../../nbs/api/14_server.ipynb #2abe68f8
+# %% ../../nbs/api/14_server.ipynb #6a495558
 def serve(settings: Settings) -> None:
-    """Serve the API until interrupted: by gunicorn, or by waitress on Windows.
+    """Serve the API until interrupted.
 
     Parameters
     ----------
@@ -216,34 +195,12 @@ def serve(settings: Settings) -> None:
     Raises
     ------
     UserError
-        If the address is public and no key is configured, or if it cannot be listened on.
+        If others can reach the address and no key is configured, or if it cannot be listened on.
     """
     check_address(settings)
-    folder, server = os.environ.get("PROMETHEUS_MULTIPROC_DIR"), os.getpid()
-    if sys.platform == "win32":
-        from waitress import serve as listen
-
-        listen(
-            load_app(settings),
-            host=settings.api_host,
-            port=settings.api_port,
-            threads=worker_count(settings) * settings.api_threads,
-        )
-        return
-    from gunicorn.app.base import BaseApplication
-
-    class Server(BaseApplication):
-        "gunicorn without its command line."
-
-        def load_config(self) -> None:
-            for name, value in gunicorn_options(settings).items():
-                self.cfg.set(name, value)
-
-        def load(self) -> WSGIApplication:
-            return load_app(settings)
-
     try:
-        Server().run()
+        preload(settings)
+        run_server(settings)
     finally:
-        if not folder and os.getpid() == server:  # a worker that ends gets here, too
-            shutil.rmtree(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""), ignore_errors=True)
+        if observe.own_folder:
+            shutil.rmtree(observe.own_folder, ignore_errors=True)

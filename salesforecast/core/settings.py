@@ -118,6 +118,11 @@ class ApiSettings(TrainingSettings):
     api_host: str = Field("127.0.0.1", validation_alias=_named("API_HOST"))
     api_port: int = Field(5001, ge=0, le=65535, validation_alias=_named("API_PORT"))
     api_url_: str = Field("", validation_alias=_named("API_URL"))
+    api_socket: RootedPath | None = Field(None, description="a Unix socket to listen on instead")
+    api_tls_cert: RootedPath | None = Field(
+        None, description="a certificate (PEM); the API then speaks HTTPS"
+    )
+    api_tls_key: RootedPath | None = Field(None, description="its key (PEM, PKCS#8)")
     api_key: SecretStr | None = Field(None, description="that the client sends")
     preprocessor_path: RootedPath | None = Field(None, validation_alias=_named("PREPROCESSOR_PATH"))
     api_workers: int = Field(0, ge=0, description="processes that serve; 0 takes one per core, at most 4")
@@ -134,7 +139,8 @@ class ApiSettings(TrainingSettings):
     cors_origins: str = Field("", description="origins whose pages may call the API, with blanks between")
     max_upload_mb: int = Field(1024, ge=1, description="size of an uploaded file, unpacked")
     max_json_mb: int = Field(16, ge=1, description="size of a JSON body")
-    request_timeout: float = Field(120, gt=0, description="seconds that a request may take")
+    request_timeout: float = Field(120, gt=0, description="seconds that a body may take, and its answer")
+    upload_timeout: float = Field(600, gt=0, description="seconds to receive a file, and to send its rows")
 
     @property
     def api_url(self) -> str:

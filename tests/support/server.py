@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,8 +53,15 @@ class Server:
 
 
 @contextmanager
-def running(words: list[str], port: int, models: Path, folder: Path, env: dict[str, str]) -> Iterator[Server]:
-    """The server that these words start, from when it answers."""
+def running(
+    words: list[str],
+    port: int,
+    models: Path,
+    folder: Path,
+    env: dict[str, str],
+    asking: Callable[[], object] | None = None,
+) -> Iterator[Server]:
+    """The server that these words start, from when it answers: what `asking` asks, or /livez."""
     log = folder / f"server-{port}.log"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PROMETHEUS")}
     with log.open("wb") as out:
@@ -70,9 +77,9 @@ def running(words: list[str], port: int, models: Path, folder: Path, env: dict[s
         end = time.monotonic() + 240  # other tests share the cores
         while True:
             try:
-                server.ask("GET", "/livez")
+                asking() if asking else server.ask("GET", "/livez")
                 break
-            except requests.ConnectionError:
+            except (requests.ConnectionError, OSError):
                 assert process.poll() is None and time.monotonic() < end, log.read_text()
                 time.sleep(0.1)
         yield server

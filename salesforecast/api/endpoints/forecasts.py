@@ -24,7 +24,7 @@ from salesforecast.api.schemas import (
 )
 
 # %% ../../../nbs/api/endpoints/02_forecasts.ipynb #1532a11a
-@endpoint("POST", "/forecast_sarima", FORECAST, BatchSarimaForecastOutput)
+@endpoint("POST", "/forecast_sarima", FORECAST, BatchSarimaForecastOutput, quick=True)
 def forecast_sarima(body: SarimaForecastInput) -> Response:
     "Forecast daily revenue, both days included."
     horizon = service().settings.forecast_horizon

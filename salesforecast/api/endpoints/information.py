@@ -14,7 +14,7 @@ from ..routes import ABOUT, PREDICT, endpoint, get_served_version
 from ..schemas import ModelInfoOutput, SampleOutput, SampleQuery
 
 # %% ../../../nbs/api/endpoints/03_information.ipynb #3f0fa017
-@endpoint("GET", "/model_info", ABOUT, ModelInfoOutput)
+@endpoint("GET", "/model_info", ABOUT, ModelInfoOutput, quick=True)
 def model_info() -> Response:
     "Describe the served model: its features by importance, and its metrics beside those of baselines."
     version = get_served_version()

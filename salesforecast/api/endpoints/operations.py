@@ -19,7 +19,7 @@ from ..schemas import LiveOutput, ReloadOutput, StatusOutput
 from ...core.settings import UserError
 
 # %% ../../../nbs/api/endpoints/04_operations.ipynb #1f370451
-@endpoint("GET", "/status", ABOUT, StatusOutput, scope=None)
+@endpoint("GET", "/status", ABOUT, StatusOutput, scope=None, quick=True)
 def status() -> Response:
     "Check whether everything that predictions need is loaded."
     version = get_served_version()
@@ -39,13 +39,13 @@ def status() -> Response:
     )
 
 
-@endpoint("GET", "/livez", ABOUT, LiveOutput, scope=None)
+@endpoint("GET", "/livez", ABOUT, LiveOutput, scope=None, quick=True)
 def livez() -> Response:
     "Check whether the process is running."
     return json_response({"status": "ok"})
 
 
-@endpoint("GET", "/readyz", ABOUT, LiveOutput, scope=None)
+@endpoint("GET", "/readyz", ABOUT, LiveOutput, scope=None, quick=True)
 def readyz() -> Response:
     "Check whether the server is ready for requests."
     get_served_version()

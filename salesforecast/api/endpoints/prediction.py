@@ -26,13 +26,13 @@ from ...models.explanations import describe_explanation
 from ...registry.predictor import ModelInputs, prepare_inputs
 
 # %% ../../../nbs/api/endpoints/00_prediction.ipynb #4efcba16
-@endpoint("POST", "/predict", PREDICT, PredictionOutput)
+@endpoint("POST", "/predict", PREDICT, PredictionOutput, quick=True)
 def predict(body: PredictionInput) -> Response:
     "Predict the revenue of a transaction."
     return json_response(predict_transactions(get_served_version(), [body], listed=False)[0])
 
 # %% ../../../nbs/api/endpoints/00_prediction.ipynb #71d39382
-@endpoint("POST", "/predict_batch_json", PREDICT, BatchPredictionOutput)
+@endpoint("POST", "/predict_batch_json", PREDICT, BatchPredictionOutput, quick=True)
 def predict_batch_json(body: BatchPredictionInput) -> Response:
     "Predict the revenue of many transactions; one bad item refuses them all, and is named."
     return json_response({"predictions": predict_transactions(get_served_version(), body.data)})
@@ -59,7 +59,7 @@ def _contributions(
     return contributions
 
 
-@endpoint("POST", "/shap_values", PREDICT, SHAPOutput)
+@endpoint("POST", "/shap_values", PREDICT, SHAPOutput, quick=True)
 def shap_values(body: SHAPInput) -> Response:
     "Explain predictions by the contribution of each feature, in currency; for one transaction or a list of them."
     version, content = get_served_version(), body.root
