@@ -42,6 +42,11 @@ def fill_in(template: str, columns: Sequence[str]) -> str | None:
         return matches[template[1:-1]]
     return PLACE.sub(lambda place: quote_column(matches[place[1]] or ""), template)
 
+
+def fill_first(templates: Sequence[str], columns: Sequence[str]) -> str | None:
+    "Return the first of the expressions whose columns the export has; None where it lacks them all."
+    return next((expression for template in templates if (expression := fill_in(template, columns))), None)
+
 # %% ../../nbs/sales/15_presets.ipynb #20461a7a
 @dataclass(frozen=True)
 class Preset:
@@ -754,9 +759,7 @@ def find_preset(columns: Sequence[str]) -> Preset | None:
 
 def _suffices(preset: Preset, columns: Sequence[str]) -> bool:
     "Return whether the export gives a date, and a revenue or units and price."
-    names = {
-        name for name, templates in preset.columns.items() if any(fill_in(t, columns) for t in templates)
-    }
+    names = {name for name, templates in preset.columns.items() if fill_first(templates, columns)}
     return "Transaction_Date" in names and (
         "Revenue" in names or {"Units_Sold", "Unit_Price"} <= names | preset.constants.keys()
     )
