@@ -437,7 +437,8 @@ def _propose(shape: TableShape, source: str, base: Sequence[ProposedLine]) -> Ma
     if preset is None:
         _add_filters(draft, profile)
     if draft.conditions:
-        where, doubt = join_conditions(draft.conditions, "&"), "certain" if preset else "likely"
+        doubt: Doubt = "certain" if preset else "likely"
+        where = join_conditions(draft.conditions, "&")
         draft.lines.append(ProposedLine("where", where, draft.where_reason, doubt))
     filled += _order_fields(profile, filled, preset, " ".join([*draft.conditions, *draft.used]))
     draft.lines += _fill_down_lines(filled, draft)

@@ -18,24 +18,24 @@ import pyarrow.compute as pc
 # %% ../../nbs/sales/01_values.ipynb #b99132bc
 @dataclass(frozen=True)
 class ParsedColumn:
-    "A column of numbers, dates or text."
+    "A column of numbers, dates or text, parsed."
 
     data: Any  # array of float64 or datetime64[ns], NaN or NaT where missing or bad; or categories of text
     bad: np.ndarray  # True where the cell holds something else
-    day_first: bool | None = None  # of dates such as 3/4/2024, where they told it
-    decimal: Literal[".", ","] | None = None  # of numbers, where it had to be found
+    day_first: bool | None = None  # order that dates such as 3/4/2024 showed; None: they did not
+    decimal: Literal[".", ","] | None = None  # decimal mark of numbers, where it had to be found
     notes: tuple[str, ...] = ()  # what was assumed, for the report
 
-
+# %% ../../nbs/sales/01_values.ipynb #0a7b3a94
 def is_arrow_text(cells: pd.Series) -> bool:
-    "Whether the column is Arrow text."
+    "Return whether a column is Arrow text."
     return isinstance(cells.dtype, pd.ArrowDtype) and pa.types.is_string(cells.dtype.pyarrow_dtype)
 
 
 def factorize_cells(
     cells: pd.Series,  # of any type
 ) -> tuple[np.ndarray, list[Any] | pa.Array]:
-    "A code per cell (-1 where missing), and the distinct values; those of an Arrow text column stay in Arrow."
+    "Return a code per cell (-1 where missing) and the distinct values; those of an Arrow text column stay in Arrow."
     if is_arrow_text(cells):
         array = pa.array(cells)
         encoded = (
@@ -45,13 +45,13 @@ def factorize_cells(
     codes, values = pd.factorize(cells)
     return codes, list(values)
 
-# %% ../../nbs/sales/01_values.ipynb #e7304647
+
 def expand_codes(
     values: np.ndarray,  # of the distinct cells
     codes: np.ndarray,  # of the rows
     missing: Any,  # value of code -1
 ) -> np.ndarray:
-    "The value of every row."
+    "Return the value of every row."
     return np.append(values, np.asarray([missing], dtype=values.dtype))[codes]
 
 # %% ../../nbs/sales/01_values.ipynb #50fd1686
@@ -60,27 +60,27 @@ MISSING_NUMBER = (*MISSING, "na", "nat", "-")
 
 
 def as_text(value: Any) -> str:
-    "One value as text."
+    "Return a value as text."
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     return str(value)
 
 
 def as_texts(values: list[Any] | pa.Array) -> pa.Array:
-    "Distinct values as trimmed Arrow text."
+    "Return distinct values as trimmed Arrow text."
     texts = values if isinstance(values, pa.Array) else pa.array([as_text(v) for v in values], pa.string())
     return pc.utf8_trim_whitespace(texts)
 
 
 def is_word(texts: pa.Array, words: Iterable[str]) -> np.ndarray:
-    "Where the text is one of these words, in any case."
+    "Return where a text is one of these words, in any case."
     return pc.is_in(pc.utf8_lower(texts), value_set=pa.array(list(words))).to_numpy(zero_copy_only=False)
 
 
 def parse_text(
     cells: pd.Series,
 ) -> pd.Categorical:
-    "A text column as categories, which keeps a million rows small; missing where there is no text."
+    "Parse a column of text to categories, which keeps a million rows small; missing where there is no text."
     codes, values = factorize_cells(cells)
     texts = as_texts(values)
     there = np.flatnonzero(~is_word(texts, MISSING))
