@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from .encodings import decode
+from .encodings import as_utf8
 from salesforecast.sales.header import (
     ROWS_LOOKED_AT,
     count_title_rows,
@@ -117,6 +117,7 @@ def find_titles(
 # %% ../../nbs/sales/02_delimited.ipynb #a5240e18
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
 BLANK = re.compile(r"[\r\n]*")
+PREAMBLE_BYTES = 2**20
 EXCEL_LINE = re.compile(r"""(?i)"?sep=([^\r\n"])(?:\1|[ \t"])*(?:\r\n|\r|\n|$)""")
 
 
@@ -134,6 +135,16 @@ def parse_preamble(
     while found := EXCEL_LINE.match(text, end):
         end, delimiter = _match_end(BLANK, text, found.end()), found[1]
     return end, delimiter
+
+
+def _preamble(data: bytes, skip_rows: int) -> tuple[int, str | None]:
+    "As `parse_preamble`, of bytes in UTF-8, of which only the beginning is looked at where that is enough."
+    text = data[:PREAMBLE_BYTES].decode("utf-8", "ignore")
+    end, delimiter = parse_preamble(text, skip_rows)
+    if len(data) > PREAMBLE_BYTES and end + 1000 > len(text):
+        text = data.decode()
+        end, delimiter = parse_preamble(text, skip_rows)
+    return len(text[:end].encode()), delimiter
 
 
 def _match_end(pattern: re.Pattern[str], text: str, start: int) -> int:
@@ -202,26 +213,28 @@ def classify_quoting(
 
 # %% ../../nbs/sales/02_delimited.ipynb #aaa6e323
 def _by_lines(
-    text: str,  # with the header as its first line
+    data: bytes,  # UTF-8, with the header as its first line
     delimiter: str,
 ) -> tuple[pd.DataFrame, np.ndarray, dict[int, str]] | None:
     "Cells, line numbers and problems of a file in which no cell holds a line break; None for others."
-    first = text.partition("\n")[0]
+    ends = data.count(b"\n")
+    first = (data[: data.index(b"\n")] if ends else data).decode()
     if first.count('"') % 2:
         return None
     header = split_line(first, delimiter)
-    data = text.encode()
-    if count_lines(data) != data.count(b"\n") or classify_quoting(data, delimiter) == "other":
+    has_lone_return = b"\r" in data and data.count(b"\r") != data.count(b"\r\n")
+    if has_lone_return or classify_quoting(data, delimiter) == "other":
         return None
     try:
         table, ragged = _arrow_csv(data, delimiter, len(header))
     except pa.ArrowInvalid:
         return None
-    lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    lines = ends + (not data.endswith(b"\n"))
     if 1 + table.num_rows + len(ragged) != lines:
         return None
     cells = table.to_pandas(types_mapper={pa.string(): TEXT}.get).set_axis(header, axis=1)
-    rows = np.setdiff1d(np.arange(2, lines + 1), [line for line, _ in ragged], assume_unique=True)
+    rows = np.arange(2, lines + 1)
+    rows = np.setdiff1d(rows, [line for line, _ in ragged], assume_unique=True) if ragged else rows
     split = {line: split_line(raw, delimiter) for line, raw in ragged}
     problems = {line: f"{len(found)} cells instead of {len(header)}" for line, found in split.items()}
     if split:
@@ -315,6 +328,11 @@ def _without_blank(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     return cells[~blank]
 
 
+def _sampled_text(data: bytes) -> str:
+    "The beginning of UTF-8 bytes as text, of at least the characters that a sample has."
+    return data[: 4 * SNIFF_CHARS + 8].decode("utf-8", "ignore")
+
+
 def find_extra_cells(text: str, delimiter: str) -> tuple[int, int]:
     "The number of empty cells that every row has beyond the header, and that of the header's cells."
     first = first_rows(_sample(text), delimiter) or [[]]
@@ -331,24 +349,25 @@ def read_text(
         raise UserError(
             "This is an Excel or zip file by its content, not text. Give it its true suffix, such as .xlsx"
         )
-    decoded = decode(data, read.encoding)
-    notes = [decoded.note] if decoded.note else []
-    text = decoded.text
-    text = text if "\n" in text else text.replace("\r", "\n")
-    above, told = parse_preamble(text, read.skip_rows or 0)
-    if read.skip_rows is None and (titles := find_titles(text[above:], read.delimiter or told)):
-        notes.append(title_note(titles, [text[above:].partition("\n")[0].strip("\r,;\t|")]))
-        above += parse_preamble(text[above:], titles)[0]
-    skipped, text = count_lines(text[:above].encode()), text[above:]
-    if not text.strip():
+    data, note = as_utf8(data, read.encoding)
+    notes = [note] if note else []
+    data = data if b"\n" in data else data.replace(b"\r", b"\n")
+    above, told = _preamble(data, read.skip_rows or 0)
+    below = _sampled_text(data[above : above + PREAMBLE_BYTES])
+    if read.skip_rows is None and (titles := find_titles(below, read.delimiter or told)):
+        notes.append(title_note(titles, [below.partition("\n")[0].strip("\r,;\t|")]))
+        above += _preamble(data[above:], titles)[0]
+    skipped, data = count_lines(data[:above]), data[above:]
+    sample = _sampled_text(data)
+    if not sample.strip() and not data.decode().strip():
         below = f" below the {read.skip_rows} lines that read.skip_rows leaves out" if read.skip_rows else ""
         raise UserError(f"The file is empty{below}. It needs a header line and rows below it")
-    delimiter = read.delimiter or told or find_delimiter(text)
-    extra, width = find_extra_cells(text, delimiter) if extra_cells is None else extra_cells
+    delimiter = read.delimiter or told or find_delimiter(sample)
+    extra, width = find_extra_cells(sample, delimiter) if extra_cells is None else extra_cells
     if extra:  # names for the cells behind a delimiter at the end of each row
-        header, newline, rest = text.partition("\n")
-        text = header.rstrip("\r") + extra * delimiter + newline + rest
-    cells, rows, problems = _by_lines(text, delimiter) or _by_records(text, delimiter)
+        header, newline, rest = data.partition(b"\n")
+        data = header.rstrip(b"\r") + extra * delimiter.encode() + newline + rest
+    cells, rows, problems = _by_lines(data, delimiter) or _by_records(data.decode(), delimiter)
     if extra:
         beyond = cells.iloc[:, width:].isin(["", None]).all(axis=1).to_numpy()
         problems |= dict.fromkeys(rows[~beyond].tolist(), f"{width + extra} cells instead of {width}")

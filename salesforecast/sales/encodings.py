@@ -10,6 +10,9 @@ import codecs
 import re
 from dataclasses import dataclass
 
+import numpy as np
+import pyarrow as pa
+
 from ..core.settings import UserError
 
 # %% ../../nbs/sales/02_encodings.ipynb #f78cc16f
@@ -79,12 +82,23 @@ def find_encoding(data: bytes) -> str:
             return encoding
     if b"\0" in data[:1000]:
         return "utf-16-le" if data[1:2] == b"\0" else "utf-16-be"
+    if is_utf8(data):
+        return "utf-8"
+    lines = lines_beyond_ascii(data)
+    return "utf-8" if is_mostly_utf8(lines) else _japanese_encoding(lines) or _guessed_encoding(lines)
+
+
+def is_utf8(data: bytes) -> bool:
+    "Return whether bytes are UTF-8, without a copy of them."
+    if data.isascii():
+        return True
+    ends = pa.py_buffer(np.array([0, len(data)], np.int64))
+    whole = pa.Array.from_buffers(pa.large_binary(), 1, [None, ends, pa.py_buffer(data)])
     try:
-        data.decode()
-    except UnicodeDecodeError:
-        lines = lines_beyond_ascii(data)
-        return "utf-8" if is_mostly_utf8(lines) else _japanese_encoding(lines) or _guessed_encoding(lines)
-    return "utf-8"
+        whole.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _japanese_encoding(lines: bytes) -> str | None:
@@ -152,3 +166,15 @@ def decode(
             f"Line {line} holds {stray!r}, which is not {chosen}. Say in the mapping: read: {{encoding: cp1252}} "
             "(or the one that the file was written in)"
         ) from None
+
+
+def as_utf8(
+    data: bytes,
+    encoding: str | None,  # found by looking when None
+) -> tuple[bytes, str]:
+    "Return the bytes of a text file in UTF-8 without a mark, and what was found by looking; raises as `decode` does."
+    is_plain = encoding in (None, "utf-8") and not data.startswith(tuple(ENCODING_MARKS))
+    if is_plain and (encoding or b"\0" not in data[:1000]) and is_utf8(data):
+        return data, ""
+    decoded = decode(data, encoding)
+    return decoded.text.encode(), decoded.note
