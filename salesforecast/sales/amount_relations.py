@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from salesforecast.sales.column_names import GROSS_WORDS, NET_WORDS, has_word, name_words
+from salesforecast.sales.column_names import GROSS_WORDS, NET_WORDS, has_word, is_planned, name_words
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile
 from salesforecast.sales.presets import quote_column
 from salesforecast.sales.schema import NUMBER_COLUMNS, find_column
@@ -102,6 +102,8 @@ class SaleAmounts:
         Source columns that took part.
     notes
         What was found besides, a sentence each.
+    ledger
+        Whether the revenue is the difference of debit and credit, so that negative rows are returns.
     """
 
     expressions: dict[str, str] = field(default_factory=dict)
@@ -109,6 +111,7 @@ class SaleAmounts:
     doubts: dict[str, Doubt] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    ledger: bool = False
 
     def add(self, name: str, expression: str, reason: str, doubt: Doubt, *used: str) -> None:
         "Note what a canonical column is."
@@ -652,8 +655,10 @@ def find_amounts(
     columns = {
         n: c
         for n, c in profile.columns.items()
-        if c.kind == "number" and c.numbers is not None and c.filled > 0.02
+        if c.kind == "number" and c.numbers is not None and c.filled > 0.02 and not c.measures
     }
+    planned = [name for name in columns if is_planned(name, columns)]
+    columns = {name: column for name, column in columns.items() if name not in planned}
     roles = {name: number_role(column) for name, column in columns.items()}
     numbers = {n: c.numbers for n, c in columns.items() if c.numbers is not None and n != order}
     roles = {
@@ -667,6 +672,8 @@ def find_amounts(
     found = SaleAmounts()
     if exact := _by_exact_names(columns):
         return exact
+    if planned:
+        found.notes.append(f"{', '.join(planned)}: by the name a plan or another year, never taken as sales")
     named = {role: [n for n in roles if roles[n] == role] for role in NUMBER_ROLES}
     relation = _find_relation(numbers, roles)
     units = relation.units if relation else _first(named["units"], columns, "units")
@@ -707,7 +714,32 @@ def find_amounts(
         and len(free) == 1
     ):
         found.add("Revenue", free[0], "the only column of numbers that may be an amount", "unsure", free[0])
+    if not found.expressions.keys() & {"Revenue", "Unit_Price"}:
+        _take_ledger(found, columns)
     return found
+
+
+def _money(column: ColumnProfile) -> float:
+    "Return the sum of the absolute amounts of a column."
+    return 0.0 if column.numbers is None else float(np.nansum(np.abs(column.numbers)))
+
+
+DEBIT_WORDS = ("debit", "debits", "soll", "debe", "dare", "debito", "af", "wn", "借方")
+CREDIT_WORDS = ("credit", "credits", "haben", "haber", "avere", "credito", "bij", "ma", "貸方")
+
+
+def _take_ledger(found: SaleAmounts, columns: dict[str, ColumnProfile]) -> None:
+    "Take the difference of two columns of a ledger, debit and credit, of which the one with more money is sales."
+    sides = [[n for n in columns if has_word(n, words)] for words in (DEBIT_WORDS, CREDIT_WORDS)]
+    if not all(sides):
+        return
+    debit, credit = (names[0] for names in sides)
+    money = {name: _money(columns[name]) for name in (debit, credit)}
+    sale, back = (credit, debit) if money[credit] >= money[debit] else (debit, credit)
+    expression = f"coalesce({quote_column(sale)}, 0) - coalesce({quote_column(back)}, 0)"
+    why = f"{sale} has most of the money and counts as sales, {back} takes them back; turn them round where it is not so"
+    found.add("Revenue", expression, why, "unsure", sale, back)
+    found.ledger = True
 
 
 def _line_mark(

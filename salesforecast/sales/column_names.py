@@ -65,7 +65,7 @@ ROLE_WORDS: dict[
     "units": "qty, quantity, quantity sold, quantity ordered, units, unit sales, units sold, unit, items, items sold, items purchased, sold, pieces, pcs, count, item count, "
     "no of items, number of items, volume, lineitem quantity, menge, anzahl, stueck, stuck, stueckzahl, stuckzahl, stk, verkaufte menge, quantite, qte, nombre, unites, "
     "cantidad, unidades, uds, cant, quantita, qta, pezzi, pz, quantidade, qtd, qtde, aantal, stuks, hoeveelheid, ilosc, sztuk, sztuki, szt, 数量, 個数, 点数, 販売数, 販売数量, 注文数",
-    "unit_price": "price, unit price, price per unit, list price, item price, selling price, sell price, sale price, retail, retail price, price each, msrp, rate, lineitem price, "
+    "unit_price": "price, unit price, price unit, price per unit, list price, item price, selling price, sell price, sale price, retail, retail price, price each, msrp, rate, lineitem price, "
     "preis, einzelpreis, stueckpreis, stuckpreis, verkaufspreis, listenpreis, grundpreis, vk, vk preis, preis pro stueck, prix, prix unitaire, pu, p u, prix de vente, tarif, "
     "precio, precio unitario, precio venta, precio de venta, prezzo, prezzo unitario, prezzo di vendita, preco, preco unitario, valor unitario, preco de venda, prijs, stuksprijs, "
     "eenheidsprijs, verkoopprijs, cena, cena jednostkowa, cena jedn, cena szt, 単価, 価格, 販売価格, 販売単価, 定価",
@@ -79,7 +79,7 @@ ROLE_WORDS: dict[
     "cost": "cost, unit cost, cost price, total cost, cogs, purchase price, buying price, einkaufspreis, ek, ek preis, einstandspreis, kosten, cout, cout unitaire, prix achat, prix d achat, "
     "costo, costo unitario, coste, coste unitario, precio compra, prezzo acquisto, custo, custo unitario, kostprijs, inkoopprijs, inkoop, koszt, cena zakupu, 原価, 仕入, 仕入単価, 仕入価格",
     "refund": "refund, refunds, refunded, refund amount, refunded amount, amount refunded, erstattung, erstattet, remboursement, montant rembourse, reembolso, rimborso, terugbetaling, zwrot, 返金, 返金額",
-    "amount": "amount, net, gross, total, revenue, sales, sales amount, sale amount, turnover, value, line total, line amount, total amount, total price, total sales, subtotal, sub total, sum, proceeds, gmv, extended price, ext price, net amount, net sales, net revenue, net value, "
+    "amount": "amount, actual, actuals, ist, net, gross, total, revenue, sales, sales amount, sale amount, turnover, value, line total, line amount, total amount, total price, total sales, subtotal, sub total, sum, proceeds, gmv, extended price, ext price, net amount, net sales, net revenue, net value, "
     "net total, gross amount, gross sales, gross revenue, gross total, weekly sales, daily sales, item total, paid, umsatz, umsaetze, betrag, summe, gesamt, gesamtpreis, gesamtbetrag, erloes, erlos, netto, brutto, nettobetrag, bruttobetrag, nettoumsatz, bruttoumsatz, "
     "nettowert, warenwert, nettoerloes, zeilensumme, montant, montant ht, montant ttc, total ht, total ttc, ca, chiffre d affaires, chiffre affaires, ca ht, recette, importe, importe total, importe neto, ingresos, ingreso, "
     "venta, ventas, total venta, facturacion, importo, importo totale, importo netto, fatturato, incasso, ricavo, ricavi, totale, vendite, imponibile, valor, valor total, total venda, faturamento, receita, vendas, venda, valor liquido, bedrag, totaalbedrag, omzet, "
@@ -202,3 +202,60 @@ UTC_WORDS = frozenset(("utc", "gmt"))
 def has_word(name: str, words: Iterable[str]) -> bool:
     "Return whether a name holds one of these words."
     return not set(name_words(name)).isdisjoint(words)
+
+# %% ../../nbs/sales/14_column_names.ipynb #e65a53df
+NO_SALE = frozenset(
+    name_words(
+        "cancelled canceled cancel void voided refunded failed expired draft quotation quote declined abandoned unpaid rejected deleted storniert storno "
+        "abgebrochen erstattet entwurf angebot fehlgeschlagen annule annulee rembourse remboursee brouillon echoue cancelado cancelada anulado anulada "
+        "reembolsado borrador fallido annullato annullata rimborsato bozza anulowane anulowany anulowana zwrocone geannuleerd terugbetaald concept "
+        "devolvido estornado reembolsado denied trash unshippable キャンセル 返金済み 取消"
+    )
+)
+RETURN_WORDS = frozenset(
+    name_words(
+        "refund return returned returns credit creditnote storno retoure gutschrift rueckgabe ruckgabe retour remboursement avoir devolucion abono "
+        "reso rimborso restituzione devolucao estorno retourzending terugbetaling zwrot korekta 返品 返金"
+    )
+)
+OTHER_STATUS = frozenset(
+    name_words(
+        "completed complete done sale sold paid pending processing shipped delivered fulfilled unfulfilled open closed confirmed active posted invoiced new sent hold on "
+        "authorized captured succeeded success settled partially ok bezahlt abgeschlossen versendet versandt geliefert offen erledigt termine terminee payee paye livre "
+        "livree expediee completado completada pagado pagada enviado entregado completato pagato spedito consegnato concluido pago enviado entregue betaald verzonden "
+        "voltooid oplacone wyslane zakonczone 完了 支払済 発送済"
+    )
+)
+PLAN_WORDS = frozenset(
+    name_words(
+        "budget budgeted plan planned planumsatz target goal quota forecast forecasted fcst projected projection estimate estimated prognose ziel sollwert vorjahr vj ly py "
+        "objectif prevision previsionnel presupuesto previsto previsione begroting doel budzet prognoza 予算 目標 計画 前年"
+    )
+)
+PLAN_PHRASES = (
+    "last year",
+    "prior year",
+    "previous year",
+    "annee precedente",
+    "ano anterior",
+    "anno precedente",
+)
+
+
+def are_statuses(
+    values: Iterable[str],  # distinct cells of a column
+) -> bool:
+    "Return whether cells are the states of an order, such as `completed` and `refunded`."
+    words = [set(name_words(value)) for value in values]
+    return bool(words) and all(each and each <= NO_SALE | RETURN_WORDS | OTHER_STATUS for each in words)
+
+
+def is_planned(
+    name: str,  # of a column
+    names: Iterable[str] = (),  # of all columns
+) -> bool:
+    "Return whether a column's name speaks of a plan or of another year, not of sales."
+    words = name_words(name)
+    if "soll" in words and any("ist" in name_words(other) for other in names):
+        return True
+    return bool(set(words) & PLAN_WORDS) or any(phrase in " ".join(words) for phrase in PLAN_PHRASES)

@@ -15,15 +15,16 @@ import numpy as np
 import pandas as pd
 
 from salesforecast.core.settings import UserError
-from salesforecast.sales.column_names import RATE_WORDS, has_word, name_roles
+from salesforecast.sales.column_names import RATE_WORDS, are_statuses, has_word, name_roles
+from salesforecast.sales.currencies import KNOWN_CODES, currency_code
 from salesforecast.sales.dates import parse_dates
 from salesforecast.sales.numbers import parse_numbers
 from salesforecast.sales.schema import SourceOptions
 
 # %% ../../nbs/sales/16_column_profiles.ipynb #e97434ff
-AMOUNT = re.compile(r"^[^\d]{0,6}?(\d[\d.,' \u00a0\u202f]*?)[^\d]{0,6}$")
+AMOUNT = re.compile(r"^[^\d]{0,6}?(\d[\d.,'’ \u00a0\u202f]*?)[^\d]{0,6}$")
 GROUPED = {mark: re.compile(rf"^[1-9]\d{{0,2}}({re.escape(mark)}\d{{3}})+$") for mark in ".,"}
-SPACES = re.compile(r"^\d{1,3}([ \u00a0\u202f']\d{3})+([.,]\d+)?$")
+SPACES = re.compile(r"^\d{1,3}([ \u00a0\u202f'’]\d{3})+([.,]\d+)?$")
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def _with_thousands(
     if grouped:
         return NumberMarks(decimal, other, grouped)
     if spaced:
-        mark = "'" if "'" in spaced else " "
+        mark = next((mark for mark in "'’" if mark in spaced), " ")
         return NumberMarks(decimal, mark, spaced)
     return NumberMarks(decimal, None, example)
 
@@ -119,6 +120,10 @@ class ColumnProfile:
         What the name speaks of, and how strongly.
     numbers
         Values of a column of numbers; None for others.
+    word
+        What stands behind every number, as `pcs` in `2 pcs`.
+    measures
+        Different such words, as `pcs` and `kg`, whose numbers do not add up.
     day_unclear
         Whether the dates do not tell if the day or the month is first.
     rate
@@ -134,6 +139,8 @@ class ColumnProfile:
     numbers: np.ndarray | None = None
     day_unclear: bool = False
     rate: bool = False
+    word: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
 
 
 def _texts(cells: pd.Series) -> list[str]:
@@ -202,10 +209,38 @@ def _profile(name: str, cells: pd.Series) -> ColumnProfile:
     stamps = cells.dtype.kind == "M" and bool(values)
     kind, unclear = ("date", False) if stamps else find_kind(values, roles)
     blank = cells.isna().to_numpy() | cells.isin(["", " "]).to_numpy()
+    if "region" in roles and kind == "text" and len(values) > 1 and are_statuses(values):
+        roles = {role: score for role, score in roles.items() if role != "region"} | {"status": 20.0}
     rate = has_word(name, RATE_WORDS) or (bool(values) and sum("%" in v for v in values) > len(values) / 2)
     return ColumnProfile(
         name, cells, kind, 1 - float(blank.mean()), values, roles, day_unclear=unclear, rate=rate
     )
+
+
+NUMBER_WITH_WORD = re.compile(r"^-?[\d.,]*\d\s*([^\W\d_]{1,9}\.?)$")
+
+
+def strip_words(column: ColumnProfile) -> None:
+    "Take the word behind each number off the cells of a column, where it is one word, or its singular and plural."
+    matches = [NUMBER_WITH_WORD.match(text) for text in column.values]
+    words = sorted({match[1] for match in matches if match}, key=lambda word: (-len(word), word))
+    if not words or sum(match is not None for match in matches) < MIN_SHARE * len(matches):
+        return
+    if any(currency_code(word) in KNOWN_CODES for word in words) or column.roles.keys() & {
+        "order",
+        "product_id",
+    }:
+        return
+    if len({word[:2].casefold() for word in words}) > 1:
+        column.measures = tuple(words)
+        return
+    column.word = tuple(words)
+    if not column.roles.keys() & {"units", "unit_price", "amount", "discount", "tax", "cost", "other"}:
+        column.roles = column.roles | {"units": 20.0}
+    texts = column.cells.astype(object)
+    for word in words:
+        texts = texts.map(lambda text, word=word: text.replace(word, "") if isinstance(text, str) else text)
+    column.cells = texts
 
 
 def profile_table(
@@ -222,5 +257,6 @@ def profile_table(
     read = SourceOptions(decimal=marks.decimal, thousands=marks.thousands)
     for column in columns.values():
         if column.kind == "number":
+            strip_words(column)
             column.numbers = parse_numbers(column.cells, read).data
     return TableProfile(columns, marks, len(cells))

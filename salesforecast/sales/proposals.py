@@ -6,6 +6,7 @@
 __all__ = ['propose_mapping']
 
 # %% ../../nbs/sales/21_proposals.ipynb #c4c2c78b
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import pandas as pd
 
 from salesforecast.core.settings import UserError
 from salesforecast.sales.amount_relations import Doubt, find_amounts
+from salesforecast.sales.column_names import is_planned
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile, profile_table
 from salesforecast.sales.mapping_proposal import MappingProposal, OpenQuestion, ProposedLine, nested_keys
 from salesforecast.sales.presets import Preset, fill_first, fill_in, match_column, quote_column
@@ -128,8 +130,30 @@ def propose_by_values(
             )
         )
     for name, expression in amounts.expressions.items():
+        expression = _without_words(expression, profile)
         lines.append(ProposedLine(f"columns.{name}", expression, amounts.reasons[name], amounts.doubts[name]))
+    if amounts.ledger:
+        lines.append(
+            ProposedLine(
+                "returns.when", "Revenue < 0", "the other side of the ledger takes sales back", "likely"
+            )
+        )
     return lines, questions, used | set(texts.values()) | amounts.used, amounts.notes
+
+
+def _without_words(expression: str, profile: TableProfile) -> str:
+    "Return an expression of units or money that takes the words behind the numbers off, as `pcs` of `2 pcs`."
+    for name in [name for name, column in profile.columns.items() if column.word]:
+        plain = quote_column(name)
+        for word in profile.columns[name].word:
+            plain = f"replace({plain}, '{word}', '')"
+        parts = (
+            [name]
+            if expression == name
+            else re.split(rf"(?<![\w`])({re.escape(quote_column(name))})(?![\w`])", expression)
+        )
+        expression = "".join(plain if part in (name, quote_column(name)) else part for part in parts)
+    return expression
 
 # %% ../../nbs/sales/21_proposals.ipynb #978adf43
 def _signs(lines: list[ProposedLine], profile: TableProfile) -> list[ProposedLine]:
@@ -400,11 +424,37 @@ def _require_columns(lines: Sequence[ProposedLine], profile: TableProfile, sourc
     if "Revenue" not in names and not {"Units_Sold", "Unit_Price"} <= names:
         lacks.append("a revenue, or units and a price")
     if lacks:
-        kinds = ", ".join(f"{c.name} ({c.kind})" for c in profile.columns.values())
-        raise UserError(
-            f"{source}: no column looks like {' and like '.join(lacks)}. The columns are: {kinds}. "
-            "Write the mapping by hand, as the page 'Bring your own data' shows"
+        kinds = [f"{c.name} ({c.kind})" for c in profile.columns.values()]
+        some = ", ".join(kinds[:MOST_NAMED]) + (
+            f" and {len(kinds) - MOST_NAMED:,} more" if len(kinds) > MOST_NAMED else ""
         )
+        raise UserError(
+            f"{source}: no column looks like {' and like '.join(lacks)}. The columns are: {some}. "
+            + "".join(f"{way}. " for way in _ways_out(profile))
+            + "Write the mapping by hand, as the page 'Bring your own data' shows"
+        )
+
+
+MOST_NAMED = 20  # columns in a message
+
+
+def _ways_out(profile: TableProfile) -> list[str]:
+    "Return what may help where a table has no date or no revenue, a sentence each."
+    ways = []
+    for column in profile.columns.values():
+        if column.measures:
+            name, word = quote_column(column.name), column.measures[0]
+            ways.append(
+                f"{column.name} holds {', '.join(column.measures)}, which do not add up: keep one, as in where: contains({name}, '{word}') "
+                f"with columns: {{Units_Sold: \"replace({name}, '{word}', '')\"}}"
+            )
+    numbers = [name for name, column in profile.columns.items() if column.kind == "number"]
+    if planned := [name for name in numbers if is_planned(name, numbers)]:
+        ways.append(
+            f"{', '.join(planned)}: by the name a plan or another year, never taken as sales unasked; if it holds the sales, say "
+            f"columns: {{Revenue: {quote_column(planned[0])}}}"
+        )
+    return ways
 
 # %% ../../nbs/sales/21_proposals.ipynb #cf48a86b
 def propose_columns(

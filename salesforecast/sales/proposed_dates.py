@@ -6,9 +6,11 @@
 __all__ = []
 
 # %% ../../nbs/sales/19_proposed_dates.ipynb #0b7edb22
+import calendar
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from salesforecast.sales.amount_relations import Doubt
@@ -69,7 +71,7 @@ def propose_date(profile: TableProfile) -> tuple[list[ProposedLine], list[OpenQu
     "Propose the date of the sale."
     dates = [c for c in profile.columns.values() if c.kind == "date"]
     if not dates:
-        return [], [], set()
+        return _date_of_parts(profile)
 
     def rank(column: ColumnProfile) -> tuple[int, float, float]:
         place = next((i for i, role in enumerate(DATE_ROLES) if role in column.roles), 1.5)
@@ -110,6 +112,76 @@ def propose_date(profile: TableProfile) -> tuple[list[ProposedLine], list[OpenQu
             )
         )
     return lines, questions, used
+
+
+PART_WORDS = {
+    "year": ("year", "yr", "jahr", "annee", "ano", "anno", "jaar", "rok", "年"),
+    "month": ("month", "mon", "monat", "mois", "mes", "mese", "maand", "miesiac", "月"),
+    "week": ("week", "wk", "kw", "woche", "semaine", "semana", "settimana", "tydzien", "週"),
+    "day": ("day", "tag", "jour", "dia", "giorno", "dag", "dzien", "日"),
+}
+PART_RANGES = {"year": (1990, 2100), "month": (1, 12), "week": (1, 53), "day": (1, 31)}
+
+
+def _are_parts(numbers: np.ndarray, part: str) -> bool:
+    "Return whether numbers can be years, months, weeks or days of the month; 1 to 7 alone are weekdays."
+    low, high = PART_RANGES[part]
+    if not len(numbers) or (numbers % 1 != 0).any() or numbers.min() < low or numbers.max() > high:
+        return False
+    return part != "day" or numbers.max() > 7 or len(numbers) < 7
+
+
+def _are_months(column: ColumnProfile) -> bool:
+    "Return whether a column holds names of months that dates are read with."
+    return column.kind == "text" and all(
+        text.strip(".").casefold() in ENGLISH_MONTHS for text in column.values
+    )
+
+
+def _find_part(profile: TableProfile, part: str) -> ColumnProfile | None:
+    "Return the column that holds a part of the date, such as the year; None where there is none."
+    for column in profile.columns.values():
+        if not has_word(column.name, PART_WORDS[part]) or column.filled < 0.9:
+            continue
+        numbers = column.numbers[np.isfinite(column.numbers)] if column.numbers is not None else np.empty(0)
+        if _are_parts(numbers, part) or (part == "month" and _are_months(column)):
+            return column
+    return None
+
+
+ENGLISH_MONTHS = {
+    name.casefold() for names in (calendar.month_name, calendar.month_abbr) for name in names if name
+}
+
+
+def _date_of_parts(profile: TableProfile) -> tuple[list[ProposedLine], list[OpenQuestion], set[str]]:
+    "Propose a date that is joined of a year and a month, day or week in columns of their own."
+    year, month, day, week = (_find_part(profile, part) for part in ("year", "month", "day", "week"))
+    if year is None or (month is None and week is None):
+        return [], [], set()
+    y, m, d = (quote_column(column.name) if column else "" for column in (year, month, day))
+    if month is None and week is not None:
+        expression = f"join({y}, '-W', {quote_column(week.name)})"
+        lines = [
+            ProposedLine(
+                "columns.Transaction_Date", expression, "year and week are columns of their own", "likely"
+            ),
+            ProposedLine("date_format", "iso_week", "the weeks of a year are counted", "likely"),
+            ProposedLine("frequency", "weekly", "a row is of a week", "likely"),
+        ]
+        return lines, [], {year.name, week.name}
+    assert month is not None
+    if month.kind == "text":
+        expression = f"join({d}, ' ', {m}, ' ', {y})" if day else f"join('1 ', {m}, ' ', {y})"
+    else:
+        expression = f"join({y}, '-', {m}, '-', {d})" if day else f"join({y}, '-', {m}, '-01')"
+    reason = (
+        "year, month and day are columns of their own"
+        if day
+        else "year and month are columns of their own; a month stands on its first day"
+    )
+    used = {column.name for column in (year, month, day) if column}
+    return [ProposedLine("columns.Transaction_Date", expression, reason, "likely")], [], used
 
 
 def _digits_format(column: ColumnProfile) -> str | None:

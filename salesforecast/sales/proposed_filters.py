@@ -11,26 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from salesforecast.sales.column_names import name_words
+from salesforecast.sales.column_names import NO_SALE, RETURN_WORDS, name_words
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile
 from salesforecast.sales.mapping_proposal import OpenQuestion, ProposedLine
 from salesforecast.sales.presets import quote_column
 
 # %% ../../nbs/sales/19_proposed_filters.ipynb #cc58b3d3
-NO_SALE = frozenset(
-    name_words(
-        "cancelled canceled cancel void voided refunded failed expired draft quotation quote declined abandoned unpaid rejected deleted storniert storno "
-        "abgebrochen erstattet entwurf angebot fehlgeschlagen annule annulee rembourse remboursee brouillon echoue cancelado cancelada anulado anulada "
-        "reembolsado borrador fallido annullato annullata rimborsato bozza anulowane anulowany anulowana zwrocone geannuleerd terugbetaald concept "
-        "devolvido estornado reembolsado denied trash unshippable キャンセル 返金済み 取消"
-    )
-)
-RETURN_WORDS = frozenset(
-    name_words(
-        "refund return returned returns credit creditnote storno retoure gutschrift rueckgabe ruckgabe retour remboursement avoir devolucion abono "
-        "reso rimborso restituzione devolucao estorno retourzending terugbetaling zwrot korekta 返品 返金"
-    )
-)
 NOT_GOODS = re.compile(
     r"^(gift[ -]?cards?\b.*|gift[ -]?vouchers?\b.*|gift[ -]?certificates?\b.*|e-?gift\b.*|gutschein(e|karte)?\b.*|geschenkgutschein\b.*|geschenkkarte\b.*|carte[s]? cadeau\b.*|"
     r"tarjeta[s]? (de )?regalo\b.*|buono regalo\b.*|cadeaubon\b.*|karta podarunkowa\b.*|shipping( fee| cost| charge)?s?|postage|delivery( fee| charge)?|versand(kosten)?|"

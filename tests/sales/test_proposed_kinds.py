@@ -1,0 +1,176 @@
+"""Kinds of exports that a mapping is proposed for, each with the revenue that is right."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from salesforecast.core.settings import UserError
+from salesforecast.sales.column_names import are_statuses, is_planned
+from salesforecast.sales.mapping_proposal import MappingProposal
+from salesforecast.sales.proposals import propose_mapping
+from salesforecast.sales.reading import SalesData, read_sales
+
+NOW = pd.Timestamp("2025-06-30")
+GOODS = {4.5: "Tea", 3.25: "Jam", 45.0: "Lamp", 129.0: "Chair"}
+rng = np.random.default_rng(5)
+DAYS = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(300) // 2, "D")
+UNITS, PRICES = rng.integers(1, 5, 300), rng.choice(list(GOODS), 300)
+LINES, ITEMS = np.round(UNITS * PRICES, 2), [GOODS[price] for price in PRICES]
+BACK = rng.random(300) < 0.05
+STATES = rng.choice(["completed", "cancelled", "refunded"], 300, p=[0.85, 0.1, 0.05])
+MONTHS = pd.period_range("2019-01", "2023-12", freq="M").repeat(2)
+BY_MONTH = np.arange(len(MONTHS)) * 3.5 + 10
+WEEKS = pd.date_range("2020-01-06", periods=120, freq="7D").isocalendar()
+
+
+def german(values: np.ndarray) -> list[str]:
+    "Write numbers with a decimal comma; nothing for a missing one."
+    return ["" if np.isnan(value) else f"{value:.2f}".replace(".", ",") for value in values]
+
+
+def sold(**columns: object) -> pd.DataFrame:
+    "Make an export of dates, items and further columns."
+    return pd.DataFrame({"Date": DAYS.strftime("%Y-%m-%d"), "Item": ITEMS, **columns})
+
+
+Kind = tuple[Callable[[], pd.DataFrame], float]
+KINDS: dict[str, Kind] = {
+    "pieces": (lambda: sold(Ordered=[f"{n} pcs" for n in UNITS], **{"Price each": PRICES}), LINES.sum()),
+    "pieces in German": (
+        lambda: sold(Menge=[f"{n} Stk." for n in UNITS], Einzelpreis=german(PRICES)),
+        LINES.sum(),
+    ),
+    "singular and plural": (
+        lambda: sold(Qty=["1 pc" if n == 1 else f"{n} pcs" for n in UNITS], Price=PRICES),
+        LINES.sum(),
+    ),
+    "debit and credit": (
+        lambda: sold(Debit=np.where(BACK, LINES, np.nan), Credit=np.where(BACK, np.nan, LINES)),
+        LINES[~BACK].sum() - LINES[BACK].sum(),
+    ),
+    "Soll und Haben": (
+        lambda: sold(Soll=german(np.where(BACK, LINES, np.nan)), Haben=german(np.where(BACK, np.nan, LINES))),
+        LINES[~BACK].sum() - LINES[BACK].sum(),
+    ),
+    "sales are debits": (
+        lambda: sold(Debit=np.where(BACK, np.nan, LINES), Credit=np.where(BACK, LINES, np.nan)),
+        LINES[~BACK].sum() - LINES[BACK].sum(),
+    ),
+    "budget and actual": (lambda: sold(Budget=np.round(LINES * 1.1), Actual=LINES), LINES.sum()),
+    "budget revenue": (
+        lambda: sold(**{"Budget Revenue": np.round(LINES * 1.1), "Actual Revenue": LINES}),
+        LINES.sum(),
+    ),
+    "plan and last year": (
+        lambda: sold(**{"Sales Plan": np.round(LINES * 1.1), "Sales": LINES, "Sales LY": LINES * 0.9}),
+        LINES.sum(),
+    ),
+    "Plan, Ist, Vorjahr": (
+        lambda: sold(**{"Umsatz Vorjahr": LINES * 0.9, "Umsatz Soll": LINES * 1.1, "Umsatz Ist": LINES}),
+        LINES.sum(),
+    ),
+    "year, month, day": (
+        lambda: pd.DataFrame({"Year": DAYS.year, "Month": DAYS.month, "Day": DAYS.day, "Sales": LINES}),
+        LINES.sum(),
+    ),
+    "Jahr, Monat, Tag": (
+        lambda: pd.DataFrame({"Jahr": DAYS.year, "Monat": DAYS.month, "Tag": DAYS.day, "Umsatz": LINES}),
+        LINES.sum(),
+    ),
+    "year and month": (
+        lambda: pd.DataFrame({"Year": MONTHS.year, "Month": MONTHS.month, "Revenue": BY_MONTH}),
+        BY_MONTH.sum(),
+    ),
+    "year and name of month": (
+        lambda: pd.DataFrame({"Year": MONTHS.year, "Month": MONTHS.strftime("%B"), "Revenue": BY_MONTH}),
+        BY_MONTH.sum(),
+    ),
+    "year and week": (
+        lambda: pd.DataFrame({"Year": WEEKS["year"], "Week": WEEKS["week"], "Revenue": BY_MONTH}),
+        BY_MONTH.sum(),
+    ),
+    "Swiss marks": (
+        lambda: sold(Umsatz=[f"{value * 100:,.2f}".replace(",", "’") for value in LINES]),
+        LINES.sum() * 100,
+    ),
+    "a state that is a status": (
+        lambda: sold(quantity=UNITS, price=PRICES, state=STATES),
+        LINES[STATES == "completed"].sum(),
+    ),
+    "a state that is a region": (
+        lambda: sold(quantity=UNITS, price=PRICES, state=np.where(BACK, "CA", "New York")),
+        LINES.sum(),
+    ),
+}
+
+
+def propose(frame: pd.DataFrame) -> tuple[MappingProposal, SalesData]:
+    "Return what is proposed for an export, and the sales that it gives."
+    proposal = propose_mapping(frame)
+    return proposal, read_sales(frame, proposal.mapping, now=NOW)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_revenue_is_right(kind: str) -> None:
+    make, revenue = KINDS[kind]
+    _, sales = propose(make())
+    assert sales.report.revenue_total == pytest.approx(revenue, abs=0.005)
+    assert sales.report.rows_quarantined == 0
+
+
+def test_dates_of_parts_are_the_days() -> None:
+    for kind in ("year, month, day", "Jahr, Monat, Tag"):
+        _, sales = propose(KINDS[kind][0]())
+        assert (sales.report.first_date, sales.report.last_date) == ("2024-01-01", "2024-05-29")
+    _, weeks = propose(KINDS["year and week"][0]())
+    assert weeks.mapping.frequency == "weekly" and weeks.report.first_date == "2020-01-06"
+
+
+def test_a_plan_is_named_and_never_taken_alone() -> None:
+    proposal, _ = propose(KINDS["budget and actual"][0]())
+    assert any("Budget" in note and "never taken" in note for note in proposal.notes)
+    with pytest.raises(UserError, match=r"Budget: by the name a plan(.|\n)*columns: \{Revenue: Budget\}"):
+        propose_mapping(sold(Budget=LINES))
+
+
+def test_units_of_several_measures_are_refused_with_their_names() -> None:
+    measures = np.where(np.arange(300) % 3 == 0, "kg", "pcs")
+    frame = sold(
+        Qty=[f"{n} {word}" for n, word in zip(UNITS, measures, strict=True)], **{"Unit price": PRICES}
+    )
+    with pytest.raises(UserError, match=r"Qty holds pcs, kg(.|\n)*where: contains\(Qty, 'pcs'\)"):
+        propose_mapping(frame)
+
+
+def test_a_ledger_asks_by_its_doubt_and_nets_returns() -> None:
+    proposal, sales = propose(KINDS["debit and credit"][0]())
+    line = next(line for line in proposal.lines if line.key == "columns.Revenue")
+    assert line.doubt == "unsure" and "Credit" in line.reason
+    assert sales.report.returns == BACK.sum()
+
+
+def test_a_status_is_no_region() -> None:
+    proposal, _ = propose(KINDS["a state that is a status"][0]())
+    assert "Region" not in proposal.mapping.columns
+    assert proposal.mapping.where == "(state != 'cancelled') & (state != 'refunded')" or (
+        proposal.mapping.where == "(state != 'refunded') & (state != 'cancelled')"
+    )
+    proposal, _ = propose(KINDS["a state that is a region"][0]())
+    assert proposal.mapping.columns["Region"] == "state"
+
+
+@pytest.mark.parametrize(
+    "values, expected", [(["paid", "Refunded"], True), (["CA", "NY"], False), ([], False)]
+)
+def test_statuses_are_told_by_their_words(values: list[str], expected: bool) -> None:
+    assert are_statuses(values) is expected
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [("Sales Plan", True), ("Net sales last year", True), ("Planet", False), ("Soll", False)],
+)
+def test_plans_are_told_by_their_words(name: str, expected: bool) -> None:
+    assert is_planned(name) is expected
