@@ -9,12 +9,15 @@ __all__ = ['create_app']
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from flask import Flask, g, redirect, request
+from flask import Flask, redirect, request
 from flask_openapi3 import Info, OpenAPI
+from limits import parse_many
+from limits.storage import storage_from_string
+from limits.strategies import FixedWindowRateLimiter
 
 from .. import __version__
 from . import observe
-from .auth import DOCS_HEADERS, HEADERS, read_keys
+from .auth import DOCS_HEADERS, HEADERS, hash_key, read_keys, request_key
 from salesforecast.api.endpoints import (  # noqa: F401 (each declares its endpoints)
     files,
     forecasts,
@@ -23,10 +26,10 @@ from salesforecast.api.endpoints import (  # noqa: F401 (each declares its endpo
     prediction,
 )
 from .errors import on_validation_error, register_error_handlers
-from .hooks import authenticate_request, record_request
+from .hooks import authenticate_request, begin_request, record_request
 from .model_loader import ModelStore, store
 from .payloads import OrjsonProvider, ParsedRequest
-from .routes import ROUTES, Service, make_blueprint
+from .routes import ROUTES, Service, make_blueprint, service
 from .schemas import ErrorOutput
 from ..core.settings import Settings, settings
 
@@ -42,7 +45,7 @@ Send an API key in the header `X-API-Key`; a server on a loopback address, witho
 
 def _describe_uploads(document: dict) -> None:
     "Add to the OpenAPI document what goes into the endpoints for files, and that CSV may come out."
-    about = "columns as in the training data; .csv, .csv.gz or .parquet"
+    about = "columns as in the training data; .csv, .csv.gz, .parquet or .xlsx"
     file = {"type": "string", "format": "binary", "description": about}
     form = {"type": "object", "properties": {"file": file}, "required": ["file"]}
     for route in ROUTES.values():
@@ -79,14 +82,24 @@ class Application(OpenAPI):
 
 # %% ../../nbs/api/12_app.ipynb #6a82c703
 def _caller() -> str:
-    "Return the key's name or the address that the current request counts for."
-    return g.get("key") or request.remote_addr or "unknown"
+    "Return the name of the key, or the address, that the current request counts for, whether it is answered or refused."
+    key = service().keys.get(hash_key(request_key(request.environ)))
+    return key.name if key else request.remote_addr or "unknown"
 
 
 def _is_public() -> bool:
     "Return whether the current request is for an endpoint that needs no key."
     route = ROUTES.get(request.endpoint or "")
     return route is not None and route.scope is None
+
+
+def _wrong_key_counter(settings: Settings) -> Callable[[str], bool]:
+    "Return a function that counts a wrong key from an address, and returns whether it is within the limit."
+    if not settings.wrong_key_limit:
+        return lambda address: True
+    limiter = FixedWindowRateLimiter(storage_from_string(settings.rate_limit_storage))
+    limits = parse_many(settings.wrong_key_limit)
+    return lambda address: all(limiter.hit(limit, "wrong-key", address) for limit in limits)
 
 
 def _add_limits(app: Flask, settings: Settings) -> None:
@@ -143,12 +156,16 @@ def create_app(
         validation_error_callback=on_validation_error,
         doc_prefix="/docs",
     )
-    app.extensions["salesforecast"] = Service(models, current, read_keys(current))
+    app.extensions["salesforecast"] = Service(
+        models, current, read_keys(current), _wrong_key_counter(current)
+    )
+    app.before_request(begin_request)
+    _add_limits(app, current)  # before authentication, so that refused requests count too
     app.before_request(authenticate_request)
     app.after_request(record_request)
     register_error_handlers(app)
-    _add_limits(app, current)
     app.register_api(make_blueprint())
     app.add_url_rule("/openapi.json", "openapi_json", lambda: app.api_doc)
+    app.add_url_rule("/", "home", lambda: redirect("/docs"))
     app.add_url_rule("/docs", "docs", lambda: redirect("/docs/swagger"))
     return app

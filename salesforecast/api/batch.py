@@ -7,11 +7,16 @@ __all__ = []
 
 # %% ../../nbs/api/08_batch.ipynb #2bc34e69
 import csv
+import re
+import shutil
+import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 from typing import IO, TypeVar
 
 import numpy as np
@@ -19,6 +24,7 @@ import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from ..sales.chunks import LimitedGzipFile, iter_file_tables
 from ..sales.layout import amount_currencies, refuse_other_currency
@@ -31,14 +37,16 @@ from salesforecast.registry.predictor import (
     predict_rows,
     append_predictions,
 )
-from ..sales.schema import ColumnMapping
+from ..sales.schema import ColumnMapping, SourceOptions
 from ..core.settings import UserError
 from ..sales.delimited import SourceTable
 from ..sales.sinks import write_csv_rows
-from ..sales.sources import GZIP_MARK
+from ..sales.sources import EXCEL, GZIP_MARK, read_excel
 
 # %% ../../nbs/api/08_batch.ipynb #ff3dc11e
-MAX_FILE_COLUMNS = 2_000  # of a text file; each more costs time before the first row is read
+MAX_FILE_COLUMNS = 2_000  # each more costs time before the first row is read
+FIRST_LINES = 1_000  # in which the header stands
+QUOTED = re.compile(rb'"[^"]*"')
 
 
 def check_width(
@@ -46,21 +54,66 @@ def check_width(
     name: str,  # its suffix tells the format
     limit: int,  # bytes that a compressed file may unpack to
 ) -> None:
-    "Raise `UserError` for a text file with too many columns."
+    "Raise `UserError` for a text or Parquet file with too many columns."
+    file.seek(0)
     if name.lower().endswith((".parquet", ".pq")):
-        return
+        try:
+            width = len(pq.read_schema(file))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise UserError(f"The file is no Parquet file: {error}") from None
+    else:
+        packed = file.read(2) == GZIP_MARK
+        file.seek(0)
+        head = LimitedGzipFile(file, limit).read(2**20) if packed else file.read(2**20)
+        width = max(map(_cell_count, re.split(rb"[\r\n]+", head, maxsplit=FIRST_LINES)[:FIRST_LINES]))
     file.seek(0)
-    packed = file.read(2) == GZIP_MARK
-    file.seek(0)
-    head = LimitedGzipFile(file, limit).read(2**20) if packed else file.read(2**20)
-    widest = max(head.partition(b"\n")[0].count(mark) for mark in (b",", b";", b"\t", b"|"))
-    if widest >= MAX_FILE_COLUMNS:
+    if width > MAX_FILE_COLUMNS:
         raise UserError(
-            f"{name} has {widest + 1:,} columns or more; up to {MAX_FILE_COLUMNS:,} are read. Send those that the model needs."
+            f"{name} has {width:,} columns or more; up to {MAX_FILE_COLUMNS:,} are read. Send those that the model needs."
         )
+
+
+def _cell_count(line: bytes) -> int:
+    "Return how many cells a line has by the mark that it has most of; marks within quotes count only in a short line."
+    counts = [line.count(mark) for mark in (b",", b";", b"\t", b"|")]
+    if max(counts) >= MAX_FILE_COLUMNS and b'"' in line:
+        line = QUOTED.sub(b"", line)
+        counts = [line.count(mark) for mark in (b",", b";", b"\t", b"|")]
+    return max(counts) + 1
 
 # %% ../../nbs/api/08_batch.ipynb #bd574ee2
 T = TypeVar("T")
+MAX_EXCEL_BYTES = (
+    100 * 2**20
+)  # unpacked: a workbook is read as a whole, and takes several times that in memory
+
+
+def read_excel_upload(file: IO[bytes], name: str, read: SourceOptions, limit: int) -> SourceTable:
+    "Read the sheet of an uploaded Excel file; raise `UserError` for one that is too large, or none."
+    limit = min(limit, MAX_EXCEL_BYTES)
+    try:
+        with zipfile.ZipFile(file) as packed:
+            size = sum(part.file_size for part in packed.infolist())
+    except zipfile.BadZipFile:  # .xls is not packed
+        size = file.seek(0, 2)
+    if size > limit:
+        raise UserError(
+            f"{name} holds {size / 2**20:,.0f} MB, and an Excel file may hold {limit / 2**20:,.0f}. Save it as CSV or Parquet."
+        )
+    file.seek(0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "upload" + Path(name).suffix.lower())
+        with path.open("wb") as copy:
+            shutil.copyfileobj(file, copy)
+        try:
+            table = read_excel(path, read)
+        except UserError as error:
+            raise UserError(str(error).replace(str(path), name)) from None
+    if len(table.cells.columns) > MAX_FILE_COLUMNS:
+        raise UserError(
+            f"{name} has {len(table.cells.columns):,} columns; up to {MAX_FILE_COLUMNS:,} are read. Send those that the model needs."
+        )
+    return table
 
 
 def mapped_tables(
@@ -70,6 +123,9 @@ def mapped_tables(
     limit: int,  # bytes that a compressed file may unpack to
 ) -> Iterator[tuple[SourceTable, ColumnMapping]]:
     "Return the chunks of a file as tables, each with the mapping that fits it."
+    if name.lower().endswith(EXCEL):
+        table = read_excel_upload(file, name, fallback.read, limit)
+        return iter([(table, choose_mapping(table.cells, fallback))])
     check_width(file, name, limit)
     tables = iter_file_tables(file, name, fallback.read, limit)
     first = next(tables)

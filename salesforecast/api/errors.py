@@ -44,6 +44,8 @@ def _http_error_message(error: HTTPException) -> str:
     "Return the message of an HTTP error; for a body that is too large, the limit."
     if error.code != 413:
         return str(error.description)
+    if request.content_length and request.content_length <= (request.max_content_length or 0):
+        return "The form has too many parts, or a text that is too long. Send the file in one part named file, and no more."
     route, limit = ROUTES.get(request.endpoint or ""), (request.max_content_length or 0) / 2**20
     setting = "UPLOAD" if route and route.takes == "file" else "JSON"
     return f"The body is larger than {limit:g} MB, the limit of SALESFORECAST_MAX_{setting}_MB. Send it in parts."

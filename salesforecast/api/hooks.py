@@ -44,6 +44,8 @@ def authenticate_key(service: Service) -> None:
     text = request_key(request.environ)
     key = service.keys.get(hash_key(text))
     if key is None:
+        if text and not service.may_guess(request.remote_addr or "unknown"):
+            abort(429, "Too many wrong API keys came from this address. Wait a minute.")
         if text:
             abort(401, "The API key is not one of this server's.")
         hint = "" if service.keys else " No key is configured yet: make one with `salesforecast key NAME`."
@@ -54,10 +56,14 @@ def authenticate_key(service: Service) -> None:
         abort(403, f"The key {key.name!r} has no scope {scope!r}.")
 
 # %% ../../nbs/api/11_hooks.ipynb #7c79a559
+def begin_request() -> None:
+    "Note when the current request began, and its id."
+    g.start, g.request_id = time.perf_counter(), observe.request_id(request.headers.get("X-Request-ID"))
+
+
 def authenticate_request() -> None:
     "Authenticate the current request, limit its body and parse its JSON."
     current, route = service(), ROUTES.get(request.endpoint or "")
-    g.start, g.request_id = time.perf_counter(), observe.request_id(request.headers.get("X-Request-ID"))
     authenticate_key(current)
     takes = route.takes if route else "nothing"
     limit = current.settings.max_upload_mb if takes == "file" else current.settings.max_json_mb

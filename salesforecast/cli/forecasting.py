@@ -18,6 +18,7 @@ from salesforecast.cli.options import (
     ByOption,
     EngineOption,
     FreqOption,
+    MAX_HORIZON,
     HorizonOption,
     Limit,
     MappingOption,
@@ -108,7 +109,9 @@ def _panel_and_covariates(sales: "SalesData", series: SeriesChoice) -> "tuple[Pa
 def backtest(
     source: Source,
     mapping: MappingOption = None,
-    horizon: Annotated[int, typer.Option(min=1, help="periods that each window forecasts")] = 28,
+    horizon: Annotated[
+        int, typer.Option(min=1, max=MAX_HORIZON, help="periods that each window forecasts")
+    ] = 28,
     windows: Annotated[int, typer.Option(min=1, help="rolling origins at the end of the history")] = 6,
     by: ByOption = None,
     target: TargetOption = "revenue",

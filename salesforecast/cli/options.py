@@ -75,7 +75,8 @@ PlanOption = Annotated[
     Path | None,
     typer.Option("--plan", help="file of promotions, prices, events and closures, past and planned"),
 ]
-HorizonOption = Annotated[int, typer.Option("--horizon", min=1, help="periods to forecast")]
+MAX_HORIZON = 3_660  # periods; ten years of days
+HorizonOption = Annotated[int, typer.Option("--horizon", min=1, max=MAX_HORIZON, help="periods to forecast")]
 OutOption = Annotated[
     str | None, typer.Option("--out", help="write the table: .csv, .parquet, .xlsx or a database URL")
 ]

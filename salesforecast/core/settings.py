@@ -133,6 +133,9 @@ class ApiSettings(TrainingSettings):
     rate_limit: Annotated[str, AfterValidator(_rate)] = Field(
         "", description='requests per key or address, such as "600 per minute"'
     )
+    wrong_key_limit: Annotated[str, AfterValidator(_rate)] = Field(
+        "20 per minute", description="wrong keys per address; empty for no limit"
+    )
     rate_limit_storage: Annotated[str, AfterValidator(_storage)] = Field(
         "memory://", description="where they are counted; redis://… for all workers"
     )

@@ -228,5 +228,5 @@ def iter_file_tables(
     packed = file.read(2) == GZIP_MARK
     file.seek(0)
     if not kind.removesuffix(".gz").endswith((".csv", ".txt", ".tsv")):
-        raise UserError(f"{name!r}: files of this kind are not known. Send .csv, .csv.gz or .parquet")
+        raise UserError(f"{name!r}: files of this kind are not known. Send .csv, .csv.gz, .parquet or .xlsx")
     return iter_csv_tables(cast(IO[bytes], LimitedGzipFile(file, limit)) if packed else file, read)

@@ -304,6 +304,10 @@ def evaluate_expression(
     place: str,  # key of the mapping, for messages
 ) -> ExpressionResult:
     "Evaluate an expression; raise `UserError` that names the place, the fault and the fix."
+    if len(expression) > MAX_EXPRESSION:
+        raise UserError(
+            f"{place}: an expression may have {MAX_EXPRESSION:,} signs, and this one has {len(expression):,}."
+        )
     evaluation = _Evaluation(columns)
     whole = find_column(expression, columns.names)
     if whole is not None:
@@ -315,6 +319,10 @@ def evaluate_expression(
         value = evaluator.eval(code, _WithoutWords().visit(ast.parse(code.strip(), mode="eval").body))
     except UnknownColumn as error:
         raise missing_column_error(place, expression, error.name, columns.names) from None
+    except (RecursionError, MemoryError):
+        raise UserError(
+            f"{place}: the expression is nested too deeply. Write it with fewer parentheses."
+        ) from None
     except SyntaxError:
         raise missing_column_error(place, expression, expression, columns.names) from None
     except UserError as error:
@@ -324,6 +332,7 @@ def evaluate_expression(
     return ExpressionResult(value, evaluation.bad, evaluation.source_columns)
 
 
+MAX_EXPRESSION = 2_000  # signs; each operator works on a whole column
 EXPRESSION_HELP = (
     "An expression is made of column names (in `backticks` where they have blanks), numbers, 'text', + - * /, "
     "comparisons, and, or, not, in ('a', 'b'), is missing (& | ~ need each condition in parentheses), and the functions "

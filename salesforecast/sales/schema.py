@@ -83,7 +83,7 @@ class SourceOptions(BaseModel):
     )
     query: str | None = Field(default=None, description="SQL that gives the rows, instead of a table")
     skip_rows: int | None = Field(
-        default=None, ge=0, description="lines above the header; found where titles stand above it"
+        default=None, ge=0, le=10_000, description="lines above the header; found where titles stand above it"
     )
 
     @model_validator(mode="after")

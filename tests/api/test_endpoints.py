@@ -853,6 +853,49 @@ def test_a_rate_counts_over_all_endpoints(trained: Trained) -> None:
     assert [client.get(path).status_code for path in GETS[:4]] == [200, 200, 429, 429]
 
 
+def test_refused_requests_count_as_well(trained: Trained, keys: tuple[str, str, str]) -> None:
+    client = client_of(trained.models, api_auth="on", api_keys=keys[2], rate_limit="3 per hour")
+    assert [client.get("/model_info").status_code for _ in range(5)] == [401, 401, 401, 429, 429]
+    assert client.get("/model_info", headers={"X-API-Key": keys[0]}).status_code == 200
+
+
+def test_wrong_keys_have_a_limit_of_their_own(trained: Trained, keys: tuple[str, str, str]) -> None:
+    client = client_of(trained.models, api_auth="on", api_keys=keys[2], wrong_key_limit="2 per minute")
+    wrong = [client.get("/history", headers={"X-API-Key": f"guess{i}"}).status_code for i in range(4)]
+    assert wrong == [401, 401, 429, 429]
+    assert client.get("/history", headers={"X-API-Key": keys[0]}).status_code == 200
+
+
+def test_the_root_leads_to_the_docs(client: FlaskClient) -> None:
+    assert client.get("/", follow_redirects=True).request.path.startswith("/docs")
+
+
+def test_more_than_a_file_is_refused_for_what_it_is(client: FlaskClient) -> None:
+    two = {"file": (io.BytesIO(b"a\n1\n"), "a.csv"), "other": (io.BytesIO(b"a\n1\n"), "b.csv")}
+    assert "There are 2 files" in refused(client.post("/predict_batch_csv", data=two), 400)["details"]
+    fields = {f"field{i}": "x" for i in range(1_100)}
+    parts = fields | {"file": (io.BytesIO(b"a\n1\n"), "a.csv")}
+    assert "too many parts" in refused(client.post("/predict_batch_csv", data=parts), 413)["details"]
+
+
+def test_excel_and_parquet_are_predicted_as_csv_is(client: FlaskClient) -> None:
+    frame = pd.DataFrame({"Units_Sold": [1.0, 2.0], "Unit_Price": [3.0, 4.0], "Category": ["Beauty", "Toys"]})
+    results = []
+    for name, write in (("csv", "to_csv"), ("xlsx", "to_excel"), ("parquet", "to_parquet")):
+        data = io.BytesIO()
+        getattr(frame, write)(data, index=False)
+        result = client.post("/predict_batch_csv", data={"file": (io.BytesIO(data.getvalue()), f"a.{name}")})
+        results.append(result.get_json()["predictions"])
+    assert results[0] == results[1] == results[2] and len(results[0]) == 2
+
+
+@pytest.mark.parametrize("above", [b"", b"\n\n", b"Sales of May\r\n\r\n"])
+def test_columns_are_counted_wherever_the_header_stands(client: FlaskClient, above: bytes) -> None:
+    wide = above + b",".join(b"c%d" % i for i in range(20_000)) + b"\n" + b"1," * 19_999 + b"1\n"
+    details = refused(client.post("/predict_batch_csv", data={"file": (io.BytesIO(wide), "a.csv")}), 400)
+    assert "20,000 columns" in details["details"]
+
+
 def test_pages_of_origins_that_are_allowed_may_ask_before_they_send(
     trained: Trained, keys: tuple[str, str, str]
 ) -> None:

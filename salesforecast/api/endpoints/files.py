@@ -24,6 +24,12 @@ def _uploaded_file() -> FileStorage:
     "Return the part `file` of the current request; abort with 415 or raise `BadInput` where there is none."
     if request.content_type and not request.content_type.startswith("multipart/form-data"):
         abort(415, "Send the file as multipart/form-data, in a part named file.")
+    count = sum(len(request.files.getlist(name)) for name in request.files)
+    if count > 1:
+        raise BadInput(
+            f"There are {count} files. Send one at a time, in a part named file.",
+            [ErrorDetail(field="file", reason="is not the only one")],
+        )
     file = request.files.get("file")
     if file is None or not file.filename:
         raise BadInput(
