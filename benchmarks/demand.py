@@ -49,10 +49,10 @@ def panel_of(name: str, folder: Path, frequency: Any = None) -> tuple[Panel, Any
     return panel, covariates_from_mapping(panel, mapping)
 
 
-def retail_products(folder: Path, frequency: Any = None, count: int = 120) -> Panel:
-    """Units of randomly chosen products of Online Retail."""
-    mapping = load_mapping(MAPPINGS / "online_retail.yaml")
-    sales = read_sales(f"{folder / 'online_retail'}.csv.gz", mapping)
+def shop_products(name: str, folder: Path, frequency: Any = None, count: int = 150) -> Panel:
+    """Units of randomly chosen products of a shop that were sold at least twenty times."""
+    mapping = load_mapping(MAPPINGS / f"{name}.yaml")
+    sales = read_sales(f"{folder / name}.csv.gz", mapping)
     product = sales.frame["Product_ID"].astype(str)
     often = product.value_counts()
     chosen = np.random.default_rng(0).permutation(np.sort(often.index[often >= 20].to_numpy(str)))[:count]
@@ -308,10 +308,12 @@ def main() -> None:
             found["scale"].append(cost(count))
             print(json.dumps(found["scale"][-1]), flush=True)
     if options.only in (None, "orders"):
-        retail = {
-            f"online_retail, {often}": retail_products(options.folder, often) for often in ("daily", "weekly")
+        shops = {
+            f"{name}, {often}": shop_products(name, options.folder, often)
+            for name in SHOPS
+            for often in ("daily", "weekly")
         }
-        found["orders"] = order_frontier(retail)
+        found["orders"] = order_frontier(shops)
     options.out.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1), f"written to {options.out}", sep="\n")
 

@@ -299,11 +299,17 @@ def against_peers(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def order_frontier(panels: dict[str, Panel]) -> dict[str, list[dict[str, object]]]:
+def order_frontier(panels: dict[str, Panel]) -> dict[str, dict[str, list[dict[str, object]]]]:
     """Simulate orders of the generated test shops, daily and weekly, and of the given ones."""
     found = {}
     for name, step in (("generated, daily", 1), ("generated, weekly", 7)):
         shops = [order_shop(seed, step) for seed in TEST_SEEDS]
         found[name] = frontier([run for shop in shops for run in order_runs(shop, shop.category)])
     found |= {name: frontier(order_runs(panel)) for name, panel in panels.items()}
-    return {name: table.round(4).to_dict("records") for name, table in found.items()}
+    return {
+        name: {
+            "frontier": table.round(4).to_dict("records"),
+            "against peers": against_peers(table).round(4).replace({np.nan: None}).to_dict("records"),
+        }
+        for name, table in found.items()
+    }

@@ -14,10 +14,11 @@ import pandas as pd
 
 from .schemas import DemandInput, OrderInput, PlanRow
 from ..forecasting.forecaster import DemandForecast, select_series
-from ..forecasting.orders import order_up_to_levels
+from ..forecasting.order_policy import OrderPolicy
+from ..forecasting.orders import plan_orders
 from ..forecasting.scenarios import apply_plan
 from ..forecasting.state import DemandState
-from ..forecasting.stock import StockRules, read_stock
+from ..forecasting.stock import StockRules, find_level, read_stock
 from ..forecasting.plan import read_plan
 from ..core.settings import UserError
 
@@ -132,23 +133,31 @@ def past_rows(forecast: DemandForecast, rows: np.ndarray, periods: int) -> list[
 def order_rows(
     forecast: DemandForecast, rows: np.ndarray, order: OrderInput
 ) -> tuple[list[Row], tuple[str, ...]]:
-    "Compute order quantities of the finest of these series, and notes; raise `UserError` for what does not fit."
-    if forecast.panel.target != "units":
+    "Compute order quantities of the series of the level that is ordered, and notes; raise `UserError` for what does not fit."
+    panel = forecast.panel
+    if panel.target != "units":
         raise UserError('Orders are of units. Ask for target "units".')
     stock = None
     if order.stock:
         rules = StockRules(order.missing_stock, order.unknown_stock, order.negative_stock)
         given = pd.DataFrame([row.model_dump() for row in order.stock]).dropna(axis=1, how="all")
-        stock = read_stock(given, forecast.panel, rules, place="order.stock", first_row=1)
-    table = order_up_to_levels(
-        forecast,
+        stock = read_stock(given, panel, rules, place="order.stock", first_row=1, level=order.level)
+    policy = OrderPolicy(
         lead_time=order.lead_time,
         review_period=order.review,
         service_level=order.service_level,
-        stock=stock,
-        rows=rows[rows >= forecast.panel.bottom.start],
+        service=order.service,
+        lead_time_sd=order.lead_time_sd,
+        holding_cost=order.holding_cost,
+        stockout_cost=order.stockout_cost,
+        order_cost=order.order_cost,
+        rule=order.rule,
+        pack_size=order.pack_size,
+        min_order=order.min_order,
+        shelf_life=order.shelf_life,
     )
-    return _records(table), stock.notes if stock else ()
+    ordered = rows[panel.level[rows] == find_level(panel, order.level)]
+    return _records(plan_orders(forecast, policy, stock=stock, rows=ordered)), stock.notes if stock else ()
 
 
 def _records(table: pd.DataFrame) -> list[Row]:

@@ -384,9 +384,12 @@ class StockRow(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    unique_id: Text = Field(description="of the finest level, as `forecasts` names it")
+    unique_id: Text = Field(description="of the level that is ordered, as `forecasts` names it")
     on_hand: float | None = Field(None, allow_inf_nan=False, description="null: not known")
     on_order: float | None = Field(None, allow_inf_nan=False, description="on its way; none by default")
+    pack_size: float | None = Field(None, gt=0, allow_inf_nan=False, description="units of a pack")
+    min_order: float | None = Field(None, ge=0, allow_inf_nan=False, description="least units of an order")
+    shelf_life: float | None = Field(None, gt=0, allow_inf_nan=False, description="days from delivery")
 
 
 class OrderInput(BaseModel):
@@ -396,7 +399,43 @@ class OrderInput(BaseModel):
 
     lead_time: int = Field(ge=0, le=366, description="days until an order comes")
     review: int = Field(7, ge=1, le=366, description="days between orders")
-    service_level: float = Field(0.95, gt=0, lt=1, description="probability that the stock lasts")
+    service_level: float = Field(
+        0.95, gt=0, lt=1, description="probability that the stock lasts, or the fill rate"
+    )
+    service: Literal["cycle", "fill_rate"] = Field(
+        "cycle", description="what `service_level` is; a fill rate is the share of units delivered from stock"
+    )
+    lead_time_sd: float = Field(
+        0, ge=0, le=366, description="standard deviation of the lead time, in days; 0: punctual"
+    )
+    holding_cost: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="of a unit for a review period"
+    )
+    stockout_cost: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="of a unit that is short; with `holding_cost`, it chooses the service level",
+    )
+    order_cost: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="of placing an order; with `holding_cost`, it gives the order quantity of a reorder point",
+    )
+    rule: Literal["periodic", "reorder_point"] = Field(
+        "periodic", description="order at every review, or only where the stock is below the reorder point"
+    )
+    pack_size: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="units of a pack; orders are whole packs"
+    )
+    min_order: float = Field(0, ge=0, allow_inf_nan=False, description="least units of an order")
+    shelf_life: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="days from delivery within which a unit is sold"
+    )
+    level: Text | None = Field(
+        None, description="level that is ordered, one of `by`; the finest of the forecast by default"
+    )
     stock: list[StockRow] | None = Field(
         None,
         min_length=1,
@@ -485,16 +524,25 @@ class DemandSum(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #57ef95d0
 class OrderRow(BaseModel):
-    "Order-up-to level of a series: the stock that covers lead time and review period at the service level."
+    "What to order of a series, in units: the stock on hand and on order is to cover lead time and review period."
 
     unique_id: str
     expected: float
     order_up_to: float
     safety_stock: float
-    most_sold: float | None = None
+    most_sold: float | None = Field(None, description="in a span of this length, ever")
+    reorder_point: float | None = Field(None, description="of a policy with one")
+    stockout_risk: float | None = Field(
+        None, description="probability that something is short before the next order arrives, if ordered so"
+    )
+    fill_rate: float | None = Field(None, description="expected share of units delivered from stock")
+    abc: str | None = Field(None, description="A: the first 80% of expected sales, B: the next 15%, C")
+    xyz: str | None = Field(None, description="X: regular demand, Y: varying, Z: irregular")
     on_hand: float | None = Field(None, description="of the request")
     on_order: float | None = Field(None, description="of the request")
     order: float | None = Field(None, description="what to order, where the request has stock")
+    days_of_cover: float | None = Field(None, description="that stock on hand and on order last on average")
+    risk_without_order: float | None = Field(None, description="of a stock-out, if nothing is ordered")
 
 # %% ../../nbs/api/00_schemas.ipynb #27be2ad6
 class LeadRow(BaseModel):

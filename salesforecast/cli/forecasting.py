@@ -330,11 +330,58 @@ def order(
     review: Annotated[int, typer.Option("--review", min=1, help="days between orders")] = 7,
     service_level: Annotated[
         float,
-        typer.Option("--service-level", help="probability that the stock lasts until the next order arrives"),
+        typer.Option(
+            "--service-level",
+            help="probability that the stock lasts until the next order arrives; or the fill rate",
+        ),
     ] = 0.95,
+    service: Annotated[
+        Literal["cycle", "fill_rate"],
+        typer.Option(help="what --service-level is; a fill rate is the share of units delivered from stock"),
+    ] = "cycle",
+    lead_time_sd: Annotated[
+        float, typer.Option(help="standard deviation of the lead time, in days; 0: deliveries are punctual")
+    ] = 0.0,
+    holding_cost: Annotated[
+        float | None, typer.Option(help="cost of holding a unit for the days between orders")
+    ] = None,
+    stockout_cost: Annotated[
+        float | None,
+        typer.Option(help="cost of a unit that is short; with --holding-cost, it chooses the service level"),
+    ] = None,
+    order_cost: Annotated[
+        float | None,
+        typer.Option(
+            help="cost of placing an order; with --holding-cost, it gives the quantity of --rule reorder_point"
+        ),
+    ] = None,
+    rule: Annotated[
+        Literal["periodic", "reorder_point"],
+        typer.Option(help="order at every review, or only where the stock is below the reorder point"),
+    ] = "periodic",
+    pack_size: Annotated[
+        float | None,
+        typer.Option(help="units of a pack: orders are whole packs; also a column of the stock"),
+    ] = None,
+    min_order: Annotated[
+        float, typer.Option(help="least units of an order; also a column of the stock")
+    ] = 0.0,
+    shelf_life: Annotated[
+        float | None,
+        typer.Option(help="days from delivery within which a unit is sold; also a column of the stock"),
+    ] = None,
+    level: Annotated[
+        str | None,
+        typer.Option(
+            help='one of the levels of --by that is ordered, such as Product_ID of "Product_ID;Product_ID,Region" [the finest]'
+        ),
+    ] = None,
     stock: Annotated[
         str | None,
-        typer.Option("--stock", help="table with unique_id, on_hand, and on_order where it is known"),
+        typer.Option(
+            "--stock",
+            help="table with unique_id, on_hand, and on_order where it is known; pack_size, min_order, shelf_life",
+        ),
     ] = None,
     missing_stock: Annotated[
         Literal["stop", "zero", "skip"],
@@ -355,12 +402,27 @@ def order(
     engine: EngineOption = "pandas",
     scheduler: SchedulerOption = None,
 ) -> None:
-    "Compute the order-up-to level of each series, and what to order if the stock is given."
-    from salesforecast.forecasting.orders import order_up_to_levels
+    "Compute the order-up-to level of each series, what it is worth, and what to order if the stock is given."
+    from salesforecast.forecasting.order_policy import OrderPolicy
+    from salesforecast.forecasting.orders import plan_orders
     from salesforecast.forecasting.stock import StockRules, read_stock
     from salesforecast.sales.schema import SourceOptions
-    from salesforecast.cli.terminal import frame_table, messages, number, output
+    from salesforecast.cli.terminal import frame_table, messages, number, output, percent
 
+    policy = OrderPolicy(
+        lead_time=lead_time,
+        review_period=review,
+        service_level=service_level,
+        service=service,
+        lead_time_sd=lead_time_sd,
+        holding_cost=holding_cost,
+        stockout_cost=stockout_cost,
+        order_cost=order_cost,
+        rule=rule,
+        pack_size=pack_size,
+        min_order=min_order,
+        shelf_life=shelf_life,
+    )
     days = lead_time + review
     horizon = -(-days // 7) if freq == "W" else days
     series = SeriesChoice(by, "units", freq, plan)
@@ -369,12 +431,17 @@ def order(
     if stock:
         rules = StockRules(missing_stock, unknown_stock, negative_stock)
         options = read_mapping(mapping)
-        held = read_stock(stock, result.panel, rules, read=options.read if options else SourceOptions())
+        held = read_stock(
+            stock, result.panel, rules, read=options.read if options else SourceOptions(), level=level
+        )
         for note in held.notes:
             messages.print(f"{note}.", markup=False)
-    orders = order_up_to_levels(
-        result, lead_time=lead_time, review_period=review, service_level=service_level, stock=held
-    )
+    orders = plan_orders(result, policy, stock=held, level=level)
     if not write_result(orders, out, "orders"):
-        title = f"Order-up-to levels for {days} days at a service level of {service_level:.0%}"
-        output.print(frame_table(title, orders, dict.fromkeys(orders.columns[1:], number)))
+        goal = "fill rate" if service == "fill_rate" else "service level"
+        share = policy.service_level if service == "fill_rate" else policy.cycle_service
+        title = f"Order-up-to levels for {days} days at a {goal} of " + f"{share:.1%}".replace(".0%", "%")
+        formats: dict[str, Callable[[float], str]] = dict.fromkeys(orders.columns[1:], number)
+        formats |= dict.fromkeys(("stockout_risk", "fill_rate", "risk_without_order"), percent)
+        formats = {name: f for name, f in formats.items() if name in orders and name not in ("abc", "xyz")}
+        output.print(frame_table(title, orders, formats))

@@ -22,11 +22,12 @@ from salesforecast.forecasting.evaluation import backtest_demand
 from salesforecast.forecasting.forecaster import DemandForecast, DemandModel, fit_demand, forecast_demand
 from salesforecast.forecasting.inputs import SeriesInput, read_series
 from salesforecast.forecasting.intervals import INTERVAL_LEVELS
-from salesforecast.forecasting.orders import order_up_to_levels
+from salesforecast.forecasting.order_policy import OrderPolicy, Rule, Service
+from salesforecast.forecasting.orders import plan_orders
 from salesforecast.forecasting.plan import read_plan
 from salesforecast.forecasting.selection import DEFAULT_N_WINDOWS
 from salesforecast.forecasting.state import DemandState
-from salesforecast.forecasting.stock import Missing, Negative, StockRules, Unknown, read_stock
+from salesforecast.forecasting.stock import Missing, Negative, StockRules, Unknown, find_level, read_stock
 from salesforecast.sales.reading import SalesData
 from salesforecast.sales.schema import ColumnMapping, SourceOptions
 
@@ -348,6 +349,16 @@ def order_quantities(
     lead_time: int = 7,
     review_period: int = 7,
     service_level: float = 0.95,
+    service: Service = "cycle",
+    lead_time_sd: float = 0.0,
+    holding_cost: float | None = None,
+    stockout_cost: float | None = None,
+    order_cost: float | None = None,
+    rule: Rule = "periodic",
+    pack_size: float | None = None,
+    min_order: float = 0.0,
+    shelf_life: float | None = None,
+    by: str | None = None,
     missing_stock: Missing = "stop",
     unknown_stock: Unknown = "stop",
     negative_stock: Negative = "stop",
@@ -366,7 +377,24 @@ def order_quantities(
     review_period : int
         Days between orders, from 1.
     service_level : float
-        Probability that the stock lasts until the next order has arrived.
+        Probability that the stock lasts until the next order has arrived; or the fill rate.
+    service : {"cycle", "fill_rate"}
+        What `service_level` is. A fill rate is the share of the units that is delivered from stock.
+    lead_time_sd : float
+        Standard deviation of the lead time, in days.
+    holding_cost, stockout_cost : float, optional
+        Cost of holding a unit for a review period, and of a unit that is short; both together choose the service level.
+    order_cost : float, optional
+        Cost of placing an order, which with `holding_cost` gives the economic order quantity of a reorder point.
+    rule : {"periodic", "reorder_point"}
+        Order at every review, or where the stock, on hand and on order, is below the reorder point.
+    pack_size, min_order : float
+        Units of a pack, to whole ones of which orders are rounded up, and the least units of an order. Columns of these names in `stock` hold
+        for their series.
+    shelf_life : float, optional
+        Days from delivery within which a unit has to be sold; also a column of `stock`.
+    by : str, optional
+        Level that is ordered, such as "Product_ID" of a forecast by "Product_ID;Product_ID,Region" for one stock of all regions; the finest by default.
     missing_stock : {"stop", "zero", "skip"}
         Series without stock: raise `UserError`, order as if their shelves were empty, or leave them out.
     unknown_stock : {"stop", "skip"}
@@ -377,8 +405,9 @@ def order_quantities(
     Returns
     -------
     pandas.DataFrame
-        A row per series of the finest level: `unique_id, expected, order_up_to, safety_stock`, and with stock `on_hand`,
-        `on_order`, `order`; in units.
+        A row per series: `unique_id, expected, order_up_to, safety_stock, most_sold`, the risk of a stock-out before the next order arrives and the
+        expected fill rate, `abc` and `xyz`; `reorder_point` where there is one; and with stock `on_hand`, `on_order`, `order`, the days
+        that the stock covers, and the risk where nothing is ordered. In units, days and shares.
 
     Raises
     ------
@@ -386,31 +415,38 @@ def order_quantities(
         If the forecast is of revenue, too short, or a frame that lost its sample paths; if the stock has a wrong
         cell, or does not fit the forecast and no choice was made.
     """
-    demand, series, rows = _resolve_forecast(forecast, lead_time + review_period)
+    policy = OrderPolicy(
+        lead_time,
+        review_period,
+        service_level,
+        service,
+        lead_time_sd,
+        holding_cost,
+        stockout_cost,
+        order_cost,
+        rule,
+        pack_size,
+        min_order,
+        shelf_life,
+    )
+    demand, series, rows = _resolve_forecast(forecast, lead_time + review_period, by)
     if demand.panel.target == "revenue" and not (series and series.is_long):
         raise UserError("The forecast is of revenue, and orders are of units. Forecast with target='units'")
     rules = StockRules(missing_stock, unknown_stock, negative_stock)
     held = None
     if stock is not None:
         given_ids, read = (series.given_ids, series.mapping.read) if series else (None, SourceOptions())
-        held = read_stock(stock, demand.panel, rules, given_ids=given_ids, read=read)
+        held = read_stock(stock, demand.panel, rules, given_ids=given_ids, read=read, level=by)
         for note in held.notes:
             warnings.warn(note, stacklevel=2)
-    orders = order_up_to_levels(
-        demand,
-        lead_time=lead_time,
-        review_period=review_period,
-        service_level=service_level,
-        stock=held,
-        rows=rows,
-    )
+    orders = plan_orders(demand, policy, stock=held, rows=rows)
     return orders if series is None else give_ids_back(orders, series)
 
 
 def _resolve_forecast(
-    forecast: "pd.DataFrame | DemandForecaster | DemandForecast | DemandState", days: int
+    forecast: "pd.DataFrame | DemandForecaster | DemandForecast | DemandState", days: int, level: str | None
 ) -> tuple[DemandForecast, SeriesInput | None, np.ndarray]:
-    "Return sample paths, the user's ids, and rows of the finest level."
+    "Return sample paths, the user's ids, and rows of the level."
     series: SeriesInput | None = None
     if isinstance(forecast, DemandForecaster):
         series = forecast._fitted()[0]
@@ -424,7 +460,7 @@ def _resolve_forecast(
         )
     else:
         demand = forecast.forecast if isinstance(forecast, DemandState) else forecast
-    rows = np.arange(demand.panel.bottom.start, demand.panel.bottom.stop)
+    rows = demand.panel.rows(find_level(demand.panel, level))
     if isinstance(forecast, ForecastFrame):
         selected = set(forecast["unique_id"])
         given = (series.given_ids if series else None) or {name: name for name in demand.panel.ids}

@@ -10,7 +10,6 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-import numpy as np
 import pandas as pd
 
 from salesforecast.core.settings import UserError
@@ -63,7 +62,11 @@ class StockRules:
                 )
 
 # %% ../../nbs/forecasting/09_stock.ipynb #69bda6d5
-COLUMNS: dict[str, Kind] = {"unique_id": "text", "on_hand": "number", "on_order": "number"}
+POLICY_COLUMNS = ("pack_size", "min_order", "shelf_life")  # of a series, instead of those of the policy
+COLUMNS: dict[str, Kind] = {
+    "unique_id": "text",
+    **dict.fromkeys(("on_hand", "on_order", *POLICY_COLUMNS), "number"),
+}
 WAY_OUT = "with {name}_stock (on the command line --{name}-stock)"
 
 
@@ -74,7 +77,8 @@ class Stock:
     Parameters
     ----------
     units
-        `on_hand` and, where the list has it, `on_order`, in units; indexed by the panel's ids.
+        `on_hand` and, where the list has it, `on_order`, in units; `pack_size` and `min_order` in units and `shelf_life` in days, NaN
+        where the policy's holds; indexed by the panel's ids.
     place
         Where the list came from, for messages.
     rules
@@ -91,18 +95,18 @@ class Stock:
     names: Mapping[str, Hashable] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def subtract(self, orders: pd.DataFrame) -> pd.DataFrame:
-        """Add stock on hand and on order, and the order that is to be placed.
+    def attach(self, orders: pd.DataFrame) -> pd.DataFrame:
+        """Add stock on hand and on order.
 
         Parameters
         ----------
         orders
-            `unique_id` and `order_up_to`, a row per series.
+            `unique_id`, a row per series.
 
         Returns
         -------
         pandas.DataFrame
-            With `on_hand`, `on_order` where the list has it, and `order`, in units; without the series that the rules skip.
+            With `on_hand` and the other columns that the list has; without the series that the rules skip.
 
         Raises
         ------
@@ -119,8 +123,7 @@ class Stock:
             )
         if self.rules.missing == "skip":
             orders, units = orders[~missing].reset_index(drop=True), units[~missing].reset_index(drop=True)
-        units = units.fillna(0.0)
-        return orders.assign(**units, order=np.maximum(orders["order_up_to"] - units.sum(axis=1), 0.0))
+        return orders.assign(**units.fillna(dict.fromkeys(("on_hand", "on_order"), 0.0)))
 
 
 def read_stock(
@@ -132,14 +135,15 @@ def read_stock(
     read: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)
     place: str = "",
     first_row: int = 2,
+    level: str | None = None,
 ) -> Stock:
-    """Read a stock list and match it with the finest series of a panel.
+    """Read a stock list and match it with the series of a level of a panel.
 
     Parameters
     ----------
     source
         File, database URL or DataFrame with `on_hand`, `on_order` where orders are on their way, and `unique_id` or the columns of
-        the finest level; in units.
+        the level; in units. `pack_size`, `min_order` and `shelf_life` (in days) may stand beside them.
     panel
         The series.
     rules
@@ -152,6 +156,8 @@ def read_stock(
         How messages name the source; its file or address by default.
     first_row
         Number of the first row of a DataFrame.
+    level
+        Whose series are held, such as "Product_ID" of a forecast by Product_ID and Region; the finest by default.
 
     Returns
     -------
@@ -166,10 +172,11 @@ def read_stock(
     table = read_input_table(
         source, "stock", COLUMNS, required=("on_hand",), read=read, place=place, first_row=first_row
     )
-    finest = panel.ids[panel.bottom].tolist()
-    given = given_ids or {name: name for name in finest}
-    by_name = {as_text(name): key for key, name in given.items() if key in set(finest)}
-    table, notes = _with_ids(table, panel.levels[-1].split(",")), list(table.notes)
+    place_of_level = find_level(panel, level)
+    series = panel.ids[panel.rows(place_of_level)].tolist()
+    given = given_ids or {name: name for name in series}
+    by_name = {as_text(name): key for key, name in given.items() if key in set(series)}
+    table, notes = _with_ids(table, panel.levels[place_of_level].split(",")), list(table.notes)
     known = table.frame["unique_id"].isin(list(by_name))
     if rules.unknown == "stop":
         fix = f'Correct them, or choose {WAY_OUT.format(name="unknown")} "skip" to leave them out'
@@ -185,6 +192,18 @@ def read_stock(
     return Stock(
         units.set_index(table.frame["unique_id"].map(by_name)), table.source, rules, given, tuple(notes)
     )
+
+
+def find_level(panel: Panel, level: str | None) -> int:
+    "Return the position of a level, the finest by default; raises `UserError` for an unknown one."
+    if level is None:
+        return len(panel.levels) - 1
+    if level not in panel.levels:
+        raise UserError(
+            f"level={level!r}: the forecast has no such level.{suggest_name(level, panel.levels)} Its levels are "
+            f"{'; '.join(panel.levels)}"
+        )
+    return panel.levels.index(level)
 
 
 def _with_ids(table: InputTable, columns: list[str]) -> InputTable:
@@ -206,7 +225,11 @@ def _with_ids(table: InputTable, columns: list[str]) -> InputTable:
 
 def _checked_units(table: InputTable, rules: StockRules) -> pd.DataFrame:
     "Return the numbers; an empty `on_order` is 0. Raises `UserError` for those below 0, unless the rules say what they mean."
-    units = table.frame[[name for name in ("on_hand", "on_order") if name in table.frame]]
+    units = table.frame[[name for name in ("on_hand", "on_order", *POLICY_COLUMNS) if name in table.frame]]
+    for name, least in zip(POLICY_COLUMNS, (0, -1, 0), strict=True):
+        if name in units:
+            fix = f"Write {'days' if name == 'shelf_life' else 'units'} above 0, or leave the cell empty"
+            table.refuse(units[name] <= least, name, fix)
     if "on_order" in units:
         table.refuse(units["on_order"] < 0, "on_order", "Write the units that are on their way, from 0")
         units = units.assign(on_order=units["on_order"].fillna(0.0))

@@ -16,7 +16,8 @@ from salesforecast.client import ApiError, BadRequest, Client, to_frame
 from salesforecast.core.params import DemandParams
 from salesforecast.core.settings import UserError
 from salesforecast.datasets import generate_sales, write_sales
-from salesforecast.forecasting.orders import order_up_to_levels
+from salesforecast.forecasting.order_policy import OrderPolicy
+from salesforecast.forecasting.orders import order_up_to_levels, plan_orders
 from salesforecast.training.orchestration import TrainingResult, train_models
 from support.browsing import WAIT, free_port, serving, showing, visiting
 from support.models import SMALL, Trained
@@ -98,6 +99,33 @@ def test_orders_are_those_of_the_training(client: Client, with_demand: TrainingR
     expected = expected.set_index("unique_id").loc[result.index]
     assert result[["on_hand", "on_order", "order"]].isna().all(axis=None)
     pd.testing.assert_frame_equal(result[list(expected)], expected, check_names=False, atol=1.0)
+
+
+def test_a_policy_of_a_request_is_that_of_python(client: Client, with_demand: TrainingResult) -> None:
+    policy = {
+        "lead_time": 3,
+        "service": "fill_rate",
+        "service_level": 0.9,
+        "lead_time_sd": 1.5,
+        "pack_size": 4,
+    }
+    policy |= {"rule": "reorder_point", "order_cost": 30, "holding_cost": 0.2, "shelf_life": 40}
+    forecast = with_demand.demand["units-D"]
+    for level in ("Region", "Category,Region"):
+        answer = client.forecast("units", by=level, order={**policy, "review": 4, "level": level}, limit=1000)
+        result = pd.DataFrame([row.model_dump() for row in answer.orders]).set_index("unique_id")
+        expected = plan_orders(forecast, OrderPolicy(review_period=4, **policy), level=level)
+        expected = expected.set_index("unique_id").loc[result.index]
+        assert len(result) == len(forecast.panel.rows(forecast.panel.levels.index(level)))
+        columns = ["expected", "stockout_risk", "fill_rate"]
+        pd.testing.assert_frame_equal(result[columns], expected[columns], check_names=False, atol=0.05)
+    asked = {"target": "units", "by": "Region", "limit": 10}
+    for wrong, message in (
+        ({"stockout_cost": 1}, "need holding_cost"),
+        ({"level": "Regio"}, "no such level"),
+    ):
+        with pytest.raises(BadRequest, match=message):
+            client.forecast(**asked, order={"lead_time": 3, **wrong})
 
 
 def test_the_stock_of_a_request_is_checked_as_that_of_a_file(client: Client) -> None:

@@ -57,6 +57,38 @@ def test_orders_are_those_of_the_command_line(run_command: Callable, source: Pat
     for given in (model, model.predict()):
         orders = order_quantities(given, stock, lead_time=7, missing_stock="zero")
         pd.testing.assert_frame_equal(orders, pd.read_csv(out), rtol=1e-12, check_dtype=False)
+    policy = [
+        "--service",
+        "fill_rate",
+        "--service-level",
+        0.9,
+        "--lead-time-sd",
+        2,
+        "--pack-size",
+        6,
+        "--shelf-life",
+        60,
+    ]
+    point = ["--rule", "reorder_point", "--order-cost", 40, "--holding-cost", 0.3, "--level", "total"]
+    done = run_command("order", source, *options[:-4], "--out", out, *policy, *point)
+    assert done.returncode == 0, done.stderr
+    orders = order_quantities(
+        model,
+        lead_time=7,
+        service="fill_rate",
+        service_level=0.9,
+        lead_time_sd=2,
+        pack_size=6,
+        shelf_life=60,
+        rule="reorder_point",
+        order_cost=40,
+        holding_cost=0.3,
+        by="total",
+    )
+    assert orders["unique_id"].tolist() == ["total"] and "reorder_point" in orders
+    pd.testing.assert_frame_equal(orders, pd.read_csv(out), rtol=1e-12, check_dtype=False)
+    refused = run_command("order", source, *options[:-4], "--stockout-cost", 2)
+    assert refused.returncode == 2 and "need holding_cost" in refused.stderr
 
 
 # --- long frames ---------------------------------------------------------------------------------

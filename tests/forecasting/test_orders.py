@@ -1,9 +1,21 @@
 """Order quantities are judged by what follows: the share of spans that they last, and how they compare with what was ever sold."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from salesforecast.forecasting.span_demand import SpanDemand, demand_quantiles, estimate_span_demand
+from salesforecast.core.settings import UserError
+from salesforecast.forecasting.forecaster import DemandForecast, fit_demand, forecast_demand
+from salesforecast.forecasting.order_policy import OrderPolicy, expected_fill_rate, fill_rate_levels
+from salesforecast.forecasting.orders import plan_orders
+from salesforecast.forecasting.panel import make_panel, parse_levels
+from salesforecast.forecasting.span_demand import (
+    SpanDemand,
+    demand_quantiles,
+    estimate_span_demand,
+    span_distribution,
+)
+from salesforecast.sales.reading import read_sales
 
 SPAN = 14
 
@@ -69,3 +81,145 @@ def test_weeks_and_short_histories_have_quantities() -> None:
         demand: SpanDemand = estimate_span_demand(history, step)
         level, most = demand_quantiles(demand, np.arange(6), history.mean(1) * 2, 2, 0.95)
         assert np.isfinite(level).all() and np.isfinite(most).all() and (level[:2] > 0).all()
+
+
+# --- policies ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def forecast() -> DemandForecast:
+    "Forecast units of two categories in two regions, of twenty weeks of days."
+    days = pd.date_range("2025-01-06", periods=200)
+    rng, frames = np.random.default_rng(5), []
+    for category, rate in (("Food", 12), ("Toys", 0.6)):
+        for region in ("East", "West"):
+            units = rng.poisson(rate, len(days))
+            frames.append(pd.DataFrame({"Category": category, "Region": region, "day": days, "units": units}))
+    sales = pd.concat(frames, ignore_index=True)
+    sales["Transaction_ID"] = [f"T{i}" for i in range(len(sales))]
+    rows = sales[sales["units"] > 0].assign(Product_ID="P", Discount_Percentage=0.0, Unit_Price=2.0)
+    rows["Total_Revenue"] = 2.0 * rows["units"]
+    frame = rows.rename(columns={"day": "Transaction_Date", "units": "Units_Sold"})
+    panel = make_panel(read_sales(frame), parse_levels("Category;Category,Region"), target="units")
+    return forecast_demand(fit_demand(panel, 28, candidates=("window_average",), n_windows=4), 28)
+
+
+def _simulate(demand: np.ndarray, level: np.ndarray, lead: int, review: int) -> tuple[float, float]:
+    "Raise the stock to the level at every review; return the shares of cycles without a stock-out and of units delivered."
+    stock, coming = level.copy(), np.zeros((demand.shape[1] + lead + 1, len(level)))
+    lasted, short, cycles = 0.0, 0.0, 0
+    waits = np.zeros(len(level), bool)
+    for day in range(demand.shape[1]):
+        if day % review == 0:
+            coming[day + lead] += level - stock - coming[day:].sum(0)
+        stock = stock + coming[day]
+        coming[day] = 0
+        units = demand[:, day]
+        if day >= lead:
+            short += np.minimum(np.maximum(units - np.maximum(stock, 0), 0), units).sum()
+        stock = stock - units
+        waits |= stock < 0
+        if day >= lead and (day - lead) % review == review - 1:
+            lasted, cycles, waits = lasted + (~waits).mean(), cycles + 1, np.zeros(len(level), bool)
+    return lasted / cycles, 1 - short / demand[:, lead:].sum()
+
+
+@pytest.mark.parametrize("target", [0.9, 0.98])
+def test_a_fill_rate_is_reached_in_simulation_with_less_stock_than_the_cycle_service(target: float) -> None:
+    rng = np.random.default_rng(9)
+    sold = rng.poisson(rng.lognormal(1, 0.4, (40, 1)), (40, 1600)).astype(float)
+    history, future = sold[:, :900], sold[:, 900:]
+    demand, rows, daily = estimate_span_demand(history, 1), np.arange(40), history.mean(1)
+    whole = span_distribution(demand, rows, daily * 14, 14)
+    lead = span_distribution(demand, rows, daily * 7, 7)
+    level = fill_rate_levels(whole, lead, daily * 7, target)
+    _, filled = _simulate(future, level, 7, 7)
+    assert filled == pytest.approx(target, abs=0.02)
+    assert expected_fill_rate(whole, lead, level, daily * 7).mean() == pytest.approx(filled, abs=0.02)
+    assert level.sum() < whole.quantities(target).sum()
+
+
+def test_a_late_supplier_is_covered_by_the_standard_deviation() -> None:
+    rng = np.random.default_rng(10)
+    history = rng.poisson(20, (20, 900)).astype(float)
+    demand, rows, expected = estimate_span_demand(history, 1), np.arange(20), history.mean(1) * 14
+    level = span_distribution(demand, rows, expected, 14, 3.0).quantities(0.95)
+    span = np.maximum(np.round(rng.normal(14, 3, 20_000)), 1)
+    lasts = [(rng.poisson(20 * span) <= one).mean() for one in level]
+    punctual = [
+        (rng.poisson(20 * span) <= one).mean()
+        for one in demand_quantiles(demand, rows, expected, 14, 0.95)[0]
+    ]
+    assert np.mean(lasts) == pytest.approx(0.95, abs=0.02) and np.mean(punctual) < 0.8
+
+
+def test_risk_and_quantity_are_of_one_distribution() -> None:
+    history = _products(90, 1095, seed=6)
+    whole = span_distribution(estimate_span_demand(history, 1), np.arange(90), history.mean(1) * SPAN, SPAN)
+    for service in (0.3, 0.9, 0.95, 0.995):
+        level = whole.quantities(service)
+        free = level < whole.limit
+        assert (whole.probabilities(level)[free] >= service - 1e-6).all()
+        assert (whole.probabilities(level - 1)[free] < service + 1e-6).all()
+
+
+def test_costs_packs_least_orders_and_shelf_life_shape_an_order(forecast: DemandForecast) -> None:
+    names = forecast.panel.ids[forecast.panel.bottom]
+    stock = pd.DataFrame({"unique_id": names, "on_hand": 10.0})
+    usual = plan_orders(forecast, OrderPolicy(7), stock=stock)
+    ratio = plan_orders(forecast, OrderPolicy(7, holding_cost=0.05, stockout_cost=0.95), stock=stock)
+    assert ratio["order_up_to"].equals(usual["order_up_to"])
+    cheap = plan_orders(forecast, OrderPolicy(7, holding_cost=3, stockout_cost=1), stock=stock)
+    assert (cheap["order_up_to"] < usual["order_up_to"]).all()
+    packs = plan_orders(forecast, OrderPolicy(7, pack_size=36, min_order=100), stock=stock)
+    assert (packs["order"] % 36 == 0).all() and set(packs["order"]) <= {0, *range(108, 2000, 36)}
+    listed = plan_orders(
+        forecast, OrderPolicy(7, pack_size=36), stock=stock.assign(pack_size=[5, None, 5, None])
+    )
+    assert (listed["order"] % np.array([5, 36, 5, 36]) == 0).all()
+    short_lived = plan_orders(forecast, OrderPolicy(7, shelf_life=1), stock=stock)
+    assert (short_lived["order_up_to"] <= usual["expected"] / 14 * 8).all()
+    assert (short_lived["stockout_risk"] > usual["stockout_risk"]).all()
+
+
+def test_a_reorder_point_waits_and_then_orders_the_economic_quantity(forecast: DemandForecast) -> None:
+    names = forecast.panel.ids[forecast.panel.bottom]
+    policy = OrderPolicy(7, rule="reorder_point", order_cost=50, holding_cost=0.5)
+    point = plan_orders(forecast, policy)
+    assert point["reorder_point"].equals(plan_orders(forecast, OrderPolicy(7))["order_up_to"])
+    above = pd.DataFrame({"unique_id": names, "on_hand": point["reorder_point"]})
+    assert (plan_orders(forecast, policy, stock=above)["order"] == 0).all()
+    below = plan_orders(forecast, policy, stock=above.assign(on_hand=above["on_hand"] - 1))
+    review = forecast.yhat[forecast.panel.bottom, 7:14].sum(1)
+    assert below["order"].to_numpy() == pytest.approx(1 + np.ceil(np.sqrt(2 * review * 50 / 0.5)))
+    assert (below["risk_without_order"] > below["stockout_risk"]).all()
+
+
+def test_one_stock_of_all_regions_is_ordered_by_its_own_spans(forecast: DemandForecast) -> None:
+    total = plan_orders(forecast, OrderPolicy(7), level="Category")
+    parts = plan_orders(forecast, OrderPolicy(7))
+    assert total["unique_id"].tolist() == ["Category=Food", "Category=Toys"]
+    assert total["expected"].sum() == pytest.approx(parts["expected"].sum())
+    assert total["safety_stock"].sum() < parts["safety_stock"].sum()
+    stock = pd.DataFrame({"Category": ["Toys", "Food"], "on_hand": [1.0, 2.0]})
+    assert plan_orders(forecast, OrderPolicy(7), level="Category", stock=stock)["on_hand"].tolist() == [2, 1]
+    assert set(total["abc"]) == {"A", "C"} or set(total["abc"]) == {"A", "B"}
+    with pytest.raises(UserError, match="no such level.*total; Category; Category,Region"):
+        plan_orders(forecast, OrderPolicy(7), level="Categorie")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"service_level": 95}, "service_level is 95; write a probability between 0 and 1"),
+        ({"lead_time": -1}, "lead_time is -1; write days from 0"),
+        ({"review_period": 0}, "review_period is 0; write days from 1"),
+        ({"lead_time_sd": float("nan")}, "lead_time_sd is nan; write a standard deviation in days"),
+        ({"pack_size": 0}, "pack_size is 0; write the units of a pack, above 0"),
+        ({"stockout_cost": 1}, "need holding_cost"),
+        ({"service": "fill"}, "service='fill' is no choice. Choose 'cycle' or 'fill_rate'"),
+    ],
+)
+def test_a_policy_that_cannot_be_meant_names_value_and_unit(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        OrderPolicy(**wrong)  # type: ignore[arg-type]
