@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from .settings import UserError
 
@@ -17,8 +18,8 @@ from .settings import UserError
 METRICS = ("mae", "mse", "rmse", "r2", "wape", "bias")
 
 
-def _checked(actual: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
-    "Both as float64 of equal length, finite, not empty; raises `UserError` otherwise."
+def _checked(actual: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    "Return both as float64 of equal length, finite, not empty; raise `UserError` otherwise."
     y, yhat = np.asarray(actual, float).ravel(), np.asarray(predicted, float).ravel()
     if len(y) != len(yhat):
         raise UserError(f"There are {len(y)} actual and {len(yhat)} predicted values; they must be as many")
@@ -33,15 +34,15 @@ def _checked(actual: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
 
 # %% ../../nbs/core/03_metrics.ipynb #23262e2f
 def ratio(above: float, below: float) -> float:
-    "above / below; NaN where below is 0."
+    "Return above / below; NaN where below is 0."
     return float(above / below) if below else float("nan")
 
 # %% ../../nbs/core/03_metrics.ipynb #2167571b
 def regression_metrics(
-    actual: Any,  # shape (n,)
-    predicted: Any,  # shape (n,)
+    actual: ArrayLike,  # shape (n,)
+    predicted: ArrayLike,  # shape (n,)
 ) -> dict[str, float]:
-    "`METRICS`: MAE, MSE, RMSE in the unit of the values, R², WAPE and bias as fractions."
+    "Compute `METRICS`: MAE, MSE, RMSE in the unit of the values, R², WAPE and bias as fractions."
     y, yhat = _checked(actual, predicted)
     error = yhat - y
     mse = float(np.mean(error**2))
@@ -61,7 +62,7 @@ def evaluate_model(
     y_test: Any,  # what happened, shape (n,)
     model_type: Literal["transactional", "timeseries"] = "transactional",
 ) -> dict[str, float]:
-    "Metrics of a model's predictions on test data."
+    "Compute metrics of a model's predictions on test data."
     if model_type not in ("transactional", "timeseries"):
         raise UserError(f"model_type is 'transactional' or 'timeseries', not {model_type!r}")
     if model_type == "timeseries" and hasattr(model, "forecast"):
@@ -70,12 +71,12 @@ def evaluate_model(
 
 # %% ../../nbs/core/03_metrics.ipynb #6e43d181
 def mase(
-    actual: Any,  # shape (h,)
-    predicted: Any,  # shape (h,)
-    history: Any,  # the series before, shape (n,)
+    actual: ArrayLike,  # shape (h,)
+    predicted: ArrayLike,  # shape (h,)
+    history: ArrayLike,  # the series before, shape (n,)
     season: int = 1,  # periods per season
 ) -> float:
-    "Mean absolute error over that of the seasonal naive forecast within the history; NaN where that is 0."
+    "Compute the mean absolute error over that of the seasonal naive forecast within the history; NaN where that is 0."
     y, yhat = _checked(actual, predicted)
     past = np.asarray(history, float)
     if len(past) <= season:
@@ -85,15 +86,15 @@ def mase(
     return ratio(np.abs(yhat - y).mean(), naive)
 
 # %% ../../nbs/core/03_metrics.ipynb #00e11c0a
-def smape(actual: Any, predicted: Any) -> float:
-    "Symmetric mean absolute percentage error in percent, 0 to 200 (Makridakis et al. 2020, *The M4 Competition*)."
+def smape(actual: ArrayLike, predicted: ArrayLike) -> float:
+    "Compute the symmetric mean absolute percentage error in percent, 0 to 200 (Makridakis et al. 2020, *The M4 Competition*)."
     y, yhat = _checked(actual, predicted)
     size = np.abs(y) + np.abs(yhat)
     return float(200 * np.divide(np.abs(y - yhat), size, out=np.zeros(len(y)), where=size > 0).mean())
 
 
-def coverage(actual: Any, lower: Any, upper: Any) -> float:
-    "Share of the values within their bounds, but for rounding."
+def coverage(actual: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> float:
+    "Return the share of the values within their bounds, but for rounding."
     y = np.asarray(actual, float)
     rounding = 1e-9 * np.abs(y)
     return float(((np.asarray(lower) <= y + rounding) & (y - rounding <= np.asarray(upper))).mean())

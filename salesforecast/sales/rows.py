@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from .column_names import name_role
 from .currencies import row_currencies
 from .dates import parse_dates, zone_name
 from salesforecast.sales.expressions import (
@@ -83,12 +84,24 @@ def _drop_empty(values: dict[str, Any], rows: ParsedRows, nonempty_columns: Coll
         del values[name]
 
 # %% ../../nbs/sales/08_rows.ipynb #6bf7e389
-COLUMN_NAME_HINTS = {  # parts of names that exports use
-    "Transaction_Date": ("date", "day", "time", "week", "datum"),
-    "Units_Sold": ("qty", "quant", "units", "pieces", "menge", "count"),
-    "Unit_Price": ("price", "preis", "rate"),
-    "Revenue": ("revenue", "sales", "amount", "total", "value", "turnover", "umsatz"),
+HINT_ROLES = {  # roles of columns that may be meant, the best first
+    "Transaction_Date": ("best_date", "date", "time"),
+    "Units_Sold": ("units",),
+    "Unit_Price": ("unit_price",),
+    "Revenue": ("amount",),
 }
+
+
+def likely_columns(
+    name: str,  # Transaction_Date, Units_Sold, Unit_Price or Revenue
+    columns: list[str],  # of the source
+) -> list[str]:
+    "Return the columns whose names speak most of all of what a canonical column is, the best first."
+    roles = HINT_ROLES[name]
+    of_columns = {column: name_role(column) for column in columns}
+    return sorted(
+        (c for c, role in of_columns.items() if role in roles), key=lambda c: roles.index(of_columns[c])
+    )
 
 
 def _require(values: dict[str, Any], columns: list[str]) -> None:
@@ -106,9 +119,7 @@ def _require(values: dict[str, Any], columns: list[str]) -> None:
         else []
     )
     for name in [*lacks, *(["Revenue"] if set(lacks) - {"Transaction_Date"} else [])]:
-        likely = [
-            column for column in columns if any(part in column.casefold() for part in COLUMN_NAME_HINTS[name])
-        ]
+        likely = likely_columns(name, columns)
         hints.append(
             f"{name} may be {' or '.join(map(repr, likely[:3]))}"
             if likely
