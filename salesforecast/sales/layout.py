@@ -445,22 +445,105 @@ def date_headers(names: Iterable[str]) -> dict[str, tuple[Period, pd.Timestamp |
     return {name: value for name, value in found.items() if value[0] == commonest[0][0]}
 
 
+NUMBERED = re.compile(r"^(?P<stem>[^\d]*[^\W\d][^\d]*)(?P<number>\d{1,5})$")
+WIDE_HEADERS = 3  # headers that are dates, from which a table counts as wide
+
+
+def numbered_headers(names: Iterable[str]) -> dict[str, int]:
+    "Return the headers that count, as `d_1`, `d_2`, … do, with their numbers; none where fewer than `WIDE_HEADERS` do."
+    stems: dict[str, dict[str, int]] = {}
+    for name in names:
+        if found := NUMBERED.match(name.strip()):
+            stems.setdefault(found["stem"], {})[name] = int(found["number"])
+    longest = max(stems.values(), key=len, default={})
+    numbers = np.sort(list(longest.values()))
+    return longest if len(longest) >= WIDE_HEADERS and (np.diff(numbers) == 1).all() else {}
+
+
+MANY_COUNTED = 28  # headers that count, from which they are days
+DAY_STEMS = ("d", "day", "tag", "jour", "dia")
+
+
+def day_headers(names: Iterable[str]) -> dict[str, int]:
+    "Return the headers that count days, as `d_1` of M5, with their numbers; none for another table."
+    counted = numbered_headers(names)
+    stems = {re.sub(r"[\W\d_]", "", name).casefold() for name in counted}
+    return counted if len(counted) >= MANY_COUNTED and stems <= set(DAY_STEMS) else {}
+
+
+def without_shared_words(names: Sequence[str]) -> list[str]:
+    "Return headers without the words that all of them have before or behind, as `Amount` in `Amount Jan 2024`."
+    parts = [re.findall(r"[^\W\d_]+|[\d]+|[\W_]+", name.strip()) for name in names]
+
+    def shared(place: int) -> bool:
+        words = {words[place].casefold() if len(words) > 2 else "" for words in parts}
+        word = words.pop()
+        return (
+            not words
+            and bool(word)
+            and not word.isdigit()
+            and (not word.isalpha() or not header_period(f"{word} 2024"))
+        )
+
+    while len(names) > 1 and shared(0):
+        parts = [words[1:] for words in parts]
+    while len(names) > 1 and shared(-1):
+        parts = [words[:-1] for words in parts]
+    return ["".join(words) for words in parts]
+
+
 def melted_columns(cells: pd.DataFrame, mapping: ColumnMapping) -> list[str]:
-    "Return the columns that a mapping melts: those that it names, else those with a date as header."
+    "Return the columns that a mapping melts: those that it names, else those with a date as header or that count days."
     names = [str(name) for name in cells]
     if mapping.melt and mapping.melt.columns:
         return [_column(name, names, "melt.columns") for name in mapping.melt.columns]
+    if mapping.melt and mapping.melt.first_day:
+        return list(numbered_headers(names))
     return list(date_headers(names))
 
 # %% ../../nbs/sales/09_layout.ipynb #ddd13161
-WIDE_HEADERS = 3  # headers that are dates, from which a table counts as wide
+MOST_SHOWN = 3  # columns in a message
+
+
+def wide_groups(names: Iterable[str]) -> dict[str, list[str]]:
+    "Return the columns with a word beside a date in their header by that word, as Qty and Amount; none for other tables."
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        words = re.findall(r"[^\W\d_]{2,}", name)
+        for word in words:
+            rest = re.sub(rf"[\W_]*\b{re.escape(word)}\b[\W_]*", " ", name.replace("_", " ")).strip()
+            if header_period(
+                rest.replace(" ", "-") if re.fullmatch(r"[\d ]+", rest) else rest
+            ) and not header_period(name):
+                groups.setdefault(word.casefold(), []).append(name)
+                break
+    return {word: columns for word, columns in groups.items() if len(columns) >= WIDE_HEADERS}
+
+
+def check_other_wide(names: list[str]) -> None:
+    "Raise `UserError` for a table with several columns per period, and for one whose columns count days."
+    if groups := wide_groups(names):
+        text = "; ".join(f"{word}: {', '.join(columns[:MOST_SHOWN])}, …" for word, columns in groups.items())
+        columns = list(groups.values())[-1]
+        raise UserError(
+            f"The table is wide, with columns per period for {', '.join(groups)} ({text}). Name those with the revenue, and they become rows: "
+            f"melt: {{value: Revenue, columns: [{', '.join(map(repr, columns[:2]))}, …]}}; salesforecast map FILE writes the list"
+        )
+    if counted := list(day_headers(names)):
+        raise UserError(
+            f"The table is wide: {len(counted):,} of its {len(names):,} columns count days, from {counted[0]!r} to {counted[-1]!r}. Their dates "
+            "stand in another table, such as M5's calendar. Say the day of the first: "
+            "melt: {value: Units_Sold, first_day: 2011-01-29}, with constants: {Unit_Price: 1} where there is no price"
+        )
 
 
 def check_wide(cells: pd.DataFrame, mapping: ColumnMapping) -> None:
     "Raise `UserError` for a table with a column per day, week or month, when nobody said what its cells are."
     found = date_headers(map(str, cells))
-    if len(found) < WIDE_HEADERS or source_columns(cells, mapping, "Transaction_Date"):
+    if source_columns(cells, mapping, "Transaction_Date"):
         return
+    if len(found) < WIDE_HEADERS:
+        return check_other_wide([str(name) for name in cells])
     first, last, period = *list(found)[:: max(len(found) - 1, 1)][:2], next(iter(found.values()))[0]
     raise UserError(
         f"The table is wide: {len(found):,} of its {len(cells.columns):,} columns are {period}s, from {first!r} to {last!r}. "
@@ -471,6 +554,17 @@ def check_wide(cells: pd.DataFrame, mapping: ColumnMapping) -> None:
 
 def header_dates(names: list[str], mapping: ColumnMapping) -> np.ndarray:
     "Return the dates that headers stand for, as datetime64[ns]; raise `UserError` for one that is none."
+    if mapping.melt and mapping.melt.first_day:
+        numbers = numbered_headers(names)
+        if len(numbers) < len(names):
+            wrong = next(name for name in names if name not in numbers)
+            raise UserError(
+                f"melt.first_day: the header {wrong!r} has no number that follows those of the others"
+            )
+        return np.datetime64(mapping.melt.first_day, "ns") + (
+            np.array([*numbers.values()]) - 1
+        ) * np.timedelta64(1, "D")
+    names = names if all(map(header_period, names)) else without_shared_words(names)
     periods = {name: header_period(name) for name in names}
     firsts = [period[1] if period else None for period in periods.values()]
     if all(first is not None for first in firsts):
@@ -542,7 +636,10 @@ def applicable(mapping: ColumnMapping, cells: pd.DataFrame) -> ColumnMapping:
     names = [str(name) for name in cells]
     there = tuple(name for name in mapping.fill_down if find_column(name, names))
     unpack = mapping.unpack if mapping.unpack and find_column(mapping.unpack, names) else None
-    melt = mapping.melt if mapping.melt and (mapping.melt.columns or date_headers(names)) else None
+    wide = mapping.melt is not None and bool(
+        melted_columns(cells, mapping) if not mapping.melt.columns else True
+    )
+    melt = mapping.melt if wide else None
     return mapping.model_copy(update={"fill_down": there, "unpack": unpack, "melt": melt})
 
 

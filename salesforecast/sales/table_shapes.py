@@ -7,25 +7,31 @@ __all__ = []
 
 # %% ../../nbs/sales/20_table_shapes.ipynb #fc3a9101
 from dataclasses import dataclass, field
+from datetime import date
 
 import numpy as np
 import pandas as pd
 
 from salesforecast.core.settings import UserError
 from salesforecast.sales.amount_relations import number_role
-from salesforecast.sales.column_names import name_roles, name_words
+from salesforecast.sales.column_names import is_planned, name_role, name_roles, name_words
 from salesforecast.sales.column_profiles import profile_table
 from salesforecast.sales.delimited import SourceTable
 from salesforecast.sales.layout import (
     PACKED,
     TOTAL,
     WIDE_HEADERS,
+    Period,
     date_headers,
+    day_headers,
     find_remarks,
     find_repeated_headers,
+    header_period,
     leave_out_totals,
     line_items,
     unpack_column,
+    wide_groups,
+    without_shared_words,
 )
 from salesforecast.sales.mapping_proposal import OpenQuestion, ProposedLine
 from salesforecast.sales.presets import Preset, find_preset
@@ -90,18 +96,61 @@ def guess_value(
     return "Units_Sold", "they are small whole numbers"
 
 
+M5_COLUMNS = {"item_id", "dept_id", "cat_id", "store_id", "state_id"}
+M5_FIRST_DAY = date(2011, 1, 29)
+Headers = dict[str, tuple[Period, pd.Timestamp | None]]
+
+
+def _wide_headers(cells: pd.DataFrame) -> tuple[Headers, dict[str, tuple[object, str]]]:
+    "Return the columns to melt with their dates, and what the mapping has to say of them: value and reason by key."
+    names = [str(name) for name in cells]
+    if groups := {
+        word: columns for word, columns in wide_groups(names).items() if not is_planned(columns[0])
+    }:
+        best = max(
+            groups,
+            key=lambda word: (name_role(word) == "amount", name_role(word) == "units", len(groups[word])),
+        )
+        columns = groups[best]
+        plain = dict(zip(columns, without_shared_words(columns), strict=True))
+        headers = {name: period for name, text in plain.items() if (period := header_period(text))}
+        others = ", ".join(word for word in groups if word != best)
+        why = f"the columns of {best}" + (f"; those of {others} are not read" if others else "")
+        return headers, {"melt.columns": (tuple(headers), why)}
+    if (counted := day_headers(names)) and set(names) >= M5_COLUMNS:
+        days = {
+            name: pd.Timestamp(M5_FIRST_DAY) + pd.Timedelta(days=number - 1)
+            for name, number in counted.items()
+        }
+        why = "M5 counts its days from then on, as its calendar says"
+        return {name: ("day", day) for name, day in days.items()}, {"melt.first_day": (M5_FIRST_DAY, why)}
+    return date_headers(names), {}
+
+
+def _named_value(name: str) -> tuple[str, str] | None:
+    "Return what the columns of a period hold, by the word beside the date; None where it does not tell."
+    values = {
+        "units": ("Units_Sold", "their name speaks of units"),
+        "amount": ("Revenue", "their name speaks of money"),
+    }
+    return values.get(name_role(name))
+
+
 def melt_shape(cells: pd.DataFrame, source: str) -> TableShape | None:
     "Return a wide table as rows, with the lines and the question; None for a table that is not wide."
-    headers = date_headers(map(str, cells))
-    if len(headers) < WIDE_HEADERS or len(headers) < len(cells.columns) / 3:
+    headers, extra = _wide_headers(cells)
+    if len(headers) < WIDE_HEADERS or len(headers) < len(cells.columns) / 5:
         return None
     names, period = list(headers), next(iter(headers.values()))[0]
-    kept = [str(name) for name in cells if name not in headers]
+    beside = {name for columns in wide_groups(map(str, cells)).values() for name in columns}
+    kept = [str(name) for name in cells if name not in headers and name not in beside]
     profile = profile_table(cells[names].melt(value_name="value")[["value"]].astype(object))
     if (numbers := profile.columns["value"].numbers) is None:
         return None
     prices = [name for name in kept if "unit_price" in name_roles(name)]
     value, why = guess_value(numbers, source, bool(prices))
+    if "melt.columns" in extra and (named := _named_value(names[0])):
+        value, why = named
     starts = [
         first.strftime("%Y-%m-%d") if (first := headers[name][1]) is not None else name for name in names
     ]
@@ -112,6 +161,7 @@ def melt_shape(cells: pd.DataFrame, source: str) -> TableShape | None:
     long = long[~(np.nan_to_num(numbers.reshape(len(names), -1).T.ravel()) == 0)]
     reason = f"{len(names):,} columns are {period}s, from {names[0]} to {names[-1]}; {why}"
     lines = [ProposedLine("melt.value", value, reason, "unsure")]
+    lines += [ProposedLine(key, what, why_so, "certain") for key, (what, why_so) in extra.items()]
     if value == "Units_Sold" and not prices:
         lines.append(
             ProposedLine(
@@ -134,7 +184,8 @@ def melt_shape(cells: pd.DataFrame, source: str) -> TableShape | None:
         MONEY if value == "Revenue" else UNITS,
     )
     notes = [f"Each {period}'s sales stand on its first day"] if period != "day" else []
-    return TableShape(long.reset_index(drop=True), lines, [question], notes, value)
+    questions = [] if "melt.columns" in extra and _named_value(names[0]) else [question]
+    return TableShape(long.reset_index(drop=True), lines, questions, notes, value)
 
 # %% ../../nbs/sales/20_table_shapes.ipynb #f6872046
 PACKED_SHARE = 0.8  # of the filled cells that must hold line items

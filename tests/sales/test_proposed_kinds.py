@@ -5,12 +5,14 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from salesforecast.core.settings import UserError
 from salesforecast.sales.column_names import are_statuses, is_planned
 from salesforecast.sales.mapping_proposal import MappingProposal
 from salesforecast.sales.proposals import propose_mapping
 from salesforecast.sales.reading import SalesData, read_sales
+from salesforecast.sales.schema import ColumnMapping
 
 NOW = pd.Timestamp("2025-06-30")
 GOODS = {4.5: "Tea", 3.25: "Jam", 45.0: "Lamp", 129.0: "Chair"}
@@ -104,6 +106,62 @@ KINDS: dict[str, Kind] = {
         LINES.sum(),
     ),
 }
+PERIODS = [f"{year}-{month:02}" for year in (2022, 2023) for month in range(1, 13)]
+NAMED = [pd.Period(period, "M").strftime("%b %Y") for period in PERIODS]
+SALES = np.arange(72).reshape(24, 3) * 5.0 + 5
+
+
+def wide(headers: dict[str, np.ndarray]) -> pd.DataFrame:
+    "Make a table of three products with these columns."
+    return pd.DataFrame({"SKU": list("abc"), **headers})
+
+
+KINDS |= {
+    "quantity and amount per month": (
+        lambda: wide(
+            {
+                f"{p} {w}": row / d
+                for p, row in zip(PERIODS, SALES, strict=True)
+                for w, d in (("Qty", 5), ("Amount", 1))
+            }
+        ),
+        SALES.sum(),
+    ),
+    "amount before the name of the month": (
+        lambda: wide(
+            {
+                f"{w} {p}": row / d
+                for w, d in (("Amount", 1), ("Qty", 5))
+                for p, row in zip(NAMED, SALES, strict=True)
+            }
+        ),
+        SALES.sum(),
+    ),
+    "budget and actual per month": (
+        lambda: wide(
+            {
+                f"{w} {p}": row * f
+                for w, f in (("Budget", 1.1), ("Actual", 1))
+                for p, row in zip(PERIODS, SALES, strict=True)
+            }
+        ),
+        SALES.sum(),
+    ),
+    "M5": (
+        lambda: pd.DataFrame(
+            {
+                "id": ["a_CA_1", "b_TX_1"],
+                "item_id": ["a", "b"],
+                "dept_id": "F1",
+                "cat_id": "FOODS",
+                "store_id": ["CA_1", "TX_1"],
+                "state_id": ["CA", "TX"],
+            }
+            | {f"d_{day}": [day % 4, day % 3] for day in range(1, 201)}
+        ),
+        float(sum(day % 4 + day % 3 for day in range(1, 201))),
+    ),
+}
 
 
 def propose(frame: pd.DataFrame) -> tuple[MappingProposal, SalesData]:
@@ -126,6 +184,22 @@ def test_dates_of_parts_are_the_days() -> None:
         assert (sales.report.first_date, sales.report.last_date) == ("2024-01-01", "2024-05-29")
     _, weeks = propose(KINDS["year and week"][0]())
     assert weeks.mapping.frequency == "weekly" and weeks.report.first_date == "2020-01-06"
+
+
+def test_m5_counts_from_its_first_day() -> None:
+    proposal, sales = propose(KINDS["M5"][0]())
+    assert (sales.report.first_date, sales.report.last_date) == ("2011-01-29", "2011-08-16")
+    path = yaml.safe_load(proposal.to_yaml())
+    assert ColumnMapping(**path).melt == proposal.mapping.melt
+
+
+def test_wide_tables_without_a_mapping_are_refused_with_the_way_out() -> None:
+    with pytest.raises(
+        UserError, match=r"qty, amount(.|\n)*melt: \{value: Revenue, columns: \['2022-01 Amount'"
+    ):
+        read_sales(KINDS["quantity and amount per month"][0]())
+    with pytest.raises(UserError, match=r"200 of its 206 columns count days(.|\n)*first_day: 2011-01-29"):
+        read_sales(KINDS["M5"][0]())
 
 
 def test_a_plan_is_named_and_never_taken_alone() -> None:
