@@ -133,6 +133,10 @@ ORDER_LABELS = {
     "order_up_to": "Order up to",
     "safety_stock": "Safety stock",
     "most_sold": "Most ever sold",
+    "stockout_risk": "Risk of a stock-out",
+    "fill_rate": "Delivered from stock",
+    "abc": "Sales class",
+    "xyz": "Regularity class",
 }
 
 
@@ -169,7 +173,11 @@ class OrderCard:
         self.orders = model_frame(answer.orders).dropna(axis=1, how="all")
         days = self.lead.value + self.review.value
         about = {"What": f"Stock that lasts {days} days with a probability of {self.service.value:.0%}"}
-        table = series_table(self.orders, ORDER_LABELS, lambda value: number(value, 1), "Quantities to order")
+        formats: dict[str, Format] = dict.fromkeys(list(ORDER_LABELS)[1:5], lambda value: number(value, 1))
+        formats |= dict.fromkeys(("stockout_risk", "fill_rate"), percent)
+        formats = {name: f for name, f in formats.items() if name in self.orders}
+        caption = "Quantities to order"
+        table = paged(self.orders, formats=formats, labels=ORDER_LABELS, caption=caption, noun="series")
         return [table, downloads(self.state, "orders", lambda: {"Orders": self.orders}, about)]
 
 # %% ../../../nbs/dashboard/tabs/07_demand.ipynb #d4de31c5
