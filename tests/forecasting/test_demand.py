@@ -193,7 +193,7 @@ def test_what_is_wrong_with_a_long_frame_is_named(change: Callable, message: str
         ({"horizon": 0}, "at least 1"),
     ],
 )
-def test_what_cannot_be_asked_is_named(options: dict, message: str) -> None:
+def test_an_invalid_argument_is_refused_by_name(options: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         forecast(long_frame(), candidates=QUICK, **options)
 

@@ -1,4 +1,4 @@
-"""Demand at every level: coherent, never negative, ranges that hold, nothing learnt from the future."""
+"""Demand at every level: coherent, never negative, calibrated intervals, nothing learnt from the future."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -141,7 +141,9 @@ def test_a_week_that_lacks_only_closed_days_is_whole() -> None:
         ("", {"target": "profit"}, "'profit'"),
     ],
 )
-def test_what_cannot_be_made_is_told(sales: SalesData, levels: str, options: dict, named: str) -> None:
+def test_levels_and_options_that_do_not_fit_are_refused(
+    sales: SalesData, levels: str, options: dict, named: str
+) -> None:
     with pytest.raises(UserError, match=named):
         make_panel(sales, parse_levels(levels), **options)
 
@@ -177,7 +179,7 @@ def test_weeks(sales: SalesData) -> None:
     assert 0.5 * recent < found.yhat[0].mean() < 2 * recent
 
 
-def test_a_horizon_longer_than_a_season_and_than_the_rehearsal(shop: DemandForecast) -> None:
+def test_a_horizon_longer_than_a_season_and_than_the_cross_validation(shop: DemandForecast) -> None:
     found = forecast_demand(shop.model, 120)
     coherent(found)
     width = found.intervals["hi-80"] - found.intervals["lo-80"]
@@ -205,7 +207,7 @@ def test_lumpy_sales() -> None:
     assert (found.intervals["lo-80"][1:] <= 0.05).mean() > 0.9
 
 
-def test_a_new_product_borrows_and_a_discontinued_one_fades() -> None:
+def test_a_new_product_is_pooled_with_its_category_and_a_discontinued_one_decays() -> None:
     rng = np.random.default_rng(0)
     finest = rng.poisson(10 * WEEK[np.arange(420) % 7], (12, 420)).astype(float)
     finest[0, :415] = 0  # five days old
@@ -275,7 +277,7 @@ def test_the_pooled_model_learns_from_every_level() -> None:
     assert len(sample_rows_by_level(panel, 10_000)) == len(panel.ids)
 
 
-def test_an_unknown_candidate_is_told() -> None:
+def test_an_unknown_candidate_is_refused() -> None:
     with pytest.raises(UserError, match="no candidate 'arima'"):
         fit_demand(simulated(days=60), 7, candidates=("arima",))
 
@@ -283,7 +285,7 @@ def test_an_unknown_candidate_is_told() -> None:
 # --- ranges ------------------------------------------------------------------------------------
 
 
-def test_ranges_hold_what_they_say() -> None:
+def test_prediction_intervals_have_their_coverage() -> None:
     """On simulated series that the calibration never saw, within two points, pooled over many."""
     tried = [backtest_demand(simulated(4, 6, seed=seed), 28, 3, candidates=QUICK) for seed in range(3)]
     found = pd.concat(tried)
@@ -306,21 +308,21 @@ def mixed() -> pd.DataFrame:
     return pd.concat(found)
 
 
-def test_the_range_of_a_day_without_sales_as_a_rule_begins_at_0(mixed: pd.DataFrame) -> None:
-    quiet = mixed[mixed["unique_id"].between("Product_ID=P06", "Product_ID=P45")]
-    assert (quiet[["median", "lo-50", "lo-80", "lo-95"]] == 0).all(axis=None)
-    assert quiet["hi-95"].mean() > 0
-    assert ((quiet["y"] <= quiet["hi-95"]).mean()) > 0.93
+def test_the_interval_of_a_mostly_empty_series_begins_at_0(mixed: pd.DataFrame) -> None:
+    intermittent = mixed[mixed["unique_id"].between("Product_ID=P06", "Product_ID=P45")]
+    assert (intermittent[["median", "lo-50", "lo-80", "lo-95"]] == 0).all(axis=None)
+    assert intermittent["hi-95"].mean() > 0
+    assert ((intermittent["y"] <= intermittent["hi-95"]).mean()) > 0.93
 
 
-def test_quiet_series_do_not_narrow_the_ranges_of_busy_ones(mixed: pd.DataFrame) -> None:
-    busy = mixed[mixed["unique_id"].between("Product_ID=P00", "Product_ID=P05")]
-    held = evaluate_backtest(busy).iloc[0]
+def test_intermittent_series_do_not_narrow_the_intervals_of_regular_ones(mixed: pd.DataFrame) -> None:
+    regular = mixed[mixed["unique_id"].between("Product_ID=P00", "Product_ID=P05")]
+    held = evaluate_backtest(regular).iloc[0]
     assert held["coverage_80"] == pytest.approx(0.80, abs=0.05)
     assert held["coverage_95"] == pytest.approx(0.95, abs=0.03)
 
 
-def test_sums_have_ranges_of_their_own(shop: DemandForecast) -> None:
+def test_sums_have_intervals_of_their_own(shop: DemandForecast) -> None:
     """Narrower than the sum of bounds, wider than independence would have; and they hold."""
     found = sum_interval(shop, ["Region=R0"])
     row = shop.row("Region=R0")
@@ -348,7 +350,7 @@ def test_paths_of_lumpy_series_have_the_mean_of_their_forecast_and_hold() -> Non
     assert np.mean(inside) == pytest.approx(0.8, abs=0.15)
 
 
-def test_sums_of_quiet_series_hold() -> None:
+def test_intervals_of_sums_of_intermittent_series_have_their_coverage() -> None:
     """Products that sell on one day in seven or so: what is ordered for 95% lasts about as often."""
     inside, lasts = [], []
     for seed in range(3):
@@ -368,7 +370,7 @@ def test_sums_of_quiet_series_hold() -> None:
     assert np.mean(lasts) == pytest.approx(0.95, abs=0.05)
 
 
-def test_ranges_of_weekly_sums_hold() -> None:
+def test_intervals_of_weekly_sums_have_their_coverage() -> None:
     inside = []
     for seed in range(6):
         panel = simulated(4, 4, seed=10 + seed)
@@ -430,7 +432,7 @@ def test_a_promotion_without_a_past_has_no_effect_and_says_so() -> None:
         ({"closed": ["perhaps"]}, "column closed: 'perhaps' .row 2."),
     ],
 )
-def test_a_plan_that_cannot_be_meant_is_told(change: dict, named: str) -> None:
+def test_an_invalid_plan_is_refused(change: dict, named: str) -> None:
     plan = pd.DataFrame({"start": ["2025-01-01"], "end": ["2025-01-02"], "discount": [0.1]})
     with pytest.raises(UserError, match=named):
         read_plan(plan.assign(**change))
@@ -454,7 +456,7 @@ def test_a_plan_is_read_as_sales_are(tmp_path: Path) -> None:
         read_plan(twice)
 
 
-def test_a_planned_price_without_a_usual_one_is_told(sales: SalesData) -> None:
+def test_a_planned_price_without_a_usual_one_is_reported(sales: SalesData) -> None:
     """The levels have no products, so that no price is known."""
     panel = make_panel(sales, parse_levels("Category"), target="units")
     start = str(panel.future_periods(1)[0])
@@ -464,7 +466,7 @@ def test_a_planned_price_without_a_usual_one_is_told(sales: SalesData) -> None:
     assert any("the price of row 2 of the plan has no effect" in note for note in notes)
 
 
-def test_a_plan_for_what_was_never_sold_is_told() -> None:
+def test_a_plan_for_what_was_never_sold_is_reported() -> None:
     plan = read_plan(
         pd.DataFrame(
             {"start": ["2025-03-01"], "end": ["2025-03-02"], "Product_ID": ["P9"], "discount": [0.1]}
@@ -484,7 +486,7 @@ def test_revenue_is_units_at_expected_prices(sales: SalesData) -> None:
     assert price[electronics].mean() > price[panel.category == "Grocery"].mean()
 
 
-def test_stock_that_is_ordered_lasts_as_often_as_said() -> None:
+def test_ordered_stock_reaches_the_service_level() -> None:
     lasted = []
     for seed in range(6):
         panel = simulated(4, 4, seed=20 + seed)
@@ -512,7 +514,7 @@ def test_more_is_ordered_for_a_higher_service_level_and_less_with_stock(shop: De
             order_up_to_levels(shop, **{"lead_time": 5, **wrong})
 
 
-def test_overrides_hold_are_kept_and_judged(shop: DemandForecast, tmp_path: Path) -> None:
+def test_overrides_are_applied_recorded_and_evaluated(shop: DemandForecast, tmp_path: Path) -> None:
     day = shop.days[3]
     asked = pd.DataFrame(
         {
@@ -634,7 +636,7 @@ def test_order_prints_a_table(run_command: Callable, source: Path, tmp_path: Pat
         (["--by", "Colour"], "Colour"),
     ],
 )
-def test_a_forecast_that_cannot_be_meant_is_told(
+def test_an_invalid_forecast_request_is_refused(
     run_command: Callable, source: Path, words: list[str], named: str
 ) -> None:
     place = [] if "--start" in words else [source]
@@ -643,7 +645,7 @@ def test_a_forecast_that_cannot_be_meant_is_told(
     assert any(part in done.stderr for part in named.split("|"))
 
 
-def test_a_forecast_of_an_older_release_is_told(shop: DemandForecast, tmp_path: Path) -> None:
+def test_a_forecast_of_an_older_release_is_refused(shop: DemandForecast, tmp_path: Path) -> None:
     """Its ranges were made otherwise: read as today's, they would be wrong without a word."""
     save_demand(shop, tmp_path / "demand.npz")
     with np.load(tmp_path / "demand.npz") as kept:

@@ -40,7 +40,7 @@ def _steady(count: int, mean: float = 12.0, periods: int = PERIODS, seed: int = 
     return np.random.default_rng(seed).poisson(mean, (count, periods)).astype(float)
 
 
-def test_one_busy_day_after_silence_leaves_the_coverage_of_steady_series_as_it_is() -> None:
+def test_one_spike_after_silence_leaves_the_coverage_of_regular_series_unchanged() -> None:
     values = _steady(30)
     values[0, 340:] = 0
     values[0, -3] = 400

@@ -31,7 +31,7 @@ def _products(count: int, periods: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("service", [0.9, 0.95, 0.98])
-def test_stock_lasts_as_often_as_asked_for_every_kind(service: float) -> None:
+def test_stock_reaches_the_service_level_for_every_kind_of_series(service: float) -> None:
     products = _products(150, 1500)
     history, future = products[:, :900], products[:, 900:]
     demand = estimate_span_demand(history, 1)
@@ -45,7 +45,7 @@ def test_stock_lasts_as_often_as_asked_for_every_kind(service: float) -> None:
     assert (lasts[1:] <= min(service + 0.05, 1)).all(), lasts
 
 
-def test_no_series_is_told_to_hold_more_than_was_ever_sold() -> None:
+def test_no_order_up_to_level_is_above_what_was_ever_sold() -> None:
     history = _products(300, 1095, seed=1)
     demand = estimate_span_demand(history, 1)
     expected = history[:, -364:].mean(1) * SPAN

@@ -224,7 +224,7 @@ def test_the_first_days_have_no_prediction(model: SarimaModel) -> None:
     assert late.between(0.2, 5).all()
 
 
-def test_ranges_asked_for_wrongly_are_refused(model: SarimaModel) -> None:
+def test_invalid_spans_of_days_are_refused(model: SarimaModel) -> None:
     for start, end, says in [
         ("2026-05-01", "2026-04-01", "2026-05-01 and ends on 2026-04-01"),
         ("2023-12-31", "2026-04-01", "2023-12-31 is before"),
@@ -313,7 +313,7 @@ def test_the_backtest_knows_nothing_of_the_future() -> None:
     assert not np.array_equal(one["y"], changed["y"])
 
 
-def test_ranges_cover_what_they_say() -> None:
+def test_prediction_intervals_of_sarima_have_their_coverage() -> None:
     """On series of the model's own kind, pooled over windows and series."""
     inside = {80: [], 95: []}
     for seed in range(6):

@@ -61,7 +61,7 @@ def test_it_predicts_what_the_training_path_predicts(trained: Trained) -> None:
         assert_array_equal(regressor.predict(frame.drop(columns="Revenue")), expected)
 
 
-def test_intervals_hold_on_later_days(trained: Trained) -> None:
+def test_intervals_have_their_coverage_on_later_days(trained: Trained) -> None:
     frame = read_sales(trained.source).frame
     frame = frame[~frame["is_return"]].sort_values("Transaction_Date")
     train, test = frame[: len(frame) * 4 // 5], frame[len(frame) * 4 // 5 :]

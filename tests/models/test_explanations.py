@@ -118,7 +118,9 @@ def test_one_row_and_none_and_many(explainers: dict[str, Explainer], rows: Model
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_threads_do_not_change_a_bit(explainers: dict[str, Explainer], rows: ModelInputs, kind: str) -> None:
+def test_threads_change_no_bit_of_an_explanation(
+    explainers: dict[str, Explainer], rows: ModelInputs, kind: str
+) -> None:
     alone = explain(explainers[kind], rows)
 
     def one(i: int) -> np.ndarray:
