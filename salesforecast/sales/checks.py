@@ -40,8 +40,9 @@ def _long_cells(cells: pd.DataFrame) -> np.ndarray:
     long = np.zeros(len(cells), bool)
     for name in cells:
         if is_arrow_text(cells[name]):
-            if (pc.max(lengths := pc.utf8_length(pa.array(cells[name]))).as_py() or 0) > MAX_CELL:
-                long |= lengths.fill_null(0).to_numpy(zero_copy_only=False) > MAX_CELL
+            texts = pa.array(cells[name])
+            if (pc.max(pc.binary_length(texts)).as_py() or 0) > MAX_CELL:
+                long |= pc.utf8_length(texts).fill_null(0).to_numpy(zero_copy_only=False) > MAX_CELL
         elif cells[name].dtype == object:
             long |= (
                 cells[name].map(lambda value: isinstance(value, str) and len(value) > MAX_CELL).to_numpy(bool)

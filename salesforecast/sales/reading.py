@@ -174,6 +174,13 @@ class CheckedRows:
         return reason_summary(self.problems, self.loaded.cells, self.parsed.source_columns, self.personal)
 
 
+def _joined_reasons(problems: pd.DataFrame) -> pd.Series:
+    "Return all reasons of each position, which most have one of."
+    several = problems["position"].duplicated(keep=False)
+    joined = problems[several].groupby("position")["reason"].agg("; ".join)
+    return pd.concat([problems[~several].set_index("position")["reason"], joined])
+
+
 def split_rejected_rows(rows: CheckedRows) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     "Return the accepted rows, the returns among the valid rows, and the quarantine."
     mapping, frame = rows.mapping, rows.valid
@@ -186,9 +193,8 @@ def split_rejected_rows(rows: CheckedRows) -> tuple[pd.DataFrame, pd.DataFrame, 
             **{name: pseudonymise(frame[name]) for name in mapping.personal if name in frame}
         )
         quarantine = quarantine.assign(**{name: pseudonymise(quarantine[name]) for name in rows.personal})
-    joined = rows.problems.groupby("position")["reason"].agg("; ".join)
     quarantine.insert(0, "row", quarantine.index)
-    quarantine["reason"] = joined.reindex(np.flatnonzero(rows.bad)).to_numpy(object)
+    quarantine["reason"] = _joined_reasons(rows.problems).reindex(np.flatnonzero(rows.bad)).to_numpy(object)
     return frame, returned, quarantine
 
 # %% ../../nbs/sales/12_reading.ipynb #49848c1d

@@ -86,11 +86,15 @@ def _examples(
         for column in source_columns[name]
         if column not in personal
     ]
+    shown = cells[list(dict.fromkeys(names))].iloc[positions[:1000]].astype(object)
     found: dict[tuple, str] = {}
-    for position in positions[:1000]:
-        shown_cells = tuple((name, cells[name].iloc[position]) for name in dict.fromkeys(names))
-        text = ", ".join(f"{name}={str(value)[:40]!r}" for name, value in shown_cells if not pd.isna(value))
-        found.setdefault((text or position,), f"row {cells.index[position]}" + (f": {text}" if text else ""))
+    for position, row, values in zip(positions, shown.index, shown.to_numpy(), strict=False):
+        text = ", ".join(
+            f"{name}={str(value)[:40]!r}"
+            for name, value in zip(shown, values, strict=True)
+            if not pd.isna(value)
+        )
+        found.setdefault((text or position,), f"row {row}" + (f": {text}" if text else ""))
         if len(found) == 3:
             break
     return list(found.values())

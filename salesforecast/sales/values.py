@@ -95,4 +95,8 @@ def parse_text(
         new = np.full(len(texts), -1)
         new[there] = kept
         codes = expand_codes(new, codes, -1)
-    return pd.Categorical.from_codes(codes, categories=pd.Index(categories, dtype=object))
+    index = pd.Index(categories, dtype=object)
+    _ = (
+        index.is_monotonic_increasing
+    )  # ids that rise are known to differ, and pandas need not look them all up
+    return pd.Categorical.from_codes(codes, categories=index)
