@@ -149,7 +149,10 @@ def _written_dates(texts: pa.Array, day_first: bool | None) -> tuple[np.ndarray,
         chosen = pc.match_substring_regex(texts, pattern)
         if pc.any(chosen).as_py():
             series = pd.Series(texts.filter(chosen).to_pylist(), dtype=object)
-            dates[chosen.to_numpy(zero_copy_only=False)] = parse(series).to_numpy("datetime64[ns]")
+            stamps = parse(series)
+            if stamps.dtype == object:  # letters behind a time were taken for a zone, as in 10:30:00Zx
+                stamps = parse(series.where(series.str.fullmatch(r"[\d/.:,T -]*")))
+            dates[chosen.to_numpy(zero_copy_only=False)] = stamps.to_numpy("datetime64[ns]")
     numeric = pc.match_substring_regex(texts, NUMERIC_DATE).to_numpy(zero_copy_only=False)
     if not numeric.any():
         return dates, None

@@ -152,8 +152,8 @@ def _with_returns(
         if name in frame and is_return.any():
             frame[name] = np.where(is_return, sign * frame[name].abs(), frame[name])
     names = [name for name in (*CANONICAL_COLUMNS, *mapping.features) if name in frame]
-    columns: dict[str, Any] = {name: frame[name] for name in names}
-    return pd.DataFrame(columns | {"is_return": is_return}, index=frame.index, copy=False)
+    kept: dict[str, Any] = {name: frame[name] for name in names}
+    return pd.DataFrame(kept | {"is_return": is_return}, index=frame.index, copy=False)
 
 
 def _array(values: pd.Series) -> Any:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
@@ -259,8 +260,8 @@ def test_keys_that_cannot_be_meant_are_refused_when_the_mapping_is_read(keys: di
 
 
 def test_more_lines_to_skip_than_there_are(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="empty below the 1000000000 lines"):
-        read_sales(export(tmp_path, ["1.50"] * 60), ColumnMapping(read=SourceOptions(skip_rows=10**9)))
+    with pytest.raises(UserError, match="empty below the 10000 lines"):
+        read_sales(export(tmp_path, ["1.50"] * 60), ColumnMapping(read=SourceOptions(skip_rows=10_000)))
 
 
 @pytest.mark.parametrize(
@@ -278,3 +279,31 @@ def test_settings_that_cannot_be_meant(name: str, value: str, monkeypatch: pytes
     with pytest.raises(UserError, match=name.lower()):
         settings()
     settings.cache_clear()
+
+
+def test_letters_behind_a_zone_make_no_date() -> None:
+    texts = ["2024-01-01 10:00:00", "2024-01-02 10:00:00 ", "2024-01-03 10:00:00 +0200p2", "2024-01-04"]
+    parsed = parse_dates(pd.Series(texts, dtype=object))
+    assert parsed.bad.tolist() == [False, False, True, False]
+    assert parsed.data[3] == np.datetime64("2024-01-04")
+
+
+def test_dates_of_several_kinds_are_read_one_by_one() -> None:
+    texts = [
+        "2024-01-31 10:30",
+        "31.01.2024 10:30",
+        "1/2/2024",
+        "2024-02-30",
+        "",
+        "45000",
+        "31 Jan 2024",
+        None,
+    ]
+    column = pd.Series(texts, dtype=pd.ArrowDtype(pa.string()))
+    parsed, alike = parse_dates(column, day_first=True), parse_dates(column.astype(object), day_first=True)
+    stamps = ["2024-01-31T10:30", "2024-01-31T10:30", "2024-02-01", "NaT", "NaT", "NaT", "2024-01-31", "NaT"]
+    assert (np.array(stamps, "datetime64[ns]") == parsed.data)[[0, 1, 2, 6]].all()
+    assert np.isnat(parsed.data).tolist() == [stamp == "NaT" for stamp in stamps]
+    assert parsed.bad.tolist() == [False, False, False, True, False, True, False, False]
+    assert np.array_equal(parsed.data, alike.data, equal_nan=True)
+    assert np.array_equal(parsed.bad, alike.bad)
