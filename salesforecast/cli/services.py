@@ -69,8 +69,11 @@ def _mlflow(settings: Settings) -> Service:
     "Describe MLflow's web page."
     host, port = "127.0.0.1", settings.mlflow_port
     args = ["-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
-    args += ["--backend-store-uri", settings.tracking_uri, "--uvicorn-opts", "--log-level warning"]
-    env = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    args += ["--uvicorn-opts", "--log-level warning"]
+    env = {
+        "MLFLOW_BACKEND_STORE_URI": settings.tracking_uri
+    }  # an argument could be seen by others, with its password
+    env |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     env |= {"MLFLOW_LOGGING_LEVEL": "WARNING", "PYTHONWARNINGS": "ignore"}
     return Service("MLflow", args, host, port, "/health", "MLFLOW_PORT", env, "the record of trainings")
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 from urllib.error import HTTPError, URLError
+from urllib.parse import unquote
 from urllib.request import urlopen
 
 import salesforecast
@@ -48,13 +49,25 @@ def configure_mlflow() -> ModuleType:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(int(settings().mlflow_timeout)))
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
-    uri = settings().tracking_uri
+    uri = _split_credentials(settings().tracking_uri)
     if uri.startswith(("http://", "https://")):
         _check_server(uri)
     mlflow = require("mlflow", "train")
     mlflow.set_tracking_uri(uri)
     _choose_experiment(mlflow, settings().mlflow_experiment)
     return mlflow
+
+
+def _split_credentials(uri: str) -> str:
+    "Return the address of a server without user and password, which MLflow gets by its own variables instead."
+    scheme, _, rest = uri.partition("://")
+    credentials, at, place = rest.partition("/")[0].rpartition("@")
+    if scheme not in ("http", "https") or not at:
+        return uri
+    user, _, password = credentials.partition(":")
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(user)
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
+    return f"{scheme}://{place}{rest[len(credentials) + 1 + len(place) :]}"
 
 
 def _check_server(uri: str) -> None:

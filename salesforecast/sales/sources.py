@@ -8,6 +8,7 @@ __all__ = ['read_table']
 # %% ../../nbs/sales/03_sources.ipynb #488b708d
 import glob
 import gzip
+import logging
 import re
 import zlib
 from collections.abc import Sequence
@@ -174,13 +175,18 @@ def open_database(url: str) -> Any:
     "Return the SQLAlchemy engine of a URL; raise `UserError` for one that cannot be opened."
     import sqlalchemy as sa
 
+    place = url.partition("://")[2].partition("?")[0]
+    if not place.startswith("/") and place.count("@") > 1:
+        raise UserError(
+            f"{redact_url(url)} has several @. Write those of a password as %40 (also : as %3A and / as %2F)."
+        )
     try:
         return sa.create_engine(url)
     except (sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise UserError(
             f"The driver for {redact_url(url)} is not installed: {error}. Install it with pip"
         ) from None
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):
         raise UserError(
             f"{redact_url(url)!r} is no database URL. Write it as sqlite:///sales.db or postgresql://user:password@host/database"
         ) from None
@@ -196,6 +202,73 @@ def database_message(error: Exception, engine: Any) -> str:
     return message
 
 # %% ../../nbs/sales/03_sources.ipynb #cf88ad22
+DIALECTS = {
+    "postgresql": "postgres",
+    "mssql": "tsql",
+    "mariadb": "mysql",
+}  # sqlglot's names where they differ
+
+
+def check_query(query: str, backend: str) -> None:
+    "Raise `UserError` for anything but one statement that only reads."
+    import sqlglot
+    from sqlglot import exp
+
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of statements that are refused anyway
+    dialect = DIALECTS.get(backend, backend)
+    known = dialect in sqlglot.Dialect.classes
+    try:
+        statements = [s for s in sqlglot.parse(query, read=dialect if known else None) if s is not None]
+    except sqlglot.errors.SqlglotError as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"The query cannot be read as a SELECT: {reason} Make a view of it, and name that."
+        ) from None
+    except RecursionError:
+        raise UserError("The query is nested too deeply. Make a view of it, and name that.") from None
+    writes = (
+        exp.Insert,
+        exp.Update,
+        exp.Delete,
+        exp.Merge,
+        exp.Create,
+        exp.Drop,
+        exp.Into,
+        exp.Lock,
+        exp.Command,
+    )
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query) or statements[0].find(*writes):
+        raise UserError("A query may only read: one SELECT, with or without WITH, and nothing else.")
+
+
+def open_read_only(url: str) -> Any:
+    "Return the engine of a URL whose connections can only read, where its database knows such."
+    import sqlalchemy as sa
+
+    engine = open_database(url)
+    backend = engine.url.get_backend_name()
+    file = engine.url.database if backend == "sqlite" else None
+    if file and "uri" not in engine.url.query:
+        if not Path(file).exists():  # SQLite would make an empty one
+            raise UserError(f"There is no database file {file}")
+        query = {**engine.url.query, "mode": "ro", "uri": "true"}
+        return sa.create_engine(engine.url.set(database=Path(file).absolute().as_uri(), query=query))
+    if backend == "postgresql":
+        return engine.execution_options(postgresql_readonly=True)
+    if backend in ("mysql", "mariadb", "oracle"):
+        statement = (
+            "SET TRANSACTION READ ONLY" if backend == "oracle" else "SET SESSION TRANSACTION READ ONLY"
+        )
+
+        @sa.event.listens_for(engine, "connect")
+        def _only_read(connection: Any, record: object) -> None:
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            cursor.close()
+
+    return engine
+
+
 def read_sql(
     url: str,
     table: str | None,  # the database's only table when None, with its schema where needed
@@ -204,10 +277,9 @@ def read_sql(
     "Read the rows of a table or query; raise `UserError` where the database does not give them."
     import sqlalchemy as sa
 
-    engine = open_database(url)
-    file = engine.url.database if engine.url.get_backend_name() == "sqlite" else None
-    if file and not Path(file).exists():  # SQLite would make an empty one
-        raise UserError(f"There is no database file {file}")
+    engine = open_read_only(url)
+    if query:
+        check_query(query, engine.url.get_backend_name())
     try:
         with engine.connect() as connection:
             statement = sa.text(query) if query else _select(sa.inspect(connection), table, redact_url(url))

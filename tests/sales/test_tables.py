@@ -15,7 +15,7 @@ from salesforecast.core.text import redact_url
 from salesforecast.sales.reading import read_sales, write_quarantine
 from salesforecast.sales.schema import ColumnMapping, ReadOptions, SourceOptions
 from salesforecast.sales.sinks import write_table
-from salesforecast.sales.sources import load_table, read_table
+from salesforecast.sales.sources import load_table, open_read_only, read_table
 
 SALES = pd.DataFrame(
     {
@@ -244,6 +244,17 @@ def test_sqlite(tmp_path: Path) -> None:
     assert (
         len(read_table(url, read_options=ReadOptions(query="select * from sales where Units_Sold > 3"))) == 16
     )
+    for query in ("drop table sales", "select 1; drop table sales", "with x as (select 1) delete from sales"):
+        with pytest.raises(UserError, match="may only read"):
+            read_table(url, read_options=ReadOptions(query=query))
+    check(url, table="sales")
+
+
+def test_a_path_may_have_blanks_signs_and_umlauts(tmp_path: Path) -> None:
+    folder = tmp_path / "a@b c@d #ä"
+    folder.mkdir()
+    write_table(SALES, f"sqlite:///{folder}/shop.db", table="sales")
+    check(f"sqlite:///{folder}/shop.db")
 
 
 @pytest.fixture(scope="session")
@@ -272,6 +283,10 @@ def test_postgresql(postgres: str) -> None:
     write_table(SALES, postgres, table="shop.predictions")
     write_table(SALES, postgres, table="shop.predictions")  # replaced, not doubled
     check(postgres, table="shop.predictions")
+    reading = open_read_only(postgres)
+    with reading.connect() as connection, pytest.raises(sa.exc.SQLAlchemyError, match="read-only"):
+        connection.execute(sa.text("drop table shop.predictions"))
+    reading.dispose()
     with pytest.raises(UserError, match="does not exist"):
         read_table(postgres, read_options=ReadOptions(table="shop.nope"))
     engine.dispose()
