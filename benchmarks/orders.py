@@ -14,8 +14,14 @@ import pandas as pd
 from scipy import sparse, stats
 
 from salesforecast.forecasting.forecaster import fit_demand, forecast_demand
+from salesforecast.forecasting.order_policy import fill_rate_levels
 from salesforecast.forecasting.panel import Panel
-from salesforecast.forecasting.span_demand import PastForecasts, demand_quantiles, estimate_span_demand
+from salesforecast.forecasting.span_demand import (
+    PastForecasts,
+    demand_quantiles,
+    estimate_span_demand,
+    span_distribution,
+)
 
 SERVICE = (0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.995)  # asked of every method, to draw the frontier
 REPORTED = (0.9, 0.95, 0.98)
@@ -101,6 +107,7 @@ class Review:
     step: int
     span: int  # periods of lead time and review
     expected: np.ndarray  # forecast of the span, shape (k,)
+    before: np.ndarray  # forecast of the lead time, which is half of the span, shape (k,)
     cutoffs: tuple[int, ...]  # of cross-validation: periods before each
     forecasts: np.ndarray  # of the periods after each cutoff, shape (cutoffs, k, periods)
 
@@ -115,6 +122,17 @@ def product_levels(review: Review) -> np.ndarray:
     rows = np.arange(len(review.values))
     levels = [demand_quantiles(demand, rows, review.expected, review.span, p)[0] for p in SERVICE]
     return np.stack([np.ceil(np.maximum(level, review.expected)) for level in levels])
+
+
+def product_fill_levels(review: Review) -> np.ndarray:
+    """Ours, where the asked share is a fill rate."""
+    past, lead = PastForecasts(review.cutoffs, review.forecasts), review.span // 2
+    demand = estimate_span_demand(review.values, review.step, (lead, review.span), past)
+    rows = np.arange(len(review.values))
+    whole = span_distribution(demand, rows, review.expected, review.span)
+    before = span_distribution(demand, rows, review.before, lead)
+    sold = review.expected - review.before
+    return np.stack([fill_rate_levels(whole, before, sold, share) for share in SERVICE])
 
 
 def _past_year(review: Review) -> np.ndarray:
@@ -165,6 +183,7 @@ def croston_binomial_levels(review: Review) -> np.ndarray:
 
 METHODS: dict[str, Method] = {
     "product": product_levels,
+    "product, by fill rate": product_fill_levels,
     "empirical quantile": empirical_levels,
     "normal": normal_levels,
     "Croston, Poisson": croston_poisson_levels,
@@ -201,9 +220,9 @@ def order_runs(panel: Panel, patterns: np.ndarray | None = None, most: int = 4) 
         past = actual - model.errors[rows].reshape(len(rows), len(cutoffs), -1).transpose(1, 0, 2)
         for now in range(start, start + length, period):
             forecast = forecast_demand(replace(model, panel=panel.truncate(now)), span)
-            expected = forecast.yhat[rows, :span].sum(1)
+            expected, before = (forecast.yhat[rows, :count].sum(1) for count in (span, lead))
             values = np.maximum(panel.values[rows, :now], 0.0)
-            reviews.append(Review(values, panel.step, span, expected, cutoffs, past))
+            reviews.append(Review(values, panel.step, span, expected, before, cutoffs, past))
         values = panel.values[rows, :start]
         pattern = demand_pattern(values, span) if patterns is None else patterns
         demand = np.maximum(panel.values[rows, start : start + length + lead], 0.0)
@@ -257,6 +276,7 @@ def frontier(runs: list[Run], methods: dict[str, Method] = METHODS) -> pd.DataFr
     ]
     table = pd.concat(frames).groupby(["pattern", "method", "asked"], sort=False)
     found = table.agg(
+        products=("lasted", "size"),
         achieved=("lasted", "mean"),
         short=("short", "sum"),
         sold=("sold", "sum"),
@@ -264,33 +284,25 @@ def frontier(runs: list[Run], methods: dict[str, Method] = METHODS) -> pd.DataFr
         level=("level", "mean"),
     )
     found["fill rate"] = 1 - found["short"] / found["sold"].clip(lower=1e-9)
-    return found[["achieved", "fill rate", "stock", "level"]].reset_index()
+    return found[["products", "achieved", "fill rate", "stock", "level"]].reset_index()
 
 
-def against_peers(found: pd.DataFrame) -> pd.DataFrame:
-    """Our rows at the reported services, each with the stock of the best peer at the service that we achieved."""
+def against_peers(found: pd.DataFrame, method: str = "product", measure: str = "achieved") -> pd.DataFrame:
+    """Our rows at the reported services, each with the stock of the best peer at what we achieved."""
     rows = []
-    for (pattern, asked), ours in found[found["method"] == "product"].groupby(
-        ["pattern", "asked"], sort=False
-    ):
+    peers = found[~found["method"].str.startswith("product")]
+    for (pattern, asked), ours in found[found["method"] == method].groupby(["pattern", "asked"], sort=False):
         if asked not in REPORTED:
             continue
-        row = ours.iloc[0]
-        needed = {}
-        for name, peer in found[(found["pattern"] == pattern) & (found["method"] != "product")].groupby(
-            "method"
-        ):
-            peer = peer.sort_values(["achieved", "stock"])
-            if peer["achieved"].iloc[0] <= row["achieved"] <= peer["achieved"].iloc[-1]:
-                needed[name] = float(np.interp(row["achieved"], peer["achieved"], peer["stock"]))
+        row, needed = ours.iloc[0], {}
+        for name, peer in peers[peers["pattern"] == pattern].groupby("method"):
+            points = peer.sort_values([measure, "stock"])
+            if points[measure].iloc[0] <= row[measure] <= points[measure].iloc[-1]:
+                needed[name] = float(np.interp(row[measure], points[measure], points["stock"]))
         best = min(needed, key=needed.__getitem__) if needed else None
         rows.append(
             {
-                "pattern": pattern,
-                "asked": asked,
-                "achieved": row["achieved"],
-                "fill rate": row["fill rate"],
-                "stock": row["stock"],
+                **row[["pattern", "asked", "products", "achieved", "fill rate", "stock"]],
                 "best peer": best,
                 "its stock": needed[best] if best else np.nan,
                 "stock / its": row["stock"] / needed[best] if best else np.nan,
@@ -309,7 +321,13 @@ def order_frontier(panels: dict[str, Panel]) -> dict[str, dict[str, list[dict[st
     return {
         name: {
             "frontier": table.round(4).to_dict("records"),
-            "against peers": against_peers(table).round(4).replace({np.nan: None}).to_dict("records"),
+            "against peers": _records(against_peers(table)),
+            "by fill rate": _records(against_peers(table, "product, by fill rate", "fill rate")),
         }
         for name, table in found.items()
     }
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, object]]:
+    """Rows as JSON has them."""
+    return table.round(4).astype(object).where(table.notna(), None).to_dict("records")

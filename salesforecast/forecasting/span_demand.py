@@ -88,7 +88,7 @@ PRIOR_SPANS = 8.0  # spans that the dispersion of a kind weighs as much as
 MAX_DISPERSION_RATIO = 4.0  # times the median of its kind that one series counts for
 PRIOR_CHECKS = 200.0  # spans that the asked probability weighs as much as, against the calibrated one
 PRIOR_CHECKS_RARE = 50.0  # of steady series with few sales, where whole units decide
-PRIOR_FORECASTS = 30.0  # size of the evidence that a forecast needs to be weighed as much as the long mean
+PRIOR_FORECASTS = 100.0  # size of the evidence that a forecast needs to be weighed as much as the long mean
 SERVICE_GRID = np.array([0.5, 0.8, 0.9, 0.95, 0.98, 0.99])
 
 
