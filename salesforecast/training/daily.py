@@ -119,7 +119,7 @@ def choose_daily(
     mine, best = errors["sarima"], min((name for name in errors if name != "sarima"), key=errors.__getitem__)
     constant = max(mine, errors[best]) < 1e-6
     beaten = mine < errors[best] * (1 + margin) or constant
-    measured = f"the root mean squared error of SARIMA is {mine:,.2f} in the backtest, that of {_LABELS[best]} {errors[best]:,.2f}"
+    measured = f"forecasts of the past were typically off by {mine:,.2f} with SARIMA, and by {errors[best]:,.2f} with {_LABELS[best]}"
     why = f"SARIMA beats the simplest forecasts: {measured}."
     if constant:
         why = "The revenue never changes: every forecast is exact."

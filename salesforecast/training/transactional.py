@@ -274,7 +274,7 @@ def choose_served(
     beaten = errors[model] < errors[baseline] * (1 + margin) - 1e-6
     mine, other = (_describe_error(errors[kind], scale) for kind in (model, baseline))
     measured = f"{names[baseline]} ({baseline}) errs by {other}, {names[model]} by {mine}"
-    comparison = f"in the test period, {measured} (root mean squared error {_ERROR_UNITS[scale]})"
+    comparison = f"in the test period, {measured} (the typical error {_ERROR_UNITS[scale]}, in which large ones weigh more)"
     why = f"{names[model]} beats the baselines: {comparison}."
     if not beaten:
         why = f"No model beats {names[baseline].lower()}, so this baseline is served: {comparison}."

@@ -71,14 +71,11 @@ def propose_upload(
     name: str,
     base: Sequence[ProposedLine] = (),  # what is proposed for the file itself
 ) -> MappingProposal | None:
-    "Propose how to read a file; None where it has no date or no revenue that can be seen, or is not a row a sale."
+    "Propose how to read a file; None where it has no date or no revenue that can be seen."
     try:
-        proposal = propose_columns(cells.head(GUESS_ROWS), name, base)
+        return propose_columns(cells.head(GUESS_ROWS), name, base)
     except UserError:
         return None
-    return (
-        None if proposal.mapping.melt or proposal.mapping.unpack else proposal
-    )  # not among the form's fields
 
 
 def guess_columns(proposal: MappingProposal | None) -> dict[str, str]:

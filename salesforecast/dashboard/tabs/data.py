@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import ipywidgets as w
 import numpy as np
@@ -99,6 +100,9 @@ def _plain_reasons(reasons: pd.DataFrame) -> pd.DataFrame:
     return reasons.assign(What=reasons["What"].map(label))
 
 
+MELTED = [("Money", "Revenue"), ("Units sold", "Units_Sold")]  # what the cells of a wide table hold
+
+
 def sheet_choices(sheets: list[str], alike: bool) -> list[tuple[str, str]]:
     "Return the choices of a sheet; `alike` says whether sheets with the same columns are read as one table."
     return [("All with the same columns" if alike else "The first", ""), *((name, name) for name in sheets)]
@@ -153,6 +157,13 @@ class ColumnForm:
         self.delimiter = w.Dropdown(
             description="Column separator", options=DELIMITERS, value=options.delimiter
         )
+        rule = options.further.get("melt")
+        self.melt = cast(dict[str, object], rule) if isinstance(rule, dict) else {}
+        self.melted = w.Dropdown(
+            description="Cells below the dates hold",
+            options=MELTED,
+            value=self.melt.get("value") if self.melt.get("value") in dict(MELTED).values() else "Revenue",
+        )
         self.currency = w.Text(description="Currency", value=options.currency, placeholder="such as £ or EUR")
         self.problem = ContentArea()
         read = button("Read the file", self.read, button_style="primary")
@@ -162,7 +173,7 @@ class ColumnForm:
         self.view = card(
             "How to read the file",
             box(html(table_markup(sample, caption="First rows of the file")), name="sf-sample"),
-            box(*self.columns.values(), name="sf-form"),
+            box(*self.columns.values(), *([self.melted] if self.melt else []), name="sf-form"),
             box(self.order, self.decimal, self.delimiter, self.currency, self.time_zone, name="sf-form"),
             box(self.where, self.returns, name="sf-form"),
             box(self.fill_down, self.skip_rows, *([self.sheet] if answer.sheets else []), name="sf-form"),
@@ -183,7 +194,7 @@ class ColumnForm:
             return
         skip_rows = int(above) if above else None
         elsewhere = (skip_rows, self.sheet.value) != (self.before.skip_rows, self.before.sheet)
-        if (missing := missing_columns(columns)) and not elsewhere:
+        if (missing := missing_columns(columns | self._melted_columns(columns))) and not elsewhere:
             self.problem.show(message("error", missing))
             return
         self.problem.show()
@@ -207,11 +218,28 @@ class ColumnForm:
             )
         )
 
+    def _melted_columns(self, columns: Mapping[str, str]) -> dict[str, str]:
+        "Return the fields that a column per day, week or month gives."
+        if not self.melt or "Transaction_Date" in columns:
+            return {}
+        return {
+            "Transaction_Date": "",
+            self.melted.value: "",
+            **({"Unit_Price": ""} if self.melted.value == "Units_Sold" else {}),
+        }
+
     def _further(self, columns: Mapping[str, str]) -> dict[str, object]:
         "Return the proposed keys that the form does not show, without a format of dates that another column was proposed for."
         kept = dict(self.proposed.further)
         if columns.get("Transaction_Date") != self.guess.get("Transaction_Date"):
             kept.pop("date_format", None)
+        if self.melt:
+            kept["melt"] = self.melt | {"value": self.melted.value}
+            constants = cast(dict[str, object], kept.pop("constants", {}))
+            constants.pop("Unit_Price", None)
+            if self.melted.value == "Units_Sold" and "Unit_Price" not in columns:
+                constants["Unit_Price"] = 1
+            kept |= {"constants": constants} if constants else {}
         return kept
 
 # %% ../../../nbs/dashboard/tabs/00_data.ipynb #8f594999
