@@ -12,12 +12,15 @@ from typing import Any
 import pandas as pd
 
 from benchmarks import TRIES
+from salesforecast.core.engine import LOCAL_ENGINE
 from salesforecast.core.optional import require
 from salesforecast.datasets import generate_sales, write_sales
+from salesforecast.sales.partitions import read_partitioned_sales
 from salesforecast.sales.reading import read_sales
 from salesforecast.sales.schema import ColumnMapping
 
-LARGE = 10  # times the rows of the small file
+LARGE = 10  # times the rows of the file, in pieces
+PIECES = "pieces"
 NAMES = {  # of the foreign layout
     "Transaction_ID": "Beleg",
     "Transaction_Date": "Datum",
@@ -47,17 +50,20 @@ def write_foreign(plain: Path, path: Path) -> Path:
     return path
 
 
-def write_large(rows: int, path: Path) -> Path:
-    """Write the sales of several seeds as one file; each has ids of its own."""
-    part = path.with_suffix(".part.csv")
-    with path.open("wb") as file:
-        for i in range(LARGE):
-            header, _, body = (
-                write_sales(generate_sales(rows=rows, seed=i + 1), part).read_bytes().partition(b"\n")
-            )
-            file.write((header + b"\n" if i == 0 else b"") + body.replace(b"TXN", f"T{i}N".encode()))
-    part.unlink()
-    return path
+def write_pieces(plain: Path, folder: Path, pieces: int) -> Path:
+    """Write the rows of a plain file several times as a folder of Parquet; each time they have ids of their own."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow import csv, parquet
+
+    rows = csv.read_csv(
+        plain, convert_options=csv.ConvertOptions(column_types=dict.fromkeys(NAMES, pa.string()))
+    )
+    folder.mkdir()
+    for i in range(pieces):
+        ids = pc.replace_substring(rows["Transaction_ID"], "TXN", f"T{i}N")
+        parquet.write_table(rows.set_column(0, "Transaction_ID", ids), folder / f"{i:02d}.parquet")
+    return folder
 
 
 def ours(path: Path, layout: str) -> pd.Series:
@@ -68,6 +74,12 @@ def ours(path: Path, layout: str) -> pd.Series:
         .groupby([frame["Transaction_Date"].dt.normalize(), frame["Category"]], observed=True)
         .sum()
     )
+
+
+def in_pieces(folder: Path) -> pd.Series:
+    """Revenue by day and category of sales that are checked piece by piece."""
+    frame = read_partitioned_sales(folder, None, LOCAL_ENGINE).aggregate_daily(["Category"]).frame
+    return frame["Revenue"].groupby([frame["Transaction_Date"].dt.normalize(), frame["Category"]]).sum()
 
 
 def by_duckdb(path: Path, layout: str, keep: bool) -> Any:
@@ -125,7 +137,7 @@ def seconds_of(path: Path, layout: str) -> dict[str, float]:
     return {name: min(seconds) for name, seconds in found.items()}
 
 
-def measured_apart(path: Path, layout: str = "plain") -> dict[str, float]:
+def measured_apart(path: Path, layout: str) -> dict[str, float]:
     """Seconds and peak memory of one reading in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.reading", str(path), layout]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -147,27 +159,32 @@ def reading(rows: int, folder: Path) -> dict[str, Any]:
             },
             "peak memory GB": round(measured_apart(files[layout], layout)["peak GB"], 3),
         }
-    small = measured_apart(files["plain"])
-    for path in files.values():
-        path.unlink()
-    large = measured_apart(write_large(rows, folder / "large.csv"))
-    found["large"] = {
+    small, large = (
+        measured_apart(write_pieces(files["plain"], folder / f"{count} pieces", count), PIECES)
+        for count in (1, LARGE)
+    )
+    found["in pieces"] = {
         "rows": LARGE * rows,
         "seconds": round(large["seconds"], 1),
         "peak memory GB": round(large["peak GB"], 2),
-        "seconds per row / those of the small file": round(large["seconds"] / LARGE / small["seconds"], 2),
+        "seconds per row / those of a tenth of the rows": round(
+            large["seconds"] / LARGE / small["seconds"], 2
+        ),
     }
     return found
 
 
 def main() -> None:
-    """Read one file, and print seconds and peak memory."""
+    """Read one file or folder, and print seconds and peak memory."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("path", type=Path)
-    parser.add_argument("layout", choices=LAYOUTS)
+    parser.add_argument("layout", choices=(*LAYOUTS, PIECES))
     options = parser.parse_args()
     began = time.perf_counter()
-    ours(options.path, options.layout)
+    if options.layout == PIECES:
+        in_pieces(options.path)
+    else:
+        ours(options.path, options.layout)
     seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(json.dumps({"seconds": seconds, "peak GB": peak}))

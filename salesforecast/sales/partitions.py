@@ -23,7 +23,7 @@ from salesforecast.sales.expressions import (
     TextValues,
     evaluate_expression,
 )
-from .values import expand_codes, is_arrow_text
+from .values import expand_codes, factorize_cells, is_arrow_text
 from ..core.engine import Engine
 from salesforecast.sales.checks import (
     count_rows_by_day,
@@ -208,6 +208,9 @@ def _part_currencies(part: Partition) -> dict[str, set[str]]:
     return {str(name): codes for name in cells if (codes := column_currencies(cells[name]))}
 
 # %% ../../nbs/sales/13_partitions.ipynb #4866d9d9
+MISSING_HASH = 0x5851F42D4C957F2D  # any number that no text is likely to have
+
+
 def hash_rows(cells: pd.DataFrame) -> np.ndarray:
     "Return a hash of 64 bits for each row, the same for equal cells in whatever partition, shape (n,)."
     hashable = {name: _as_hashed(cells[name]) for name in cells}
@@ -215,7 +218,11 @@ def hash_rows(cells: pd.DataFrame) -> np.ndarray:
 
 
 def _as_hashed(values: pd.Series) -> Any:
-    "Return a column of numbers as hashes, integers and whole floats alike; other columns as they are."
+    "Return a column of numbers or text as hashes, integers and whole floats alike; other columns as they are."
+    if is_arrow_text(values):
+        codes, texts = factorize_cells(values)
+        hashes = pd.util.hash_array(np.array(pa.array(texts).to_pylist(), dtype=object), categorize=False)
+        return expand_codes(hashes.view("int64"), codes, MISSING_HASH)
     if values.dtype.kind in "iu":
         return pd.util.hash_array(values.to_numpy("int64")).view("int64")
     if values.dtype.kind != "f":

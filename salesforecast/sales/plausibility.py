@@ -458,7 +458,8 @@ def find_unit_jumps(frame: pd.DataFrame) -> pd.DataFrame:
     none = pd.DataFrame({"before": [], "after": []})
     if not {"Product_ID", "Units_Sold"} <= set(frame):
         return none
-    sold = frame[(frame["Units_Sold"] > 0) & frame["Product_ID"].notna()]
+    is_sold = (frame["Units_Sold"] > 0) & frame["Product_ID"].notna()
+    sold = frame.loc[is_sold, ["Product_ID", "Units_Sold", "Transaction_Date"]]
     if sold.empty:
         return none
     codes, products = pd.factorize(sold["Product_ID"])

@@ -242,9 +242,9 @@ def _warnings(
 # %% ../../nbs/sales/11_report.ipynb #68b692d2
 def _quantiles(frame: pd.DataFrame) -> dict[str, float]:
     "Quantiles of revenue in units × price, over sales; none where there are no sales."
-    sales = frame[~frame["is_return"]]
-    if not set(NUMBER_COLUMNS) <= set(frame) or sales.empty:
+    if not set(NUMBER_COLUMNS) <= set(frame) or frame["is_return"].all():
         return {}
+    sales = frame.loc[~frame["is_return"], list(NUMBER_COLUMNS)]
     share = sales["Revenue"] / (sales["Units_Sold"] * sales["Unit_Price"])
     return {
         f"{q:g}": float(value) for q, value in share.quantile([0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]).items()
