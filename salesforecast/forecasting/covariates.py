@@ -93,6 +93,26 @@ def open_share(
     return (~shut).sum(1) / max(usual, 1)
 
 # %% ../../nbs/forecasting/03_covariates.ipynb #cd2f59fd
+def _by_period(
+    days: np.ndarray, step: int, covariates: Covariates
+) -> tuple[dict[date, str], dict[str, list[date]]]:
+    "Return holidays and events by the period that contains them: a week is named by its last day."
+
+    def period(day: date) -> date | None:
+        at = np.searchsorted(days, np.datetime64(day))
+        return days[at].item() if at < len(days) and days[at] - np.datetime64(day) < step else None
+
+    holidays: dict[date, str] = {}
+    for day, name in sorted(covariates.holidays.items()):
+        if (when := period(day)) and name not in holidays.get(when, ""):
+            holidays[when] = f"{holidays[when]}, {name}" if when in holidays else name
+    events = {
+        name: sorted({when for day in dates if (when := period(day))})
+        for name, dates in covariates.events.items()
+    }
+    return holidays, events
+
+
 def encode_events(
     panel: Panel,
     days: np.ndarray,  # the panel's periods and those to come
@@ -101,13 +121,13 @@ def encode_events(
 ) -> tuple[np.ndarray, list[str]]:
     "Encode the event of each finest series and period (0 for none), shape (1 or k, days), and the names."
     names, code = ["usual"], np.zeros((1, len(days)), "int16")
-    if panel.step == 1:
+    if covariates.holidays or covariates.events:
         sold = panel.values[0] > 0
-        groups = holiday_groups(
-            panel.days[(open_[: len(sold)] > 0) & sold], covariates.holidays, covariates.events
-        )
-        near_holidays = np.array(list(covariates.holidays), "datetime64[D]")
+        holidays, configured = _by_period(days, panel.step, covariates)
+        groups = holiday_groups(panel.days[(open_[: len(sold)] > 0) & sold], holidays, configured)
+        near_holidays = np.array(list(holidays), "datetime64[D]")
         around = {"before a holiday": near_holidays - 1, "after a holiday": near_holidays + 1}
+        around = around if panel.step == 1 else {}
         own = {name: dates for name, dates in groups.items() if not name.startswith("event ")}
         events = {name: dates for name, dates in groups.items() if name.startswith("event ")}
         for name, dates in {**around, **own, **events}.items():

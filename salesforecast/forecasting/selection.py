@@ -67,7 +67,7 @@ class CrossValidation:
 
 
 SAMPLED_SERIES = 100  # series of a level on which candidates are compared
-REFIT = 4  # cutoffs after which the pooled models are fitted anew, where series are many
+REFIT = 4  # cutoffs after which the models over all series are fitted anew
 
 
 def cross_validation_tasks(
@@ -76,10 +76,10 @@ def cross_validation_tasks(
     covariates: Covariates,
     cutoffs: Sequence[int],  # periods before each
 ) -> Iterator[ForecastTask]:
-    "Yield the task of each cutoff; where series are many, some tasks reuse the pooled models of an earlier one."
+    "Yield the task of each cutoff; most reuse the models over all series of an earlier one."
     pooled_from: ForecastTask | None = None
     for i, count in enumerate(cutoffs):
-        pooled_from = pooled_from if len(panel.ids) > SAMPLED_SERIES and i % REFIT else None
+        pooled_from = pooled_from if i % REFIT else None
         task = make_forecast_task(panel.training_window(count), horizon, covariates, pooled_from)
         pooled_from = pooled_from or task
         yield task
@@ -187,6 +187,12 @@ def resample_cutoffs_and_series(cutoffs: int, series: int, count: int = 300) -> 
     return blocks, rng.integers(0, series, (count, series))
 
 # %% ../../nbs/forecasting/06_selection.ipynb #92a51d39
+def half_candidate(cross_validation: CrossValidation) -> int | None:
+    "Return the position of the candidate that is half of every forecast; None where it is not tried, or alone."
+    halves = [i for i, candidate in enumerate(cross_validation.candidates) if candidate.half]
+    return halves[0] if halves and len(cross_validation.candidates) > 2 else None
+
+
 SERIES_SHRINKAGE = 0.5  # weight of a series' own errors, against its level's
 SHARPNESS = 8.0  # how steeply the weight falls with the error
 
@@ -210,24 +216,33 @@ def forecast_combinations(
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     "Return weights and cross-validated forecasts of each choice: single candidates, means of the best, weights by series."
     names, count = cross_validation.names, len(cross_validation.names)
+    half = half_candidate(cross_validation)
+    competing = np.array([i for i in range(count) if i != half])
     errors = np.abs(cross_validation.forecasts - cross_validation.actual).sum(3)
     loss = errors.sum(1)
     size = np.abs(cross_validation.actual).sum((0, 2))
     order = np.argsort(log_relative_error(loss, loss[0], size) @ np.sqrt(size), kind="stable")
+    order = order[np.isin(order, competing)]
     weights = {name: np.eye(count)[i][:, None] for i, name in enumerate(names)}
     for best in (2, 3):
-        if count >= best:
+        if len(competing) >= best:
             chosen = np.sort(order[:best])
             weights[" + ".join(names[i] for i in chosen)] = np.isin(np.arange(count), chosen)[:, None] / best
     choices = {name: (shares, cross_validation.combine(shares)) for name, shares in weights.items()}
     cutoffs = errors.shape[1]
-    if all_series and cutoffs > 2 and count > 1:
-        left_out = [series_weights(np.delete(errors, i, 1).sum(1), size) for i in range(cutoffs)]
+    if all_series and cutoffs > 2 and len(competing) > 1:
+
+        def by_series(loss: np.ndarray) -> np.ndarray:
+            shares = np.zeros((count, len(size)))
+            shares[competing] = series_weights(loss[competing], size)
+            return shares
+
+        left_out = [by_series(np.delete(errors, i, 1).sum(1)) for i in range(cutoffs)]
         evaluated = [
             np.einsum("crh,cr->rh", cross_validation.forecasts[:, i], shares)
             for i, shares in enumerate(left_out)
         ]
-        choices["weighted by series"] = (series_weights(loss, size), np.stack(evaluated))
+        choices["weighted by series"] = (by_series(loss), np.stack(evaluated))
     return choices
 
 # %% ../../nbs/forecasting/06_selection.ipynb #efc7135b
@@ -259,7 +274,10 @@ class Champion:
     n_series: int
 
 # %% ../../nbs/forecasting/06_selection.ipynb #b76b5445
-HEDGED_NAME = "half {}, half seasonal_naive"
+HALF_NAME = "half {}, half {}"
+MAX_WORSE = (
+    2.0  # times the error of the others' best, beyond which the candidate that is half of all is left out
+)
 
 
 def select_champion(
@@ -273,14 +291,15 @@ def select_champion(
     rows = {
         name: _leaderboard_row(cross_validation, forecasts, draws) for name, (_, forecasts) in choices.items()
     }
-    name = min(rows, key=lambda name: rows[name]["against_naive"])
+    half = half_candidate(cross_validation)
+    half_name = None if half is None else cross_validation.names[half]
+    name = min(rows.keys() - {half_name}, key=lambda name: (rows[name]["against_naive"], name))
     if rows[name]["against_naive"] >= 0:
         name = BASELINE
     elif not _better_by_one_standard_error(rows[name]):
-        half = HEDGED_NAME.format(name)
-        choices[half] = _half_naive(choices[name], choices[BASELINE])
-        rows[half] = _leaderboard_row(cross_validation, choices[half][1], draws)
-        name = half
+        name = _add_mean(choices, rows, name, BASELINE, cross_validation, draws)
+    if half_name and 1 + rows[half_name]["against_naive"] <= MAX_WORSE * (1 + rows[name]["against_naive"]):
+        name = _add_mean(choices, rows, half_name, name, cross_validation, draws)
     board = pd.DataFrame([{"level": level, "model": model, **row} for model, row in rows.items()])
     board = board.sort_values("against_naive", kind="stable", ignore_index=True)
     board["chosen"] = board["model"] == name
@@ -308,11 +327,22 @@ def _better_by_one_standard_error(row: Mapping[str, float]) -> bool:
     return bool(gain + (high - low) / 3.92 < 0)
 
 
-def _half_naive(
-    choice: tuple[np.ndarray, np.ndarray], naive: tuple[np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    "Return weights and forecasts of the mean of a choice and the baseline."
-    return (choice[0] + naive[0]) / 2, (choice[1] + naive[1]) / 2
+def _add_mean(
+    choices: dict[str, tuple[np.ndarray, np.ndarray]],
+    rows: dict[str, dict[str, float]],
+    first: str,
+    second: str,
+    cross_validation: CrossValidation,
+    draws: tuple[np.ndarray, np.ndarray],
+) -> str:
+    "Add the mean of two choices to the choices and the leaderboard; return its name."
+    name = HALF_NAME.format(first, f"({second})" if "," in second else second)
+    weights, forecasts = (
+        (one + other) / 2 for one, other in zip(choices[first], choices[second], strict=True)
+    )
+    choices[name] = (weights, forecasts)
+    rows[name] = _leaderboard_row(cross_validation, forecasts, draws)
+    return name
 
 # %% ../../nbs/forecasting/06_selection.ipynb #b7083bf0
 def champion_forecast(

@@ -1,5 +1,7 @@
 """Candidates: users' own models take part in the selection and can win; what cannot be used is an error with the fix."""
 
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 from salesforecast.core.params import CandidateParams, load_params
 from salesforecast.core.settings import UserError
+from salesforecast.forecasting.candidates.direct import DIRECT
 from salesforecast.forecasting.candidates.registry import BASELINE, resolve_candidates
 from salesforecast.forecasting.candidates.run import run_candidate
 from salesforecast.forecasting.candidates.task import make_forecast_task
@@ -157,3 +160,74 @@ def test_a_limit_of_series_and_periods_holds(panel: Panel) -> None:
     model = fit_demand(panel, 14, candidates=[CandidateParams(**few)], n_windows=4)
     total, items = (set(champion.leaderboard["model"]) for champion in model.champions)
     assert "my_theta" in total and "my_theta" not in items
+
+
+def weekly(sold: np.ndarray) -> Panel:
+    """A weekly panel of products, and their total."""
+    panel = products(sold)
+    days = np.datetime64("2023-01-08") + 7 * np.arange(sold.shape[1])
+    return replace(panel, days=days, step=7, daily_total=panel.daily_total[:0])
+
+
+def test_direct_follows_growth_and_the_season_that_comes() -> None:
+    weeks, rng = np.arange(116), np.random.default_rng(1)
+    season = 1 + 0.5 * (weeks % 52 >= 46) - 0.3 * (weeks % 52 < 8)  # high before the new year, low after it
+    sold = rng.poisson(np.linspace(80, 400, 12)[:, None] * season * 1.4 ** (weeks / 52)).astype(float)
+    panel = weekly(sold)
+    wape = {}
+    for name in (BASELINE, "pooled", "direct"):
+        task = make_forecast_task(panel.truncate(104), 8, Covariates())
+        forecasts = run_candidate(name, task, np.arange(len(panel.ids)))
+        wape[name] = np.abs(forecasts - panel.values[:, 104:112]).sum() / panel.values[:, 104:112].sum()
+    assert wape["direct"] < 0.12
+    assert wape["direct"] < 0.5 * wape["pooled"]
+    assert wape["direct"] < 0.5 * wape[BASELINE]
+
+
+def test_a_direct_model_of_a_shorter_history_forecasts_a_longer_one() -> None:
+    panel = products(np.random.default_rng(0).poisson(5, (4, 420)).astype(float))
+    before = make_forecast_task(panel.truncate(380), 14, Covariates())  # less than a year and a month
+    after = make_forecast_task(panel, 14, Covariates(), pooled_from=before)
+    forecasts = DIRECT.forecast(after, np.arange(5))
+    assert forecasts.shape == (5, 14)
+    np.testing.assert_allclose(forecasts[1:].mean(), 5, rtol=0.2)
+
+
+def test_direct_does_not_depend_on_the_unit() -> None:
+    sold = np.random.default_rng(0).poisson(5, (4, 200)).astype(float)
+    one, thousand = (
+        DIRECT.forecast(make_forecast_task(products(sold * unit), 14, Covariates()), np.arange(5))
+        for unit in (1.0, 1000.0)
+    )
+    np.testing.assert_allclose(thousand, 1000 * one, rtol=1e-4)
+
+
+def test_half_of_each_levels_forecast_is_direct() -> None:
+    week = np.array([1.0, 0.9, 0.9, 1.0, 1.2, 1.5, 1.1])[np.arange(200) % 7]
+    panel = products(np.random.default_rng(0).poisson(8 * week, (5, 200)).astype(float))
+    model = fit_demand(panel, 14, candidates=("ets_seasonal", "direct"), n_windows=3)
+    for champion in model.champions:
+        assert champion.name.startswith("half direct, half ")
+        at = [candidate.name for candidate in champion.candidates].index("direct")
+        np.testing.assert_allclose(champion.weights[at], 0.5)
+        np.testing.assert_allclose(champion.weights.sum(0), 1.0)
+        assert champion.leaderboard["chosen"].sum() == 1
+    alone = fit_demand(panel, 14, candidates=("direct",), n_windows=3)
+    assert all(champion.weights[1].any() for champion in alone.champions)  # a candidate like any other
+
+
+def test_an_event_of_a_week_raises_the_week_that_has_it() -> None:
+    fair = [date(2023, 6, 7), date(2024, 6, 5), date(2025, 6, 4)]  # Wednesdays
+    sold = np.random.default_rng(0).poisson(100, (3, 125)).astype(float)
+    panel = weekly(sold)
+    weeks = np.r_[panel.days, panel.future_periods(4)]
+    at = [int(np.searchsorted(weeks, np.datetime64(day))) for day in fair]
+    sold[:, at[:2]] *= 2
+    panel = weekly(sold)
+    plain, with_fair = (
+        run_candidate("ets_seasonal", make_forecast_task(panel, 4, known), np.arange(4))
+        for known in (Covariates(), Covariates(events={"fair": fair}))
+    )
+    ratio = with_fair[0] / plain[0]
+    assert ratio[at[2] - 125] > 1.7
+    np.testing.assert_allclose(np.delete(ratio, at[2] - 125), 1.0, atol=0.1)

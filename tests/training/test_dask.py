@@ -78,7 +78,7 @@ def test_results_come_in_order_and_errors_as_they_were(cluster: DaskEngine) -> N
 @pytest.mark.slow  # each worker compiles the models first
 def test_demand_is_that_of_one_machine(cluster: DaskEngine, sales: SalesData) -> None:
     panel = make_panel(sales, parse_levels("Category;Category,Region"))
-    names = ("ets_seasonal", "tsb", "pooled")
+    names = ("ets_seasonal", "tsb", "pooled", "direct")
     here, there = (
         forecast_demand(fit_demand(panel, 14, candidates=names, n_windows=3, **where), 14, **where)
         for where in ({}, {"engine": cluster})
