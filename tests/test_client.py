@@ -28,18 +28,18 @@ from pydantic import SecretStr
 from salesforecast import client as module
 from salesforecast.api.auth import generate_key
 from salesforecast.api.schemas import BatchPredictionInput, PredictionInput
-from salesforecast.client import (
+from salesforecast.client import Client, to_frame
+from salesforecast.core.settings import UserError, settings
+from salesforecast.registry.predictor import COLUMNS, Predictor, predict_source
+from salesforecast.rest import payloads
+from salesforecast.rest.errors import (
     ApiError,
     BadRequest,
-    Client,
     NotAllowed,
     ServerError,
     TooManyRequests,
     Unavailable,
-    to_frame,
 )
-from salesforecast.core.settings import UserError, settings
-from salesforecast.registry.predictor import COLUMNS, Predictor, predict_source
 from salesforecast.sales.reading import read_sales
 from support.models import ROOT, Trained
 
@@ -129,8 +129,8 @@ def test_numbers_are_those_of_the_predictor(
 
 
 def test_requests_are_cut_by_size_as_well(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BATCH_BYTES", 300)
-    parts = list(module.batches([SALE] * 10, 1000))
+    monkeypatch.setattr(payloads, "BATCH_BYTES", 300)
+    parts = list(payloads.batches([SALE] * 10, 1000))
     assert len(parts) > 3 and sum(map(len, parts)) == 10 and max(sum(map(len, part)) for part in parts) <= 300
     assert len(Client(url).predict_batch([SALE] * 10).predictions) == 10
 
@@ -138,7 +138,7 @@ def test_requests_are_cut_by_size_as_well(url: str, monkeypatch: pytest.MonkeyPa
 def test_requests_fit_what_the_api_takes() -> None:
     most = BatchPredictionInput.model_json_schema()["properties"]["data"]["maxItems"]
     assert most >= module.BATCH_ROWS and module.EXPLAIN_ROWS <= 1000
-    assert settings().max_json_mb * 2**20 > module.BATCH_BYTES
+    assert settings().max_json_mb * 2**20 > payloads.BATCH_BYTES
 
 
 def test_errors_are_numbered_as_the_caller_counts(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,13 @@ import pytest
 import requests
 from playwright.sync_api import expect
 
-from salesforecast.client import ApiError, BadRequest, Client, to_frame
+from salesforecast.client import ApiError, Client, to_frame
 from salesforecast.core.params import DemandParams
 from salesforecast.core.settings import UserError
 from salesforecast.datasets import generate_sales, write_sales
 from salesforecast.forecasting.order_policy import OrderPolicy
 from salesforecast.forecasting.orders import order_up_to_levels, plan_orders
+from salesforecast.rest.errors import BadRequest
 from salesforecast.training.orchestration import TrainingResult, train_models
 from support.browsing import WAIT, free_port, serving, showing, visiting
 from support.models import SMALL, Trained
