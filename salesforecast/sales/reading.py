@@ -238,7 +238,7 @@ FEW_EQUAL = 0.02  # share of the rows up to which equal rows are taken for chanc
 MIN_EQUAL = 20
 
 
-def _equal_rows(kept: int, rows: int, mapping: ColumnMapping) -> list[str]:
+def equal_rows_notes(kept: int, rows: int, mapping: ColumnMapping) -> list[str]:
     "Return a note where many rows equal an earlier one, and the mapping does not say what they are."
     if mapping.duplicates != "auto" or kept < MIN_EQUAL or kept <= FEW_EQUAL * rows:
         return []
@@ -372,7 +372,7 @@ def _build_sales(rows: CheckedRows) -> SalesData:
     notes = [*rows.loaded.notes, *parsed.notes]
     summary["warnings"] = [
         *notes,
-        *_equal_rows(rows.kept, len(rows.bad), mapping),
+        *equal_rows_notes(rows.kept, len(rows.bad), mapping),
         *summary["warnings"],
     ]
     report = DataReport(

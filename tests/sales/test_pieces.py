@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -60,3 +61,40 @@ def test_parts_in_different_currencies_are_not_added(tmp_path: Path) -> None:
     orders(["$5.00"] * 40).to_parquet(source, row_group_size=20)
     sales = read_partitioned_sales(source, None, LOCAL_ENGINE, now=NOW, partition_rows=20)
     assert sales.report.revenue_total == 200
+
+
+def test_an_orders_total_on_each_line_stops_in_parts_as_well(tmp_path: Path) -> None:
+    lines = pd.DataFrame(
+        {
+            "Transaction_ID": np.repeat(np.arange(60), 2).astype(str),
+            "Transaction_Date": pd.date_range("2024-01-01", periods=60).repeat(2),
+            "Product_ID": ["A", "B"] * 60,
+            "Revenue": np.repeat(np.arange(60) * 3.5 + 10, 2),
+        }
+    )
+    lines.to_parquet(tmp_path / "orders.parquet", index=False, row_group_size=40)
+    source = tmp_path / "orders.parquet"
+    messages = []
+    for read in (
+        read_sales,
+        lambda path: read_partitioned_sales(path, None, LOCAL_ENGINE, partition_rows=40),
+    ):
+        with pytest.raises(UserError, match="the same on all lines of an order") as error:
+            read(source)
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
+    with pytest.raises(UserError, match="the same on all lines of an order"):
+        read_partitioned_sales(source, None, LOCAL_ENGINE, partition_rows=40, max_local_rows=30)
+
+
+def test_equal_rows_and_what_was_not_looked_for_are_told(tmp_path: Path) -> None:
+    days = pd.date_range("2024-01-01", periods=100).repeat(2)
+    sales = pd.DataFrame(
+        {"Transaction_Date": days, "Product_ID": "A", "Revenue": np.repeat(np.arange(100.0) % 7 + 1, 2)}
+    )
+    sales.to_parquet(tmp_path / "equal.parquet", index=False, row_group_size=50)
+    source = tmp_path / "equal.parquet"
+    whole = read_sales(source).report.warnings
+    parts = read_partitioned_sales(source, None, LOCAL_ENGINE, partition_rows=50).report.warnings
+    assert any("100 rows (50.0%) equal an earlier one" in text for text in whole)
+    assert parts[:-1] == whole and "sum of the rows above" in parts[-1]
