@@ -34,6 +34,7 @@ from traitlets.config import Config
 from voila.app import Voila
 from voila.static_file_handler import AllowListFileHandler
 from voila.tornado.handler import TornadoVoilaHandler
+from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 from salesforecast.api.auth import check_bindable, is_loopback
 from salesforecast.dashboard.ui.figure import BUNDLE, SERVED
@@ -188,6 +189,39 @@ class HealthHandler(JupyterHandler):
         kernels = cast(Kernels, self.kernel_manager)
         self.finish({"status": "ok", "visitors": kernels.visitors()})
 
+# %% ../../nbs/dashboard/02_server.ipynb #b8d2e3f1
+WEBSOCKET_PROTOCOL = "v1.kernel.websocket.jupyter.org"
+
+
+def has_true_offsets(message: bytes | str) -> bool:
+    "Return whether a message has as many parts as it says, one after the other."
+    if isinstance(message, str):
+        return False
+    count = int.from_bytes(message[:8], "little")
+    if count < 3 or 8 * (count + 1) > len(message):
+        return False
+    offsets = [int.from_bytes(message[8 * i : 8 * i + 8], "little") for i in range(1, count + 1)]
+    return offsets == sorted(offsets) and 8 * (count + 1) <= offsets[0] and offsets[-1] <= len(message)
+
+
+class SocketHandler(VoilaKernelWebsocketHandler):
+    "Connects a page with its process by the protocol whose messages are checked."
+
+    async def get(self, kernel_id: str) -> None:
+        protocols = self.request.headers.get("Sec-WebSocket-Protocol", "")
+        if WEBSOCKET_PROTOCOL not in [name.strip() for name in protocols.split(",")]:
+            raise HTTPError(
+                400, f"The WebSocket must speak {WEBSOCKET_PROTOCOL}. Does a proxy remove the header?"
+            )
+        await super().get(kernel_id=kernel_id)
+
+    def on_message(self, ws_message: bytes | str) -> None:
+        "Pass a message on; close the connection for one that is none."
+        if has_true_offsets(ws_message):
+            super().on_message(ws_message)
+        else:
+            self.close(1003, "no message of the protocol")
+
 # %% ../../nbs/dashboard/02_server.ipynb #ac26b20c
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline' blob:; "
@@ -219,7 +253,11 @@ class DashboardServer(Voila):
             (f"{self.base_url}healthz", HealthHandler),
             (f"{self.base_url}voila/plotly/(widgetbundle.js)", StaticFileHandler, {"path": BUNDLE}),
         ]
-        ours = {TornadoVoilaHandler: PageHandler, KernelHandler: SessionHandler}
+        ours = {
+            TornadoVoilaHandler: PageHandler,
+            KernelHandler: SessionHandler,
+            VoilaKernelWebsocketHandler: SocketHandler,
+        }
         for route, handler, *options in super().init_handlers():
             if handler is not AllowListFileHandler:
                 handlers.append((route, ours.get(handler, handler), *options))
@@ -244,7 +282,12 @@ def server_config(settings: Settings) -> Config:
             "websocket_max_message_size": MAX_MESSAGE_BYTES,
             "ws_ping_interval": PING_INTERVAL_MS,
             "ws_ping_timeout": PING_TIMEOUT_MS,
-            "headers": {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"},
+            "headers": {
+                "Content-Security-Policy": POLICY,
+                "X-Content-Type-Options": "nosniff",
+                "X-Frame-Options": "SAMEORIGIN",
+                "Referrer-Policy": "same-origin",
+            },
             "allow_remote_access": not local,
             "allow_origin": origin,
             "local_hostnames": ["localhost", *([urlsplit(origin).hostname] if origin else [])],

@@ -17,6 +17,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from salesforecast.dashboard.app import PANELS
+from salesforecast.dashboard.server import WEBSOCKET_PROTOCOL
 from support.browsing import WAIT, free_port, showing, visiting
 from support.models import ROOT, Trained
 
@@ -193,6 +194,18 @@ def wait_for(done: Any) -> None:
 
 
 @pytest.mark.slow
+def test_a_connection_without_the_protocol_is_refused(dashboard: str) -> None:
+    """Voila would count up to a number that it reads from a message of the older protocol."""
+    head = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    head |= {"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
+    url = f"{dashboard}/api/kernels/00000000-0000-0000-0000-000000000000/channels"
+    statuses = [
+        requests.get(url, headers=head | other, timeout=30).status_code
+        for other in ({}, {"Sec-WebSocket-Protocol": "v2"}, {"Sec-WebSocket-Protocol": WEBSOCKET_PROTOCOL})
+    ]
+    assert statuses == [400, 400, 404]
+
+
 def test_a_token_is_asked_for_where_one_is_set(browser: Browser, api: str) -> None:
     with showing(api, SALESFORECAST_DASHBOARD_TOKEN="open-sesame") as board:
         page = browser.new_page()
