@@ -122,6 +122,19 @@ def find_copied_block(rows: np.ndarray) -> tuple[int, int, int] | None:
     different = len(np.unique(rows[copy : copy + length]))
     return (int(before[copy]), copy, length) if different >= COPIED_ROWS / 2 else None
 
+# %% ../../nbs/sales/14_duplicates.ipynb #e1a70b55
+def estimate_copies(
+    parsed: pd.DataFrame,  # what was read from each row
+) -> float:
+    "Estimate how many rows are copies of others: the pairs of equal rows beyond those that chance makes."
+    dated = parsed[parsed["Transaction_Date"].notna()]
+    times, values = dated["Transaction_Date"].to_numpy(), _code_values(dated.drop(columns="Transaction_Date"))
+    at_once, alike = (pd.Series(codes).value_counts().to_numpy(float) for codes in (times, values))
+    equal = pd.DataFrame({"time": times, "value": values}).value_counts().to_numpy(float)
+    apart = len(dated) ** 2 - (at_once**2).sum()
+    chance = ((alike**2).sum() - (equal**2).sum()) / apart if apart else 0.0
+    return float((equal * (equal - 1)).sum() - chance * (at_once * (at_once - 1)).sum()) / 2
+
 # %% ../../nbs/sales/14_duplicates.ipynb #0c8dea21
 @dataclass(frozen=True)
 class Repeats:

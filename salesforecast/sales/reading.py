@@ -20,6 +20,7 @@ import pandas as pd
 
 from .checks import find_problems, line_problems
 from .currencies import take_currency
+from .duplicates import estimate_copies
 from .delimited import SourceTable
 from .layout import arrange_rows, melted_columns
 from .plausibility import RowWeights, judge_kept, judge_rejected, kept_values, weigh_rows
@@ -238,9 +239,16 @@ FEW_EQUAL = 0.02  # share of the rows up to which equal rows are taken for chanc
 MIN_EQUAL = 20
 
 
-def equal_rows_notes(kept: int, rows: int, mapping: ColumnMapping) -> list[str]:
+def equal_rows_notes(
+    kept: int,
+    rows: int,
+    mapping: ColumnMapping,
+    parsed: pd.DataFrame | None = None,  # what was read from the rows, which tells chance from copies
+) -> list[str]:
     "Return a note where many rows equal an earlier one, and the mapping does not say what they are."
     if mapping.duplicates != "auto" or kept < MIN_EQUAL or kept <= FEW_EQUAL * rows:
+        return []
+    if parsed is not None and estimate_copies(parsed) <= FEW_EQUAL * rows:
         return []
     return [
         f"{kept:,} rows ({kept / rows:.1%}) equal an earlier one and count as sales of their own; if a part of the source is "
@@ -372,7 +380,7 @@ def _build_sales(rows: CheckedRows) -> SalesData:
     notes = [*rows.loaded.notes, *parsed.notes]
     summary["warnings"] = [
         *notes,
-        *equal_rows_notes(rows.kept, len(rows.bad), mapping),
+        *equal_rows_notes(rows.kept, len(rows.bad), mapping, parsed.frame),
         *summary["warnings"],
     ]
     report = DataReport(

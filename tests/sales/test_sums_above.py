@@ -94,3 +94,20 @@ def test_thirty_rows_that_stand_twice_are_named() -> None:
 def test_steady_growth_is_no_running_total() -> None:
     growing = shop().drop(columns="Transaction_ID").assign(Revenue=lambda s: 1000.0 + np.arange(len(s)))
     assert not any("running total" in note for note in read_sales(growing).report.warnings)
+
+
+def test_rows_that_are_equal_by_chance_are_not_named_and_copies_among_them_are() -> None:
+    rng = np.random.default_rng(3)
+    units = rng.integers(1, 4, 2000)
+    sales = pd.DataFrame(
+        {
+            "Transaction_Date": np.sort(rng.choice(pd.date_range("2024-01-01", periods=100), 2000)),
+            "Product_ID": rng.choice(["coffee", "tea"], 2000),
+            "Units_Sold": units,
+            "Revenue": 2.5 * units,
+        }
+    )
+    assert sales.duplicated().mean() > 0.5
+    assert not any("equal an earlier one" in note for note in read_sales(sales).report.warnings)
+    export = pd.concat([sales, sales.iloc[::10]]).sort_values("Transaction_Date", kind="stable")
+    assert any("equal an earlier one" in note for note in read_sales(export).report.warnings)
