@@ -48,7 +48,8 @@ def advance_forecast_state(
     if last <= state.last:
         return state
     revenue = daily_totals(history, state.last + 1, last)
-    revenue[pd.to_datetime(gap)] = np.nan
+    lost = pd.to_datetime(gap)
+    revenue[lost[lost <= pd.Timestamp(last)]] = np.nan
     periods = revenue.to_numpy().reshape(-1, state.step)
     return update_state(state, periods.sum(1))
 
@@ -158,7 +159,9 @@ def update_bundle(
     _check_gap(new, allow_gap)
     progress(0.5, "updating history and forecast")
     history = history_with_new_sales(bundle, new)
-    state = advance_forecast_state(bundle, history, last_complete_date(bundle, new), new.missing_days)
+    state = advance_forecast_state(
+        bundle, history, last_complete_date(bundle, new), [*new.missing_days, *new.gap_days]
+    )
     progress(0.8, "publishing")
     path = _publish(models_dir, bundle, new, history, state)
     progress(1.0, "done")
@@ -190,6 +193,11 @@ def _notes(new: NewSales, state: SarimaState) -> list[str]:
     if new.missing_days:
         notes.append(
             f"{len(new.missing_days)} days without a sale, from {new.missing_days[0]} to {new.missing_days[-1]}, are missing to the forecast"
+        )
+    if new.gap_days:
+        notes.append(
+            f"no row on {len(new.gap_days)} days from {new.gap_days[0]} to {new.gap_days[-1]}: taken as missing, not as days without "
+            "sales. If the shop was closed, set gaps: closed in the mapping"
         )
     if state.last < new.last:
         notes.append(

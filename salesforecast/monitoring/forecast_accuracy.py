@@ -23,11 +23,11 @@ from salesforecast.registry.new_sales import daily_totals
 
 # %% ../../nbs/monitoring/10_forecast_accuracy.ipynb #10079e6b
 def actual_revenue(bundle: ModelBundle, recent: MonitoredSales) -> pd.Series:
-    "Return the revenue of each complete day, or week of weekly sales, up to the last one known."
+    "Return the revenue of each complete day, or week of weekly sales, up to the last one known; days without records are left out."
     state = bundle.sarima
     totals = daily_totals(recent.history, recent.history.first, recent.last_complete_day)
     if state.step == 1:
-        return totals
+        return totals[~totals.index.isin(recent.history.missing)]
     sums = totals.rolling(state.step).sum()
     ends = (sums.index.to_numpy().astype("datetime64[D]") - state.last).astype("int64") % state.step == 0
     return sums[ends].dropna()

@@ -6,7 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/registry/09_new_sales.ipynb #cf29985c
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from ..features.daily import find_incomplete_last_day
 from ..features.history import TOTAL, UNIT, History, extend_history
 from ..features.columns import compute_row_scale, frame_columns
 from .bundle import ModelBundle
+from ..sales.gaps import missing_days
 from ..sales.reading import SalesData, read_sales
 from ..sales.schema import ColumnMapping, ReadOptions
 from ..sales.sources import Source
@@ -63,6 +64,7 @@ class NewSales:
     first: np.datetime64  # first new day
     last: np.datetime64
     missing_days: list[str]  # open days without a sale between the known days and the first new one
+    gap_days: list[str] = field(default_factory=list)  # new days whose records are missing, as in training
 
 
 def select_new_sales(bundle: ModelBundle, sales: SalesData) -> NewSales:
@@ -79,8 +81,15 @@ def select_new_sales(bundle: ModelBundle, sales: SalesData) -> NewSales:
     between = np.arange(known_until + 1, first)
     with_sales = bundle.history.first + bundle.history.levels[TOTAL].slots
     missing = between[~bundle.sarima.calendar.closed(between) & ~np.isin(between, with_sales)]
+    lost = missing_days(np.union1d(with_sales, days[new]), sales.mapping)
     return NewSales(
-        sales, sales.frame[new], int((~new).sum()), first, days[new].max(), missing.astype(str).tolist()
+        sales,
+        sales.frame[new],
+        int((~new).sum()),
+        first,
+        days[new].max(),
+        missing.astype(str).tolist(),
+        lost[lost > first].astype(str).tolist(),
     )
 
 # %% ../../nbs/registry/09_new_sales.ipynb #bb1bc953
@@ -88,9 +97,11 @@ def history_with_new_sales(bundle: ModelBundle, new: NewSales) -> History:
     "Return the version's history, extended by the new rows."
     columns = frame_columns(new.frame)
     until = max(bundle.sarima.last, min(bundle.history.last, new.first - 1))
-    return extend_history(
+    history = extend_history(
         bundle.history, columns, compute_row_scale(bundle.preprocessor["scale"], columns), until
     )
+    lost = np.array(new.gap_days, "datetime64[D]")
+    return replace(history, missing=np.union1d(history.missing, lost)) if len(lost) else history
 
 
 def last_complete_date(bundle: ModelBundle, new: NewSales) -> np.datetime64:

@@ -211,6 +211,21 @@ def test_a_gap_is_refused_unless_it_is_allowed(watched: Watched, tmp_path: Path)
     np.testing.assert_allclose(filter_on(base, days.to_numpy()).mean, updated.mean)
 
 
+def test_a_gap_within_the_new_sales_is_missing_as_in_training(watched: Watched, tmp_path: Path) -> None:
+    days = watched.sales.truth["ds"]
+    lost = days.between("2026-07-08", "2026-07-31")
+    frame = watched.sales.frame[days.between("2026-07-01", "2026-08-10") & ~lost]
+    frame.to_csv(tmp_path / "holes.csv", index=False)
+    result = update_bundle(watched.models, tmp_path / "holes.csv")
+    assert any("24 days from 2026-07-08 to 2026-07-31: taken as missing" in note for note in result.notes)
+    base, updated = load_bundle(watched.models, watched.version).sarima, load_bundle(watched.models)
+    lost_days = np.arange("2026-07-08", "2026-08-01", dtype="datetime64[D]")
+    assert np.isin(lost_days, updated.history.missing).all()
+    totals = daily_totals(updated.history, base.last + 1, updated.sarima.last)
+    totals[pd.to_datetime(lost_days)] = np.nan
+    np.testing.assert_allclose(filter_on(base, totals.to_numpy()).mean, updated.sarima.mean)
+
+
 def test_an_unfinished_day_is_taken_anew_by_the_next_update(watched: Watched, tmp_path: Path) -> None:
     frame = watched.sales.frame[watched.sales.truth["ds"].between("2026-07-01", "2026-08-10")]
     morning = frame[frame["Transaction_Date"] < "2026-08-10 12"]
