@@ -10,13 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 
 from .core.settings import UserError, atomic_write
 from .core.text import format_number
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # %% ../nbs/datasets.ipynb #35d5b79c
 class Category(NamedTuple):
@@ -300,7 +303,7 @@ COLUMNS = (
 # %% ../nbs/datasets.ipynb #3df27b05
 def money(
     cents: np.ndarray,  # whole cents, of either sign
-) -> Any:  # a pyarrow StringArray
+) -> "pa.StringArray":
     "Amounts as text with two decimals."
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -319,7 +322,7 @@ def format_sales(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    def numbered(prefix: str, numbers: np.ndarray, width: int) -> Any:  # a pyarrow StringArray
+    def numbered(prefix: str, numbers: np.ndarray, width: int) -> "pa.StringArray":
         return pc.binary_join_element_wise(
             prefix, pc.utf8_lpad(pa.array(numbers).cast(pa.string()), width, "0"), ""
         )
