@@ -170,6 +170,49 @@ def transactions(frame: pd.DataFrame, count: int) -> list[dict[str, Any]]:
     return rows.to_dict("records")
 
 
+BARE_APP = """
+import os
+from pathlib import Path
+import numpy as np
+from flask import Flask, Response, request
+from pydantic import BaseModel
+from salesforecast.registry.bundle import load_bundle
+model = load_bundle(Path(os.environ["MODEL_DIR"])).load("xgboost").estimator
+booster = model.get_booster() if hasattr(model, "get_booster") else model
+width, codes, app = booster.num_features(), {}, Flask(__name__)
+class Sale(BaseModel):
+    Units_Sold: float
+    Unit_Price: float
+    Category: str
+    Region: str
+    Product_ID: str
+class Answer(BaseModel):
+    predicted_revenue: float
+@app.post("/predict")
+def predict():
+    sale = Sale.model_validate_json(request.get_data())
+    row = np.zeros((1, width), "float32")
+    words = (sale.Category, sale.Region, sale.Product_ID)
+    row[0, :5] = sale.Units_Sold, sale.Unit_Price, *(codes.setdefault(word, len(codes)) for word in words)
+    answer = Answer(predicted_revenue=float(booster.inplace_predict(row)[0]))
+    return Response(answer.model_dump_json(), mimetype="application/json")
+@app.get("/readyz")
+def ready():
+    return "ok"
+"""
+
+
+def bare(models: Path, rows: list[dict[str, Any]], folder: Path) -> dict[str, float]:
+    """Flask, pydantic and the booster on the same server, without keys, history, intervals, metrics and logs."""
+    (folder / "bare.py").write_text(BARE_APP)
+    port = free_port()
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--workers", "1", "--no-ws"]
+    command += ["--blocking-threads", "1", "--http", "1", "--port", str(port), "bare:app"]
+    env = {"MODEL_DIR": str(models), "PYTHONPATH": str(folder)}
+    with running(command, port, "/readyz", env):
+        return load(port, [post("/predict", row) for row in rows])
+
+
 def single(models: Path, frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
     """`/predict` with keys, validation, metrics and logs, beside `mlflow models serve`; one worker each."""
     rows = transactions(frame, 500)
@@ -191,6 +234,7 @@ def single(models: Path, frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
     }
     with running(command, port, "/readyz", env):
         ours = load(port, [post("/predict", row, key) for row in rows])
+    floor = bare(models, rows, folder)
     pipeline, port = plain_pipeline(frame, load_params().xgboost[0], folder), free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(pipeline), "-p", str(port)]
     command += ["--env-manager", "local", "--workers", "1"]
@@ -200,7 +244,10 @@ def single(models: Path, frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
     return {
         "connections": CONNECTIONS,
         "/predict": ours,
+        "bare Flask, pydantic and booster": floor,
         "mlflow models serve": theirs,
+        "requests per second / bare": round(ours["per second"] / floor["per second"], 2),
+        "p99 / bare": round(ours["p99 ms"] / floor["p99 ms"], 2),
         "requests per second / mlflow models serve": round(ours["per second"] / theirs["per second"], 2),
         "p99 / mlflow models serve": round(ours["p99 ms"] / theirs["p99 ms"], 3),
     }
