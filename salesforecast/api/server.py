@@ -168,20 +168,23 @@ def make_server(settings: Settings) -> "MPServer | MTServer":
     )
 
 # %% ../../nbs/api/14_server.ipynb #e414265a
+QUICK_END = 15  # seconds after its start in which a server's end counts as a failed start
+MAX_QUICK_ENDS = 3  # failed starts in a row after which another one has no chance to do better
+
+
 def run_server(settings: Settings) -> None:
     "Run the server until interrupted; start it anew if its workers ended unexpectedly."
+    quick_ends = 0
     while True:
         began = time.monotonic()
         try:
             make_server(settings).serve()
             return
         except SystemExit:
-            if time.monotonic() - began < FIRST_SECONDS:
+            quick_ends = quick_ends + 1 if time.monotonic() - began < QUICK_END else 0
+            if quick_ends == MAX_QUICK_ENDS:
                 raise
             log.error("all workers ended; the server starts anew")
-
-
-FIRST_SECONDS = 15  # a server that ends by itself within them has no chance to do better
 
 # %% ../../nbs/api/14_server.ipynb #6a495558
 def serve(settings: Settings) -> None:

@@ -145,13 +145,34 @@ def test_metrics_add_up_over_workers_and_outlive_them(two_versions: Path, tmp_pa
         assert counted(server, ASKED) == 40
         for number in (signal.SIGKILL, signal.SIGTERM):
             before = {worker.pid for worker in server.workers}
-            killed = server.workers[0]
+            killed = min(server.workers, key=lambda worker: worker.create_time())
             killed.send_signal(number)
             killed.wait(20)
             until(lambda old=before: len({worker.pid for worker in server.workers} - old) == 1)
             assert hammer(server, 20) == [200] * 20
         assert counted(server, ASKED) == 80
         assert server.stop() == 0
+
+
+def test_a_worker_that_is_killed_twice_within_seconds_is_replaced(two_versions: Path, tmp_path: Path) -> None:
+    with serving(two_versions, tmp_path, 1) as server:
+        assert server.predict().status_code == 200
+        for _ in range(2):
+            (killed,) = server.workers
+            killed.kill()
+            killed.wait(20)
+            until(lambda old=killed.pid: [worker.pid for worker in server.workers] not in ([], [old]))
+        until(lambda: answers(server))
+        assert hammer(server, 4) == [200] * 4
+        assert server.stop() == 0
+
+
+def answers(server: Server) -> bool:
+    """Whether the server can be connected to and predicts."""
+    try:
+        return server.predict().status_code == 200
+    except requests.ConnectionError:
+        return False
 
 
 def until(holds: Callable[[], bool], seconds: float = 20) -> None:

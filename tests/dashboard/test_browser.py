@@ -69,19 +69,27 @@ def test_what_is_no_page_or_comes_from_elsewhere_is_refused(dashboard: str) -> N
 
 
 # asks the page's own process to run code, then what it is; gives the types of its answers
-ASK_TO_RUN = """([address, code]) => new Promise((done) => {
-  const socket = new WebSocket(address), said = [];
-  const ask = (type, content) => socket.send(JSON.stringify({
-    header: { msg_id: type, msg_type: type, session: "s", username: "", version: "5.3", date: new Date().toISOString() },
-    parent_header: {}, metadata: {}, content, channel: "shell", buffers: [],
-  }));
+ASK_TO_RUN = """([address, code]) => new Promise((done, failed) => {
+  const socket = new WebSocket(address, "v1.kernel.websocket.jupyter.org"), said = [];
+  socket.binaryType = "arraybuffer";
+  const ask = (type, content) => {  // a count of offsets, the offsets of channel and parts, and these
+    const header = { msg_id: type, msg_type: type, session: "s", username: "", version: "5.3", date: new Date().toISOString() };
+    const parts = ["shell", ...[header, {}, {}, content].map((part) => JSON.stringify(part))].map((part) => new TextEncoder().encode(part));
+    const offsets = parts.reduce((at, part) => [...at, at.at(-1) + part.length], [8 * (parts.length + 2)]);
+    const message = new DataView(new ArrayBuffer(offsets.at(-1)));
+    [offsets.length, ...offsets].forEach((value, i) => message.setBigUint64(8 * i, BigInt(value), true));
+    parts.forEach((part, i) => new Uint8Array(message.buffer).set(part, offsets[i]));
+    socket.send(message.buffer);
+  };
   socket.onopen = () => {
     ask("execute_request", { code, silent: false, store_history: false, user_expressions: {}, allow_stdin: false });
     ask("kernel_info_request", {});
   };
+  socket.onclose = () => failed(new Error(`the connection was closed after ${said}`));
   socket.onmessage = (message) => {
-    if (typeof message.data !== "string") return;
-    const { header, parent_header } = JSON.parse(message.data);
+    const view = new DataView(message.data), offset = (i) => Number(view.getBigUint64(8 * (i + 1), true));
+    const part = (i) => JSON.parse(new TextDecoder().decode(message.data.slice(offset(i), offset(i + 1))));
+    const [header, parent_header] = [part(1), part(2)];
     if (parent_header.session === "s") said.push(header.msg_type);
     if (header.msg_type === "kernel_info_reply") setTimeout(() => done(said), 1000);
   };
