@@ -177,7 +177,7 @@ def direct_features(
     return pd.DataFrame({name: np.asarray(x, "float32") for name, x in features.items()}), level
 
 # %% ../../../nbs/forecasting/candidates/03_direct.ipynb #8e10c111
-DIRECT_ROWS = 200_000  # of the training data
+DIRECT_ROWS = 100_000  # of the training data
 TRAINING_YEARS = 3  # years: older times say little of the next weeks
 MAX_RATIO = 8.0  # sales over the level that a training row counts at most, unless one row in 2,000 has more
 
@@ -233,9 +233,9 @@ class DirectRegression:
 DIRECT_PARAMS = {
     "objective": "reg:tweedie",
     "tweedie_variance_power": 1.6,
-    "n_estimators": 300,
+    "n_estimators": 150,
     "max_depth": 6,
-    "learning_rate": 0.03,
+    "learning_rate": 0.06,
     "subsample": 0.7,
     "colsample_bytree": 0.4,
     "min_child_weight": 50,
