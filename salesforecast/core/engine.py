@@ -123,8 +123,11 @@ def run_with_worker_check(
         except BaseException as error:
             outcome.set_exception(error)
 
+    workers_at_start, lost = (
+        set(connection.workers()),
+        None,
+    )  # before it starts, to see one that dies meanwhile
     Thread(target=run, daemon=True).start()  # a daemon: one that never ends does not keep the process alive
-    workers_at_start, lost = set(connection.workers()), None
     while not wait([outcome], POLL_SECONDS).done:
         connection.check()
         if not workers_at_start <= set(connection.workers()):
