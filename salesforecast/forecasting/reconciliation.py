@@ -11,9 +11,6 @@ from scipy import sparse
 
 from salesforecast.core.optional import require
 
-# %% ../../nbs/forecasting/05_reconciliation.ipynb #9bb733eb
-MAX_COVARIANCE_SERIES = 150  # series up to which covariances are estimated
-
 # %% ../../nbs/forecasting/05_reconciliation.ipynb #05ed643a
 def reconcile(
     summing: sparse.csr_matrix,
@@ -63,6 +60,9 @@ def reconcile(
     return summing @ (np.maximum(reconciled[n - k :], 0.0) * unit)
 
 # %% ../../nbs/forecasting/05_reconciliation.ipynb #4d81b39f
+MAX_COVARIANCE_SERIES = 150  # series up to which covariances are estimated
+
+
 def _weighted(summing: sparse.csr_matrix, base: np.ndarray, variance: np.ndarray) -> np.ndarray:
     "Reconcile by variances alone: one sparse factorisation over the upper series, which are few."
     upper = summing[: summing.shape[0] - summing.shape[1]]

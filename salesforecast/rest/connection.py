@@ -24,7 +24,6 @@ from urllib3.exceptions import MaxRetryError, ReadTimeoutError, ResponseError
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry
 
-# %% ../../nbs/rest/01_connection.ipynb #b17f4441
 from salesforecast import __version__
 from salesforecast.api.auth import is_loopback
 from salesforecast.core.settings import UserError, settings

@@ -17,7 +17,6 @@ require("requests", "dashboard")
 import requests
 from pydantic_core import from_json
 
-# %% ../../nbs/rest/00_errors.ipynb #4c898e89
 from salesforecast import __version__
 from salesforecast.api.schemas import ErrorDetail, ErrorOutput
 

@@ -28,7 +28,6 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 from urllib3.fields import RequestField
 
-# %% ../../nbs/rest/02_payloads.ipynb #9a524e7c
 from salesforecast.api.schemas import PredictionInput, shorten_value
 from salesforecast.core.settings import UserError, atomic_write
 from salesforecast.registry.predictor import COLUMNS

@@ -31,10 +31,10 @@ from salesforecast.forecasting.sarima.fit import SARIMA_MIN_PERIODS
 if TYPE_CHECKING:
     from sklearn.base import RegressorMixin
 
-# %% ../../../nbs/forecasting/candidates/04_registry.ipynb #905bb9e4
+# %% ../../../nbs/forecasting/candidates/04_registry.ipynb #f48e028a
 NO_LIMIT = 10**9
 
-# %% ../../../nbs/forecasting/candidates/04_registry.ipynb #f48e028a
+
 @dataclass(frozen=True)
 class CandidateSpec:
     """A forecasting candidate.
