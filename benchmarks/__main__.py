@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,6 @@ from salesforecast.datasets import generate_sales, write_sales
 from salesforecast.features.columns import compute_row_scale, frame_columns
 from salesforecast.features.preprocessing import prepare_sales
 from salesforecast.features.preprocessor import model_inputs
-from salesforecast.forecasting.sarima.state import SarimaState
 from salesforecast.models.regression import fit_model, save_model
 from salesforecast.registry.predictor import COLUMNS, Predictor
 from salesforecast.registry.tracking import library_versions
@@ -106,14 +106,12 @@ def predicting(rows: int, folder: Path) -> dict[str, Any]:
 
 def forecasting(models: Path) -> dict[str, Any]:
     """Size of the stored forecast model, and the time to load it and forecast 90 days."""
-    import joblib
-
     bundle = Predictor.load(models).bundle
     last = np.datetime64(bundle.sarima.last_date, "D")
     start, end = (str(last + np.timedelta64(n, "D")) for n in (1, 90))
 
     def load_and_forecast() -> None:
-        SarimaState.from_dict(joblib.load(bundle.open("sarima_model.pkl"))).forecast(start, end)
+        replace(bundle).sarima.forecast(start, end)
 
     return {
         "forecast model file KB": round(bundle.manifest.files["sarima_model.pkl"].bytes / 1e3, 1),

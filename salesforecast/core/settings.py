@@ -92,6 +92,9 @@ class TrainingSettings(BaseSettings):
     mlflow_model: str = Field("salesforecast", pattern=r"^[\w-]+$", description="name in the Model Registry")
     mlflow_timeout: float = Field(10, gt=0, description="seconds to wait for a tracking server")
     signing_key: SecretStr | None = Field(None, description="bundles are signed and checked with it")
+    allow_pickles: bool = Field(
+        True, description="read pickles in bundles, if their digest is the published one"
+    )
     pseudonym_key: SecretStr | None = Field(None, description="keys the hash of personal columns")
     forecast_horizon: int = Field(365, ge=1, description="days past the history that may be forecast")
     threads: int = Field(0, ge=0, description="threads for training; 0 takes all cores")

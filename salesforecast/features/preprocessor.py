@@ -12,11 +12,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-import joblib
 import numpy as np
 import pandas as pd
 
 from salesforecast.core.settings import UserError, atomic_write
+from salesforecast.core.stored import read_stored, write_stored
 from salesforecast.features.calendar import TIME_FEATURES, holiday_dates, time_features
 from salesforecast.features.columns import (
     SEGMENT,
@@ -282,8 +282,7 @@ def save_preprocessor(
     "Write the preprocessor, and its history beside it."
     with atomic_write(path.with_name(HISTORY_FILE)) as beside:
         save_history(history, beside)
-    with atomic_write(path) as beside:
-        joblib.dump(dict(parts), beside)
+    write_stored(dict(parts), path)
 
 
 def load_preprocessor(path: str | Path) -> Preprocessor:
@@ -302,9 +301,9 @@ def load_preprocessor(path: str | Path) -> Preprocessor:
     Raises
     ------
     UserError
-        When the file has another format.
+        When the file has another format, or is a pickle of an older release.
     """
-    parts = joblib.load(path)
+    parts = read_stored(Path(path).read_bytes(), str(path))
     if not isinstance(parts, dict) or parts.get("format") != FORMAT:
         raise UserError(f"{path} is no preprocessor of format {FORMAT}. Train again with this version.")
     history = load_history(Path(path).with_name(HISTORY_FILE))

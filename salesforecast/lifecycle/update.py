@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 
 from salesforecast.registry.manifest import Manifest, UpdateSummary
 from salesforecast.core.settings import Progress, UserError, no_progress, settings
+from salesforecast.core.stored import write_stored
 from salesforecast.features.history import History, save_history
 from salesforecast.features.preprocessing import aggregate_segments
 from salesforecast.features.preprocessor import HISTORY_FILE
 from salesforecast.forecasting.sarima.state import SarimaState, update_state
 from salesforecast.registry.bundle import ModelBundle, load_bundle
 from salesforecast.registry.events import append_event
-from salesforecast.registry.files import SEGMENTS_FILE
+from salesforecast.registry.files import SARIMA_FILE, SEGMENTS_FILE
 from salesforecast.registry.ledger import record_forecast
 from salesforecast.registry.new_sales import (
     NewSales,
@@ -215,11 +215,11 @@ def _publish(
     drop_updates(models_dir, trained, keep=bundle.version)
 
     def write(folder: Path) -> None:
-        rewritten = {HISTORY_FILE, "sarima_model.pkl", SEGMENTS_FILE}
+        rewritten = {HISTORY_FILE, SARIMA_FILE, SEGMENTS_FILE}
         for name in bundle.manifest.files.keys() - rewritten:
             (folder / name).write_bytes(bundle.open(name).getbuffer())
         save_history(history, folder / HISTORY_FILE)
-        joblib.dump(state.to_dict(), folder / "sarima_model.pkl", compress=3)
+        write_stored(state.to_dict(), folder / SARIMA_FILE)
         segments_with_new_sales(bundle, new).to_parquet(folder / SEGMENTS_FILE, index=False)
 
     keep = settings().keep_versions

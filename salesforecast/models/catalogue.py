@@ -7,6 +7,7 @@ __all__ = ['REGRESSORS', 'Regressor']
 
 # %% ../../nbs/models/02_catalogue.ipynb #eafedeb8
 import warnings
+import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -136,7 +137,11 @@ class Regressor(ABC):
         return tuple(packages_distributions().get(module, ()))
 
     def to_stored(self) -> StoredModel:
-        "Return what the model's file holds of the regressor: a pickle that only the same scikit-learn reads."
+        """Return what the model's file holds of the regressor.
+
+        Plain values and arrays make a file that runs no code when it is read. This default returns the estimator
+        itself: its file is a pickle, which is read only with the digest that was published.
+        """
         import sklearn
 
         return {"estimator": self.estimator, "sklearn": sklearn.__version__}
@@ -225,6 +230,76 @@ class RandomForest(Regressor):
     def features(self) -> int:
         "Number of inputs."
         return self.estimator.n_features_in_
+
+    def to_stored(self) -> StoredModel:
+        "Return the configuration of the forest, and the nodes of all its trees, one tree after the other."
+        import sklearn
+
+        trees = self.estimator.estimators_
+        states = [tree.tree_.__getstate__() for tree in trees]
+        nodes = np.concatenate([state["nodes"] for state in states])
+        return {
+            "sklearn": sklearn.__version__,
+            "forest": self.estimator.get_params(),
+            "features": self.features,
+            "tree_features": trees[0].max_features_,  # inputs that a split looked at
+            "seeds": [tree.random_state for tree in trees],
+            "depths": [state["max_depth"] for state in states],
+            "counts": [state["node_count"] for state in states],
+            "nodes": {name: nodes[name] for name in nodes.dtype.fields or ()},
+            "values": np.concatenate([state["values"] for state in states]),
+        }
+
+    @classmethod
+    def from_stored(cls, stored: StoredModel) -> Self:
+        "Return the forest of a file; raises `UserError` when the installed scikit-learn has other trees."
+        if "estimator" in stored:  # the pickle of an older release
+            _check_sklearn(cls.label, stored)
+            return cls(stored["estimator"])
+        try:
+            return cls(_build_forest(stored))
+        except (ValueError, TypeError, AttributeError):
+            raise UserError(
+                f"The {cls.label} model was trained with scikit-learn {stored['sklearn']}, whose trees are not those "
+                "of the installed one. Install that version, or train again."
+            ) from None
+
+
+def _build_forest(stored: Mapping[str, Any]) -> "RandomForestRegressor":
+    "Build a forest of scikit-learn from the nodes of its trees."
+    from sklearn.ensemble import RandomForestRegressor
+    from sklearn.tree import DecisionTreeRegressor
+    from sklearn.tree._tree import Tree
+
+    forest = RandomForestRegressor(**stored["forest"])
+    fields: dict[str, np.ndarray] = stored["nodes"]
+    layout = np.dtype([(name, values.dtype) for name, values in fields.items()], align=True)
+    nodes = np.zeros(sum(stored["counts"]), layout)
+    for name, values in fields.items():
+        nodes[name] = values
+    ends = np.cumsum(stored["counts"])
+    shared = {name: stored["forest"][name] for name in forest.estimator_params}
+    trees = []
+    for seed, depth, count, end in zip(
+        stored["seeds"], stored["depths"], stored["counts"], ends, strict=True
+    ):
+        tree = DecisionTreeRegressor(**{**shared, "random_state": seed})
+        tree.n_features_in_, tree.n_outputs_ = stored["features"], 1
+        tree.max_features_ = stored["tree_features"]
+        tree.tree_ = Tree(stored["features"], np.array([1], np.intp), 1)
+        rows = slice(end - count, end)
+        tree.tree_.__setstate__(
+            {
+                "max_depth": depth,
+                "node_count": count,
+                "nodes": nodes[rows],
+                "values": stored["values"][rows],
+            }
+        )
+        trees.append(tree)
+    forest.estimator_, forest.estimators_ = DecisionTreeRegressor(), trees
+    forest.n_features_in_, forest.n_outputs_ = stored["features"], 1
+    return forest
 
 # %% ../../nbs/models/02_catalogue.ipynb #0a589fa8
 SINGLE_THREAD_ROWS = 1000  # rows that one thread predicts sooner than many
@@ -387,14 +462,42 @@ class ScikitLearnRegressor(Regressor):
         return self.background.shape[1]
 
     def to_stored(self) -> StoredModel:
-        "Return the pickle, and the rows where explanations start."
-        return super().to_stored() | {"background": self.background}
+        "Return the regressor as skops writes it where that holds no unknown class, else itself; and its background."
+        stored = super().to_stored() | {"background": self.background}
+        written = _as_skops(self.estimator, self.background)
+        return stored if written is None else stored | {"estimator": written}
 
     @classmethod
     def from_stored(cls, stored: StoredModel) -> Self:
         "Return the regressor of a file; raises `UserError` when another scikit-learn wrote it."
         _check_sklearn(cls.label, stored)
-        return cls(stored["estimator"], cast(np.ndarray, stored["background"]))
+        estimator = stored["estimator"]
+        if isinstance(estimator, bytes):
+            import skops.io
+
+            estimator = skops.io.loads(estimator, trusted=[*HARMLESS_TYPES])
+        return cls(estimator, cast(np.ndarray, stored["background"]))
+
+
+HARMLESS_TYPES = (  # beyond those that skops itself knows
+    *("sklearn.tree._tree.Tree", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"),
+    *("sklearn.utils._bunch.Bunch", "numpy.dtype"),
+)
+
+
+def _as_skops(estimator: object, rows: np.ndarray) -> bytes | None:
+    "Return the file that skops makes of an estimator; None where it could run code, or predicts anything else."
+    import skops.io
+
+    try:
+        written = skops.io.dumps(estimator, compression=zipfile.ZIP_DEFLATED)
+        if not set(skops.io.get_untrusted_types(data=written)) <= set(HARMLESS_TYPES):
+            return None
+        again = skops.io.loads(written, trusted=[*HARMLESS_TYPES])
+        same = np.array_equal(again.predict(rows), cast(Any, estimator).predict(rows), equal_nan=True)
+    except Exception:  # whatever a class of another library does when it is taken apart
+        return None
+    return written if same else None
 
 
 def _weight_parameter(estimator: "BaseEstimator", label: str) -> str:

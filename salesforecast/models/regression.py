@@ -6,16 +6,18 @@
 __all__ = ['RevenueModel', 'fit_model', 'feature_importance']
 
 # %% ../../nbs/models/03_regression.ipynb #130a46ca
+import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Any, cast
 
 import joblib
 import numpy as np
 
 from salesforecast.core.params import ModelOptions
 from salesforecast.core.settings import Progress, UserError, no_progress, atomic_write
+from salesforecast.core.stored import is_stored, read_stored, write_stored
 from salesforecast.features.preprocessor import ModelInputs
 from salesforecast.models.catalogue import Regressor, StoredModel, find_regressor
 
@@ -183,7 +185,7 @@ def feature_importance(
 
 # %% ../../nbs/models/03_regression.ipynb #93ad4571
 def save_model(model: RevenueModel, path: Path) -> None:
-    "Write the model to `path`."
+    "Write the model to `path`: arrays, or a pickle where its regressor is one that arrays cannot hold."
     ranges = model.error_quantiles and {
         "edges": model.error_quantiles.edges,
         "lower": model.error_quantiles.lower,
@@ -195,15 +197,31 @@ def save_model(model: RevenueModel, path: Path) -> None:
         "cap": model.cap,
         "ranges": ranges,
     }
-    with atomic_write(path) as beside:
-        joblib.dump(parts | model.regressor.to_stored(), beside, compress=3)
+    stored = parts | model.regressor.to_stored()
+    try:
+        write_stored(stored, path)
+    except TypeError:  # an object of a class that is not known to be harmless
+        with atomic_write(path) as beside:
+            joblib.dump(stored, beside, compress=3)
 
 
-def load_model(file: Path | IO[bytes]) -> RevenueModel:
-    "Read what `save_model` wrote; raises `UserError` for a model of another scikit-learn."
-    with warnings.catch_warnings():  # `from_stored` says it in words that help
-        warnings.filterwarnings("ignore", message="Trying to unpickle estimator")
-        parts = joblib.load(file)
+def load_model(
+    file: Path | bytes,  # the file, or its content
+    name: str = "",  # of the file, for messages
+    verified: bool = False,  # whether these bytes are known to be what was published: only then is a pickle read
+) -> RevenueModel:
+    "Read what `save_model` wrote; raises `UserError` for a pickle that is not verified, or a model of another release."
+    data, name = (file, name) if isinstance(file, bytes) else (file.read_bytes(), name or str(file))
+    parts = cast(
+        dict[str, Any], read_pickle(data) if verified and not is_stored(data) else read_stored(data, name)
+    )
     regressor = find_regressor(parts["kind"], parts["params"]).from_stored(parts)
     ranges = parts["ranges"] and ErrorQuantiles(**parts["ranges"])
     return RevenueModel(parts["kind"], parts["params"], regressor, parts["cap"], ranges)
+
+
+def read_pickle(data: bytes) -> object:
+    "Read a pickle, which runs what is in it: only for bytes whose digest is the one that was published."
+    with warnings.catch_warnings():  # `from_stored` says it in words that help
+        warnings.filterwarnings("ignore", message="Trying to unpickle estimator")
+        return joblib.load(io.BytesIO(data))

@@ -11,17 +11,25 @@ import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-import joblib
+from typing import Any, cast
 
 from ..core.params import ModelOptions
-from ..core.settings import UserError
+from ..core.settings import UserError, settings
+from ..core.stored import is_stored, read_stored
 from ..features.preprocessor import Preprocessor
 from ..features.history import History, load_history
 from ..forecasting.sarima.state import SarimaState
 from ..models.catalogue import model_file
-from ..models.regression import RevenueModel, load_model
-from .files import CURRENT, MANIFEST, SIGNATURE, digest, signature
+from ..models.regression import RevenueModel, load_model, read_pickle
+from salesforecast.registry.files import (
+    CURRENT,
+    MANIFEST,
+    PREPROCESSOR_FILE,
+    SARIMA_FILE,
+    SIGNATURE,
+    digest,
+    signature,
+)
 from .manifest import Manifest, parse_manifest
 from .versions import current_version, list_versions
 
@@ -67,7 +75,7 @@ class ModelBundle:
     @cached_property
     def preprocessor(self) -> Preprocessor:
         "Return the fitted preprocessor."
-        return joblib.load(self.open("preprocessor.pkl"))
+        return cast(Preprocessor, self._read(PREPROCESSOR_FILE))
 
     @cached_property
     def history(self) -> History:
@@ -88,11 +96,41 @@ class ModelBundle:
     @cached_property
     def sarima(self) -> SarimaState:
         "Return the state of the daily forecast model."
-        return SarimaState.from_dict(joblib.load(self.open("sarima_model.pkl")))
+        return SarimaState.from_dict(cast(dict[str, Any], self._read(SARIMA_FILE)))
 
     def load(self, kind: str) -> RevenueModel:
         "Load a transactional model by its key in `params.yaml`, such as xgboost."
-        return load_model(self.open(model_file(kind)))
+        name = model_file(kind)
+        return load_model(self._open_checked(name), str(self.path / name), verified=True)
+
+    @property
+    def pickles(self) -> list[str]:
+        "Names of the files that are pickles; reading one runs what is in it."
+        if self.manifest.format_version > 1:
+            return [name for name, about in self.manifest.files.items() if about.pickle]
+        return [name for name in self.manifest.files if name.endswith(".pkl")]  # of older releases, all were
+
+    def _open_checked(self, name: str) -> bytes:
+        "Return the content of a file that may be a pickle; raise `UserError` for one that must not be read."
+        data = self.open(name).getvalue()
+        if is_stored(data):
+            return data
+        if name not in self.pickles:
+            raise UserError(
+                f"{self.path / name} is a pickle, which runs code when it is read, and the manifest does not list it as "
+                "one. It is not read. Train again, or roll back to another version."
+            )
+        if not settings().allow_pickles:
+            raise UserError(
+                f"{self.path / name} is a pickle, which runs code when it is read, and SALESFORECAST_ALLOW_PICKLES is "
+                "off. Train again with this release, or set it on if you trust who wrote the file."
+            )
+        return data
+
+    def _read(self, name: str) -> object:
+        "Return the value that a file holds."
+        data = self._open_checked(name)
+        return read_stored(data, str(self.path / name)) if is_stored(data) else read_pickle(data)
 
 # %% ../../nbs/registry/05_bundle.ipynb #38eebf6a
 def load_bundle(models_dir: str | Path, version: str | None = None) -> ModelBundle:

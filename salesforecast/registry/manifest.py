@@ -16,7 +16,8 @@ from ..core.settings import UserError
 from ..sales.schema import ColumnMapping
 
 # %% ../../nbs/registry/01_manifest.ipynb #e7843b94
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1: models, preprocessor and daily forecast were pickles
+READABLE_FORMATS = (1, FORMAT_VERSION)
 Metrics = dict[str, dict[str, float | None]]  # by model, then by metric; None where it is not a number
 
 
@@ -100,10 +101,11 @@ class UpdateSummary(ManifestSection):
 
 
 class FileSummary(ManifestSection):
-    "Digest and size of a file."
+    "Digest and size of a file, and whether it is a pickle."
 
     sha256: str
     bytes: int
+    pickle: bool = False  # reading it runs what is in it
 
 # %% ../../nbs/registry/01_manifest.ipynb #764104ff
 class Manifest(ManifestSection):
@@ -195,9 +197,9 @@ def parse_manifest(data: bytes, path: Path) -> Manifest:
         number = content["format_version"]
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path} is not readable. Roll back to another version, or train again.") from None
-    if number != FORMAT_VERSION:
+    if number not in READABLE_FORMATS:
         raise UserError(
-            f"{path.parent} has bundle format {number}; this version reads {FORMAT_VERSION}. Train again."
+            f"{path.parent} has bundle format {number}; this version reads {' and '.join(map(str, READABLE_FORMATS))}. Train again."
         )
     try:
         return Manifest.model_validate(content)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from ..core.stored import is_stored
 from .files import MANIFEST, SIGNATURE, STAGING_PREFIX, digest, flush_to_disk, signature
 from .manifest import FORMAT_VERSION, FileSummary, Manifest
 from .versions import current_version, list_versions, previous_version, set_current
@@ -21,9 +22,7 @@ from .versions import current_version, list_versions, previous_version, set_curr
 def _seal(folder: Path, manifest: Manifest) -> None:
     "Write the manifest, with the digests of all files, and its signature; flush everything."
     files = sorted(path for path in folder.iterdir() if path.name not in (MANIFEST, SIGNATURE))
-    listed = {
-        path.name: FileSummary(sha256=digest(path.read_bytes()), bytes=path.stat().st_size) for path in files
-    }
+    listed = {path.name: _summarise(path) for path in files}
     sealed = manifest.model_copy(update={"format_version": FORMAT_VERSION, "files": listed})
     text = json.dumps(sealed.to_dict(), indent=1, allow_nan=False)
     (folder / MANIFEST).write_text(text, encoding="utf-8")
@@ -32,6 +31,13 @@ def _seal(folder: Path, manifest: Manifest) -> None:
     for path in folder.iterdir():
         flush_to_disk(path)
     flush_to_disk(folder)
+
+
+def _summarise(path: Path) -> FileSummary:
+    "Return digest and size of a file; mark a pickle."
+    data = path.read_bytes()
+    mark = {"pickle": True} if path.suffix == ".pkl" and not is_stored(data) else {}
+    return FileSummary(sha256=digest(data), bytes=len(data), **mark)
 
 # %% ../../nbs/registry/04_publishing.ipynb #1329d64f
 def publish(

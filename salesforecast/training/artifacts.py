@@ -8,10 +8,10 @@ __all__ = []
 # %% ../../nbs/training/07_artifacts.ipynb #18f8ac0b
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 
+from ..core.stored import write_stored
 from ..features.columns import SEGMENT
 from ..features.history import save_history
 from ..features.columns import select_rows
@@ -67,12 +67,12 @@ def sample_test_sales(
 def write_bundle_files(folder: Path, prepared: PreparedSales, models: TrainedModels) -> None:
     "Write every file of the bundle but the manifest."
     transactional, daily = models.transactional, models.daily
-    joblib.dump(transactional.preprocessor, folder / PREPROCESSOR_FILE)
-    joblib.dump(transactional.preprocessor["feature_names"], folder / FEATURE_NAMES_FILE)
+    write_stored(dict(transactional.preprocessor), folder / PREPROCESSOR_FILE)
+    write_stored(transactional.preprocessor["feature_names"], folder / FEATURE_NAMES_FILE)
     save_history(prepared.history, folder / HISTORY_FILE)
     for kind, model in transactional.models.items():
         save_model(model, folder / model_file(kind))
-    joblib.dump(daily.model.state.to_dict(), folder / SARIMA_FILE, compress=3)
+    write_stored(daily.model.state.to_dict(), folder / SARIMA_FILE)
     prepared.sales_summary.segments.to_parquet(folder / SEGMENTS_FILE, index=False)
     sample_test_sales(prepared, transactional).to_parquet(folder / SAMPLE_FILE, index=False)
     daily.backtest.to_parquet(folder / BACKTEST_FILE, index=False)

@@ -25,7 +25,7 @@ def test_env_example_is_that_of_the_settings() -> None:
 def test_every_variable_of_the_example_is_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A value that cannot be, or another one, arrives under the name that the example gives."""
     default = Settings.model_fields[name].default
-    number = isinstance(default, int | float)
+    number = isinstance(default, int | float) and not isinstance(default, bool)
     monkeypatch.delenv(f"SALESFORECAST_{name.upper()}", raising=False)
     monkeypatch.setenv(environment_variable(name), str(default + 1) if number else "otherwise")
     try:

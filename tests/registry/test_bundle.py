@@ -7,17 +7,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import joblib
+import numpy as np
+import pandas as pd
 import pytest
 
 from salesforecast.core.settings import UserError, settings
+from salesforecast.core.stored import read_stored, write_stored
 from salesforecast.registry.bundle import load_bundle
+from salesforecast.registry.files import digest
 from salesforecast.registry.manifest import Manifest
 from salesforecast.registry.predictor import Predictor
 from salesforecast.registry.publishing import prune, publish
 from salesforecast.registry.versions import current_version, list_versions
-from support.models import SMALL_YAML, Trained, whole
+from support.models import SMALL_YAML, Trained, small_training, whole
 
 PUBLISH_FOREVER = """
 import itertools, os, sys
@@ -115,21 +120,93 @@ def test_a_failing_write_leaves_the_served_version(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["20260101-000000-0000", "current"]
 
 
-def test_an_edited_model_is_never_unpickled(tmp_path: Path) -> None:
-    marker = tmp_path / "ran"
+class Harmful:
+    """Touches a file when it is unpickled."""
 
-    class Harmful:
-        def __reduce__(self) -> tuple:
-            return (marker.touch, ())
+    def __init__(self, marker: Path):
+        self.marker = marker
 
-    models = tmp_path / "models"
-    path = publish(
-        models, "20260101-000000-0000", Manifest(), lambda at: joblib.dump({}, at / "preprocessor.pkl")
+    def __reduce__(self) -> tuple:
+        return (self.marker.touch, ())
+
+
+def publish_pickle(models: Path, content: object) -> Path:
+    return publish(
+        models, "20260101-000000-0000", Manifest(), lambda at: joblib.dump(content, at / "preprocessor.pkl")
     )
-    joblib.dump(Harmful(), path / "preprocessor.pkl")
+
+
+def test_an_edited_model_is_never_unpickled(tmp_path: Path) -> None:
+    marker, models = tmp_path / "ran", tmp_path / "models"
+    path = publish_pickle(models, {})
+    joblib.dump(Harmful(marker), path / "preprocessor.pkl")
     with pytest.raises(UserError, match="SHA-256"):
         _ = load_bundle(models).preprocessor
     assert not marker.exists()
+
+
+def test_a_pickle_in_place_of_a_stored_file_is_refused_even_under_its_digest(tmp_path: Path) -> None:
+    marker, models = tmp_path / "ran", tmp_path / "models"
+    write = lambda at: write_stored({"format": 1}, at / "preprocessor.pkl")  # noqa: E731
+    path = publish(models, "20260101-000000-0000", Manifest(), write)
+    joblib.dump(Harmful(marker), path / "preprocessor.pkl")
+    manifest = json.loads((path / "manifest.json").read_text())
+    data = (path / "preprocessor.pkl").read_bytes()
+    manifest["files"]["preprocessor.pkl"] = {"sha256": digest(data), "bytes": len(data)}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="is a pickle.* manifest does not list it"):
+        _ = load_bundle(models).preprocessor
+    assert not marker.exists()
+
+
+def test_pickles_can_be_refused_altogether(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish_pickle(tmp_path, {"scale": "units"})
+    assert load_bundle(tmp_path).pickles == ["preprocessor.pkl"]
+    assert load_bundle(tmp_path).preprocessor == {"scale": "units"}
+    monkeypatch.setenv("SALESFORECAST_ALLOW_PICKLES", "false")
+    settings.cache_clear()
+    try:
+        with pytest.raises(UserError, match="SALESFORECAST_ALLOW_PICKLES is off"):
+            _ = load_bundle(tmp_path).preprocessor
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+
+
+def as_older_release(path: Path) -> None:
+    """Turn a version into one of bundle format 1, whose models, preprocessor and daily forecast are pickles."""
+    bundle = load_bundle(path.parent, path.name)
+    manifest = json.loads((path / "manifest.json").read_text()) | {"format_version": 1}
+    for name in [name for name in bundle.manifest.files if name.endswith(".pkl")]:
+        value: Any = read_stored((path / name).read_bytes(), name)
+        if name == "best_random_forest_model.pkl":
+            value = {key: value[key] for key in ("kind", "params", "cap", "ranges", "sklearn")}
+            value["estimator"] = bundle.load("random_forest").estimator
+        joblib.dump(value, path / name, compress=3)
+        data = (path / name).read_bytes()
+        manifest["files"][name] = {"sha256": digest(data), "bytes": len(data)}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_training_leaves_no_pickle_and_one_of_an_older_release_predicts_the_same(tmp_path: Path) -> None:
+    trained = small_training(tmp_path)
+    bundle = load_bundle(trained.models)
+    assert bundle.pickles == []
+    inputs = np.random.default_rng(0).normal(size=(50, len(bundle.manifest.feature_names))).astype("float32")
+    kinds = ("random_forest", "xgboost")
+    before = {kind: bundle.load(kind).predict_share(inputs) for kind in kinds}
+    importance = {kind: bundle.load(kind).regressor.importance() for kind in kinds}
+    days = str(bundle.sarima.last), str(bundle.sarima.last + 30)
+    ahead, preprocessor = bundle.sarima.forecast(*days), bundle.preprocessor
+
+    as_older_release(bundle.path)
+    older = load_bundle(trained.models)
+    assert set(older.pickles) == {name for name in older.manifest.files if name.endswith(".pkl")}
+    for kind in kinds:
+        np.testing.assert_array_equal(older.load(kind).predict_share(inputs), before[kind])
+        np.testing.assert_array_equal(older.load(kind).regressor.importance(), importance[kind])
+    pd.testing.assert_frame_equal(older.sarima.forecast(*days), ahead)
+    assert repr(older.preprocessor) == repr(preprocessor)
 
 
 def test_a_truncated_or_missing_file_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+"""A model's file runs no code when it is read, or is read only where it is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+
+from salesforecast.core.params import ModelOptions
+from salesforecast.core.settings import UserError
+from salesforecast.core.stored import is_stored
+from salesforecast.models.regression import RevenueModel, fit_model, load_model, save_model
+
+RANDOM = np.random.default_rng(0)
+INPUTS = RANDOM.normal(size=(400, 4)).astype("float32")
+SCALE = RANDOM.uniform(1, 9, 400)
+REVENUE = SCALE * RANDOM.uniform(0.5, 1, 400)
+
+MODELS: dict[str, ModelOptions] = {
+    "random_forest": {"n_estimators": 6, "max_features": 0.5, "min_samples_leaf": 3},
+    "xgboost": {"n_estimators": 20, "max_depth": 3},
+    "boosted": {"model": "sklearn.ensemble:HistGradientBoostingRegressor", "max_iter": 5},
+    "gradient": {"model": "sklearn.ensemble:GradientBoostingRegressor", "n_estimators": 5},
+    "extra_trees": {"model": "sklearn.ensemble:ExtraTreesRegressor", "n_estimators": 5},
+    "linear": {"model": "sklearn.linear_model:HuberRegressor"},
+}
+
+
+def fitted(kind: str, options: ModelOptions) -> RevenueModel:
+    return fit_model(kind, options, INPUTS, REVENUE, SCALE, threads=1)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_file_of_a_model_is_no_pickle_and_predicts_the_same_bits(kind: str, tmp_path: Path) -> None:
+    model = fitted(kind, MODELS[kind])
+    save_model(model, tmp_path / "model.pkl")
+    assert is_stored((tmp_path / "model.pkl").read_bytes())
+    loaded = load_model(tmp_path / "model.pkl")
+    np.testing.assert_array_equal(loaded.predict_share(INPUTS), model.predict_share(INPUTS))
+    np.testing.assert_array_equal(loaded.predict_share(INPUTS[:1]), model.predict_share(INPUTS[:1]))
+    np.testing.assert_array_equal(loaded.regressor.importance(), model.regressor.importance())
+    base, values = model.regressor.shap_function()(INPUTS[:5])
+    again, same = loaded.regressor.shap_function()(INPUTS[:5])
+    np.testing.assert_array_equal(values, same)
+    np.testing.assert_array_equal(base, again)
+
+
+class OwnRegressor(Ridge):
+    """A class that skops does not know."""
+
+
+def test_a_class_of_ones_own_is_pickled_and_read_only_where_it_is_verified(tmp_path: Path) -> None:
+    model = fitted("own", {"model": f"{__name__}:OwnRegressor"})
+    path = tmp_path / "model.pkl"
+    save_model(model, path)
+    assert not is_stored(path.read_bytes())
+    with pytest.raises(UserError, match=r"model\.pkl.* may be a pickle"):
+        load_model(path)
+    loaded = load_model(path, verified=True)
+    np.testing.assert_array_equal(loaded.predict_share(INPUTS), model.predict_share(INPUTS))
+
+
+def test_a_forest_of_a_scikit_learn_with_other_trees_says_so() -> None:
+    model = fitted("random_forest", MODELS["random_forest"])
+    stored = model.regressor.to_stored()
+    nodes = stored["nodes"]
+    assert isinstance(nodes, dict)
+    del nodes["missing_go_to_left"]
+    with pytest.raises(UserError, match="trained with scikit-learn .* or train again"):
+        type(model.regressor).from_stored(stored)
