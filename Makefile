@@ -13,6 +13,8 @@ PIP_AUDIT_VERSION := 2.10.1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
+# keep compiled modules: without them every process compiles all it imports anew
+export PYTHONDONTWRITEBYTECODE :=
 
 SOURCE ?= data/synthetic/synthetic_ecommerce_data.csv
 ROWS ?= 60000
@@ -118,7 +120,7 @@ test: check test-code ## Run everything that a change must pass: check, the note
 
 test-code: $(VENV)/.dev $(VENV)/.browser
 	coverage erase
-	coverage run $(BIN)/nbdev_test --n_workers 2 --skip_folder_re '^([_.]|runs$$)' # test-slow executes the runs
+	coverage run tests/notebooks.py
 	coverage run -m $(PYTEST) -m "not slow"
 	coverage combine --quiet . nbs && coverage report # the notebooks' tests leave theirs in nbs
 
@@ -135,6 +137,9 @@ test-floors: $(UV) ## Test with the lowest versions that settings.ini allows
 
 mutants: $(VENV)/.dev ## Change the code in a sample of modules, one place at a time, and list what no test notices
 	python tests/mutants.py
+
+notebooks: $(VENV)/.dev ## Run the notebooks and keep the outputs that have changed
+	python tests/notebooks.py --write
 
 format: $(VENV)/.dev ## Format notebooks and tests, export the library
 	ruff format . && ruff check --fix . && nbdev_clean && nbdev_export
@@ -196,6 +201,6 @@ dist: $(UV) ## Build wheel and source archive into dist/
 audit: $(VENV)/.dev ## Check the locked versions for known vulnerabilities
 	$(UV) tool run pip-audit==$(PIP_AUDIT_VERSION) --require-hashes --disable-pip --requirement requirements.lock
 
-.PHONY: check mutants test-code test-floors help install dev lock run serve train mlflow bench bench-real bench-demand test test-slow test-all format lab \
+.PHONY: check mutants notebooks test-code test-floors help install dev lock run serve train mlflow bench bench-real bench-demand test test-slow test-all format lab \
 	readme pages docs clean up dashboard demo-loop env-example smoke backup restore deploy-tools deploy-check \
 	images dist audit screenshots
