@@ -34,13 +34,22 @@ OF_THE_RUN = re.compile(
     re.MULTILINE,
 )
 TAG = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.DOTALL)
-PRELOADED = ["pandas", "sklearn.ensemble", "statsmodels.api", "xgboost", "plotly.graph_objects", "nbdev.process"]
+PRELOADED = [
+    "pandas",
+    "sklearn.ensemble",
+    "statsmodels.api",
+    "xgboost",
+    "plotly.graph_objects",
+    "nbdev.process",
+]
 
 
 def notebooks() -> list[Path]:
     """List all notebooks but the runs, which are executed by tests of their own."""
     parts = [path for path in sorted(NBS.rglob("*.ipynb")) if path.relative_to(NBS).parts[0] != "runs"]
-    return [path for path in parts if not any(part.startswith((".", "_")) for part in path.relative_to(NBS).parts)]
+    return [
+        path for path in parts if not any(part.startswith((".", "_")) for part in path.relative_to(NBS).parts)
+    ]
 
 
 def shown_text(outputs: list) -> str:
@@ -59,7 +68,9 @@ def differences(old: str, new: str) -> list[str]:
     """List what differs between two texts, apart from their layout and the last digits of numbers."""
     if NUMBER.sub("#", LAYOUT.sub(" ", old)).strip() != NUMBER.sub("#", LAYOUT.sub(" ", new)).strip():
         lines = zip_longest(old.splitlines(), new.splitlines(), fillvalue="")
-        return [f"{was!r} is {now!r}" for was, now in lines if NUMBER.sub("#", was) != NUMBER.sub("#", now)] or [old]
+        return [
+            f"{was!r} is {now!r}" for was, now in lines if NUMBER.sub("#", was) != NUMBER.sub("#", now)
+        ] or [old]
     pairs = zip(NUMBER.findall(old), NUMBER.findall(new), strict=True)
     return [f"{was} is {now}" for was, now in pairs if not close(was, now)]
 
@@ -67,7 +78,9 @@ def differences(old: str, new: str) -> list[str]:
 def close(was: str, now: str) -> bool:
     """Tell whether two numbers are the same but for `TOLERANCE`, or for one in their last shown digit."""
     digits = len(was.partition(".")[2].partition("e")[0])
-    return math.isclose(*(float(each.replace(",", "")) for each in (was, now)), rel_tol=TOLERANCE, abs_tol=10.0**-digits)
+    return math.isclose(
+        *(float(each.replace(",", "")) for each in (was, now)), rel_tol=TOLERANCE, abs_tol=10.0**-digits
+    )
 
 
 def not_run(cell) -> bool:
@@ -107,12 +120,16 @@ def check(path: Path, write: bool) -> list[str]:
 
 def main() -> None:
     """Check the notebooks that are named, or all."""
-    parser = argparse.ArgumentParser(description="Run notebooks and compare their outputs with those that are kept.")
+    parser = argparse.ArgumentParser(
+        description="Run notebooks and compare their outputs with those that are kept."
+    )
     parser.add_argument("notebooks", nargs="*", type=Path)
     parser.add_argument("--write", action="store_true", help="keep the new outputs where others were")
     arguments = parser.parse_args()
     paths = [path.resolve() for path in arguments.notebooks] or notebooks()
-    context = multiprocessing.get_context("forkserver")  # each notebook has a process of its own, which imports little
+    context = multiprocessing.get_context(
+        "forkserver"
+    )  # each notebook has a process of its own, which imports little
     context.set_forkserver_preload(PRELOADED)
     with ProcessPoolExecutor(2, mp_context=context, max_tasks_per_child=1) as pool:
         results = list(pool.map(check, paths, [arguments.write] * len(paths)))
