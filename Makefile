@@ -155,7 +155,7 @@ readme: $(VENV)/.dev ## Make README.md from nbs/index.ipynb
 
 pages: $(VENV)/.dev ## Prepare the pages of the docs in _proc, without Quarto
 	python -c "from nbdev.quarto import proc_nbs; proc_nbs(force=True)"
-	cp _quarto.yml _proc/
+	python .ci/pages.py _proc
 
 docs: pages ## Render the docs into _docs with Quarto
 	@command -v quarto >/dev/null || $(UV) pip install --quiet --python $(BIN)/python quarto-cli >/dev/null 2>&1 || {

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -16,6 +18,7 @@ from typer.main import get_command
 
 from salesforecast.api.main import create_app
 from salesforecast.cli.main import app
+from salesforecast.core.params import DriftParams
 from salesforecast.core.settings import Settings, environment_variable
 
 ROOT = Path(__file__).parents[1]
@@ -41,9 +44,14 @@ def listed(contents: Any) -> Iterator[str]:
         if isinstance(entry, dict):
             yield from listed(entry.get("contents", entry.get("href", [])))
         else:
+            if entry == "reference/changes.md":  # made from CHANGELOG.md
+                continue
             found = [name(page) for page in NBS.glob(entry)]
             assert found, f"{entry} of the sidebar names no page"
             yield from found
+
+
+PAGE_SOURCES = ("settings.ini", "_quarto.yml", "setup.py", "CHANGELOG.md", ".ci/pages.py")
 
 
 def quarto() -> dict[str, Any]:
@@ -119,21 +127,48 @@ def test_pages_are_prepared_and_load_nothing_from_elsewhere(tmp_path: Path) -> N
     copy = tmp_path / "copy"
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for path in tracked.splitlines():
-        if path.startswith(("nbs/", "salesforecast/")) or path in ("settings.ini", "_quarto.yml", "setup.py"):
+        if path.startswith(("nbs/", "salesforecast/")) or path in PAGE_SOURCES:
             (copy / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / path, copy / path)
     code = "from nbdev.quarto import proc_nbs; proc_nbs(force=True)"
     subprocess.run([sys.executable, "-c", code], cwd=copy, check=True, timeout=600, capture_output=True)
+    subprocess.run([sys.executable, ".ci/pages.py", "_proc"], cwd=copy, check=True, timeout=120)
     made = {path.relative_to(copy / "_proc").as_posix() for path in (copy / "_proc").rglob("*.ipynb")}
     assert made == {name(page) for page in PAGES}
     for path in (copy / "_proc").rglob("*.ipynb"):
-        html = " ".join(
-            "".join(output["data"].get("text/html", ""))
-            for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
-            for output in cell.get("outputs", [])
-            if "data" in output
-        )
-        assert not re.search(r"<(script|link|img)[^>]+(src|href)=.https?:", html), path.name
+        content = path.read_text(encoding="utf-8")
+        assert "**data:Any" not in content, f"{path.name} shows a pydantic class without its fields"
+        for source, cell in cells(path, "code"):
+            data = [output["data"] for output in cell.get("outputs", []) if "data" in output]
+            kinds = {kind for found in data for kind in found}
+            # Quarto would load jQuery and require.js from elsewhere
+            assert not kinds & {"text/html", "application/javascript"}, path.name
+            assert "fig-alt" in source or not any(kind.startswith("image/") for kind in kinds), path.name
+            shown = " ".join("".join(found.get("text/markdown", "")) for found in data)
+            assert not re.search(r"<(script|link|img)[^>]+(src|href)=.https?:", shown), path.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_pictures_have_an_alternative_text(page: Path) -> None:
+    for text, _ in cells(page, "markdown"):
+        assert not re.search(r"!\[\s*\]\(", text)
+
+
+def test_fields_and_charts_are_described() -> None:
+    """What `.ci/pages.py` makes of a class and of the words before a chart."""
+    loader = SourceFileLoader("pages", str(ROOT / ".ci" / "pages.py"))
+    pages = module_from_spec(spec_from_loader(loader.name, loader))
+    loader.exec_module(pages)
+    shown = pages.model_output(DriftParams)
+    row = next(line for line in shown.splitlines() if line.startswith("| `psi`"))
+    assert (
+        "`float`" in row
+        and str(DriftParams().psi) in row
+        and DriftParams.model_fields["psi"].description in row
+    )
+    assert all(f"`{name}`" in shown for name in DriftParams.model_fields)
+    prose = "# Errors\n\nFirst. The `error` of [each month](x.html) is drawn:"
+    assert pages.alternative_text(prose) == "First. The error of each month is drawn"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -122,3 +122,21 @@ def models_history(
         output.print_json(data=events)
     else:
         output.print(history_table(events, current_version(folder)))
+
+# %% ../../nbs/cli/08_versions.ipynb #c0ffee02
+@models_app.command("sync")
+def models_sync(models_dir: ModelsDir = None) -> None:
+    "Register every version that MLflow's registry lacks, and let its champion be the served one; exits with 1 if MLflow fails."
+    from salesforecast.cli.terminal import messages, output
+    from salesforecast.registry.registration import synchronize
+
+    result = synchronize(models_dir or settings().model_dir, everything=True)
+    for version in result.registered:
+        output.print(f"{version} is registered now.", markup=False)
+    if result.champion:
+        output.print(f"The champion is {result.champion} now.", markup=False)
+    if result.problem:
+        messages.print(result.problem, style="yellow", markup=False)
+        raise typer.Exit(1)
+    if not (result.registered or result.champion):
+        output.print("MLflow's registry is in step.")

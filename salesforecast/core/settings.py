@@ -87,6 +87,11 @@ class TrainingSettings(BaseSettings):
     )
     run_timeout: int = Field(14_400, ge=1, description="seconds that one cell of a run may take")
     mlflow_tracking_uri: str = Field("", validation_alias=_named("MLFLOW_TRACKING_URI"))
+    mlflow_artifact_root: str = Field(
+        "",
+        validation_alias=_named("MLFLOW_DEFAULT_ARTIFACT_ROOT"),
+        description="folder or bucket of artifacts",
+    )
     mlflow_experiment: str = "salesforecast"
     mlflow_port: int = Field(5000, ge=1, le=65535, validation_alias=_named("MLFLOW_PORT"))
     mlflow_model: str = Field("salesforecast", pattern=r"^[\w-]+$", description="name in the Model Registry")

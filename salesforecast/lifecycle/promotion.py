@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from salesforecast.core.settings import Progress, UserError, no_progress
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.events import append_event, read_events
-from salesforecast.registry.tracking import set_champion_alias
+from salesforecast.registry.registration import synchronize
 from salesforecast.registry.versions import (
     current_version,
     list_versions,
@@ -81,7 +81,10 @@ def repair(models_dir: Path) -> list[str]:
             else f"{served} is served, which was not in the history."
         )
         append_event(models_dir, entry | {"why": messages[-1]})
-    if not _sync_registry(models_dir, served):
+    synced = synchronize(models_dir)  # where the registry cannot be reached, the next command tries again
+    if synced.registered:
+        messages.append(f"MLflow's registry has {', '.join(synced.registered)} now.")
+    if synced.champion:
         messages.append(f"The registry's champion is {served} now.")
     return messages
 
@@ -94,29 +97,6 @@ def _served_after(entry: dict[str, Any]) -> str | None:
 def _same_training(models_dir: Path, one: str | None, other: str) -> bool:
     "Return whether one is an update of the other with newer days, or both of a third."
     return trained_version(models_dir, one) == trained_version(models_dir, other)
-
-
-def _sync_registry(models_dir: Path, served: str) -> bool:
-    "Return whether the registry was up to date; where it cannot be reached, the next command tries again."
-    entries = read_events(models_dir)
-    changes = [i for i, entry in enumerate(entries) if entry["action"] not in ("registered", "update")]
-    followed = any(entry["action"] == "registered" for entry in entries[changes[-1] :]) if changes else True
-    return followed or bool(_update_registry_alias(models_dir, served))
-
-
-def _update_registry_alias(models_dir: Path, served: str) -> str:
-    "Move the alias and record it; returns the problem, or an empty text."
-    if not _is_registered(models_dir, served):
-        return f"{served} is not in MLflow's registry: it was trained without tracking, or MLflow was away."
-    problem = set_champion_alias(str(trained_version(models_dir, served)))
-    if not problem:
-        append_event(models_dir, {"action": "registered", "from": served, "to": served})
-    return problem
-
-
-def _is_registered(models_dir: Path, version: str) -> bool:
-    "Return whether a version was registered when it was trained."
-    return bool(load_bundle(models_dir, version).manifest.mlflow.registered)
 
 # %% ../../nbs/lifecycle/03_promotion.ipynb #94e287e5
 ANY = "any"
@@ -143,7 +123,7 @@ def serve_version(
         entry = {"action": action, "from": served, "to": version, "why": why}
         append_event(models_dir, entry | more)
         set_current(models_dir, version)
-        return _update_registry_alias(models_dir, version)
+        return synchronize(models_dir).problem
 
 
 def _verify(models_dir: Path, version: str) -> None:

@@ -153,14 +153,14 @@ def retrain(
         )
         mode, part = gate or settings().gate, scale_progress(progress, 0.85, 1.0)
         result = pass_gate(models_dir, training.version, training.prepared, params, mode, why, part)
-        _log_decision(training, models_dir)
+        _log_decision(training, models_dir, *result[:2])
     progress(1.0, "done")
     return TrainingOutcome(*result, training, repaired)
 
 
-def _log_decision(training: TrainingResult, models_dir: Path) -> None:
+def _log_decision(training: TrainingResult, models_dir: Path, decision: Decision, promoted: bool) -> None:
     "Add the decision to the MLflow run of the training; a store that is away was reported already."
     if "parent" in training.recorded.ids and not training.recorded.problem:
-        log_run_files(
-            training.recorded.ids["parent"], [models_dir / DECISIONS_DIR / f"{training.version}.json"]
-        )
+        record = models_dir / DECISIONS_DIR / f"{training.version}.json"
+        tags = {"gate": "passed" if decision.passed else "refused", "promoted": str(promoted).lower()}
+        log_run_files(training.recorded.ids["parent"], [record], tags)

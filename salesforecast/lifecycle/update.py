@@ -34,6 +34,7 @@ from salesforecast.registry.new_sales import (
     select_new_sales,
 )
 from salesforecast.registry.publishing import prune, publish
+from salesforecast.registry.registration import synchronize
 from salesforecast.registry.versions import current_version, list_versions, new_version, set_current
 from salesforecast.sales.reading import SalesData
 from salesforecast.sales.schema import ColumnMapping, ReadOptions
@@ -164,10 +165,10 @@ def update_bundle(
     )
     progress(0.8, "publishing")
     path = _publish(models_dir, bundle, new, history, state)
+    problem = synchronize(models_dir).problem
     progress(1.0, "done")
-    return UpdateResult(
-        path.name, path, len(new.frame), str(new.first), str(state.last), tuple(_notes(new, state))
-    )
+    notes = [*_notes(new, state), *([problem] if problem else [])]
+    return UpdateResult(path.name, path, len(new.frame), str(new.first), str(state.last), tuple(notes))
 
 # %% ../../nbs/lifecycle/00_update.ipynb #f6d79d4f
 def _check_revenue(sales: SalesData) -> None:

@@ -69,7 +69,7 @@ class MlflowSummary(ManifestSection):
 
     runs: dict[str, str] = {}
     problem: str = ""
-    registered: str = ""
+    registered: str = ""  # of older releases; see `registration`
 
 
 class DemandSummary(ManifestSection):

@@ -101,11 +101,7 @@ def make_manifest(
             "libraries": library_versions(
                 "numpy", "pandas", "scikit-learn", "xgboost", "statsmodels", "statsforecast", "joblib"
             ),
-            "mlflow": {
-                "runs": recorded.ids,
-                "problem": recorded.problem,
-                "registered": recorded.registered,
-            },
+            "mlflow": {"runs": recorded.ids, "problem": recorded.problem},
             "parts": {name: part.model_dump() for name, part in models.parts.items()},
             "demand": summarize_demand(models.demand),
         }

@@ -7,25 +7,25 @@ __all__ = []
 
 # %% ../../nbs/training/08_mlflow_runs.ipynb #5ae12518
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import __version__
 from ..features.preprocessing import PreparedSales
 from ..forecasting.forecaster import DemandForecast
+from ..registry.manifest import Manifest
+from ..registry.registration import training_run
 from salesforecast.registry.tracking import (
     Run,
     TrackingResult,
-    code_commit,
     installed_packages,
     library_versions,
     record_training,
 )
 from .fitting import TrainedModels
-from .transactional import TransactionalResult
 
 # %% ../../nbs/training/08_mlflow_runs.ipynb #bab5cb51
 def _log_sarima(results: Any) -> Any:
@@ -56,7 +56,11 @@ def _demand_run(version: str, name: str, forecast: DemandForecast, plots: Mappin
 
 
 def training_runs(
-    version: str, prepared: PreparedSales, models: TrainedModels, plots: Mapping[str, Path]
+    version: str,
+    manifest: Manifest,
+    prepared: PreparedSales,
+    models: TrainedModels,
+    plots: Mapping[str, Path],
 ) -> tuple[Run, list[Run]]:
     "Describe the runs of a training: the parent and its children."
     transactional, daily = models.transactional, models.daily
@@ -67,9 +71,8 @@ def training_runs(
         "target": f"revenue / {transactional.preprocessor['scale']}",
     }
     texts = {"requirements.txt": installed_packages()}
-    parent = Run(
-        f"train {version}", common, tags={"version": version, "served": transactional.served}, texts=texts
-    )
+    parent = training_run(manifest, version, plots.values())
+    parent = replace(parent, texts=parent.texts | texts)
     names = "\n".join(transactional.preprocessor["feature_names"]) + "\n"
     children = [
         Run(
@@ -97,28 +100,15 @@ def training_runs(
         )
     )
     children += [_demand_run(version, name, found, plots) for name, found in models.demand.items()]
-    return parent, children
+    return parent, [replace(child, dataset=parent.dataset) for child in children]
 
 # %% ../../nbs/training/08_mlflow_runs.ipynb #9d6b2912
-def registry_tags(
-    version: str, prepared: PreparedSales, transactional: TransactionalResult
-) -> dict[str, str]:
-    "Return the tags of the version in MLflow's registry."
-    served = transactional.evaluated[transactional.served]
-    return {
-        "version": version,
-        "model_type": served.model.model_type,
-        "data_fingerprint": prepared.sales_summary.fingerprint,
-        "code_commit": code_commit(),
-        "salesforecast": __version__,
-        **{f"param.{name}": str(value) for name, value in served.candidate.params.items()},
-    }
-
-
 def record_runs(
-    version: str, prepared: PreparedSales, models: TrainedModels, plots: Mapping[str, Path]
+    version: str,
+    manifest: Manifest,
+    prepared: PreparedSales,
+    models: TrainedModels,
+    plots: Mapping[str, Path],
 ) -> TrackingResult:
     "Record a training in MLflow; a failing store is reported in the result, never raised."
-    parent, children = training_runs(version, prepared, models, plots)
-    tags = registry_tags(version, prepared, models.transactional)
-    return record_training(parent, children, models.transactional.served, tags)
+    return record_training(*training_runs(version, manifest, prepared, models, plots))

@@ -19,8 +19,9 @@ from ..features.preprocessing import PreparedSales
 from ..forecasting.forecaster import DemandForecast
 from ..registry.bundle import load_bundle
 from ..registry.ledger import record_forecast
-from ..registry.manifest import Manifest
+from ..registry.manifest import Manifest, MlflowSummary
 from ..registry.publishing import publish
+from ..registry.registration import is_tracked, synchronize
 from ..registry.tracking import TrackingResult
 from ..registry.versions import new_version
 from ..sales.report import DataReport
@@ -86,6 +87,7 @@ class TrainingResult:
 # %% ../../nbs/training/09_orchestration.ipynb #9ee071e0
 def _record_and_draw(
     version: str,
+    manifest: Manifest,
     prepared: PreparedSales,
     models: TrainedModels,
     plots_dir: Path | None,
@@ -100,7 +102,7 @@ def _record_and_draw(
     if not track:
         return plots, TrackingResult({})
     progress(0.3, "recording runs in MLflow")
-    return plots, record_runs(version, prepared, models, plots)
+    return plots, record_runs(version, manifest, prepared, models, plots)
 
 # %% ../../nbs/training/09_orchestration.ipynb #70203de0
 def train_models(
@@ -167,8 +169,10 @@ def train_models(
     if processed_dir:
         save_training_input(prepared, Path(processed_dir))
     models, version = fit_all_models(rows, params, cluster or LOCAL_ENGINE, fitting), new_version()
+    manifest = make_manifest(prepared, models, params, prepared.sales.report.source, TrackingResult({}))
     plots, recorded = _record_and_draw(
         version,
+        manifest,
         prepared,
         models,
         Path(plots_dir) if plots_dir else None,
@@ -176,7 +180,9 @@ def train_models(
         scale_progress(progress, 0.88, 0.98),
     )
     progress(0.98, "publishing")
-    manifest = make_manifest(prepared, models, params, prepared.sales.report.source, recorded)
+    manifest = manifest.model_copy(
+        update={"mlflow": MlflowSummary(runs=recorded.ids, problem=recorded.problem)}
+    )
     path = publish(
         models_dir,
         version,
@@ -187,6 +193,9 @@ def train_models(
     )
     bundle = load_bundle(models_dir, version)
     record_forecast(models_dir, bundle)
+    if is_tracked(manifest):
+        is_deployed = serve and models_dir.resolve() == settings().model_dir.resolve()
+        synchronize(models_dir, alias=is_deployed)
     progress(1.0, "done")
     return TrainingResult(
         prepared.sales.report,

@@ -1,0 +1,240 @@
+"""What other teams find in MLflow's registry: models that predict as the API does, and an alias that tells the truth."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.metadata import version as installed
+from pathlib import Path
+
+import pytest
+import requests
+
+from salesforecast.api.example import example_client
+from salesforecast.core.settings import settings
+from salesforecast.lifecycle.promotion import promote, repair, rollback
+from salesforecast.registry.bundle import load_bundle
+from salesforecast.registry.manifest import Manifest
+from salesforecast.registry.publishing import publish
+from salesforecast.registry.registration import registered_numbers, registry_aliases, synchronize
+from salesforecast.registry.tracking import artifact_root, configure_mlflow
+from support.browsing import free_port
+from support.models import ROOT, SMALL_YAML, Trained
+
+FIRST, SECOND, THIRD = (f"2026010{i}-000000-0000" for i in (1, 2, 3))
+AWAY = {"problem": "MLflow did not record this training: it does not answer"}
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A SQLite store of this test's own."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    settings.cache_clear()
+    yield tmp_path
+    settings.cache_clear()
+
+
+def publish_copy(trained: Trained, models: Path, version: str, mlflow: dict) -> None:
+    """Publish the small model once more, under another name."""
+    bundle = load_bundle(trained.models)
+    content = bundle.manifest.to_dict() | {"mlflow": mlflow}
+    publish(
+        models,
+        version,
+        Manifest.model_validate(content),
+        lambda at: [shutil.copy(bundle.path / name, at / name) for name in bundle.manifest.files],
+        serve=False,
+    )
+
+
+def champion_version() -> str | None:
+    """The published version that the alias names."""
+    mlflow = configure_mlflow()
+    number = registry_aliases(mlflow).get("champion")
+    names = {number: version for version, number in registered_numbers(mlflow)["salesforecast"].items()}
+    return names.get(number)
+
+
+def test_the_alias_follows_what_is_served_whatever_was_away(
+    trained: Trained, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = store / "models"
+    publish_copy(trained, models, FIRST, AWAY)
+    assert promote(models, FIRST) == ""  # trained while MLflow was away: registered by the promotion
+    assert champion_version() == FIRST
+    publish_copy(trained, models, SECOND, AWAY)
+    with monkeypatch.context() as away:
+        away.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        settings.cache_clear()
+        assert "registry is not in step" in promote(models, SECOND)
+    settings.cache_clear()
+    assert champion_version() == FIRST  # MLflow could not be told
+    assert repair(models) == [
+        f"MLflow's registry has {SECOND} now.",
+        f"The registry's champion is {SECOND} now.",
+    ]
+    assert champion_version() == SECOND
+    publish_copy(trained, models, THIRD, {})  # without tracking
+    assert "salesforecast models sync" in promote(models, THIRD)
+    assert champion_version() is None
+    assert rollback(models)[1] == ""
+    assert champion_version() == SECOND
+    assert synchronize(models, everything=True).registered == (THIRD,)
+
+
+def test_folders_without_tracking_leave_mlflow_alone(trained: Trained, store: Path) -> None:
+    publish_copy(trained, store / "models", FIRST, {})
+    assert promote(store / "models", FIRST) == ""
+    assert not (store / "mlflow.db").exists()
+
+
+def test_artifacts_go_where_the_setting_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", "s3://bucket/mlflow")
+    settings.cache_clear()
+    assert artifact_root("postgresql://mlflow@db/mlflow") == "s3://bucket/mlflow"
+    assert artifact_root("http://mlflow:5000") == ""  # a server decides itself
+    monkeypatch.delenv("MLFLOW_DEFAULT_ARTIFACT_ROOT")
+    settings.cache_clear()
+
+
+STRANGER = """
+import json, sys
+import mlflow, pandas as pd
+sales = pd.read_json(sys.argv[1], orient="records", convert_dates=["Transaction_Date"])
+revenue = mlflow.pyfunc.load_model("models:/salesforecast@champion").predict(sales)
+ahead = mlflow.pyfunc.load_model("models:/salesforecast-forecast@champion").predict(pd.DataFrame({"horizon": [7]}))
+try:
+    from importlib.metadata import version
+    version("salesforecast")
+    raise SystemExit("the library is installed, so this proves nothing")
+except ModuleNotFoundError:
+    pass
+print(json.dumps([revenue.to_dict("records"), ahead["yhat"].tolist()]))
+"""
+
+
+@pytest.mark.slow
+def test_a_stranger_with_mlflow_alone_predicts_and_serves(trained: Trained, store: Path) -> None:
+    """A fresh environment has MLflow and the model's requirements, and neither the library nor its wheel."""
+    models = store / "models"
+    publish_copy(trained, models, FIRST, AWAY)
+    assert promote(models, FIRST) == ""
+    mlflow = configure_mlflow()
+    needed = mlflow.pyfunc.get_model_dependencies("models:/salesforecast@champion")
+    python = store / "venv" / "bin" / "python"
+    subprocess.run(["uv", "venv", "-q", "--python", sys.executable, store / "venv"], check=True)
+    install = [
+        "uv",
+        "pip",
+        "install",
+        "-q",
+        "--python",
+        python,
+        f"mlflow=={installed('mlflow')}",
+        "-r",
+        needed,
+    ]
+    subprocess.run(install, check=True)
+    rows = [
+        {
+            "Units_Sold": 2,
+            "Unit_Price": 10,
+            "Category": "Toys",
+            "Region": "North",
+            "Transaction_Date": "2026-09-01",
+        },
+        {"Units_Sold": 5, "Unit_Price": 19.99, "Region": "Nowhere", "Transaction_Date": "2026-12-24"},
+    ]
+    client = example_client(models)
+    expected = client.post("/predict_batch_json", json={"data": rows}).get_json()["predictions"]
+    expected = [{name: value for name, value in row.items() if name != "warnings"} for row in expected]
+    (store / "rows.json").write_text(json.dumps(rows))
+    env = {"PATH": f"{python.parent}:/usr/bin:/bin", "MLFLOW_TRACKING_URI": f"sqlite:///{store}/mlflow.db"}
+    env |= {"MLFLOW_DISABLE_TELEMETRY": "true", "HOME": str(store)}
+    run = subprocess.run(
+        [python, "-c", STRANGER, store / "rows.json"], env=env, cwd=store, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    found, ahead = json.loads(run.stdout.splitlines()[-1])
+    assert found == expected
+    bundle = load_bundle(models)
+    assert len(ahead) == 7 and bundle.version == FIRST
+
+    port = free_port()
+    words = [
+        "models",
+        "serve",
+        "-m",
+        "models:/salesforecast@champion",
+        "--env-manager",
+        "local",
+        "--port",
+        str(port),
+    ]
+    with (store / "serve.log").open("w") as log:
+        server = subprocess.Popen(
+            [python, "-m", "mlflow", *words],
+            env=env,
+            cwd=store,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        for _ in range(1200):
+            assert server.poll() is None, (store / "serve.log").read_text()[-3000:]
+            try:
+                if requests.get(f"http://127.0.0.1:{port}/ping", timeout=2).ok:
+                    break
+            except requests.RequestException:
+                time.sleep(0.1)
+        answer = requests.post(
+            f"http://127.0.0.1:{port}/invocations", json={"dataframe_records": rows}, timeout=60
+        ).json()
+        assert answer["predictions"] == expected
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait(20)
+
+
+@pytest.mark.slow
+def test_mlflow_run_records_the_training_as_its_run(trained: Trained, store: Path) -> None:
+    """As `MLproject` says: mlflow run . -e train_model --env-manager local."""
+    (store / "small.yaml").write_text(SMALL_YAML)
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID")
+    }
+    env |= {"MODEL_DIR": str(store / "models"), "SALESFORECAST_PARAMS_PATH": str(store / "small.yaml")}
+    env |= {
+        "SALESFORECAST_REPORTS_DIR": str(store / "reports"),
+        "SALESFORECAST_DATA_DIR": str(store / "data"),
+    }
+    env |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    words = [
+        "run",
+        str(ROOT),
+        "-e",
+        "train_model",
+        "--env-manager",
+        "local",
+        "-P",
+        f"source={trained.source}",
+    ]
+    run = subprocess.run(
+        [sys.executable, "-m", "mlflow", *words], env=env, cwd=store, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert "did not record" not in run.stdout + run.stderr
+    bundle = load_bundle(store / "models")
+    mlflow = configure_mlflow()
+    parent = mlflow.get_run(bundle.manifest.mlflow.runs["parent"])
+    assert parent.data.params["source"] == str(trained.source)  # `mlflow run` logged it
+    assert parent.data.tags["mlflow.project.entryPoint"] == "train_model"
+    assert parent.data.metrics["transaction.wape"] > 0
+    assert champion_version() == bundle.version
