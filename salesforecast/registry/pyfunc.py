@@ -254,7 +254,7 @@ def signatures(bundle: ModelBundle) -> dict[str, object]:
     sale = TransactionModel(bundle)
     any_type = schema.AnyType()
     optional = {"Transaction_Date": "datetime", **dict.fromkeys([*sale.more_numbers, *sale.texts], any_type)}
-    answer: dict[str, object] = (
+    answer: Mapping[str, object] = (
         dict.fromkeys(ANSWER, "string") | {"ds": "datetime"} | dict.fromkeys(ANSWER[2:7], "double")
     )
     return {
