@@ -200,8 +200,9 @@ def demand_response(
         raise ForecastNotFound(str(error)) from None
     forecast = (apply_plan(state, plan_frame(request.plan)) if request.plan else state).forecast
     size = state.forecast.yhat[selected].sum(1)
-    rows = selected[np.lexsort((-size, state.panel.level[selected]))][: request.limit]
-    orders, order_notes = order_rows(forecast, rows, request.order) if request.order else ([], ())
+    ranked = selected[np.lexsort((-size, state.panel.level[selected]))]
+    rows = ranked[: request.limit]
+    orders, order_notes = order_rows(forecast, ranked, request.order) if request.order else ([], ())
     return {
         "target": request.target,
         "currency": currency,

@@ -24,6 +24,7 @@ from salesforecast.dashboard.tabs.demand import DemandPanel
 from salesforecast.dashboard.tabs.explain import ExplainPanel
 from salesforecast.dashboard.tabs.forecast import ForecastPanel
 from salesforecast.dashboard.tabs.history import HistoryPanel
+from salesforecast.dashboard.tabs.orders import OrdersPanel
 from salesforecast.dashboard.tabs.predict import PredictPanel
 from salesforecast.dashboard.ui.widgets import ASSETS, add_classes
 
@@ -53,6 +54,7 @@ PANELS: tuple[Callable[[AppState], Panel], ...] = (
     BatchPanel,
     ForecastPanel,
     DemandPanel,
+    OrdersPanel,
     ExplainPanel,
 )
 

@@ -294,6 +294,8 @@ def _panel(
     group = _groups(frame, code) if "Category" in frame else np.full(len(keys), MISSING_LABEL, object)
     same = next((level for level in levels if level not in upper), tuple(columns))
     labels = [TOTAL, *(",".join(level) for level in upper), *([",".join(same)] if columns else [])]
+    if columns:  # a product that is of one category needs no category in its name
+        names[-1] = make_unique_ids(keys[list(same)])
     return Panel(
         ids=np.concatenate(names),
         days=days,

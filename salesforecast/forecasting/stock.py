@@ -6,7 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/forecasting/09_stock.ipynb #1a078f14
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -67,7 +67,11 @@ COLUMNS: dict[str, Kind] = {
     "unique_id": "text",
     **dict.fromkeys(("on_hand", "on_order", *POLICY_COLUMNS), "number"),
 }
-WAY_OUT = "with {name}_stock (on the command line --{name}-stock)"
+
+
+def way_to_rule(name: str) -> str:
+    "Say where a rule of `StockRules` is chosen, in Python and on the command line."
+    return f"with {name}_stock (on the command line --{name}-stock)"
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class Stock:
     rules: StockRules = StockRules()
     names: Mapping[str, Hashable] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    way_out: Callable[[str], str] = way_to_rule
 
     def attach(self, orders: pd.DataFrame) -> pd.DataFrame:
         """Add stock on hand and on order.
@@ -119,11 +124,24 @@ class Stock:
             ids = [self.names.get(name, name) for name in orders.loc[missing, "unique_id"]]
             raise UserError(
                 f"The stock ({self.place}) has no on_hand for {len(ids):,} of {len(orders):,} series: {describe_names(ids)}. Add them, "
-                f'or choose {WAY_OUT.format(name="missing")}: "zero" orders as if their shelves were empty, "skip" leaves them out'
+                f'or choose {self.way_out("missing")}: "zero" orders as if their shelves were empty, "skip" leaves them out'
             )
         if self.rules.missing == "skip":
             orders, units = orders[~missing].reset_index(drop=True), units[~missing].reset_index(drop=True)
         return orders.assign(**units.fillna(dict.fromkeys(("on_hand", "on_order"), 0.0)))
+
+
+def read_stock_table(
+    source: Source,
+    *,
+    read: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)
+    place: str = "",
+    first_row: int = 2,
+) -> InputTable:
+    "Read a stock list, whatever its series; raises `UserError` for a cell that is no number, or without `on_hand`."
+    return read_input_table(
+        source, "stock", COLUMNS, required=("on_hand",), read=read, place=place, first_row=first_row
+    )
 
 
 def read_stock(
@@ -169,17 +187,28 @@ def read_stock(
     UserError
         If a cell is no number, a series is unknown, repeated or below 0 and the rules do not allow it.
     """
-    table = read_input_table(
-        source, "stock", COLUMNS, required=("on_hand",), read=read, place=place, first_row=first_row
-    )
+    table = read_stock_table(source, read=read, place=place, first_row=first_row)
     place_of_level = find_level(panel, level)
-    series = panel.ids[panel.rows(place_of_level)].tolist()
-    given = given_ids or {name: name for name in series}
-    by_name = {as_text(name): key for key, name in given.items() if key in set(series)}
-    table, notes = _with_ids(table, panel.levels[place_of_level].split(",")), list(table.notes)
+    series, columns = panel.ids[panel.rows(place_of_level)].tolist(), panel.levels[place_of_level].split(",")
+    return match_stock(table, series, columns, rules, given_ids=given_ids)
+
+
+def match_stock(
+    table: InputTable,  # of `read_stock_table`
+    series: Sequence[str],  # of the level that is ordered
+    columns: Sequence[str],  # of that level
+    rules: StockRules = StockRules(),
+    *,
+    given_ids: Mapping[str, Hashable] | None = None,
+    way_out: Callable[[str], str] = way_to_rule,  # says where a rule is chosen
+) -> Stock:
+    "Match the rows of a stock list with series, and check them; raises `UserError` as `read_stock` does."
+    given, wanted = given_ids or {name: name for name in series}, set(series)
+    by_name = {as_text(name): key for key, name in given.items() if key in wanted}
+    table, notes = _with_ids(table, columns), list(table.notes)
     known = table.frame["unique_id"].isin(list(by_name))
     if rules.unknown == "stop":
-        fix = f'Correct them, or choose {WAY_OUT.format(name="unknown")} "skip" to leave them out'
+        fix = f'Correct them, or choose {way_out("unknown")} "skip" to leave them out'
         refuse_unknown(table, "unique_id", by_name, fix)
     elif not known.all():
         ids = table.frame.loc[~known, "unique_id"].drop_duplicates().tolist()
@@ -188,9 +217,14 @@ def read_stock(
         )
     table = InputTable(table.name, table.source, table.frame[known])
     refuse_repeats(table, ["unique_id"], "Sum them up to one row")
-    units = _checked_units(table, rules)
+    units = _checked_units(table, rules, way_out)
     return Stock(
-        units.set_index(table.frame["unique_id"].map(by_name)), table.source, rules, given, tuple(notes)
+        units.set_index(table.frame["unique_id"].map(by_name)),
+        table.source,
+        rules,
+        given,
+        tuple(notes),
+        way_out,
     )
 
 
@@ -206,7 +240,7 @@ def find_level(panel: Panel, level: str | None) -> int:
     return panel.levels.index(level)
 
 
-def _with_ids(table: InputTable, columns: list[str]) -> InputTable:
+def _with_ids(table: InputTable, columns: Sequence[str]) -> InputTable:
     "Return the table with `unique_id`, made of the columns of a level where it has none."
     frame = table.frame
     if "unique_id" not in frame:
@@ -223,7 +257,7 @@ def _with_ids(table: InputTable, columns: list[str]) -> InputTable:
     return table
 
 
-def _checked_units(table: InputTable, rules: StockRules) -> pd.DataFrame:
+def _checked_units(table: InputTable, rules: StockRules, way_out: Callable[[str], str]) -> pd.DataFrame:
     "Return the numbers; an empty `on_order` is 0. Raises `UserError` for those below 0, unless the rules say what they mean."
     units = table.frame[[name for name in ("on_hand", "on_order", *POLICY_COLUMNS) if name in table.frame]]
     for name, least in zip(POLICY_COLUMNS, (0, -1, 0), strict=True):
@@ -235,7 +269,7 @@ def _checked_units(table: InputTable, rules: StockRules) -> pd.DataFrame:
         units = units.assign(on_order=units["on_order"].fillna(0.0))
     if rules.negative == "stop":
         fix = (
-            f'Count again, or choose {WAY_OUT.format(name="negative")}: "backorder" orders these units in addition, "zero" '
+            f'Count again, or choose {way_out("negative")}: "backorder" orders these units in addition, "zero" '
             "takes them for 0"
         )
         table.refuse(units["on_hand"] < 0, "on_hand", fix)

@@ -14,7 +14,7 @@ import joblib
 import pytest
 from filelock import FileLock
 
-from salesforecast.core.params import ForecastParams, Params
+from salesforecast.core.params import DemandParams, ForecastParams, Params
 from salesforecast.datasets import generate_sales, write_sales
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.training.orchestration import TrainingResult, train_models
@@ -83,6 +83,22 @@ def train_small(folder: Path) -> TrainingResult:
 def small_training(folder: Path) -> Trained:
     """Give a small training of its own to whoever asks; it may be changed."""
     training = cached("small", train_small, folder)
+    models = folder / "models"
+    return Trained(folder / "sales.csv", models, replace(training, path=models / training.version))
+
+
+def train_with_demand(folder: Path) -> TrainingResult:
+    """Train as `train_small`, with forecasts of units and revenue by category, region, product, and product and region."""
+    source = write_sales(generate_sales(rows=8_000, seed=3), folder / "sales.csv")
+    levels = "Category;Region;Product_ID;Product_ID,Region"
+    demand = DemandParams(by=levels, candidates=["window_average"])
+    params = SMALL.model_copy(update={"demand": demand})
+    return train_models(source, models_dir=folder / "models", params=params, track=False)
+
+
+def demand_training(folder: Path) -> Trained:
+    """Give a small training with demand of its own to whoever asks; it may be changed."""
+    training = cached("demand", train_with_demand, folder)
     models = folder / "models"
     return Trained(folder / "sales.csv", models, replace(training, path=models / training.version))
 
