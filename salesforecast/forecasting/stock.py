@@ -250,7 +250,7 @@ def _with_ids(table: InputTable, columns: Sequence[str]) -> InputTable:
                 f"The stock ({table.source}) has no column 'unique_id'; it needs unique_id, or {' and '.join(columns)}, and on_hand."
                 f"{suggest_name('unique_id', map(str, frame))} Its columns are {', '.join(map(str, frame))}"
             )
-        labels = level_labels(frame[found].set_axis(columns, axis=1), columns)
+        labels = level_labels(frame[found].set_axis(list(columns), axis=1), columns)
         frame = frame.assign(unique_id=make_unique_ids(labels))
     table = InputTable(table.name, table.source, frame, table.notes)
     table.refuse(frame["unique_id"].isna(), "unique_id", "Name the series, or delete the row")

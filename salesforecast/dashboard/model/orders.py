@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import pandas as pd
 
@@ -125,7 +125,9 @@ def fetch_order_choices(client: Client) -> DemandOutput | ApiError:
     answer: DemandOutput | ApiError | None = None
     for freq in FREQUENCIES:
         try:
-            return client.forecast(target="units", by=["total"], freq=freq, horizon=1, limit=1)
+            return client.forecast(
+                target="units", by=["total"], freq=cast(Frequency, freq), horizon=1, limit=1
+            )
         except ApiError as error:
             if error.code != 404:
                 raise
