@@ -9,6 +9,7 @@ __all__ = []
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from itertools import product as pairs
 from typing import Literal
 
@@ -86,6 +87,52 @@ def number_role(column: ColumnProfile) -> str:
     return best
 
 # %% ../../nbs/sales/30_amount_relations.ipynb #e50a370d
+RATE_OF_EXCHANGE = frozenset(
+    name_words(
+        "exchange fx kurs wechselkurs change cambio cambi wisselkoers wisselkurs kursi curs kur курс 汇率 為替レート conversion"
+    )
+)
+
+
+def find_converted(profile: TableProfile) -> dict[str, str]:
+    "Return the amounts that are another amount times, or divided by, a rate of exchange, with the column of the rate."
+    numbers = {n: c.numbers for n, c in profile.columns.items() if c.numbers is not None}
+    rates = [
+        n
+        for n, v in numbers.items()
+        if has_word(n, RATE_OF_EXCHANGE) and (np.nan_to_num(v) > 0).all() and (v != 1).any()
+    ]
+    amounts = [
+        n for n in numbers if n not in rates and number_role(profile.columns[n]) in ("amount", "unit_price")
+    ]
+    converted = {}
+    for rate, amount, other in pairs(rates, amounts, amounts):
+        if amount == other:
+            continue
+        for values in (numbers[amount] * numbers[rate], numbers[amount] / numbers[rate]):
+            close = np.abs(values - numbers[other]) <= 0.006 + 0.001 * np.abs(numbers[other])
+            if close.mean() >= AGREEMENT and not np.allclose(numbers[amount], numbers[other], equal_nan=True):
+                converted[other] = rate
+    both = [name for name in converted if _is_home(name)]  # times and divided by a rate, each is the other's
+    return (
+        {name: rate for name, rate in converted.items() if name in both or not both}
+        if len(converted) > 1
+        else converted
+    )
+
+
+HOME_WORDS = frozenset(
+    name_words(
+        "home base local company reporting converted hauswahrung hw landeswahrung firmenwahrung 本位币 自国通貨"
+    )
+)
+
+
+def _is_home(name: str) -> bool:
+    "Return whether a column's name says that its amounts are in the shop's own currency."
+    return has_word(name, HOME_WORDS)
+
+
 @dataclass
 class SaleAmounts:
     """The expressions of units, price and revenue, each with its reason.
@@ -199,16 +246,32 @@ def _find_relation(numbers: dict[str, np.ndarray], roles: dict[str, str]) -> _Re
     whole = {name for name, v in numbers.items() if np.all(np.abs(v[np.isfinite(v)] % 1) < 1e-9)}
     units = [n for n in numbers if roles[n] == "units" or (roles[n] in ("", "id") and n in whole)][:6]
     amounts = [n for n in numbers if roles[n] in ("amount", "unit_price", "")][:10]
-    found = []
+    relations = []
     for u, a, p in pairs(units, amounts, amounts):
         two_amounts = roles[p] == "amount" == roles[a] and roles[u] != "units"
         if len({u, a, p}) < 3 or not varies(numbers[u]) or two_amounts:
             continue
         share = agreement(numbers[u] * numbers[p], numbers[a], numbers[u])
         named = (roles[u] == "units") + (roles[p] == "unit_price") + (roles[a] == "amount")
-        if share >= AGREEMENT and named:
-            found.append(_Relation(u, p, a, round(share, 3), named))
-    return max(found, key=lambda r: (r.named, r.share), default=None)
+        if share >= AGREEMENT and (named or _tells_alone(numbers[u], numbers[p], numbers[a])):
+            relations.append(_Relation(u, p, a, round(share, 3), named))
+    return max(relations, key=lambda r: (r.named, r.share, -_middle(numbers[r.units])), default=None)
+
+
+def _middle(values: np.ndarray) -> float:
+    "Return the median of the sizes of numbers."
+    return float(np.median(np.abs(values[np.isfinite(values)]))) if np.isfinite(values).any() else 0.0
+
+
+MANY_ROWS = 20
+FEW_PRODUCTS = 5  # different products of two columns, below which they may equal a third by chance
+
+
+def _tells_alone(units: np.ndarray, price: np.ndarray, amount: np.ndarray) -> bool:
+    "Return whether units × price = amount tells so much by itself that no name is needed."
+    told = np.isfinite(units) & np.isfinite(price) & np.isfinite(amount) & (np.abs(amount) > 1)
+    different = len(np.unique(np.abs(np.column_stack([units, price])[told]), axis=0))
+    return int(told.sum()) >= MANY_ROWS and different >= FEW_PRODUCTS and varies(price)
 
 # %% ../../nbs/sales/30_amount_relations.ipynb #01befaaa
 @dataclass(frozen=True)
@@ -219,7 +282,7 @@ class _Formula:
     values: np.ndarray
     words: str
     discount: str = ""  # column that is taken off
-    tax: str = ""  # column that is part of it
+    tax: str = ""  # column of tax or shipping that is part of it
 
 
 def _discounted(
@@ -261,7 +324,9 @@ def _formulas(
     result = [base]
     for name in [n for n in numbers if roles[n] == "discount" and np.nan_to_num(numbers[n]).any()][:3]:
         result += _discounted(base, units, name, profile.columns[name], numbers)
-    for name in [n for n in numbers if roles[n] == "tax" and np.nan_to_num(numbers[n]).any()][:2]:
+    for name in [n for n in numbers if roles[n] in ("tax", "shipping") and np.nan_to_num(numbers[n]).any()][
+        :3
+    ]:
         taxes = np.nan_to_num(np.abs(numbers[name]))
         result += [
             _Formula(
@@ -272,7 +337,7 @@ def _formulas(
                 name,
             )
             for f in list(result)
-            if not f.tax
+            if not f.tax or roles[f.tax] != roles[name]
         ]
     return result
 
@@ -495,12 +560,18 @@ def _settle_revenue(
             "certain",
             equal[0],
         )
+    elif not total and any(f and f.tax and share >= AGREEMENT for f, share in fits.values()):
+        found.add(
+            "Revenue", base.expression, f"{base.words}: the amounts beside it hold more than that", "certain"
+        )
     elif not total:
         _by_name(found, lines, roles, numbers, base)
     for name, (formula, share) in fits.items():
         if formula and formula.tax and share >= AGREEMENT and name not in found.used:
             found.used.add(name)
-            found.notes.append(f"{name} is {formula.words}: not taken, as tax is no revenue")
+            found.notes.append(
+                f"{name} is {formula.words}: not taken, as {roles.get(formula.tax) or 'that'} is no revenue"
+            )
 
 
 def _best_equal(names: Sequence[str]) -> str:
@@ -558,6 +629,66 @@ def _without_tax(
     )
 
 # %% ../../nbs/sales/30_amount_relations.ipynb #96d4e418
+EXTRA_WORDS = frozenset(
+    name_words(
+        "tip tips gratuity trinkgeld service surcharge shipping delivery freight postage versand livraison frakt"
+    )
+)
+
+
+def _without_extras(
+    found: SaleAmounts,
+    profile: TableProfile,
+    numbers: dict[str, np.ndarray],
+    roles: dict[str, str],
+    own: dict[str, Literal["", "first", "every"]],
+) -> None:
+    "Take tax, tips and shipping out of a total where the tax is a fixed rate of what is left, or tell that they may be in it."
+    revenue = found.expressions["Revenue"]
+    taxes = [
+        n
+        for n, role in roles.items()
+        if role == "tax"
+        and not profile.columns[n].rate
+        and n not in found.used
+        and (np.nan_to_num(numbers[n]) != 0).mean() > 0.5
+    ]
+    if len(taxes) != 1 or has_word(revenue, NET_WORDS):
+        return
+    total, tax = np.nan_to_num(numbers[revenue]), np.nan_to_num(np.abs(numbers[taxes[0]]))
+    extras = [
+        n
+        for n in roles
+        if (roles[n] == "shipping" or has_word(n, EXTRA_WORDS))
+        and n not in found.used
+        and np.nan_to_num(numbers[n]).any()
+    ][:4]
+    ways = {(): total}
+    for count in range(len(extras) + 1):
+        for chosen in combinations(extras, count):
+            ways[(taxes[0], *chosen)] = total - tax - sum(np.nan_to_num(np.abs(numbers[n])) for n in chosen)
+    shares = {names: _rate_agreement(tax, base) for names, base in ways.items()}
+    best = max(shares, key=lambda names: shares[names])
+    if shares[best] < AGREEMENT or sorted(shares.values())[-2] >= AGREEMENT:
+        found.notes.append(
+            f"{revenue} may hold {', '.join([*taxes, *extras])}; if it does, take {'it' if not extras else 'them'} off, as in "
+            f"columns: {{Revenue: {quote_column(revenue)} - {quote_column(taxes[0])}}}"
+        )
+    elif best:
+        less = "".join(f" - coalesce({quote_column(n)}, 0)" for n in best)
+        why = f"{revenue} less {', '.join(best)}: the tax is a fixed rate of that in {shares[best]:.0%} of the rows"
+        found.add("Revenue", f"{quote_column(revenue)}{less}", why, "likely", *best)
+
+
+def _rate_agreement(tax: np.ndarray, base: np.ndarray) -> float:
+    "Return the share of the rows in which a tax is the same rate of a base, to the cent."
+    told = (tax > 0) & (base > 0)
+    if told.sum() < 10:
+        return 0.0
+    rate = float(np.round(tax[told].sum() / base[told].sum(), 3))
+    return float(np.mean(np.abs(tax - rate * base)[told] <= 0.0051 + 1e-9 * base[told]))
+
+
 RETURN_NAMES = frozenset(
     name_words(
         "refund refunds refunded return returns returned retoure retouren erstattet ruckgabe retour retours devoluciones resi zwroty"
@@ -596,6 +727,8 @@ def take_off_rest(
     if revenue in numbers:
         _prefer_net(found, price, lines, numbers)
         _without_tax(found, profile, numbers, roles)
+        if not (units and price) and found.expressions["Revenue"] == revenue:
+            _without_extras(found, profile, numbers, roles, own)
     revenue = found.expressions.get("Revenue", "")
     if not revenue or has_word(revenue, NET_WORDS):
         return
@@ -672,6 +805,16 @@ def find_amounts(
     found = SaleAmounts()
     if exact := _by_exact_names(columns):
         return exact
+    if converted := find_converted(profile):
+        foreign = [
+            n for n in roles if n not in converted and roles[n] in ("amount", "unit_price", "discount", "tax")
+        ]
+        roles |= dict.fromkeys([*foreign, *converted.values()], "other")
+        found.notes.append(
+            f"{', '.join(converted)}: converted by {next(iter(converted.values()))} into one currency; {', '.join(foreign)} "
+            f"{'is' if len(foreign) == 1 else 'are'} in that of the document and not taken"
+        )
+    roles = _price_among_amounts(roles, numbers, profile, products)
     if planned:
         found.notes.append(f"{', '.join(planned)}: by the name a plan or another year, never taken as sales")
     named = {role: [n for n in roles if roles[n] == role] for role in NUMBER_ROLES}
@@ -684,7 +827,8 @@ def find_amounts(
             if relation
             else "by its name; whole numbers"
         )
-        found.add("Units_Sold", units, why, "certain" if relation else "likely", units)
+        sure: Doubt = "likely" if relation is None or not relation.named else "certain"
+        found.add("Units_Sold", units, why, sure, units)
     line = (
         numbers[units] * numbers[price] if units and price else _line_mark(profile, units, products, numbers)
     )
@@ -717,6 +861,19 @@ def find_amounts(
     if not found.expressions.keys() & {"Revenue", "Unit_Price"}:
         _take_ledger(found, columns)
     return found
+
+
+def _price_among_amounts(
+    roles: dict[str, str], numbers: dict[str, np.ndarray], profile: TableProfile, products: str | None
+) -> dict[str, str]:
+    "Return the roles with the amount that stays the same for a product, whatever the units, as unit price, where none is named so."
+    units = [n for n, role in roles.items() if role == "units"]
+    amounts = [n for n, role in roles.items() if role == "amount"]
+    if not products or len(units) != 1 or len(amounts) < 2 or "unit_price" in roles.values():
+        return roles
+    cells = profile.columns[products].cells
+    prices = [n for n in amounts if is_line_total(numbers[n], numbers[units[0]], cells) is False]
+    return roles | {prices[0]: "unit_price"} if len(prices) == 1 else roles
 
 
 def _money(column: ColumnProfile) -> float:

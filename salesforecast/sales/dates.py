@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/sales/08_dates.ipynb #8c9098e3
 import zoneinfo
+from functools import reduce
 from typing import Literal
 
 import numpy as np
@@ -116,8 +117,34 @@ SURE_DATE = (  # that is one whatever else the column holds: no day 30 of Februa
     r"^(?:19|20)\d\d-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
     r"(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?)?$"
 )
-MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
-NAMED_DATE = rf"(?i)^(?:\w{{3,9}},? )?(?:\d{{1,2}}[ .-]+{MONTH}[ ,-]+|{MONTH} \d{{1,2}},? )(?:\d{{4}}|\d{{2}})(?:[ ,T]+\d{{1,2}}:.*)?$"
+MONTHS = (  # of languages, in their order
+    "january february march april may june july august september october november december",
+    "januar februar märz april mai juni juli august september oktober november dezember",
+    "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+    "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
+    "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre",
+    "januari februari maart april mei juni juli augustus september oktober november december",
+    "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
+    "stycznia lutego marca kwietnia maja czerwca lipca sierpnia września października listopada grudnia",
+    "januari februari mars april maj juni juli augusti september oktober november december",
+    "января февраля марта апреля мая июня июля августа сентября октября ноября декабря",
+    "ocak şubat mart nisan mayıs haziran temmuz ağustos eylül ekim kasım aralık",
+)
+MONTH_NUMBERS = {word: i for line in MONTHS for i, word in enumerate(line.split(), 1)}
+SHORT_MONTHS = {
+    word[:3]: i for word, i in MONTH_NUMBERS.items() if word != "juillet"
+}  # juil. is July, as is jul
+MONTH_NUMBERS = (
+    SHORT_MONTHS
+    | {"mrz": 3, "sept": 9, "juin": 6, "juil": 7, "janv": 1, "févr": 2, "avr": 4, "déc": 12}
+    | MONTH_NUMBERS
+)
+MONTH = "(?:" + "|".join(sorted(MONTH_NUMBERS, key=len, reverse=True)) + ")"
+YEAR = r"(?:\d{4}|\d{2})"
+NAMED_DATE = (
+    rf"(?i)^(?:[^\d ]{{2,12}},? )?(?:(?P<d1>\d{{1,2}})(?:st|nd|rd|th)?[ .\-/]*(?:(?:de|of) )?(?P<m1>{MONTH})\.?(?: de| of)?[ ,.\-/]+(?P<y1>{YEAR})"
+    rf"|(?P<m2>{MONTH})[ .\-]+(?P<d2>\d{{1,2}})(?:st|nd|rd|th)?[ ,\-]+(?P<y2>{YEAR}))(?P<clock>[ ,T]+\d{{1,2}}:.*)?$"
+)
 
 
 def _plain_dates(texts: pa.Array) -> np.ndarray | None:
@@ -136,8 +163,23 @@ def _iso_dates(texts: pd.Series) -> pd.Series:
 
 
 def _named_dates(texts: pd.Series) -> pd.Series:
-    "31 Jan 2024, January 31, 2024, 31-Jan-24."
-    return pd.to_datetime(texts, format="mixed", errors="coerce")
+    "31 Jan 2024, January 31, 2024, 31-Jan-24, Jan-31-24, 31. Januar 2024, 31 de enero de 2024."
+    parts = texts.str.extract(NAMED_DATE)
+    day, month, year = (parts[f"{name}1"].fillna(parts[f"{name}2"]) for name in "dmy")
+    year = year.mask(
+        year.str.len() == 2,
+        year.str.zfill(4).astype(float).map(lambda y: f"{y + (2000 if y < 69 else 1900):.0f}"),
+    )
+    number = month.str.casefold().map(MONTH_NUMBERS).map("{:02.0f}".format)
+    written = (
+        year
+        + "-"
+        + number
+        + "-"
+        + day.str.zfill(2)
+        + parts["clock"].fillna("").str.replace(r"^[ ,T]+", " ", regex=True)
+    )
+    return pd.to_datetime(written, format="mixed", errors="coerce")
 
 
 def _written_dates(texts: pa.Array, day_first: bool | None) -> tuple[np.ndarray, bool | None]:
@@ -176,7 +218,11 @@ MEANINGS = {
     "iso_week": "weeks, which count on their Monday",
     "%Y%m": "months, which count on their first day",
     "%Y-%m": "months, which count on their first day",
+    "quarter": "quarters, which count on their first day",
+    "month": "months, which count on their first day",
 }
+QUARTER = r"^(?:(?P<y1>(?:19|20)\d\d)[- /._]?[QqTt](?P<q1>[1-4])|[QqTt](?P<q2>[1-4])[- /._']*(?P<y2>(?:19|20)\d\d)|(?P<q3>[1-4])\. ?(?:Quartal|Q)[ /.-]+(?P<y3>(?:19|20)\d\d))$"
+NAMED_MONTH = rf"(?i)^(?:(?P<m1>{MONTH})\.?[-/_ .']*(?P<y1>(?:19|20)?\d\d)|(?P<y2>(?:19|20)\d\d)[-/_ ]*(?P<m2>{MONTH})\.?)$"
 ISO_WEEK = r"^(?P<year>(?:19|20)\d\d)[- ]?(?:[Ww]|[KC][Ww])?[- ]?(?P<week>[0-5]?\d)(?:-(?P<day>[1-7]))?$"
 NAMED_WEEK = r"^(?:19|20)\d\d[- ]?(?:[Ww]|[KC][Ww])[- ]?[0-5]?\d(?:-[1-7])?$"
 STAMPS = {  # digits without marks
@@ -187,8 +233,8 @@ STAMPS = {  # digits without marks
     r"^(?:19|20)\d\d/(?:0[1-9]|1[0-2])$": "%Y/%m",
     r"^(?:0[1-9]|1[0-2])/(?:19|20)\d\d$": "%m/%Y",
     r"^(?:0[1-9]|1[0-2])\.(?:19|20)\d\d$": "%m.%Y",
-    r"(?i)^[a-z]{3} (?:19|20)\d\d$": "%b %Y",
-    r"(?i)^[a-z]{4,9} (?:19|20)\d\d$": "%B %Y",
+    NAMED_MONTH: "month",
+    QUARTER: "quarter",
 }
 
 
@@ -219,7 +265,17 @@ def find_counted_format(texts: pa.Array) -> str | None:
 
 def _stamp_format(texts: pa.Array) -> str | None:
     "The format of a column of digits without marks, or of months."
-    return next((name for pattern, name in STAMPS.items() if _all_match(texts, pattern)), None)
+    form = next((name for pattern, name in STAMPS.items() if _all_match(texts, pattern)), None)
+    return None if form == "month" and _may_be_days(texts) else form
+
+
+MOST_YEARS = 15  # of two digits; more of them may be days, as in Jan-01 to Jan-31
+
+
+def _may_be_days(texts: pa.Array) -> bool:
+    "Return whether the numbers behind the names of months may be days, not years."
+    numbers = pc.unique(pc.replace_substring_regex(texts, r"^\D*(\d+)\D*$", r"\1")).to_pylist()
+    return len(numbers) > MOST_YEARS and max(map(len, numbers)) <= 2
 
 
 def _six_digits(texts: pa.Array) -> str | None:
@@ -239,6 +295,25 @@ def _six_digits(texts: pa.Array) -> str | None:
     )
 
 
+def _first_filled(parts: pd.DataFrame, stem: str) -> pd.Series:
+    "Return the first filled cell of the columns `y1`, `y2`, … of each row."
+    columns = [parts[name] for name in parts if str(name).startswith(stem)]
+    return reduce(lambda first, next_one: first.where(first.notna(), next_one), columns)
+
+
+def _named_periods(texts: pd.Series, kind: str) -> np.ndarray:
+    "Return the first days of months such as January 2021 or Jan-21, or of quarters such as 2021Q1; NaT where there is none."
+    parts = texts.str.extract(NAMED_MONTH if kind == "month" else QUARTER)
+    year = _first_filled(parts, "y").astype(float)
+    year = year.mask(year < 100, year + np.where(year < 69, 2000, 1900))
+    if kind == "month":
+        month = _first_filled(parts, "m").str.casefold().map(MONTH_NUMBERS)
+    else:
+        month = _first_filled(parts, "q").astype(float) * 3 - 2
+    days = pd.DataFrame({"year": year, "month": month, "day": 1})
+    return pd.to_datetime(days, errors="coerce").to_numpy("datetime64[ns]")
+
+
 def parse_counted(texts: pa.Array, date_format: str) -> np.ndarray:
     "Return the dates of texts in a format of `MEANINGS`, NaT where there is none."
     series = pd.Series(texts.to_pylist(), dtype=object)
@@ -246,6 +321,8 @@ def parse_counted(texts: pa.Array, date_format: str) -> np.ndarray:
         parts = series.str.extract(ISO_WEEK)
         weeks = parts["year"] + parts["week"].str.zfill(2) + parts["day"].fillna("1")
         return pd.to_datetime(weeks, format="%G%V%u", errors="coerce").to_numpy("datetime64[ns]")
+    if date_format in ("month", "quarter"):
+        return _named_periods(series, date_format)
     numbers = pd.to_numeric(series, errors="coerce")
     if date_format == "excel":
         dates = pd.to_datetime(numbers, unit="D", origin=EXCEL_EPOCH, errors="coerce")
@@ -371,7 +448,7 @@ def _text_dates(
     if date_format is None:
         return *_written_dates(texts, day_first), None
     counting = date_format if date_format in MEANINGS else None
-    if date_format in (*UNITS, "excel", "iso_week"):
+    if date_format in (*UNITS, "excel", "iso_week", "month", "quarter"):
         return parse_counted(texts, date_format), None, counting
     zoneless = date_format.replace("%z", "").replace("%Z", "").strip()
     series = pd.Series(texts.to_pylist(), dtype=object)
@@ -431,6 +508,13 @@ def _with_others(
     return ParsedColumn(dates, bad, rest.day_first, notes=rest.notes)
 
 
+SPELLINGS = {  # of dates: 2024年1月5日 and 2024년 1월 5일, 5. 1. 2024 and 2024. 01. 05.
+    r"^(\d{4}) ?[年년] ?(\d{1,2}) ?[月월] ?(\d{1,2}) ?[日일]": r"\1-\2-\3",
+    r"^(\d{1,2})\. ?(\d{1,2})\. ?(\d{4})\.?( .*)?$": r"\1.\2.\3\4",
+    r"^(\d{4})\. ?(\d{1,2})\. ?(\d{1,2})\.?( .*)?$": r"\1-\2-\3\4",
+}
+
+
 def _parse_texts(
     cells: pd.Series,
     date_format: str | None,
@@ -442,6 +526,8 @@ def _parse_texts(
     codes, values = factorize_cells(cells)
     texts = pc.replace_substring_regex(as_texts(values), r"[\x{00a0}\x{202f}\x{2009}]", " ")
     texts = pc.replace_substring_regex(texts, r"(\d) ?([AaPp])\. ?[Mm]\.", r"\1 \2M")
+    for pattern, plain in SPELLINGS.items():
+        texts = pc.replace_substring_regex(texts, pattern, plain)
     clocks, offsets = split_zones(texts)
     dates, order, counting = _text_dates(clocks, date_format, day_first, counted)
     bad = np.isnat(dates) & ~is_word(texts, MISSING_NUMBER)

@@ -122,6 +122,12 @@ def _is_latin(lines: bytes) -> bool:
     return sum(map(len, runs)) < 1.5 * len(runs)
 
 
+def _is_turkish(lines: bytes) -> bool:
+    "Return whether Western letters are those of Iceland without its accents, which stand where Turkish has its own."
+    letters = set(lines.decode("cp1252", "replace"))
+    return bool(letters & set("þÞðÐ")) and not letters & set("áÁéÉíÍóÓúÚæÆ")
+
+
 def _guessed_encoding(lines: bytes) -> str:
     "What charset-normalizer takes lines beyond ASCII for."
     import charset_normalizer
@@ -131,7 +137,10 @@ def _guessed_encoding(lines: bytes) -> str:
     matches = charset_normalizer.from_bytes(lines, cp_isolation=list(candidates))
     if latin or not matches:
         alike = {name for match in matches for name in match.could_be_from_charset}
-        return next((name for name in LATIN_ENCODINGS if name in alike), LATIN_ENCODINGS[0])
+        chosen = next((name for name in LATIN_ENCODINGS if name in alike), LATIN_ENCODINGS[0])
+        if chosen == "cp1252" and re.search(rb"(?<![\w\x80-\xff])(K\xe8|z\xb3)(?![\w\x80-\xff])", lines):
+            return "cp1250"  # Kč and zł
+        return "cp1254" if chosen == "cp1252" and _is_turkish(lines) else chosen
     return matches[0].encoding
 
 # %% ../../nbs/sales/02_encodings.ipynb #1570312a

@@ -46,13 +46,8 @@ def count_title_rows(
     if len(first) >= width or (len(first) > 1 and len(first) >= 0.6 * width and _are_names(first)):
         return 0
     for i, cells in enumerate(filled[:-1]):
-        below = next((later for later in filled[i + 1 :] if later), [])
-        if (
-            len(cells) >= max(2, FULL_SHARE * width)
-            and _are_names(cells)
-            and any(map(_is_datum, below))
-            and len(below) >= 0.5 * width
-        ):
+        below = next((later for later in filled[i + 1 :] if len(later) >= 0.5 * width), [])
+        if len(cells) >= max(2, FULL_SHARE * width) and _are_names(cells) and any(map(_is_datum, below)):
             return i
     return 0
 

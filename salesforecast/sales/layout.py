@@ -25,7 +25,7 @@ from ..core.settings import UserError
 from ..core.text import format_money, suggest_name
 from .currencies import amount_currency
 from .delimited import TEXT, SourceTable
-from .dates import parse_dates
+from .dates import MONTH_NUMBERS, QUARTER, parse_dates
 from salesforecast.sales.expressions import (
     ExpressionContext,
     MissingColumnError,
@@ -303,12 +303,13 @@ def _column(name: str, names: list[str], key: str = "fill_down") -> str:
     return found
 
 # %% ../../nbs/sales/23_layout.ipynb #4af54ac3
-PACKED = re.compile(r"^\s*(\[\s*\{|[\w .-]+:[^|]*\|\s*[\w .-]+:)")
+PACKED = re.compile(r"^\s*(\[\s*\{|[\w .-]+:[^|]*\|\s*[\w .-]+:|[\w .-]+:[^,|]*,\s*[\w .-]+:)")
+NEXT_FIELD = re.compile(r",\s*(?=[\w .-]+:)")
 NEXT_ITEM = re.compile(r";\s*(?=[\w .-]+:|$)")
 
 
 def line_items(cell: object) -> list[dict[str, str]] | None:
-    "Return the line items of one cell, written as `name:value|…; name:value|…` or as a JSON list; None where it holds none."
+    "Return the line items of one cell, written as `name:value|…; name:value|…`, `name: value, …|name: value, …` or as a JSON list; None where it holds none."
     text = "" if cell is None or cell is pd.NA or cell != cell else str(cell).strip()
     if not text:
         return []
@@ -321,11 +322,24 @@ def line_items(cell: object) -> list[dict[str, str]] | None:
         return (
             [_plain_item(item) for item in items] if all(isinstance(item, dict) for item in items) else None
         )
+    if by_comma := _items_by_comma(text):
+        return by_comma
     parts = [part for part in NEXT_ITEM.split(text) if part.strip()]
     pairs = [[field.partition(":") for field in part.split("|") if field.strip()] for part in parts]
     if not all(mark for item in pairs for _, mark, _ in item):
         return None
     return [{name.strip(): value.strip() for name, _, value in item} for item in pairs]
+
+
+def _items_by_comma(text: str) -> list[dict[str, str]]:
+    "Return line items such as `Product ID: 12, Product Qty: 2|Product ID: 13, Product Qty: 1`; none for another form."
+    items = []
+    for part in filter(str.strip, text.split("|")):
+        fields = [field.partition(":") for field in NEXT_FIELD.split(part)]
+        if len(fields) < 2 or not all(mark and name.strip() for name, mark, _ in fields):
+            return []
+        items.append({name.strip(): value.strip() for name, _, value in fields})
+    return items if items and len({next(iter(item)) for item in items}) == 1 else []
 
 
 def _plain_item(item: dict[str, object]) -> dict[str, str]:
@@ -392,20 +406,6 @@ def _check_line_amounts(
         )
 
 # %% ../../nbs/sales/23_layout.ipynb #1043a275
-MONTHS = (
-    "january february march april may june july august september october november december",
-    "januar februar märz april mai juni juli august september oktober november dezember",
-    "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
-    "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
-    "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre",
-    "januari februari maart april mei juni juli augustus september oktober november december",
-    "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
-)
-MONTH_NUMBERS = {word: i for line in MONTHS for i, word in enumerate(line.split(), 1)}
-SHORT_MONTHS = {
-    word[:3]: i for word, i in MONTH_NUMBERS.items() if word != "juillet"
-}  # juil. is July, as is jul
-MONTH_NUMBERS = SHORT_MONTHS | {"mrz": 3, "sept": 9, "juin": 6, "juil": 7} | MONTH_NUMBERS
 WEEK = re.compile(
     r"(?i)^(?:(?P<y1>\d{4})[-\s/_]?(?:w|kw|cw|wk|week)[-\s_]?(?P<w1>\d{1,2})|(?:w|kw|cw|wk|week)[-\s_.]?(?P<w2>\d{1,2})[-\s/_]+(?P<y2>\d{4}))$"
 )
@@ -418,11 +418,11 @@ NAMED_MONTH = re.compile(
 DAY = re.compile(
     r"^(?:(?:19|20)\d\d[-/.]\d{1,2}[-/.]\d{1,2}|(?:19|20)\d{6}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d\d)|\d{1,2}[- ][^\W\d]{3,10}\.?[- ,]+\d{2,4}|[^\W\d]{3,10} \d{1,2},? \d{4})(?:[ T]0?0:00(?::00)?)?$"
 )
-Period = Literal["day", "week", "month"]
+Period = Literal["day", "week", "month", "quarter"]
 
 
 def header_period(name: str) -> tuple[Period, pd.Timestamp | None] | None:
-    "Return whether a header is a day, week or month, and the first day of the latter two; None for another header."
+    "Return whether a header is a day, week, month or quarter, and the first day of the latter three; None for another header."
     text = name.strip()
     if found := WEEK.match(text):
         year, week = int(found["y1"] or found["y2"]), int(found["w1"] or found["w2"])
@@ -435,7 +435,51 @@ def header_period(name: str) -> tuple[Period, pd.Timestamp | None] | None:
         year = int(found["y1"] or found["y2"])
         if month:
             return "month", pd.Timestamp(year + 2000 if year < 100 else year, month, 1)
+    if found := re.match(QUARTER, text):
+        quarter = int(found["q1"] or found["q2"] or found["q3"])
+        return "quarter", pd.Timestamp(int(found["y1"] or found["y2"] or found["y3"]), 3 * quarter - 2, 1)
     return ("day", None) if DAY.match(text) else None
+
+
+QUARTER_ALONE = re.compile(r"^[QqTt][ .]?([1-4])$")
+
+
+def month_headers(names: Iterable[str]) -> dict[str, int]:
+    "Return the headers that are months or quarters without a year, with the number of their first month."
+    months: dict[str, int] = {}
+    for name in names:
+        if quarter := QUARTER_ALONE.match(name.strip()):
+            months[name] = 3 * int(quarter[1]) - 2
+        elif month := MONTH_NUMBERS.get(name.strip().rstrip(".").casefold()):
+            months[name] = month
+    return months if len(months) >= WIDE_HEADERS else {}
+
+
+def find_year_column(cells: pd.DataFrame) -> str | None:
+    "Return the column whose cells are all years; None where there is none."
+    for name in cells:
+        years = pd.to_numeric(cells[name].astype(object), errors="coerce").astype(float)
+        if (
+            len(years)
+            and years.between(1990, 2100).all()
+            and not (years % 1).any()
+            and not MONTH_NUMBERS.get(str(name).casefold())
+        ):
+            return str(name)
+    return None
+
+
+def _dates_by_year(cells: pd.DataFrame, columns: list[str], year: str) -> np.ndarray:
+    "Return the first day of each month and row, row by row; raise `UserError` for a year or header that is none."
+    years, months = pd.to_numeric(cells[year].astype(object), errors="coerce"), month_headers(columns)
+    if years.isna().any():
+        raise UserError(f"melt.year: {year} holds {cells[year][years.isna()].iloc[0]!r}, which is no year")
+    if wrong := [name for name in columns if name not in months]:
+        raise UserError(
+            f"melt.year: the header {wrong[0]!r} is no month. Name the columns to melt in melt.columns"
+        )
+    first = (years.to_numpy(int)[:, None] - 1970) * 12 + (np.array([months[name] for name in columns]) - 1)
+    return first.astype("datetime64[M]").astype("datetime64[ns]").ravel()
 
 
 def date_headers(names: Iterable[str]) -> dict[str, tuple[Period, pd.Timestamp | None]]:
@@ -499,6 +543,8 @@ def melted_columns(cells: pd.DataFrame, mapping: ColumnMapping) -> list[str]:
         return [_column(name, names, "melt.columns") for name in mapping.melt.columns]
     if mapping.melt and mapping.melt.first_day:
         return list(numbered_headers(names))
+    if mapping.melt and mapping.melt.year:
+        return list(month_headers(names))
     return list(date_headers(names))
 
 # %% ../../nbs/sales/23_layout.ipynb #ddd13161
@@ -528,6 +574,11 @@ def check_other_wide(names: list[str]) -> None:
         raise UserError(
             f"The table is wide, with columns per period for {', '.join(groups)} ({text}). Name those with the revenue, and they become rows: "
             f"melt: {{value: Revenue, columns: [{', '.join(map(repr, columns[:2]))}, …]}}; salesforecast map FILE writes the list"
+        )
+    if months := list(month_headers(names)):
+        raise UserError(
+            f"The table is wide: {len(months):,} of its {len(names):,} columns are months or quarters without a year, from {months[0]!r} to "
+            f"{months[-1]!r}. Say which column has the year and what the cells hold: melt: {{value: Revenue, year: Year}}, or value: Units_Sold"
         )
     if counted := list(day_headers(names)):
         raise UserError(
@@ -589,7 +640,11 @@ def melt_columns(table: SourceTable, mapping: ColumnMapping) -> SourceTable:
     for name in (rule.value, rule.date):
         if find_column(name, kept):
             raise UserError(f"melt: the source has a column {name!r} already. Choose another name")
-    dates = header_dates(columns, mapping)
+    if rule.year:
+        year = _column(rule.year, [str(name) for name in cells], "melt.year")
+        dates = _dates_by_year(cells, columns, year)
+    else:
+        dates = np.tile(header_dates(columns, mapping), len(cells))
     rows = np.repeat(np.arange(len(cells)), len(columns))
     values = pd.Series(cells[columns].to_numpy(object).ravel(), dtype=object)
     numbers = parse_numbers(values, mapping.read)
@@ -597,7 +652,7 @@ def melt_columns(table: SourceTable, mapping: ColumnMapping) -> SourceTable:
     long = (
         cells[kept]
         .iloc[rows[filled]]
-        .assign(**{rule.date: np.tile(dates, len(cells))[filled], rule.value: values[filled].to_numpy()})
+        .assign(**{rule.date: dates[filled], rule.value: values[filled].to_numpy()})
     )
     note = (
         f"melted {len(columns):,} columns into {len(long):,} rows with {rule.date} and {rule.value}; "

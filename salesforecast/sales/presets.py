@@ -299,6 +299,38 @@ SHOPS = (
         ),
     ),
     Preset(
+        "amazon_settlement",
+        "Amazon, settlement report (flat file, version 2)",
+        (
+            "settlement-id",
+            "transaction-type",
+            "amount-type",
+            "amount-description",
+            "amount",
+            "posted-date|posted-date-time",
+        ),
+        {
+            "Transaction_ID": ("{order-id}",),
+            "Transaction_Date": ("{posted-date-time}", "{posted-date}"),
+            "Product_ID": ("{sku}",),
+            "Units_Sold": ("coalesce({quantity-purchased}, 1)",),
+            "Revenue": ("{amount}",),
+            "Region": ("{marketplace-name}",),
+        },
+        "the principal of orders and refunds: the price of the goods",
+        where=(
+            "({amount-description} == 'Principal') & (({transaction-type} == 'Order') | ({transaction-type} == 'Refund'))",
+        ),
+        returns=("{amount} < 0",),
+        duplicates="keep",
+        utc=True,
+        notes=(
+            "Refunds are negative sales on the day of the refund; the report does not say of how many units, so that each counts as one.",
+            "Discounts (amount-type Promotion), tax, shipping, fees and transfers are not part of it.",
+            "Time: the stamps are in UTC. The shop's time zone decides the day.",
+        ),
+    ),
+    Preset(
         "amazon_transactions",
         "Amazon, date range report",
         ("date/time", "settlement id", "type", "order id", "sku", "product sales"),

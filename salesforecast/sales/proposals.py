@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from salesforecast.core.settings import UserError
-from salesforecast.sales.amount_relations import Doubt, find_amounts
+from salesforecast.sales.amount_relations import Doubt, find_amounts, number_role
 from salesforecast.sales.column_names import is_planned
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile, profile_table
 from salesforecast.sales.mapping_proposal import MappingProposal, OpenQuestion, ProposedLine, nested_keys
@@ -109,12 +109,17 @@ def propose_by_values(
     "Propose the columns of an export of no known system; the last part is notes."
     lines, questions, used = propose_date(profile)
     texts: dict[str, str] = {}
+    amounts_by_name = {
+        n
+        for n, c in profile.columns.items()
+        if c.kind == "number" and number_role(c) in ("amount", "unit_price", "tax", "discount")
+    }
     for name, (roles, kinds) in TEXT_ROLES.items():
         exact = find_column(name, list(profile.columns))
         column = (
             exact
             if exact and profile.columns[exact].kind != "empty"
-            else pick_column(profile, roles, kinds, used | set(texts.values()))
+            else pick_column(profile, roles, kinds, used | set(texts.values()) | amounts_by_name)
         )
         if column and (name != "Transaction_ID" or len(profile.columns[column].values) > 1):
             texts[name] = column
@@ -156,13 +161,49 @@ def _without_words(expression: str, profile: TableProfile) -> str:
     return expression
 
 # %% ../../nbs/sales/35_proposals.ipynb #978adf43
+def _turn_units(
+    lines: list[ProposedLine], units: ProposedLine | None, profile: TableProfile, amounts: np.ndarray
+) -> list[ProposedLine]:
+    "Turn the sign of units that are negative where the amount is positive, as entries of a stock are."
+    column = profile.columns.get(str(units.value)) if units else None
+    if units is None or column is None or column.numbers is None:
+        return lines
+    told = (np.nan_to_num(amounts) != 0) & (np.nan_to_num(column.numbers) != 0)
+    if not told.any() or np.mean(np.sign(amounts[told]) == -np.sign(column.numbers[told])) < 0.9:
+        return lines
+    reason = f"{column.name} is negative where goods are sold, as in entries of a stock"
+    turned = replace(units, value=f"-{quote_column(column.name)}", reason=reason)
+    return [turned if line is units else line for line in lines]
+
+
+def _negative_prices(
+    lines: list[ProposedLine], price: ProposedLine | None, profile: TableProfile
+) -> list[ProposedLine]:
+    "Take rows whose price is negative as returns, where nothing else marks them."
+    column = profile.columns.get(str(price.value)) if price else None
+    if price is None or column is None or column.numbers is None:
+        return lines
+    negative = np.nan_to_num(column.numbers) < 0
+    if not negative.any() or negative.mean() > 0.5:
+        return lines
+    size = replace(price, value=f"abs({quote_column(column.name)})")
+    reason = f"{column.name} is negative in {int(negative.sum()):,} rows"
+    return [
+        *(size if line is price else line for line in lines),
+        ProposedLine("returns.when", "(Revenue < 0) | (Units_Sold < 0)", reason, "likely"),
+    ]
+
+
 def _signs(lines: list[ProposedLine], profile: TableProfile) -> list[ProposedLine]:
     "Propose what marks a return, and turn the sign of a ledger."
     keys = {line.key: line for line in lines}
     revenue, units = (keys.get(f"columns.{name}") for name in ("Revenue", "Units_Sold"))
     column = profile.columns.get(str(revenue.value)) if revenue else None
+    if column is None and "returns.when" not in keys:
+        return _negative_prices(lines, keys.get("columns.Unit_Price"), profile)
     if revenue is None or column is None or column.numbers is None:
         return lines
+    lines = _turn_units(lines, units, profile, column.numbers)
     values = column.numbers[np.isfinite(column.numbers)]
     if len(values) and np.mean(values < 0) > 0.9:
         negative = ProposedLine(
@@ -174,8 +215,11 @@ def _signs(lines: list[ProposedLine], profile: TableProfile) -> list[ProposedLin
         return [negative if line is revenue else line for line in lines]
     counts = profile.columns.get(str(units.value)) if units else None
     if "returns.when" not in keys and (values < 0).any():
+        sign = 1 if units in lines else -1  # of units that were turned above
         only_amounts = (
-            counts is None or counts.numbers is None or ((column.numbers < 0) & ~(counts.numbers < 0)).any()
+            counts is None
+            or counts.numbers is None
+            or ((column.numbers < 0) & ~(sign * counts.numbers < 0)).any()
         )
         if only_amounts:
             when = "(Revenue < 0) | (Units_Sold < 0)" if units else "Revenue < 0"
@@ -372,8 +416,28 @@ def _add_filters(draft: _Draft, profile: TableProfile) -> None:
             draft.conditions.append(str(line.value))
         else:
             draft.lines = [old for old in draft.lines if old.key != line.key] + [line]
+    if unpriced := _no_price(draft.lines, profile):
+        draft.conditions += unpriced
+        reason = "rows without a price bring nothing, as gifts and the parts of a set"
+        draft.where_reason = "; ".join(filter(None, [draft.where_reason, reason]))
     if not _value(draft.lines, "frequency"):
         draft.lines += _weekly(profile, draft.date)
+
+
+MANY_GIFTS = 0.02  # of the rows without a price, from which they are left out
+
+
+def _no_price(lines: Sequence[ProposedLine], profile: TableProfile) -> list[str]:
+    "Return the condition that leaves out rows of price 0 that bring nothing, as gifts and the parts of a set are."
+    price, revenue = (
+        profile.columns.get(str(_value(lines, f"columns.{n}"))) for n in ("Unit_Price", "Revenue")
+    )
+    if price is None or price.numbers is None:
+        return []
+    free = price.numbers == 0
+    if revenue is not None and revenue.numbers is not None:
+        free &= np.nan_to_num(revenue.numbers) == 0
+    return [f"{quote_column(price.name)} != 0"] if MANY_GIFTS < free.mean() < 0.5 else []
 
 
 def _fill_down_lines(filled: Sequence[str], draft: _Draft) -> list[ProposedLine]:
@@ -436,6 +500,7 @@ def _require_columns(lines: Sequence[ProposedLine], profile: TableProfile, sourc
 
 
 MOST_NAMED = 20  # columns in a message
+MOST_ADDED = 12  # columns of a sum in a message
 
 
 def _ways_out(profile: TableProfile) -> list[str]:
@@ -449,6 +514,18 @@ def _ways_out(profile: TableProfile) -> list[str]:
                 f"with columns: {{Units_Sold: \"replace({name}, '{word}', '')\"}}"
             )
     numbers = [name for name, column in profile.columns.items() if column.kind == "number"]
+    names = list(profile.columns)
+    if len(names) == 1 and re.search(r"\S {2,}\S", names[0]):
+        ways.append(
+            "The columns seem to be divided by blanks, as in a printed list: export it as CSV, or open it in a spreadsheet with columns of fixed width"
+        )
+    free = [name for name in numbers if not profile.columns[name].roles]
+    if len(free) > 1:
+        added = " + ".join(f"coalesce({quote_column(name)}, 0)" for name in free[:MOST_ADDED])
+        ways.append(
+            f"Several columns of numbers may be amounts. If one is, name it, as in columns: {{Revenue: {quote_column(free[0])}}}; if each is the "
+            f'revenue of a product or shop, add them: columns: {{Revenue: "{added}{" + …" if len(free) > MOST_ADDED else ""}"}}'
+        )
     if planned := [name for name in numbers if is_planned(name, numbers)]:
         ways.append(
             f"{', '.join(planned)}: by the name a plan or another year, never taken as sales unasked; if it holds the sales, say "
@@ -513,9 +590,12 @@ def propose_sheets(source: Source, read_options: ReadOptions) -> tuple[list[Prop
         or not path.is_file()
     ):
         return [], []
-    from python_calamine import load_workbook
+    from python_calamine import CalamineError, load_workbook
 
-    book = load_workbook(str(path))
+    try:
+        book = load_workbook(str(path))
+    except (CalamineError, OSError):  # reading the file tells it
+        return [], []
     heads = {name: _head(book.get_sheet_by_name(name).to_python(nrows=6)) for name in book.sheet_names}
     filled = {name: head for name, head in heads.items() if head}
     first = next(iter(filled.values()), ())

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from salesforecast.sales.column_names import NO_SALE, RETURN_WORDS, name_words
+from salesforecast.sales.amount_relations import find_converted
+from salesforecast.sales.column_names import NO_SALE, NO_SALE_KINDS, RETURN_WORDS, name_words
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile
 from salesforecast.sales.mapping_proposal import OpenQuestion, ProposedLine
 from salesforecast.sales.presets import quote_column
@@ -32,9 +33,74 @@ def _is_status(column: ColumnProfile) -> bool:
     return column.kind == "text" and len(column.values) <= FEW and named
 
 
+def _are_all(column: ColumnProfile, words: frozenset[str]) -> bool:
+    "Return whether every value of a column has one of these words."
+    return all(set(name_words(value)) & words for value in column.values)
+
+
 def _rows_with(column: ColumnProfile, value: str) -> np.ndarray:
     "Return where a column has a value."
     return column.cells.astype(str).str.strip().eq(value).fillna(False).to_numpy(bool)
+
+
+YES = frozenset(
+    (
+        "true",
+        "yes",
+        "y",
+        "t",
+        "1",
+        "x",
+        "ja",
+        "j",
+        "oui",
+        "si",
+        "sí",
+        "sim",
+        "tak",
+        "wahr",
+        "vrai",
+        "evet",
+        "да",
+        "是",
+    )
+)
+NO = frozenset(
+    (
+        "false",
+        "no",
+        "n",
+        "f",
+        "0",
+        "nein",
+        "non",
+        "nao",
+        "não",
+        "nie",
+        "falsch",
+        "faux",
+        "hayir",
+        "hayır",
+        "нет",
+        "否",
+    )
+)
+TEST_WORDS = frozenset(("test", "void", "voided", "spam", "dummy"))
+
+
+def _flags(profile: TableProfile) -> list[tuple[ColumnProfile, str, bool]]:
+    "Return the columns of yes and no that mark rows that are no sales, the value that marks them, and whether they are returns."
+    flags = []
+    for column in profile.columns.values():
+        words, values = set(name_words(column.name)), [value.casefold() for value in column.values]
+        yes = [value for value in column.values if value.casefold() in YES]
+        if len(yes) != 1 or not set(values) <= YES | NO or not words & (NO_SALE | RETURN_WORDS | TEST_WORDS):
+            continue
+        if _rows_with(column, yes[0]).mean() < 0.5:
+            flags.append(
+                (column, yes[0], bool(words & RETURN_WORDS) and not words & (NO_SALE - RETURN_WORDS))
+            )
+    return flags
 
 
 def propose_filters(
@@ -58,9 +124,21 @@ def propose_filters(
                 if not negative:
                     returns.append((condition.format("=="), value, column.name))
                 used.add(column.name)
-            elif words & NO_SALE and len(words) <= 3:
+            elif (words & NO_SALE and len(words) <= 3) or (
+                words & NO_SALE_KINDS and "kind" in column.roles and not _are_all(column, NO_SALE_KINDS)
+            ):
                 unwanted.append((condition.format("!="), value, column.name))
                 used.add(column.name)
+    for column, value, is_return in _flags(profile):
+        quoted = quote_column(column.name)
+        written = value if column.kind == "number" else f"'{value}'"
+        rows = _rows_with(column, value)
+        negative = amount is not None and rows.any() and float(np.nanmean(amount[rows] < 0)) > 0.5
+        if not negative and is_return:
+            returns.append((f"{quoted} == {written}", f"{column.name} {value}", column.name))
+        elif not negative:
+            unwanted.append((f"{quoted} != {written}", f"{column.name} {value}", column.name))
+        used.add(column.name)
     if product and profile.columns[product].kind == "text":
         goods = [v for v in profile.columns[product].values if NOT_GOODS.match(v) and "'" not in v]
         unwanted += [(f"{quote_column(product)} != '{v}'", v, product) for v in goods[:10]]
@@ -101,6 +179,9 @@ def propose_currency(
 ) -> tuple[list[ProposedLine], list[OpenQuestion], set[str]]:
     "Propose the currency."
     column = next((c for c in profile.columns.values() if "currency" in c.roles and c.kind == "text"), None)
+    converted = find_converted(profile)
+    if column is not None and (rate := next((converted[name] for name in amounts if name in converted), "")):
+        return _home_currency(profile, column, rate), [], {column.name, rate}
     if column is not None:
         counts = column.cells.dropna().astype(str).str.strip().value_counts()
         codes = [str(code) for code in counts.index if code]
@@ -133,6 +214,21 @@ def propose_currency(
         if sign := SIGNS.search(signs.index[0] if len(signs) else name):
             return [ProposedLine("currency", sign[0], f"it stands in {name}", "certain")], [], set()
     return [], [], set()
+
+# %% ../../nbs/sales/33_proposed_filters.ipynb #300fa2e6
+def _home_currency(profile: TableProfile, column: ColumnProfile, rate: str) -> list[ProposedLine]:
+    "Return the currency that amounts were converted to: that of the rows whose rate is 1."
+    own = np.isclose(np.nan_to_num(profile.columns[rate].numbers), 1)  # type: ignore[arg-type]
+    codes = column.cells[own].dropna().astype(str).str.strip().unique()
+    one = ProposedLine("currency_column", "none", f"the amounts are converted by {rate} already", "certain")
+    if len(codes) != 1:
+        return [one]
+    return [
+        one,
+        ProposedLine(
+            "currency", str(codes[0]), f"its {rate} is 1: the amounts are converted to it", "likely"
+        ),
+    ]
 
 # %% ../../nbs/sales/33_proposed_filters.ipynb #20b35531
 ORDER_ROLES = (

@@ -176,6 +176,10 @@ class MeltRule(BaseModel):
     columns: tuple[str, ...] = Field(
         default=(), description="columns to melt; those with a date as their header by default"
     )
+    year: str | None = Field(
+        default=None,
+        description="column with the year, where headers are months or quarters alone, as Jan or Q1",
+    )
     first_day: Day | None = Field(
         default=None, description="day of the column numbered 1, where headers count days, as d_1, d_2 of M5"
     )
@@ -227,7 +231,7 @@ def _expanded(closure: Any) -> Any:
 Closure = Annotated[tuple[date, ...], BeforeValidator(_expanded)]
 
 # %% ../../nbs/sales/00_schema.ipynb #cfd201ae
-NAMED_DATE_FORMATS = ("excel", "unix", "unix_ms", "unix_us", "iso_week")
+NAMED_DATE_FORMATS = ("excel", "unix", "unix_ms", "unix_us", "iso_week", "month", "quarter")
 NOTATIONS = {
     "yyyy": "%Y",
     "mm": "%m",
@@ -291,7 +295,7 @@ class ColumnMapping(BaseModel):
     read: SourceOptions = SourceOptions()
     date_format: DateFormat = Field(
         default=None,
-        description="as strptime has it, e.g. %m/%d/%Y %H:%M; or excel, unix, unix_ms, iso_week",
+        description="as strptime has it, e.g. %m/%d/%Y %H:%M; or excel, unix, unix_ms, iso_week, month, quarter",
     )
     time_zone: TimeZone = Field(
         default=None,

@@ -112,6 +112,16 @@ def _unite_sheets(book: Any, path: Path, read: SourceOptions, several: bool = Fa
     return united
 
 # %% ../../nbs/sales/11_sources.ipynb #d6ccaac7
+def _other_content(path: Path) -> str:
+    "Return what a file with the ending of Excel holds instead, and the way out; empty where that is not known."
+    start = path.read_bytes()[:200].lstrip(b"\xef\xbb\xbf \r\n\t").lower() if path.is_file() else b""
+    if start.startswith(b"<"):
+        return "it is a web page or XML, as some systems export under this name. Open it in a spreadsheet and save it as .xlsx or .csv"
+    if start and b"\0" not in start and (b"," in start or b";" in start or b"\t" in start):
+        return "it is text. Give it the ending .csv"
+    return ""
+
+
 def read_excel(
     path: Path,
     read: SourceOptions,
@@ -123,7 +133,7 @@ def read_excel(
     try:
         book = python_calamine.load_workbook(str(path))
     except (python_calamine.CalamineError, OSError) as error:
-        raise UserError(f"{path} is no Excel file: {error}") from None
+        raise UserError(f"{path} is no Excel file: {_other_content(path) or error}") from None
     sheets = book.sheet_names
     if isinstance(read.sheets, tuple):
         _check_sheets(path, read.sheets, sheets)

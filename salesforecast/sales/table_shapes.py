@@ -25,10 +25,12 @@ from salesforecast.sales.layout import (
     date_headers,
     day_headers,
     find_remarks,
+    find_year_column,
     find_repeated_headers,
     header_period,
     leave_out_totals,
     line_items,
+    month_headers,
     unpack_column,
     wide_groups,
     without_shared_words,
@@ -124,7 +126,11 @@ def _wide_headers(cells: pd.DataFrame) -> tuple[Headers, dict[str, tuple[object,
         }
         why = "M5 counts its days from then on, as its calendar says"
         return {name: ("day", day) for name, day in days.items()}, {"melt.first_day": (M5_FIRST_DAY, why)}
-    return date_headers(names), {}
+    dated = date_headers(names)
+    if len(dated) < WIDE_HEADERS and (months := month_headers(names)) and (year := find_year_column(cells)):
+        why = f"the headers are {len(months)} months or quarters; {year} has their year"
+        return dict.fromkeys(months, ("month", None)), {"melt.year": (year, why)}
+    return dated, {}
 
 
 def _named_value(name: str) -> tuple[str, str] | None:
@@ -151,13 +157,17 @@ def melt_shape(cells: pd.DataFrame, source: str) -> TableShape | None:
     value, why = guess_value(numbers, source, bool(prices))
     if "melt.columns" in extra and (named := _named_value(names[0])):
         value, why = named
-    starts = [
-        first.strftime("%Y-%m-%d") if (first := headers[name][1]) is not None else name for name in names
-    ]
-    long = cells[kept].iloc[np.repeat(np.arange(len(cells)), len(names))]
-    long = long.assign(
-        Transaction_Date=np.tile(starts, len(cells)), **{value: cells[names].to_numpy(object).ravel()}
+    starts = np.tile(
+        [first.strftime("%Y-%m-%d") if (first := headers[name][1]) is not None else name for name in names],
+        len(cells),
     )
+    if "melt.year" in extra:
+        years, months = cells[str(extra["melt.year"][0])], month_headers(names)
+        starts = np.array(
+            [f"{int(y)}-{months[name]:02}-01" for y in pd.to_numeric(years.astype(object)) for name in names]
+        )
+    long = cells[kept].iloc[np.repeat(np.arange(len(cells)), len(names))]
+    long = long.assign(Transaction_Date=starts, **{value: cells[names].to_numpy(object).ravel()})
     long = long[~(np.nan_to_num(numbers.reshape(len(names), -1).T.ravel()) == 0)]
     reason = f"{len(names):,} columns are {period}s, from {names[0]} to {names[-1]}; {why}"
     lines = [ProposedLine("melt.value", value, reason, "unsure")]
@@ -192,11 +202,19 @@ PACKED_SHARE = 0.8  # of the filled cells that must hold line items
 LOOKED_AT = 200  # cells
 
 
+def _are_items(text: str) -> bool:
+    "Return whether the fields of a cell are those of goods, not of a choice such as `Size: L, Color: red`."
+    if "|" in text or text.lstrip().startswith(("[", "{")):
+        return True
+    items = line_items(text) or [{}]
+    return bool({name_role(name) for name in items[0]} & {"units", "unit_price", "amount"})
+
+
 def find_packed(cells: pd.DataFrame) -> str | None:
     "Return the column that holds line items; None where there is none."
     for name in cells:
         texts = [str(cell) for cell in cells[name].dropna().head(LOOKED_AT) if str(cell).strip()]
-        packed = [text for text in texts if PACKED.match(text) and line_items(text)]
+        packed = [text for text in texts if PACKED.match(text) and line_items(text) and _are_items(text)]
         if texts and len(packed) >= PACKED_SHARE * len(texts):
             return str(name)
     return None
