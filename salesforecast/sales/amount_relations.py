@@ -663,7 +663,7 @@ def _without_extras(
         and n not in found.used
         and np.nan_to_num(numbers[n]).any()
     ][:4]
-    ways = {(): total}
+    ways: dict[tuple[str, ...], np.ndarray] = {(): total}
     for count in range(len(extras) + 1):
         for chosen in combinations(extras, count):
             ways[(taxes[0], *chosen)] = total - tax - sum(np.nan_to_num(np.abs(numbers[n])) for n in chosen)

@@ -306,10 +306,11 @@ def _named_periods(texts: pd.Series, kind: str) -> np.ndarray:
     parts = texts.str.extract(NAMED_MONTH if kind == "month" else QUARTER)
     year = _first_filled(parts, "y").astype(float)
     year = year.mask(year < 100, year + np.where(year < 69, 2000, 1900))
-    if kind == "month":
-        month = _first_filled(parts, "m").str.casefold().map(MONTH_NUMBERS)
-    else:
-        month = _first_filled(parts, "q").astype(float) * 3 - 2
+    month = (
+        _first_filled(parts, "m").str.casefold().map(MONTH_NUMBERS).astype(float)
+        if kind == "month"
+        else _first_filled(parts, "q").astype(float) * 3 - 2
+    )
     days = pd.DataFrame({"year": year, "month": month, "day": 1})
     return pd.to_datetime(days, errors="coerce").to_numpy("datetime64[ns]")
 
