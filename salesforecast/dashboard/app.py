@@ -23,6 +23,7 @@ from salesforecast.dashboard.tabs.data import DataPanel
 from salesforecast.dashboard.tabs.demand import DemandPanel
 from salesforecast.dashboard.tabs.explain import ExplainPanel
 from salesforecast.dashboard.tabs.forecast import ForecastPanel
+from salesforecast.dashboard.tabs.health import HealthPanel
 from salesforecast.dashboard.tabs.history import HistoryPanel
 from salesforecast.dashboard.tabs.orders import OrdersPanel
 from salesforecast.dashboard.tabs.predict import PredictPanel
@@ -56,6 +57,7 @@ PANELS: tuple[Callable[[AppState], Panel], ...] = (
     DemandPanel,
     OrdersPanel,
     ExplainPanel,
+    HealthPanel,
 )
 
 # %% ../../nbs/dashboard/01_app.ipynb #04aac0d7

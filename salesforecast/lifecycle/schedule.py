@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from pydantic import JsonValue
 
 from salesforecast.core.optional import require
-from salesforecast.core.settings import UserError, settings
+from salesforecast.core.settings import UserError, atomic_write, settings
 
 # %% ../../nbs/lifecycle/12_schedule.ipynb #c3323fbb
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Job:
         return due
 
 # %% ../../nbs/lifecycle/12_schedule.ipynb #84642a73
-JOURNAL = "schedule.jsonl"
+JOURNAL, SCHEDULE = "schedule.jsonl", "schedule.json"
 
 
 class JournalEntry(TypedDict):
@@ -206,6 +206,29 @@ def run_due(
     return end
 
 
+class Schedule(TypedDict):
+    "What the schedule that started last does: when each job is due, and whether monitoring starts a training."
+
+    jobs: list[tuple[str, str]]  # name and cron expression
+    retrain_on_alert: bool
+
+
+def _keep_schedule(path: Path, jobs: list[Job], retrain_on_alert: bool) -> None:
+    "Write the jobs for those who ask what comes next."
+    schedule: Schedule = {
+        "jobs": [(job.name, job.cron) for job in jobs],
+        "retrain_on_alert": retrain_on_alert,
+    }
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(schedule), encoding="utf-8")
+
+
+def read_schedule(folder: Path) -> Schedule | None:
+    "Return what the schedule of a folder does; None where there was none."
+    path = folder / SCHEDULE
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
 @contextmanager
 def _stop_on_signal() -> Iterator[threading.Event]:
     "Yield an event that SIGTERM and Ctrl-C set."
@@ -253,6 +276,7 @@ def run_schedule(
     journal.path.parent.mkdir(parents=True, exist_ok=True)
     for job in jobs:
         on_message(f"{job.name}: next at {job.next_after(_now()):%a %Y-%m-%d %H:%M}")
+    _keep_schedule(journal.path.with_name(SCHEDULE), jobs, retrain_on_alert)
     try:
         with FileLock(journal.path.with_name(".schedule.lock"), timeout=0), _stop_on_signal() as stop:
             while not stop.is_set():

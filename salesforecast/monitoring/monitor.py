@@ -36,7 +36,7 @@ from salesforecast.monitoring.performance import (
     performance_by_segment,
 )
 from salesforecast.monitoring.recent_sales import MonitoredSales, prepare_monitored_sales
-from salesforecast.monitoring.report import MonitorReport, Window
+from salesforecast.monitoring.report import MonitorReport, Window, keep_report
 from salesforecast.registry.bundle import ModelBundle, load_bundle
 from salesforecast.registry.ledger import record_forecast
 from salesforecast.registry.new_sales import read_new_sales
@@ -104,8 +104,11 @@ def monitor(
     report = _run_checks(folder, bundle, recent, baseline, params)
     progress(0.9, "updating incidents")
     alerts, problems = _alerts(report.findings, recent, bundle.version, params, state, channels)
+    report = replace(report, alerts=tuple(alerts), problems=tuple(problems))
+    if state is not None:
+        keep_report(report, state.parent)
     progress(1.0, "done")
-    return replace(report, alerts=tuple(alerts), problems=tuple(problems))
+    return report
 
 
 def _run_checks(

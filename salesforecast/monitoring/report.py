@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypedDict
 
 import pandas as pd
+from pydantic import JsonValue
 
 from salesforecast.core.jsonable import to_jsonable
 from salesforecast.core.optional import require
@@ -154,6 +155,27 @@ def write_json(report: MonitorReport, path: Path) -> None:
     """
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(report.to_dict(), indent=1, allow_nan=False), encoding="utf-8")
+
+# %% ../../nbs/monitoring/12_report.ipynb #0ef0b1e6
+LAST_REPORT, MONITOR_LOG = "monitoring.json", "monitoring.jsonl"
+
+
+def keep_report(report: MonitorReport, folder: Path) -> None:
+    "Write the report in place of the last one, and append its alerts to the history of the folder."
+    write_json(report, folder / LAST_REPORT)
+    names = ("version", "checked", "window", "level")
+    line = {name: getattr(report, name) for name in names} | {
+        "alerts": [to_jsonable(asdict(a)) for a in report.alerts]
+    }
+    with (folder / MONITOR_LOG).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line, allow_nan=False) + "\n")
+
+
+def read_monitor_log(folder: Path) -> list[dict[str, JsonValue]]:
+    "Read the history of monitoring runs, oldest first; a line that was cut short is left out."
+    path = folder / MONITOR_LOG
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
 # %% ../../nbs/monitoring/12_report.ipynb #3ff9915a
 def write_prometheus(report: MonitorReport, path: Path) -> None:
