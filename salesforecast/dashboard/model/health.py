@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../../nbs/dashboard/model/14_health.ipynb #a5a50bbd
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
