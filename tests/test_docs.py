@@ -197,6 +197,36 @@ def shown(page: str) -> str:
     )
 
 
+OTHER_VARIABLES = {"SALESFORECAST_SECRETS_DIR", "SALESFORECAST_REAL_DATA"}
+COMMAND = re.compile(r"(?:^|[`\s])salesforecast ((?:[a-z]+ ?)+)([^`\n|#]*)", re.M)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.relative_to(NBS).parts[0].removesuffix(".ipynb") in PROSE],
+    ids=name,
+)
+def test_a_page_of_prose_names_commands_options_and_settings_that_exist(page: Path) -> None:
+    text = "\n".join(source for source, _ in cells(page, "markdown"))
+    settings = {environment_variable(field) for field in Settings.model_fields} | OTHER_VARIABLES
+    named = {found.rstrip("_") for found in re.findall(r"SALESFORECAST_[A-Z_]+\b", text)}
+    assert {found for found in named if not any(found in known for known in settings)} == set()
+    blocks = re.findall(r"```(\w*)\n(.*?)```", text, re.S)
+    inline = re.findall(r"`[^`\n]+`", re.sub(r"```.*?```", "", text, flags=re.S))
+    code = "\n".join([block for language, block in blocks if language in ("", "sh", "bash")] + inline)
+    code = code.replace("\\\n", " ")
+    for words, rest in COMMAND.findall(code):
+        command, below = get_command(app), words.split()
+        while below and below[0] in getattr(command, "commands", {}):
+            command = command.commands[below.pop(0)]
+        assert command.name != "salesforecast" and command is not get_command(app), f"salesforecast {words}"
+        options = {
+            option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
+        }
+        unknown = {option for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", rest)} - options
+        assert unknown <= {"--help"}, f"salesforecast {words}: {unknown}"
+
+
 def test_the_reference_names_every_setting_command_and_endpoint() -> None:
     """The pages are made from the program; a program that has grown wants them executed anew."""
     told = shown("reference/settings.ipynb")
