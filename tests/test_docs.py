@@ -198,7 +198,7 @@ def shown(page: str) -> str:
 
 
 OTHER_VARIABLES = {"SALESFORECAST_SECRETS_DIR", "SALESFORECAST_REAL_DATA"}
-COMMAND = re.compile(r"(?:^|[`\s])salesforecast ((?:[a-z]+ ?)+)([^`\n|#]*)", re.M)
+COMMAND = re.compile(r"(?:^|[`\s])(?<!import )salesforecast ((?:[a-z]+ ?)+)([^`\n|#]*)", re.M)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_a_page_of_prose_names_commands_options_and_settings_that_exist(page: Pa
         options = {
             option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
         }
-        unknown = {option for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", rest)} - options
+        unknown = set(re.findall(r"(?<!\S)--[a-z][a-z-]*", rest)) - options
         assert unknown <= {"--help"}, f"salesforecast {words}: {unknown}"
 
 
