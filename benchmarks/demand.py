@@ -24,7 +24,13 @@ from scipy import sparse
 from benchmarks.orders import order_frontier
 from salesforecast.core.optional import require
 from salesforecast.forecasting.covariates import covariates_from_mapping
-from salesforecast.forecasting.evaluation import backtest_demand, evaluate_backtest, select_coverage_rows
+from salesforecast.forecasting.evaluation import (
+    backtest_demand,
+    evaluate_backtest,
+    rmsse,
+    select_coverage_rows,
+    weighted_quantile_loss,
+)
 from salesforecast.forecasting.forecaster import fit_demand, forecast_demand
 from salesforecast.forecasting.panel import Panel, make_panel, parse_levels
 from salesforecast.registry.tracking import library_versions
@@ -155,7 +161,7 @@ def geometric(errors: np.ndarray, sales: np.ndarray) -> np.ndarray:
 
 
 def comparison(table: pd.DataFrame) -> dict[str, Any]:
-    """WAPE by model, and ours against the best single peer with a paired bootstrap over windows and series."""
+    """WAPE, RMSSE and bias by model, and ours against the best single peer with a paired bootstrap over windows and series."""
     names = ["AutoARIMA", "AutoETS", "AutoTheta", "Prophet", "LightGBM", "XGBoost"]
     models = ["yhat", "median", "SeasonalNaive", *names]
     errors, sales = errors_of(table, models)
@@ -179,6 +185,11 @@ def comparison(table: pd.DataFrame) -> dict[str, Any]:
             "change": round(gain, 4),
             "95%": [round(low, 4), round(high, 4)],
         }
+    found["rmsse"] = {name: round(rmsse(table, name), 4) for name in models}
+    found["bias"] = {
+        name: round(float((table[name] - table["y"]).sum() / table["y"].sum()), 4) for name in models
+    }
+    found["wql"] = round(weighted_quantile_loss(table), 4)
     by_series = pd.DataFrame((errors.sum(2) / sales.sum(1)).T.round(4), columns=models)
     labels = sorted((table["shop"] + ": " + table["unique_id"]).unique())
     found["by series"] = dict(zip(labels, by_series.to_dict("records"), strict=True))

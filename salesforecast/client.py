@@ -135,7 +135,7 @@ class ForecastCalls(Connection):
         end: date | str,  # last day, inclusive
         confidence: Literal[80, 95] = 95,  # share of the days that the range holds, in percent
     ) -> BatchSarimaForecastOutput:
-        "Forecast daily revenue."
+        "Forecast total revenue by SARIMA; `forecast` has the served total and its parts."
         body = {"start_date": str(start), "end_date": str(end), "confidence": confidence}
         return self.send_request("POST", "forecast_sarima", BatchSarimaForecastOutput, json=body)
 

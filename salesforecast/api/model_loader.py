@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from ..registry.bundle import ModelBundle, load_bundle
 from ..registry.files import CURRENT, digest
 from ..registry.versions import current_version, list_versions
-from ..forecasting.state import DemandState, load_demand
+from ..forecasting.state import DemandState
 from ..models.catalogue import kind_of_file, model_file
 from ..models.explanations import Explainer
 from ..features.preprocessor import Preprocessor
@@ -33,6 +33,7 @@ from ..features.columns import SEGMENT
 from ..features.history import TOTAL
 from ..forecasting.sarima.state import SarimaState
 from ..registry.predictor import Predictor
+from ..registry.total_forecast import load_demand_states
 from ..models.regression import RevenueModel
 from ..core.settings import UserError, settings
 
@@ -144,13 +145,12 @@ def load_served(
     for name in bundle.manifest.files:
         bundle.open(name)
     sample = _read_table(bundle, "sample") if "sample.parquet" in bundle.manifest.files else None
-    demand = [load_demand(bundle.open(name)) for name in matching(bundle.manifest.files, "demand-*.npz")]
     served = ServedVersion(
         Predictor(bundle),
         _read_table(bundle, "segments"),
         _read_table(bundle, "backtest"),
         sample,
-        {(state.panel.target, state.frequency): state for state in demand},
+        load_demand_states(bundle),
     )
     _smoke_test(served)
     return served

@@ -163,8 +163,11 @@ class SarimaForecastOutput(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #433a4d3c
 class BatchSarimaForecastOutput(BaseModel):
-    "Forecasts, one per day, in order of date."
+    "Forecasts of total revenue by SARIMA, one per day, in order of date. The served total, with its parts, is that of `POST /forecast`."
 
+    model: str = Field(
+        "sarima", description="sarima, or the baseline that training found better and published in its place"
+    )
     forecasts: list[SarimaForecastOutput]
 
 # %% ../../nbs/api/00_schemas.ipynb #91fd0187
@@ -472,7 +475,9 @@ class DemandInput(BaseModel):
     target: Literal["revenue", "units"] = "revenue"
     freq: Literal["D", "W"] = Field("D", description="days or weeks")
     by: list[Text] = Field(
-        [], max_length=20, description="levels such as `total` or `Category,Region`; all by default"
+        [],
+        max_length=20,
+        description="levels such as `total` or `Category,Region`; all by default, the total first",
     )
     segments: dict[Text, list[Text]] = Field({}, description="only series of these cells, by column")
     horizon: int | None = Field(None, ge=1, le=366, description="periods; as many as there are by default")

@@ -6,8 +6,8 @@
 __all__ = []
 
 # %% ../../nbs/cli/07_forecasting.ipynb #088389dd
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,7 +19,6 @@ from salesforecast.cli.options import (
     EngineOption,
     FreqOption,
     MAX_HORIZON,
-    HorizonOption,
     Limit,
     MappingOption,
     ModelsDir,
@@ -43,9 +42,11 @@ if TYPE_CHECKING:
 
     from salesforecast.core.engine import DaskEngine
     from salesforecast.core.settings import Progress
+    from salesforecast.forecasting.state import DemandState
+    from salesforecast.registry.bundle import ModelBundle
     from salesforecast.forecasting.covariates import Covariates
     from salesforecast.forecasting.forecaster import DemandForecast
-    from salesforecast.forecasting.panel import Panel
+    from salesforecast.forecasting.panel import AggregationLevels, Panel
     from salesforecast.sales.reading import SalesData
     from salesforecast.sales.schema import ColumnMapping, ReadOptions
 
@@ -64,6 +65,12 @@ class SeriesChoice:
         "Return whether it is the total revenue at the frequency of the sales, without a plan."
         return not (self.by or self.freq or self.plan or self.target != "revenue")
 
+    def levels(self, sales: "SalesData") -> "AggregationLevels":
+        "Return the levels to forecast; where none are named, those of a training, whose total is wanted."
+        from salesforecast.forecasting.panel import default_levels, parse_levels
+
+        return default_levels(sales) if self.by is None else parse_levels(self.by)
+
 
 MAX_LOCAL_ROWS = 10_000  # rows of a cluster that are fetched when only their sums are needed
 
@@ -71,13 +78,13 @@ MAX_LOCAL_ROWS = 10_000  # rows of a cluster that are fetched when only their su
 def _read_for_levels(
     source: str,
     mapping: "ColumnMapping | None",
-    by: str | None,
+    series: SeriesChoice,
     cluster: "DaskEngine | None",
     read_options: "ReadOptions | None" = None,
 ) -> "SalesData":
     "Read the sales; those of Parquet on a cluster are summed there by the columns of the levels."
     from salesforecast.sales.reading import read_sales
-    from salesforecast.forecasting.panel import hierarchy_columns, parse_levels
+    from salesforecast.forecasting.panel import hierarchy_columns
     from salesforecast.sales.partitions import is_parquet, read_partitioned_sales
     from salesforecast.sales.schema import ReadOptions
 
@@ -87,20 +94,21 @@ def _read_for_levels(
     partitioned = read_partitioned_sales(
         source, mapping, cluster, max_local_rows=MAX_LOCAL_ROWS, read_options=read_options
     )
-    return partitioned.aggregate_daily(hierarchy_columns(partitioned.sample, parse_levels(by or "")))
+    return partitioned.aggregate_daily(
+        hierarchy_columns(partitioned.sample, series.levels(partitioned.sample))
+    )
 
 
 def _panel_and_covariates(sales: "SalesData", series: SeriesChoice) -> "tuple[Panel, Covariates]":
     "Make the series of the options and the covariates of their days."
     from salesforecast.forecasting.covariates import covariates_from_mapping
     from salesforecast.forecasting.plan import read_plan
-    from salesforecast.forecasting.panel import make_panel, parse_levels
+    from salesforecast.forecasting.panel import make_panel
 
     names = {"D": "daily", "W": "weekly", None: None}
     if series.freq not in names:
         raise UserError(f"--freq {series.freq!r} is not known. Use D for days or W for weeks.")
-    levels = parse_levels(series.by or "")
-    panel = make_panel(sales, levels, target=series.target, frequency=names[series.freq])  # type: ignore[arg-type]
+    panel = make_panel(sales, series.levels(sales), target=series.target, frequency=names[series.freq])  # type: ignore[arg-type]
     mapping = sales.mapping
     plan = read_plan(series.plan, read=mapping.read, day_first=mapping.day_first) if series.plan else None
     return panel, covariates_from_mapping(panel, sales.mapping, plan)
@@ -138,7 +146,7 @@ def backtest(
         sales = _read_for_levels(
             source,
             read_mapping(mapping),
-            by,
+            series,
             cluster,
             read_options=ReadOptions(table, query, max_quarantined_share),
         )
@@ -182,10 +190,10 @@ def _print_accuracy(forecasts: "pd.DataFrame") -> None:
     from salesforecast.cli.terminal import frame_table, number, output, percent
 
     formats: dict[str, Callable[[float], str]] = dict.fromkeys(
-        ("wape", "median_wape", "naive_wape", "bias"), percent
+        ("wape", "median_wape", "naive_wape", "bias", "wql"), percent
     )
     formats |= {f"coverage_{level}": percent for level in (50, 80, 95)}
-    formats["n"] = lambda value: number(value, 0)
+    formats |= {"n": lambda value: number(value, 0), "rmsse": lambda value: number(value, 3)}
     windows = f"{forecasts['cutoff'].nunique()} windows up to {forecasts['ds'].max():%Y-%m-%d}"
     output.print(frame_table(f"By level: {windows}", evaluate_backtest(forecasts), formats), "")
     finest = forecasts[forecasts["level"] == forecasts["level"].iloc[-1]]
@@ -193,62 +201,168 @@ def _print_accuracy(forecasts: "pd.DataFrame") -> None:
     output.print(frame_table(f"By periods ahead, {finest['level'].iloc[0]}", weeks, formats))
 
 # %% ../../nbs/cli/07_forecasting.ipynb #af00c0c4
+@dataclass(frozen=True)
+class LevelForecast:
+    "Hold a forecast and the part of it that was asked for."
+
+    result: "DemandForecast"
+    champions: "pd.DataFrame"
+    series: list[str]
+    horizon: int
+
+    def frame(self) -> "pd.DataFrame":
+        "Return the rows of these series and periods."
+        frame = self.result.to_frame()
+        inside = frame["ds"] <= self.result.days[self.horizon - 1]
+        return frame[inside & frame["unique_id"].isin(self.series)].reset_index(drop=True)
+
+
 def forecast(
     source: Annotated[
-        str | None, typer.Argument(help="sales to forecast by levels [those of the served version]")
+        str | None, typer.Argument(help="sales to forecast anew [the served version's forecast]")
     ] = None,
     start: Annotated[
-        str | None, typer.Option("--start", help="first day of daily revenue, YYYY-MM-DD")
+        str | None, typer.Option("--start", help="first day of revenue by day, YYYY-MM-DD")
     ] = None,
     end: Annotated[str | None, typer.Option("--end", help="last day, YYYY-MM-DD")] = None,
     by: ByOption = None,
     target: TargetOption = "revenue",
-    horizon: HorizonOption = 28,
+    horizon: Annotated[
+        int | None,
+        typer.Option(
+            "--horizon",
+            min=1,
+            max=MAX_HORIZON,
+            help="periods to forecast [those of the served version, else 28]",
+        ),
+    ] = None,
     freq: FreqOption = None,
     plan: PlanOption = None,
     overrides: Annotated[bool, typer.Option("--overrides", help="planners' numbers hold")] = False,
+    sarima: Annotated[
+        bool, typer.Option("--sarima", help="with --start and --end: SARIMA instead of the served forecast")
+    ] = False,
     mapping: MappingOption = None,
     out: OutOption = None,
     models_dir: ModelsDir = None,
     engine: EngineOption = "pandas",
     scheduler: SchedulerOption = None,
 ) -> None:
-    "Forecast daily revenue with the served model, or revenue or units at every level."
+    "Forecast revenue in total by the served version, or revenue or units at every level."
     if (start is None) != (end is None):
         raise UserError("--start and --end belong together. Give both, or --horizon.")
+    if sarima and not start:
+        raise UserError("--sarima forecasts days. Name the first and the last: --start and --end.")
     if start and end:
         if source or by or freq or plan or target != "revenue" or engine != "pandas" or scheduler:
             raise UserError(
-                "--start and --end are for the served model of daily revenue. With levels, give --horizon."
+                "--start and --end are for the served version's revenue by day. With levels, give --horizon."
             )
-        _forecast_days(start, end, out, models_dir)
-    else:
-        series, place = SeriesChoice(by, target, freq, plan), (engine, scheduler)
-        result = _forecast_levels(source, mapping, models_dir, horizon, series, place)
-        result = with_overrides(result) if overrides else result
-        if not write_result(result.to_frame(), out, "forecast"):
-            _print_forecast(result)
+        _forecast_days(start, end, out, models_dir, sarima)
+        return
+    series, place = SeriesChoice(by, target, freq, plan), (engine, scheduler)
+    own_sales = source is None and mapping is None and place == ("pandas", None)
+    served = _served_forecast(models_dir, horizon, series) if own_sales else None
+    wanted = served or _fitted_forecast(
+        _forecast_levels(source, mapping, models_dir, horizon or 28, series, place), series
+    )
+    _print_notes(wanted.result.notes)
+    if overrides:
+        wanted = replace(wanted, result=with_overrides(wanted.result))
+    if not write_result(wanted.frame(), out, "forecast"):
+        _print_forecast(wanted)
+
+
+def _fitted_forecast(result: "DemandForecast", series: SeriesChoice) -> LevelForecast:
+    "Return the total of a forecast, or all of it where levels are named."
+    names = [str(name) for name in result.panel.ids]
+    champions = result.model.leaderboard.query("chosen").drop(columns="chosen")
+    if series.by is None:
+        names, champions = names[:1], champions[champions["level"] == result.panel.levels[0]]
+    return LevelForecast(result, champions.reset_index(drop=True), names, len(result.days))
+
+
+def _print_notes(notes: "Sequence[str]") -> None:
+    "Print sentences beside the output."
+    from salesforecast.cli.terminal import messages
+
+    for note in notes:
+        messages.print(f"{note}.", markup=False)
 
 
 def _demand_sales(
     source: str | None,
     mapping: Path | None,
     models_dir: Path | None,
-    by: str | None,
+    series: SeriesChoice,
     cluster: "DaskEngine | None",
 ) -> "SalesData":
     "Read the sales to forecast: the source's, else those that the served version was trained on."
     from salesforecast.registry.bundle import load_bundle
 
     if source:
-        return _read_for_levels(source, read_mapping(mapping), by, cluster)
+        return _read_for_levels(source, read_mapping(mapping), series, cluster)
     manifest = load_bundle(models_dir or settings().model_dir).manifest
     trained_on = str(manifest.data.source)
     if "***" in trained_on or ("://" not in trained_on and not Path(trained_on).exists()):
         raise UserError(
             f"The served version was trained on {trained_on}, which cannot be read from here. Name the sales: salesforecast forecast SOURCE …"
         )
-    return _read_for_levels(trained_on, read_mapping(mapping) or manifest.mapping, by, cluster)
+    return _read_for_levels(trained_on, read_mapping(mapping) or manifest.mapping, series, cluster)
+
+# %% ../../nbs/cli/07_forecasting.ipynb #a17e0101
+def _served_forecast(
+    models_dir: Path | None, horizon: int | None, series: SeriesChoice
+) -> LevelForecast | None:
+    "Return the served version's demand forecast, with the plan; None if it does not hold what is asked for."
+    from salesforecast.forecasting.forecaster import select_series
+    from salesforecast.forecasting.panel import TOTAL, parse_levels
+    from salesforecast.registry.bundle import load_bundle
+    from salesforecast.registry.total_forecast import load_demand_states
+
+    bundle = load_bundle(models_dir or settings().model_dir)
+    own_freq = "D" if bundle.manifest.mapping.frequency == "daily" else "W"
+    state = load_demand_states(bundle).get((series.target, series.freq or own_freq))
+    levels = [TOTAL, *(",".join(level) for level in parse_levels(series.by or ""))]
+    problem = _not_served(state, levels, horizon, series)
+    if state is None or problem:
+        _print_notes([f"The served version {problem}: forecast anew from the sales that it was trained on"])
+        return None
+    planned = _with_plan(state, series.plan, bundle)
+    if planned is None:
+        _print_notes(
+            ["The plan begins before the forecast: forecast anew from the sales, to learn from them"]
+        )
+        return None
+    names = [str(planned.panel.ids[row]) for row in select_series(planned.panel, levels)]
+    champions = state.leaderboard.query("chosen").drop(columns="chosen")
+    champions = champions[champions["level"].isin(levels)].reset_index(drop=True)
+    return LevelForecast(planned.forecast, champions, names, horizon or len(state.forecast.days))
+
+
+def _not_served(
+    state: "DemandState | None", levels: list[str], horizon: int | None, series: SeriesChoice
+) -> str:
+    "Say what of a request the served version does not hold; nothing where it holds all."
+    if state is None:
+        return f"has no demand forecast of {series.target}" + (f" by {series.freq}" if series.freq else "")
+    if missing := [level for level in levels if level not in state.panel.levels]:
+        return f"has no level {missing[0]}"
+    days = len(state.forecast.days)
+    return f"forecasts {days} periods, not {horizon}" if horizon and horizon > days else ""
+
+
+def _with_plan(state: "DemandState", plan: Path | None, bundle: "ModelBundle") -> "DemandState | None":
+    "Apply a plan of days to come, as the API does; None for one that the models have to learn from."
+    from salesforecast.forecasting.plan import read_plan
+    from salesforecast.forecasting.scenarios import apply_plan
+
+    if plan is None:
+        return state
+    mapping = bundle.manifest.mapping
+    rows = read_plan(plan, read=mapping.read, day_first=mapping.day_first)
+    past = rows["start"].to_numpy().astype("datetime64[D]") <= state.panel.days[-1]
+    return None if past.any() else apply_plan(state, rows)
 
 # %% ../../nbs/cli/07_forecasting.ipynb #c33869ed
 def _forecast_levels(
@@ -263,51 +377,59 @@ def _forecast_levels(
     from salesforecast.core.engine import LOCAL_ENGINE
     from salesforecast.forecasting.forecaster import fit_demand, forecast_demand
     from salesforecast.core.settings import scale_progress
-    from salesforecast.cli.terminal import messages, progress_bar
+    from salesforecast.cli.terminal import progress_bar
 
     with open_cluster(*place) as cluster, progress_bar("reading and checking sales") as report:
         sales, engine = (
-            _demand_sales(source, mapping, models_dir, series.by, cluster),
+            _demand_sales(source, mapping, models_dir, series, cluster),
             cluster or LOCAL_ENGINE,
         )
         panel, covariates = _panel_and_covariates(sales, series)
         model = fit_demand(
             panel, horizon, covariates, progress=scale_progress(report, 0.1, 0.9), engine=engine
         )
-        result = forecast_demand(model, horizon, covariates, engine=engine)
-    for note in result.notes:
-        messages.print(f"{note}.", markup=False)
-    return result
+        return forecast_demand(model, horizon, covariates, engine=engine)
 
 
-def _print_forecast(result: "DemandForecast") -> None:
+def _print_forecast(wanted: LevelForecast) -> None:
     "Print the champion of each level and the sums of the largest series over the horizon."
     import pandas as pd
 
     from salesforecast.forecasting.forecaster import sum_interval
     from salesforecast.cli.terminal import frame_table, number, output, percent
 
-    board = result.model.leaderboard.query("chosen").drop(columns="chosen")
+    result = wanted.result
     shares = dict.fromkeys(("wape", "against_naive", "low", "high", "bias"), percent)
-    output.print(frame_table("Champions by cross-validation", board, shares), "")
-    largest = result.panel.ids[(-result.yhat.sum(1)).argsort(kind="stable")[:15]]
-    rows = pd.DataFrame([{"unique_id": name, **sum_interval(result, [name])} for name in largest])
-    days = f"{result.days[0]} to {result.days[-1]}"
-    title = f"{result.panel.target}, {days}, the largest of {len(result.panel.ids):,} series"
+    output.print(frame_table("Champions by cross-validation", wanted.champions, shares), "")
+    size = {name: result.yhat[result.row(name), : wanted.horizon].sum() for name in wanted.series}
+    largest = sorted(wanted.series, key=lambda name: -size[name])[:15]
+    last = result.days[wanted.horizon - 1]
+    rows = pd.DataFrame([{"unique_id": name, **sum_interval(result, [name], last=last)} for name in largest])
+    of = f", the largest of {len(wanted.series):,} series" if len(wanted.series) > 1 else ""
+    title = f"{result.panel.target}, {result.days[0]} to {last}{of}"
     amounts = dict.fromkeys(rows.columns[1:], lambda value: number(value, 0))
     output.print(frame_table(title, rows, amounts))
 
 
-def _forecast_days(start: str, end: str, out: str | None, models_dir: Path | None) -> None:
-    "Forecast daily revenue with the served model."
+def _forecast_days(
+    start: str, end: str, out: str | None, models_dir: Path | None, sarima_only: bool = False
+) -> None:
+    "Forecast revenue by day with the served version: its demand forecast where it covers the day, else SARIMA."
     from salesforecast.registry.bundle import load_bundle
     from salesforecast.sales.sinks import write_table
     from salesforecast.registry.predictor import COLUMNS
+    from salesforecast.registry.total_forecast import forecast_total
     from salesforecast.cli.terminal import forecast_table, messages, output
 
     first, last = parse_day(start, "--start"), parse_day(end, "--end")
-    sarima = load_bundle(models_dir or settings().model_dir).sarima
-    table = sarima.forecast(first, last)[["date", *COLUMNS]]
+    bundle = load_bundle(models_dir or settings().model_dir)
+    sarima, served = bundle.sarima, bundle.manifest.served_daily
+    table = (
+        sarima.forecast(first, last).assign(model=served)
+        if sarima_only
+        else forecast_total(bundle, first, last)
+    )
+    table = table[["date", *COLUMNS, "model"]]
     if unknown := int(table["predicted_revenue"].isna().sum()):
         messages.print(
             f"{unknown:,} of {len(table):,} days are left empty: before {sarima.first_predicted}, "
@@ -427,6 +549,7 @@ def order(
     horizon = -(-days // 7) if freq == "W" else days
     series = SeriesChoice(by, "units", freq, plan)
     result = _forecast_levels(source, mapping, None, horizon, series, (engine, scheduler))
+    _print_notes(result.notes)
     held = None
     if stock:
         rules = StockRules(missing_stock, unknown_stock, negative_stock)

@@ -145,11 +145,17 @@ def forecast_table(
     "Show a forecast, one line per period."
     title = f"Forecast of the next {len(forecast)} {'days' if _is_daily(forecast) else 'weeks'}"
     table = _plain_table(title)
-    for heading in ("date", "revenue", "80% range", "95% range"):
-        table.add_column(heading, justify="left" if heading == "date" else "right")
+    models = {"model": "by"} if "model" in forecast else {}
+    for heading in ("date", "revenue", "80% range", "95% range", *models.values()):
+        table.add_column(heading, justify="left" if heading in ("date", "by") else "right")
     for row in forecast.to_dict("records"):
         intervals = (f"{number(row[f'lower_{c}'], 0)} – {number(row[f'upper_{c}'], 0)}" for c in (80, 95))
-        table.add_row(f"{row['date']:%a %Y-%m-%d}", number(row["predicted_revenue"], 0), *intervals)
+        table.add_row(
+            f"{row['date']:%a %Y-%m-%d}",
+            number(row["predicted_revenue"], 0),
+            *intervals,
+            *(row[name] for name in models),
+        )
     return table
 
 

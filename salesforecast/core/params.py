@@ -243,6 +243,8 @@ BOOSTING: ModelOptions = {"learning_rate": 0.06, "subsample": 0.8, "colsample_by
 XGBOOST: list[ModelOptions] = [
     {"n_estimators": 250, "max_depth": 6, "min_child_weight": 10, **BOOSTING},
     {"n_estimators": 200, "max_depth": 4, "min_child_weight": 20, **BOOSTING},
+    {"n_estimators": 250, "max_depth": 6, "min_child_weight": 10, "learning_rate": 0.06, "subsample": 0.8},
+    {"n_estimators": 300, "max_depth": 6, "learning_rate": 0.1},
 ]
 
 # %% ../../nbs/core/04_params.ipynb #fc6586b4

@@ -24,6 +24,7 @@ from salesforecast.forecasting.inputs import SeriesInput, read_series
 from salesforecast.forecasting.intervals import INTERVAL_LEVELS
 from salesforecast.forecasting.order_policy import OrderPolicy, Rule, Service
 from salesforecast.forecasting.orders import plan_orders
+from salesforecast.forecasting.panel import TOTAL
 from salesforecast.forecasting.plan import read_plan
 from salesforecast.forecasting.selection import DEFAULT_N_WINDOWS
 from salesforecast.forecasting.state import DemandState
@@ -53,9 +54,9 @@ def forecast_frame(series: SeriesInput, demand: DemandForecast, level: Sequence[
 
 
 def give_ids_back(frame: pd.DataFrame, series: SeriesInput) -> pd.DataFrame:
-    "Replace the panel's ids by those that the user gave; rows of the total, which a long frame does not have, are left out."
+    "Replace the panel's ids by those that the user gave, and leave out series that were not asked for: the total of a long frame, the parts of a total."
     if series.given_ids is None:
-        return frame
+        return frame[frame["unique_id"] == TOTAL].reset_index(drop=True) if series.total_only else frame
     position = {name: i for i, name in enumerate(series.given_ids)}
     order = frame["unique_id"].map(position).dropna().astype(int).sort_values(kind="stable")
     ids = pd.Index(list(series.given_ids.values()))[order.to_numpy()]
@@ -83,7 +84,8 @@ class DemandForecaster:
         Days or weeks (also "W-SUN", …); that of the rows by default. Days are summed up to weeks for "W".
     by : str, optional
         Levels of sales that are forecast beside the total: "Category", "Region;Category" for two levels, "Category,Region"
-        for combinations. A long frame has its series in `unique_id` and needs none.
+        for combinations. Without it, the total is forecast with regions, categories and products below it, as a training does,
+        and returned alone; "" forecasts the total by itself. A long frame has its series in `unique_id` and needs none.
     target : {"revenue", "units"}
         What is forecast of sales; of a long frame, it is `y`.
     horizon : int
@@ -312,7 +314,8 @@ def forecast(
     horizon : int
         Days or weeks ahead.
     by : str, optional
-        Levels of sales that are forecast beside the total, such as "Category" or "Category,Region".
+        Levels of sales that are forecast beside the total, such as "Category" or "Category,Region". Without it, the total as a training
+        forecasts it, with regions, categories and products below it; "" is the total by itself, which is quicker.
     freq : {"D", "W"}, optional
         Days or weeks; that of the rows by default.
     level : sequence of int
@@ -429,14 +432,14 @@ def order_quantities(
         min_order,
         shelf_life,
     )
-    demand, series, rows = _resolve_forecast(forecast, lead_time + review_period, by)
+    demand, series, rows, level = _resolve_forecast(forecast, lead_time + review_period, by)
     if demand.panel.target == "revenue" and not (series and series.is_long):
         raise UserError("The forecast is of revenue, and orders are of units. Forecast with target='units'")
     rules = StockRules(missing_stock, unknown_stock, negative_stock)
     held = None
     if stock is not None:
         given_ids, read = (series.given_ids, series.mapping.read) if series else (None, SourceOptions())
-        held = read_stock(stock, demand.panel, rules, given_ids=given_ids, read=read, level=by)
+        held = read_stock(stock, demand.panel, rules, given_ids=given_ids, read=read, level=level)
         for note in held.notes:
             warnings.warn(note, stacklevel=2)
     orders = plan_orders(demand, policy, stock=held, rows=rows)
@@ -445,8 +448,8 @@ def order_quantities(
 
 def _resolve_forecast(
     forecast: "pd.DataFrame | DemandForecaster | DemandForecast | DemandState", days: int, level: str | None
-) -> tuple[DemandForecast, SeriesInput | None, np.ndarray]:
-    "Return sample paths, the user's ids, and rows of the level."
+) -> tuple[DemandForecast, SeriesInput | None, np.ndarray, str | None]:
+    "Return sample paths, the user's ids, rows of the level, and the level."
     series: SeriesInput | None = None
     if isinstance(forecast, DemandForecaster):
         series = forecast._fitted()[0]
@@ -460,9 +463,10 @@ def _resolve_forecast(
         )
     else:
         demand = forecast.forecast if isinstance(forecast, DemandState) else forecast
+    level = TOTAL if level is None and series is not None and series.total_only else level
     rows = demand.panel.rows(find_level(demand.panel, level))
     if isinstance(forecast, ForecastFrame):
         selected = set(forecast["unique_id"])
         given = (series.given_ids if series else None) or {name: name for name in demand.panel.ids}
         rows = np.array([row for row in rows if given[demand.panel.ids[row]] in selected], int)
-    return demand, series, rows
+    return demand, series, rows, level

@@ -23,6 +23,14 @@ from salesforecast.forecasting.forecaster import fit_demand, forecast_demand
 from salesforecast.forecasting.intervals import INTERVAL_LEVELS
 from salesforecast.forecasting.panel import Panel
 
+# %% ../../nbs/forecasting/14_evaluation.ipynb #a17e0201
+def step_size(panel: Panel) -> np.ndarray:
+    "Compute the root mean square of the steps of each series from its first sale on; NaN where it never changed; shape (n,)."
+    steps = np.diff(panel.values, axis=1)
+    known = np.arange(1, len(panel.days)) > (panel.values > 0).argmax(1)[:, None]
+    mean = (np.where(known, steps, 0.0) ** 2).sum(1) / np.maximum(known.sum(1), 1)
+    return np.where(mean > 0, np.sqrt(mean), np.nan)
+
 # %% ../../nbs/forecasting/14_evaluation.ipynb #03e421dd
 def backtest_demand(
     panel: Panel,
@@ -56,8 +64,9 @@ def backtest_demand(
     Returns
     -------
     pandas.DataFrame
-        `unique_id, ds, cutoff, level, ahead, y, naive, yhat, median` and bounds: a row per series, cutoff and period;
-        `ahead` is the period ahead, from 1.
+        `unique_id, ds, cutoff, level, ahead, y, naive, scale, yhat, median` and bounds: a row per series, cutoff and period;
+        `ahead` is the period ahead, from 1, and `scale` the root mean square of the steps of the series until the cutoff, by which
+        RMSSE divides.
 
     Raises
     ------
@@ -79,6 +88,7 @@ def backtest_demand(
         window.insert(4, "ahead", np.tile(np.arange(1, horizon + 1), len(panel.ids)))
         window.insert(5, "y", panel.values[:, count : count + horizon].ravel())
         window.insert(6, "naive", naive.ravel())
+        window.insert(7, "scale", np.repeat(step_size(past), horizon))
         frames.append(window)
     return pd.concat(frames, ignore_index=True)
 
@@ -88,6 +98,33 @@ def select_coverage_rows(
 ) -> pd.DataFrame:
     "Return the rows that test an interval: not those with an interval of 0 to 0 that is right."
     return backtest[(backtest["hi-95"] > 0) | (backtest["y"] != 0)]
+
+# %% ../../nbs/forecasting/14_evaluation.ipynb #a17e0202
+QUANTILES = {0.5: "median"}  # shares and columns, in which a backtest has them
+for _level in INTERVAL_LEVELS:
+    QUANTILES |= {0.5 - _level / 200: f"lo-{_level}", 0.5 + _level / 200: f"hi-{_level}"}
+
+
+def rmsse(
+    backtest: pd.DataFrame,  # as `backtest_demand` returns it
+    forecast: str = "yhat",  # column
+) -> float:
+    "Compute the root mean squared scaled error, a mean over series and cutoffs; NaN if no series ever changed."
+    scaled = ((backtest[forecast] - backtest["y"]) / backtest["scale"]) ** 2
+    by_window = scaled.groupby([backtest["unique_id"], backtest["cutoff"]]).mean()
+    return float(np.sqrt(by_window).mean())
+
+
+def weighted_quantile_loss(
+    backtest: pd.DataFrame,  # as `backtest_demand` returns it
+) -> float:
+    "Compute the weighted quantile loss over the quantiles of all interval bounds and the median."
+    y = backtest["y"].to_numpy(float)
+    losses = []
+    for share, column in QUANTILES.items():
+        above = y - backtest[column].to_numpy(float)
+        losses.append(2 * np.maximum(share * above, (share - 1) * above).sum())
+    return ratio(float(np.mean(losses)), float(np.abs(y).sum()))
 
 # %% ../../nbs/forecasting/14_evaluation.ipynb #38abd3fa
 def evaluate_backtest(backtest: pd.DataFrame, by: str = "level") -> pd.DataFrame:
@@ -103,8 +140,8 @@ def evaluate_backtest(backtest: pd.DataFrame, by: str = "level") -> pd.DataFrame
     Returns
     -------
     pandas.DataFrame
-        A row per group: WAPE of the expected value (`wape`), of the median (`median_wape`) and of seasonal naive
-        (`naive_wape`), `bias`, `coverage_50`, `coverage_80`, `coverage_95`, and `n`, the values that coverage rests on.
+        A row per group: of the mean `rmsse`, `bias` and `wape`; WAPE of the median (`median_wape`) and of seasonal naive
+        (`naive_wape`); of the quantiles `wql`, `coverage_50`, `coverage_80`, `coverage_95`, and `n`, the values that coverage rests on.
     """
     rows = []
     for name, group in backtest.groupby(by, sort=False):
@@ -119,5 +156,6 @@ def evaluate_backtest(backtest: pd.DataFrame, by: str = "level") -> pd.DataFrame
             for level in INTERVAL_LEVELS
         }
         bias = ratio((group["yhat"] - group["y"]).sum(), abs(group["y"].sum()))
-        rows.append({by: name, **wapes, "bias": bias, **coverages, "n": len(tested)})
+        measures = {"rmsse": rmsse(group), "bias": bias, "wql": weighted_quantile_loss(group)}
+        rows.append({by: name, **wapes, **measures, **coverages, "n": len(tested)})
     return pd.DataFrame(rows)

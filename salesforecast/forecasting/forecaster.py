@@ -18,6 +18,7 @@ from salesforecast.core.metrics import ratio
 from salesforecast.core.settings import Progress, UserError, no_progress, scale_progress
 from salesforecast.core.params import CandidateParams
 from salesforecast.forecasting.candidates.task import make_forecast_task
+from salesforecast.forecasting.bias import correct_past_forecasts
 from salesforecast.forecasting.covariates import Covariates
 from salesforecast.forecasting.effects import CovariateEffects
 from salesforecast.forecasting.intervals import (
@@ -40,6 +41,7 @@ from salesforecast.forecasting.selection import (
     DEFAULT_N_WINDOWS,
     Champion,
     CrossValidation,
+    FittedModels,
     champion_forecast,
     cross_validate,
     cross_validation_cutoffs,
@@ -57,6 +59,7 @@ def cross_validate_champions(
     champions: Sequence[Champion],  # by level
     progress: Progress = no_progress,
     engine: Engine = LOCAL_ENGINE,
+    fitted: FittedModels | None = None,  # by `cross_validate`
 ) -> np.ndarray:
     "Forecast all series by their levels' champions from each cutoff, shape (cutoffs, n, horizon)."
     forecasts = np.zeros((len(cutoffs), len(panel.ids), horizon))
@@ -66,7 +69,7 @@ def cross_validate_champions(
     if any(sampled):
         again = [champion if sampled[i] else _zero_weights(champion) for i, champion in enumerate(champions)]
         rows = np.isin(panel.level, np.flatnonzero(sampled))
-        for i, task in enumerate(cross_validation_tasks(panel, horizon, covariates, cutoffs)):
+        for i, task in enumerate(cross_validation_tasks(panel, horizon, covariates, cutoffs, fitted)):
             progress(i / len(cutoffs), f"champions: cutoff {i + 1} of {len(cutoffs)}")
             forecasts[i, rows] = champion_forecast(again, task, engine)[rows]
     return forecasts
@@ -94,6 +97,7 @@ class DemandModel:
     spans: SpanDemand | None = (
         None  # demand of past spans, for orders; None in an archive of before it was kept
     )
+    bias_factor: float = 1.0  # of all forecasts, which makes them unbiased in sum
 
     @property
     def leaderboard(self) -> pd.DataFrame:
@@ -145,16 +149,20 @@ def fit_demand(
     covariates = covariates or Covariates()
     cutoffs, tested = cross_validation_cutoffs(len(panel.days), horizon, panel.step, n_windows)
     part = scale_progress(progress, 0.0, 0.6)
-    levels = cross_validate(panel, tested, covariates, cutoffs, candidates, part, engine)
+    fitted: FittedModels = {}
+    levels = cross_validate(panel, tested, covariates, cutoffs, candidates, part, engine, fitted)
     champions = tuple(
         select_champion(level, panel.levels[i], len(level.rows) == len(panel.rows(i)))
         for i, level in enumerate(levels)
     )
     part = scale_progress(progress, 0.6, 0.85)
-    past = cross_validate_champions(panel, tested, covariates, cutoffs, levels, champions, part, engine)
+    past = cross_validate_champions(
+        panel, tested, covariates, cutoffs, levels, champions, part, engine, fitted
+    )
     progress(0.85, "reconciling, calibrating intervals")
     actual = np.stack([panel.values[:, count : count + tested] for count in cutoffs])
-    coherent, fixes_total, increase = cross_validate_reconciliation(panel.summing, past, actual)
+    reconciled, fixes_total, increase = cross_validate_reconciliation(panel.summing, past, actual)
+    coherent, bias_factor = correct_past_forecasts(reconciled, actual)
     history = describe_history(panel.values, cutoffs, panel.step)
     return DemandModel(
         panel=panel,
@@ -167,10 +175,18 @@ def fit_demand(
         accuracy=_accuracy(panel, coherent, actual),
         by_horizon=_accuracy_by_horizon(panel, coherent, actual),
         notes=_notes(
-            panel, champions, increase if fixes_total else None, tested if tested < horizon else None
+            panel,
+            champions,
+            increase if fixes_total else None,
+            tested if tested < horizon else None,
+            bias_factor,
         ),
         spans=estimate_span_demand(panel.values, panel.step, forecasts=PastForecasts(cutoffs, coherent)),
+        bias_factor=bias_factor,
     )
+
+
+LEAST_NOTED_BIAS = 0.005  # from which on a correction is told
 
 
 def _notes(
@@ -178,6 +194,7 @@ def _notes(
     champions: Sequence[Champion],
     increase: float | None,  # of the total's error, where reconciling leaves the total as it is
     tested: int | None,  # horizon of cross-validation, where it is shorter than wanted
+    bias_factor: float,
 ) -> tuple[str, ...]:
     "Say what a reader should know of the choices, a sentence each."
     notes = []
@@ -189,6 +206,11 @@ def _notes(
     if tested is not None:
         notes.append(
             f"The history is short: models and intervals were cross-validated only {tested} periods ahead"
+        )
+    if abs(bias_factor - 1) >= LEAST_NOTED_BIAS:
+        low, raised = ("low", "raised") if bias_factor > 1 else ("high", "lowered")
+        notes.append(
+            f"Forecasts of the past were too {low} in sum: all are {raised} by {abs(bias_factor - 1):.1%}"
         )
     for i, champion in enumerate(champions):
         if champion.n_series < (count := len(panel.rows(i))):
@@ -322,6 +344,7 @@ def forecast_demand(
     base = champion_forecast(model.champions, task, engine)
     yhat = reconcile(panel.summing, base, model.errors)
     yhat = rescale_to_total(panel.summing, yhat, base[0]) if model.fixes_total else yhat
+    yhat = yhat * model.bias_factor
     has_revenue = panel.target == "units" and panel.price.size
     revenue = expected_revenue(panel, task.effects, yhat) if has_revenue else np.empty((0, 0))
     return build_forecast(model, task.effects, yhat, revenue, (*model.notes, *task.effects.notes), seed)

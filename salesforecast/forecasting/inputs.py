@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from salesforecast.core.settings import UserError
-from salesforecast.forecasting.panel import TOTAL, Panel, make_panel, parse_levels
+from salesforecast.forecasting.panel import TOTAL, Panel, default_levels, make_panel, parse_levels
 from salesforecast.sales.input_tables import parse_number_columns
 from salesforecast.sales.reading import SalesData, read_sales
 from salesforecast.sales.report import DataReport, summarize_sales
@@ -148,6 +148,7 @@ class SeriesInput:
         dict[str, Hashable] | None
     )  # by the panel's ids, in their order; None: the panel's ids are given back
     is_long: bool  # whether it comes from a long frame
+    total_only: bool = False  # whether only the total was asked for; the levels below it make it better
 
 
 def read_series(
@@ -169,8 +170,9 @@ def read_series(
             raise UserError(f"by={by!r} is for sales; this frame has its series in unique_id. Leave it out")
         series = _panel_of_long_frame(long, frequency, mapping or ColumnMapping())
     else:
-        panel = make_panel(long, parse_levels(by or ""), target=target, frequency=frequency)
-        series = SeriesInput(panel, long.mapping, None, is_long=False)
+        levels = default_levels(long) if by is None else parse_levels(by)
+        panel = make_panel(long, levels, target=target, frequency=frequency)
+        series = SeriesInput(panel, long.mapping, None, is_long=False, total_only=by is None)
     if freq is not None and freq.startswith("W-") and freq != series.panel.freq:
         raise UserError(f"freq={freq!r}, but the weeks of these rows are {series.panel.freq}. Use freq='W'")
     return series

@@ -70,17 +70,23 @@ SAMPLED_SERIES = 100  # series of a level on which candidates are compared
 REFIT = 4  # cutoffs after which the models over all series are fitted anew
 
 
+FittedModels = dict[int, dict[str, object]]  # models over all series, by cutoff and candidate
+
+
 def cross_validation_tasks(
     panel: Panel,
     horizon: int,
     covariates: Covariates,
     cutoffs: Sequence[int],  # periods before each
+    fitted: FittedModels | None = None,  # of an earlier pass, and extended by this one
 ) -> Iterator[ForecastTask]:
     "Yield the task of each cutoff; most reuse the models over all series of an earlier one."
+    fitted = {} if fitted is None else fitted
     pooled_from: ForecastTask | None = None
     for i, count in enumerate(cutoffs):
         pooled_from = pooled_from if i % REFIT else None
-        task = make_forecast_task(panel.training_window(count), horizon, covariates, pooled_from)
+        models = None if pooled_from else fitted.setdefault(count, {})
+        task = make_forecast_task(panel.training_window(count), horizon, covariates, pooled_from, models)
         pooled_from = pooled_from or task
         yield task
 
@@ -93,6 +99,7 @@ def cross_validate(
     candidates: Sequence[str | CandidateParams] = (),
     progress: Progress = no_progress,
     engine: Engine = LOCAL_ENGINE,
+    fitted: FittedModels | None = None,
 ) -> list[CrossValidation]:
     """Forecast every level by every candidate from every cutoff.
 
@@ -112,6 +119,8 @@ def cross_validate(
         Called with the share done and a message.
     engine
         Where the series are forecast.
+    fitted
+        Takes the models over all series, so that a second pass need not fit them.
 
     Returns
     -------
@@ -130,7 +139,7 @@ def cross_validate(
     by_level = [available_candidates(len(rows), cutoffs[0], panel.step, resolved) for rows in levels]
 
     def jobs() -> Iterator[Job]:
-        for i, task in enumerate(cross_validation_tasks(panel, horizon, covariates, cutoffs)):
+        for i, task in enumerate(cross_validation_tasks(panel, horizon, covariates, cutoffs, fitted)):
             progress(i / len(cutoffs), f"cross-validation: cutoff {i + 1} of {len(cutoffs)}")
             yield from (
                 (candidate, task, rows) for level, rows in enumerate(samples) for candidate in by_level[level]

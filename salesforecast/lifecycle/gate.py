@@ -16,10 +16,13 @@ from typing import Any, TypedDict
 import numpy as np
 import pandas as pd
 
-from salesforecast.registry.manifest import Manifest
+from salesforecast.registry.manifest import Manifest, ServedPart
 from salesforecast.core.params import GateParams, Params
 from salesforecast.core.settings import Progress, UserError, no_progress
 from salesforecast.features.preprocessing import PreparedSales
+from salesforecast.forecasting.candidates.registry import BASELINE
+from salesforecast.forecasting.panel import TOTAL
+from salesforecast.forecasting.reconciliation import MAX_TOTAL_ERROR_INCREASE
 from salesforecast.lifecycle.comparison import (
     Basis,
     Comparison,
@@ -31,6 +34,7 @@ from salesforecast.lifecycle.comparison import (
 from salesforecast.models.baselines import is_baseline
 from salesforecast.registry.bundle import ModelBundle, load_bundle
 from salesforecast.registry.predictor import Predictor
+from salesforecast.registry.total_forecast import DEMAND_MODEL
 
 # %% ../../nbs/lifecycle/02_gate.ipynb #a28cd01a
 @dataclass(frozen=True)
@@ -176,11 +180,8 @@ def size_check(challenger: ModelBundle, champion: ModelBundle, gate: GateParams)
 def baseline_checks(manifest: Manifest, gate: GateParams) -> list[Check]:
     "Check that each part of a first version is served by a model that beats the baselines, or by a baseline."
     if manifest.parts:
-        return [
-            Check(f"{name}: {part.served or 'not served'}", True, part.why, dict(part.errors))
-            for name, part in manifest.parts.items()
-        ]
-    models = {"transactional": manifest.served, "daily": "sarima"}
+        return [_part_check(name, part, gate) for name, part in manifest.parts.items()]
+    models = {"transactional": manifest.served} | ({} if _total_by_demand(manifest) else {"daily": "sarima"})
     baselines = {
         "transactional": ("list_revenue", "group_mean_discount"),
         "daily": ("naive", "seasonal_naive"),
@@ -199,6 +200,27 @@ def baseline_checks(manifest: Manifest, gate: GateParams) -> list[Check]:
         reason = f"WAPE {mine:.2%} against {against}"
         checks.append(Check(f"{task} beside baselines", passed, reason, {model: mine, **others}))
     return checks
+
+
+def _part_check(name: str, part: ServedPart, gate: GateParams) -> Check:
+    "Check a part: training chose it over the baselines; the total of the demand forecast has been reconciled since."
+    margin = max(gate.baseline_margin, MAX_TOTAL_ERROR_INCREASE)
+    mine, naive = part.errors.get(DEMAND_MODEL), part.errors.get(BASELINE)
+    compared = name == "demand" and mine is not None and naive is not None
+    passed = not compared or bool((mine or 0.0) <= (naive or 0.0) * (1 + margin) + 1e-9)
+    return Check(f"{name}: {part.served or 'not served'}", passed, part.why, dict(part.errors))
+
+
+def _total_by_demand(manifest: Manifest) -> bool:
+    "Return whether the total is forecast by a demand forecast that is no worse than seasonal naive."
+    rows = [
+        row
+        for name, demand in manifest.demand.items()
+        if name.startswith("revenue")
+        for row in demand.champions
+    ]
+    gains = [row.get("against_naive") for row in rows if row.get("level") == TOTAL]
+    return any(isinstance(gain, float) and gain <= 0 for gain in gains)
 
 # %% ../../nbs/lifecycle/02_gate.ipynb #5a4326b0
 class GateWindow(TypedDict):

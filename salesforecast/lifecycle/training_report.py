@@ -22,6 +22,7 @@ from salesforecast.lifecycle.gate import BASIS_TEXTS, Decision
 from salesforecast.lifecycle.report_parts import HEADINGS, PERCENT_METRICS, Cell, status_box, table, tiles
 from salesforecast.lifecycle.retraining import TrainingOutcome
 from salesforecast.registry.bundle import load_bundle
+from salesforecast.registry.total_forecast import DEMAND_MODEL
 from salesforecast.registry.versions import list_versions
 from salesforecast.training.orchestration import TrainingResult
 
@@ -36,13 +37,29 @@ def training_tiles(training: TrainingResult) -> HTML:
     "Render how much was learned from, and how good the version is."
     m, data = training.manifest.metrics, training.manifest.data
     served, daily = m.transactional[training.manifest.served], m.daily.get(training.manifest.served_daily, {})
-    return tiles(
-        {
-            f"sales, {data.first} to {data.last}": amount(data.rows),
-            "error of a sale's revenue (WAPE)": percent(served["wape"]),
-            "error of a day's revenue (WAPE)": percent(daily.get("wape")),
-            "of days within the 80% range": percent(daily.get("coverage_80"), 0),
-        }
+    total = served_total_wape(training.manifest)
+    figures = {
+        f"sales, {data.first} to {data.last}": amount(data.rows),
+        "error of a sale's revenue (WAPE)": percent(served["wape"]),
+        "error of a day's revenue (WAPE)": percent(total),
+    }
+    ahead = training.forecast[~training.forecast["in_history"]]
+    figures |= {
+        f"revenue expected from {ahead['date'].min():%d %b} to {ahead['date'].max():%d %b}": amount(
+            ahead["predicted_revenue"].sum()
+        )
+    }
+    if DEMAND_MODEL not in set(training.forecast["model"]):
+        figures |= {"of days within the 80% range": percent(daily.get("coverage_80"), 0)}
+    return tiles(figures)
+
+
+def served_total_wape(manifest: Manifest) -> float | None:
+    "Return the WAPE of the served forecast of the total in cross-validation: the demand forecast's, if there is one."
+    part = manifest.parts.get("demand")
+    by_demand = part.errors.get(DEMAND_MODEL) if part else None
+    return (
+        manifest.metrics.daily.get(manifest.served_daily, {}).get("wape") if by_demand is None else by_demand
     )
 
 # %% ../../nbs/lifecycle/06_training_report.ipynb #9c5ef88b
@@ -51,12 +68,18 @@ PART_LABELS = {
     "daily": "revenue of a day",
     "demand": "forecasts by level",
 }
+LABELS_WITH_TOTAL = PART_LABELS | {  # where the demand forecast gives the total
+    "daily": "SARIMA endpoint",
+    "demand": "revenue of a day, and forecasts by level",
+}
 
 
 def parts_table(manifest: Manifest) -> HTML:
     "Render what each part of a version is served by, and why."
+    demand = manifest.parts.get("demand")
+    labels = LABELS_WITH_TOTAL if demand and demand.errors else PART_LABELS
     rows: list[list[Cell]] = [
-        [PART_LABELS.get(name, name), part.served or "not served", part.why]
+        [labels.get(name, name), part.served or "not served", part.why]
         for name, part in manifest.parts.items()
     ]
     return table(["part", "served by", "why"], rows, text=(0, 1, 2))
@@ -207,15 +230,16 @@ def previous_manifest(training: TrainingResult) -> Manifest | None:
 def _facts(manifest: Manifest) -> dict[str, str]:
     "Return what is compared of two versions."
     m, served = manifest.metrics, manifest.served
+    total_by_demand = bool("demand" in manifest.parts and manifest.parts["demand"].errors)
     configuration = manifest.configurations[served]
     return {
         "sales": amount(manifest.data.rows),
         "last day": manifest.data.last,
         "data fingerprint": manifest.data.fingerprint,
         "served model": manifest.model_type,
-        "daily forecast": manifest.served_daily,
+        "forecast of the total": "demand" if total_by_demand else manifest.served_daily,
         "WAPE of a sale's revenue": percent(m.transactional[served]["wape"], 2),
-        "WAPE of a day's revenue": percent(m.daily.get(manifest.served_daily, {}).get("wape"), 2),
+        "WAPE of a day's revenue": percent(served_total_wape(manifest), 2),
         "configuration": ", ".join(f"{key} {value}" for key, value in configuration.items()),
         "SARIMA order": str(manifest.sarima.get("order")),
         "features": str(len(manifest.feature_names)),

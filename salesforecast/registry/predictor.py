@@ -146,7 +146,7 @@ class Predictor:
         return predict_inputs(self.model, rows)
 
     def forecast(self, start: date | str, end: date | str) -> pd.DataFrame:
-        """Forecast the daily revenue.
+        """Forecast the daily (or weekly) revenue in total: by the demand forecast where the version has one for the day.
 
         Parameters
         ----------
@@ -156,9 +156,12 @@ class Predictor:
         Returns
         -------
         DataFrame
-            `date`, the columns of `predict`, and whether the day is in the history.
+            `date`, the columns of `predict`, whether the day is in the history, and `model`: `demand` for the total of the
+            demand forecast, as `POST /forecast` and the command line give it, else `sarima` or the baseline in its place.
         """
-        return self.bundle.sarima.forecast(start, end)
+        from salesforecast.registry.total_forecast import forecast_total
+
+        return forecast_total(self.bundle, start, end)
 
 
 def load_model(models_dir: str | Path | None = None, version: str | None = None) -> Predictor:

@@ -440,6 +440,7 @@ def _explained(error: Any) -> str:
 
 # %% ../../nbs/sales/00_schema.ipynb #6c08afd4
 ROUNDING = (1e-6, 0.01)  # of units × price, and in currency
+HALF_CENT = 0.005  # by which a price that was rounded to cents differs at most, per unit
 
 
 def _sign_checks(columns: Sequence[str]) -> list[Any]:
@@ -466,17 +467,20 @@ def _share_checks(columns: Sequence[str], min_realised_share: float) -> list[Any
     def listed(rows: pd.DataFrame) -> pd.Series:
         return (rows["Units_Sold"] * rows["Unit_Price"]).abs()
 
+    def allowance(rows: pd.DataFrame) -> pd.Series:
+        return (HALF_CENT * (rows["Units_Sold"].abs() + 1)).clip(lower=absolute)
+
     relative, absolute = ROUNDING
     return [
         pa.Check(
             lambda rows: (
                 (listed(rows) <= 0)  # a price or a number of units that is refused itself
-                | ~(rows["Revenue"].abs() > listed(rows) * (1 + relative) + absolute)
+                | ~(rows["Revenue"].abs() > listed(rows) * (1 + relative) + allowance(rows))
             ),
             error="Revenue is above Units_Sold × Unit_Price",
         ),
         pa.Check(
-            lambda rows: ~(rows["Revenue"].abs() < listed(rows) * min_realised_share - absolute),
+            lambda rows: ~(rows["Revenue"].abs() < listed(rows) * min_realised_share - allowance(rows)),
             error=f"Revenue is below {min_realised_share:g} of Units_Sold × Unit_Price",
         ),
     ]

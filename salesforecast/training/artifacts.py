@@ -30,7 +30,6 @@ from salesforecast.registry.files import (
     SARIMA_FILE,
     SEGMENTS_FILE,
 )
-from .daily import forecast_next_days
 from .fitting import TrainedModels
 from salesforecast.training.plots import (
     backtest_figure,
@@ -105,6 +104,6 @@ def draw_plots(folder: Path, prepared: PreparedSales, models: TrainedModels) -> 
         figures[f"demand_{name}"] = champions_figure(
             forecast.model.leaderboard, f"Demand, {name}: chosen models"
         )
-    ahead = forecast_next_days(models.daily.model.state)
+    ahead = models.next_days
     figures["forecast"] = forecast_figure(prepared.daily, ahead, f"Forecast of {len(ahead)} periods")
     return {name: save_figure(figure, folder / f"{name}.png") for name, figure in figures.items()}

@@ -29,8 +29,10 @@ from salesforecast.forecasting.sarima.baselines import (
     baseline_model,
 )
 from ..forecasting.sarima.fit import SARIMA_MIN_PERIODS, SarimaModel, fit_sarima
+from ..forecasting.forecaster import DemandForecast
 from ..forecasting.sarima.state import SarimaState
 from ..registry.manifest import ServedPart
+from ..registry.total_forecast import total_forecast
 from ..sales.reading import SalesData
 from ..sales.schema import ColumnMapping
 
@@ -239,7 +241,13 @@ def fit_daily(name: str, series: pd.Series, mapping: ColumnMapping, horizon: int
     return baseline_model(_baseline(name), series, horizon, season, calendar["closed"], calendar["closures"])
 
 
-def forecast_next_days(state: SarimaState, days: int = 28) -> pd.DataFrame:
-    "Forecast the days after the history: date, predicted revenue and its intervals."
+def forecast_next_days(
+    state: SarimaState,
+    days: int = 28,
+    served: str = "sarima",  # whose the state is: SARIMA's, or the baseline's in its place
+    demand: DemandForecast | None = None,  # of revenue at the same frequency
+) -> pd.DataFrame:
+    "Forecast the days after the history as the version will: date, predicted revenue, its intervals, and the model."
     last = pd.Timestamp(state.last_date)
-    return state.forecast((last + pd.Timedelta(days=1)).date(), (last + pd.Timedelta(days=days)).date())
+    first, end = (last + pd.Timedelta(days=1)).date(), (last + pd.Timedelta(days=days)).date()
+    return total_forecast(state, served, demand, first, end)

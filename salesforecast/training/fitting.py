@@ -8,17 +8,35 @@ __all__ = []
 # %% ../../nbs/training/05_fitting.ipynb #50fbb749
 from dataclasses import dataclass
 
+import pandas as pd
+
 from ..core.engine import Engine
 from ..core.params import Params
 from ..core.settings import Progress, UserError, scale_progress
+from ..forecasting.candidates.registry import BASELINE
 from ..forecasting.forecaster import DemandForecast
 from ..registry.manifest import ServedPart
-from .daily import DailyResult, train_daily
+from ..registry.total_forecast import DEMAND_MODEL
+from .daily import DailyResult, forecast_next_days, train_daily
 from .demand import train_demand
 from .inputs import TrainingInput
 from .transactional import TransactionalResult, train_transactional
 
 # %% ../../nbs/training/05_fitting.ipynb #2f69cc79
+def total_errors(demand: DemandForecast | None) -> tuple[dict[str, float | None], str]:
+    "Return the WAPE of a demand forecast's total and of seasonal naive in cross-validation, and a sentence of it."
+    if demand is None:
+        return {}, ""
+    board = demand.model.leaderboard
+    naive = board.loc[(board["level"] == demand.panel.levels[0]) & (board["model"] == BASELINE), "wape"]
+    errors = {DEMAND_MODEL: float(demand.model.accuracy["wape"].iloc[0]), BASELINE: float(naive.iloc[0])}
+    sentence = (
+        f" In total, forecasts of the past were off by {errors[DEMAND_MODEL]:.1%} of revenue, those of seasonal naive by "
+        f"{errors[BASELINE]:.1%}."
+    )
+    return dict(errors), sentence
+
+
 @dataclass(frozen=True)
 class TrainedModels:
     "Everything that a training fitted."
@@ -29,12 +47,23 @@ class TrainedModels:
     demand_problem: str = ""  # why there are none, although the parameters ask for them
 
     @property
+    def total_demand(self) -> DemandForecast | None:
+        "Return the demand forecast whose total is the forecast of the revenue of a period, if there is one."
+        return self.demand.get("revenue-D" if self.daily.model.state.step == 1 else "revenue-W")
+
+    @property
+    def next_days(self) -> pd.DataFrame:
+        "Return the forecast of the 28 days after the history, as the version will give it."
+        return forecast_next_days(self.daily.model.state, 28, self.daily.part.served, self.total_demand)
+
+    @property
     def parts(self) -> dict[str, ServedPart]:
         "What each part is served by, and why."
         parts = {"transactional": self.transactional.part, "daily": self.daily.part}
         if self.demand:
-            why = "Each level has the model that won its cross-validation; seasonal naive takes part in it."
-            parts["demand"] = ServedPart(served=", ".join(self.demand), why=why)
+            errors, measured = total_errors(self.total_demand)
+            why = f"Each level has the model that won its cross-validation; seasonal naive takes part in it.{measured}"
+            parts["demand"] = ServedPart(served=", ".join(self.demand), why=why, errors=errors)
         elif self.demand_problem:
             parts["demand"] = ServedPart(why=f"There are no forecasts by level: {self.demand_problem}")
         return parts

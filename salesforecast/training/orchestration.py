@@ -27,7 +27,7 @@ from ..registry.versions import new_version
 from ..sales.report import DataReport
 from ..sales.schema import ColumnMapping, ReadOptions
 from .artifacts import draw_plots, write_bundle_files
-from .daily import DailyResult, forecast_next_days
+from .daily import DailyResult
 from .fitting import TrainedModels, fit_all_models
 from .inputs import read_training_input, save_training_input
 from .manifest import make_manifest
@@ -50,7 +50,7 @@ class TrainingResult:
     manifest
         What the version is: data, metrics by model, configurations.
     forecast
-        Daily revenue of the next 28 days with its intervals.
+        Daily revenue of the next 28 days with its intervals, as the version gives it: by the demand forecast, if there is one.
     plots
         Paths of the report's figures by name; empty unless `plots_dir` was given.
     recorded
@@ -202,7 +202,7 @@ def train_models(
         version,
         path,
         bundle.manifest,
-        forecast_next_days(models.daily.model.state),
+        models.next_days,
         plots,
         recorded,
         prepared=prepared,

@@ -151,7 +151,7 @@ def test_forecast_writes_days(trained: Trained, run_command: Callable, tmp_path:
     done = run_command(*words, "--models-dir", trained.models)
     assert done.returncode == 0, done.stderr
     result = pd.read_csv(out, parse_dates=["date"])
-    assert list(result) == ["date", *COLUMNS] and len(result) == 90
+    assert list(result) == ["date", *COLUMNS, "model"] and len(result) == 90
     assert (result[COLUMNS] >= 0).all().all()
 
 

@@ -102,6 +102,11 @@ SALE = {
         ({}, set()),
         ({"Revenue": 0.0}, set()),
         ({"Revenue": 10.009}, set()),
+        ({"Units_Sold": 40.0, "Unit_Price": 3.33, "Revenue": 133.32}, set()),  # 40 × 3.333
+        (
+            {"Units_Sold": 40.0, "Unit_Price": 3.33, "Revenue": 133.45},
+            {"Revenue is above Units_Sold × Unit_Price"},
+        ),
         ({"Transaction_Date": "2024-06-30 23:00"}, set()),
         ({"Units_Sold": -2.0, "Revenue": -9.0, "is_return": True}, set()),
         ({"Revenue": 10.02}, {"Revenue is above Units_Sold × Unit_Price"}),

@@ -26,9 +26,9 @@ from salesforecast.api.schemas import (
 # %% ../../../nbs/api/endpoints/02_forecasts.ipynb #1532a11a
 @endpoint("POST", "/forecast_sarima", FORECAST, BatchSarimaForecastOutput, quick=True)
 def forecast_sarima(body: SarimaForecastInput) -> Response:
-    "Forecast daily revenue, both days included."
-    horizon = service().settings.forecast_horizon
-    forecast = get_served_version().sarima.forecast(body.start_date, body.end_date, horizon)
+    "Forecast total revenue by SARIMA, both days included; POST /forecast has the served total and its parts."
+    horizon, version = service().settings.forecast_horizon, get_served_version()
+    forecast = version.sarima.forecast(body.start_date, body.end_date, horizon)
     columns = {
         "predicted_revenue": "predicted_revenue",
         "confidence_interval_lower": f"lower_{body.confidence}",
@@ -41,7 +41,7 @@ def forecast_sarima(body: SarimaForecastInput) -> Response:
     ]
     rows = [dict(zip(("date", *columns), row, strict=True)) for row in zip(*values, strict=True)]
     observe.PREDICTIONS.labels(request.path).inc(len(rows))
-    return json_response({"forecasts": rows})
+    return json_response({"model": version.bundle.manifest.served_daily, "forecasts": rows})
 
 # %% ../../../nbs/api/endpoints/02_forecasts.ipynb #0233bcf8
 @endpoint("POST", "/forecast", FORECAST, DemandOutput, errors=(404,))

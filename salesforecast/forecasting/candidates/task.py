@@ -7,7 +7,7 @@ __all__ = ['Model', 'ForecastTask']
 
 # %% ../../../nbs/forecasting/candidates/00_task.ipynb #9a39a831
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar, cast
 
@@ -38,6 +38,8 @@ class ForecastTask:
         Holidays, events, closures and the plan.
     pooled_from
         An earlier task whose models over all series are reused; None fits them anew.
+    pooled_models
+        Fitted models over all series, by candidate.
     """
 
     panel: Panel
@@ -45,6 +47,7 @@ class ForecastTask:
     horizon: int
     covariates: Covariates
     pooled_from: "ForecastTask | None" = None
+    pooled_models: dict[str, object] = field(default_factory=dict)
 
     @property
     def first_sale(self) -> np.ndarray:
@@ -55,11 +58,6 @@ class ForecastTask:
     def scale(self) -> np.ndarray:
         "Mean of each series from its first sale on, shape (n,)."
         return np.maximum(self.effects.adjusted, 0.0).sum(1) / (len(self.panel.days) - self.first_sale) + 1e-9
-
-    @cached_property
-    def pooled_models(self) -> dict[str, object]:
-        "Fitted models over all series, by candidate."
-        return {}
 
     def pooled_model(self, name: str, fit: "Callable[[ForecastTask], Model]") -> "Model":
         "Return a candidate's model over all series, fitted when it is first asked for."
@@ -89,10 +87,17 @@ class ForecastTask:
 
 # %% ../../../nbs/forecasting/candidates/00_task.ipynb #8f7f65b3
 def make_forecast_task(
-    panel: Panel, horizon: int, covariates: Covariates, pooled_from: ForecastTask | None = None
+    panel: Panel,
+    horizon: int,
+    covariates: Covariates,
+    pooled_from: ForecastTask | None = None,
+    pooled_models: dict[str, object]
+    | None = None,  # fitted already, by candidate; extended by what is fitted
 ) -> ForecastTask:
     "Build the task of the periods after the panel's last one."
-    return ForecastTask(panel, estimate_effects(panel, horizon, covariates), horizon, covariates, pooled_from)
+    effects = estimate_effects(panel, horizon, covariates)
+    models = {} if pooled_models is None else pooled_models
+    return ForecastTask(panel, effects, horizon, covariates, pooled_from, models)
 
 
 def from_first_sale(series: pd.DataFrame, first_sale: np.ndarray, periods: int) -> pd.DataFrame:
