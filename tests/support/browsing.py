@@ -1,6 +1,7 @@
 """A real API, a real dashboard and a real browser, for the tests that need them."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -10,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import requests
-from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, WebSocket, expect, sync_playwright
 
 from support.models import ROOT
 
@@ -144,3 +146,40 @@ def visiting(
     page.goto("about:blank")
     visitor.errors = [text for text in visitor.errors if not any(name in text for name in NOT_OURS)]
     context.close()
+
+
+def card(place: Page | Locator, title: str) -> Locator:
+    """The card with this title that the visitor sees."""
+    page = place if isinstance(place, Page) else place.page
+    head = page.locator("h2", has_text=re.compile(f"^{re.escape(title)}$"))
+    return place.locator(".sf-panel:visible .sf-card" if isinstance(place, Page) else ".sf-card", has=head)
+
+
+DRAWN = """chart => {
+  const values = (from) => Array.from(from?._inputArray ?? from ?? [], (value) => typeof value === "number" && !isFinite(value) ? null : value);
+  return (chart._fullData ?? []).map(({ name, type, x, y }) => ({ name, type, x: values(x), y: values(y) }));
+}"""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a chart draws under one name."""
+
+    name: str
+    type: str
+    x: list[Any]
+    y: list[Any]
+
+
+def drawn(place: Page | Locator, title: str) -> list[Trace]:
+    """What plotly has drawn in the chart of this title: not what it was asked to draw."""
+    chart = card(place, title).locator(".js-plotly-plot").first
+    expect(chart).to_be_visible()
+    return [Trace(**trace) for trace in chart.evaluate(DRAWN)]
+
+
+def trace(place: Page | Locator, title: str, name: str) -> Trace:
+    """What a chart draws under this name, of all that is not empty."""
+    found = {one.name: one for one in drawn(place, title) if one.x}
+    assert name in found, f"{title} draws {sorted(found)}"
+    return found[name]
