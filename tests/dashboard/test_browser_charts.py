@@ -1,6 +1,5 @@
 """What the charts draw is what the words beside them and the numbers say, also after a chart was away."""
 
-import io
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -140,13 +139,3 @@ def test_a_connection_that_returns_goes_on_drawing(
         page.wait_for_function("document.querySelector('.sf-kpi-value') !== null")
         shows(page, daily[-30:])
         visitor.lost_connections.clear()
-
-
-def saved(page: Page, title: str) -> pd.DataFrame:
-    """The table that a chart's menu saves."""
-    place = card(page, title)
-    place.locator("summary").first.click()
-    with page.expect_download() as waiting:
-        place.get_by_role("button", name="Table (CSV)").click()
-    with open(waiting.value.path(), "rb") as file:
-        return pd.read_csv(io.BytesIO(file.read()))
