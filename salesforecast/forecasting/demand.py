@@ -18,7 +18,7 @@ import pandas as pd
 
 from salesforecast.core.settings import UserError
 from salesforecast.forecasting.covariates import Covariates, covariates_from_mapping
-from salesforecast.forecasting.evaluation import backtest_demand
+from salesforecast.forecasting.evaluation import QUANTILES, backtest_demand
 from salesforecast.forecasting.forecaster import DemandForecast, DemandModel, fit_demand, forecast_demand
 from salesforecast.forecasting.inputs import SeriesInput, read_series
 from salesforecast.forecasting.intervals import INTERVAL_LEVELS
@@ -45,10 +45,16 @@ class ForecastFrame(pd.DataFrame):
         return ForecastFrame
 
 
-def forecast_frame(series: SeriesInput, demand: DemandForecast, level: Sequence[int]) -> ForecastFrame:
-    "Return a forecast with the ids that the user gave, and bounds of these levels."
-    columns = ["unique_id", "ds", "yhat", *_bounds(level)]
-    frame = ForecastFrame(give_ids_back(demand.to_frame()[columns], series))
+def forecast_frame(
+    series: SeriesInput, demand: DemandForecast, level: Sequence[int], quantiles: Sequence[float] = ()
+) -> ForecastFrame:
+    "Return a forecast with the ids that the user gave, bounds of these levels, and these quantiles."
+    bounds, columns = _bounds(level), _quantile_columns(quantiles)
+    table = demand.to_frame()
+    table = table[["unique_id", "ds", "yhat", *bounds]].assign(
+        **{name: table[column] for name, column in columns.items()}
+    )
+    frame = ForecastFrame(give_ids_back(table, series))
     frame.series, frame.demand = series, demand
     return frame
 
@@ -70,6 +76,16 @@ def _bounds(level: Sequence[int]) -> list[str]:
             f"There is no interval of level {unknown[0]}. Levels are {', '.join(map(str, INTERVAL_LEVELS))}, in percent"
         )
     return [f"{side}-{number}" for number in sorted(set(level)) for side in ("lo", "hi")]
+
+
+def _quantile_columns(quantiles: Sequence[float]) -> dict[str, str]:
+    "Return the columns of a forecast by the names of quantiles, such as `q-0.5`; raises `UserError` for those that it does not have."
+    known = {round(share, 6): column for share, column in QUANTILES.items()}
+    if unknown := sorted({share for share in quantiles if round(share, 6) not in known}):
+        raise UserError(
+            f"There is no quantile {unknown[0]:g}. Quantiles are {', '.join(f'{share:g}' for share in sorted(known))}"
+        )
+    return {f"q-{share:g}": known[round(share, 6)] for share in sorted(set(quantiles))}
 
 # %% ../../nbs/forecasting/20_demand.ipynb #0c391a0c
 class DemandForecaster:
@@ -181,6 +197,7 @@ class DemandForecaster:
         *,
         level: Sequence[int] | None = None,
         plan: pd.DataFrame | str | Path | None = None,
+        quantiles: Sequence[float] = (),
     ) -> pd.DataFrame:
         """Forecast from the last period.
 
@@ -192,15 +209,19 @@ class DemandForecaster:
             Levels of the intervals; those of the forecaster by default.
         plan : pandas.DataFrame, str or Path, optional
             The plan to try; that of `fit` by default.
+        quantiles : sequence of float
+            Quantiles to return as well, of 0.025, 0.1, 0.25, 0.5 (the median), 0.75, 0.9 and 0.975.
 
         Returns
         -------
         pandas.DataFrame
-            `unique_id, ds, yhat, lo-80, hi-80, lo-95, hi-95`, with ids as they were given; `yhat` is the mean.
+            `unique_id, ds, yhat, lo-80, hi-80, lo-95, hi-95`, with ids as they were given, and `q-0.5` for a quantile of 0.5. `yhat`
+            is the mean, which adds up; the median and other quantiles do not.
         """
         bounds = self.level if level is None else level
         _bounds(bounds)
-        return forecast_frame(self._fitted()[0], self._forecast(h, plan), bounds)
+        _quantile_columns(quantiles)
+        return forecast_frame(self._fitted()[0], self._forecast(h, plan), bounds, quantiles)
 
     def _forecast(self, h: int | None, plan: pd.DataFrame | str | Path | None = None) -> DemandForecast:
         "Forecast h periods of all series."
@@ -304,6 +325,7 @@ def forecast(
     plan: pd.DataFrame | str | Path | None = None,
     mapping: ColumnMapping | None = None,
     candidates: tuple[str, ...] = (),
+    quantiles: Sequence[float] = (),
 ) -> pd.DataFrame:
     """Forecast demand from sales or a long frame.
 
@@ -328,11 +350,13 @@ def forecast(
         How the columns of an export become canonical, and holidays, events and closures.
     candidates : tuple of str
         Names of the candidates; all by default.
+    quantiles : sequence of float
+        Quantiles to return as well, of 0.025, 0.1, 0.25, 0.5 (the median), 0.75, 0.9 and 0.975.
 
     Returns
     -------
     pandas.DataFrame
-        `unique_id, ds, yhat, lo-80, hi-80, lo-95, hi-95`, with ids as they were given.
+        `unique_id, ds, yhat, lo-80, hi-80, lo-95, hi-95`, with ids as they were given, and `q-0.5` for a quantile of 0.5. `yhat` is the mean.
 
     Raises
     ------
@@ -342,7 +366,8 @@ def forecast(
     model = DemandForecaster(
         freq, by=by, target=target, horizon=horizon, level=level, candidates=candidates, mapping=mapping
     )
-    return model.fit(df, plan).predict(horizon)
+    _quantile_columns(quantiles)
+    return model.fit(df, plan).predict(horizon, quantiles=quantiles)
 
 # %% ../../nbs/forecasting/20_demand.ipynb #dbada430
 def order_quantities(

@@ -251,3 +251,13 @@ def test_a_forecaster_describes_itself() -> None:
     assert "ets_seasonal" in model._repr_html_()
     assert set(model.leaderboard_["level"]) == {"total", "unique_id"}
     assert set(model.accuracy_) == {"level", "series", "wape", "bias"}
+
+
+def test_quantiles_have_their_names_and_the_numbers_of_the_bounds() -> None:
+    model = DemandForecaster("D", horizon=7, candidates=QUICK, n_windows=3).fit(long_frame())
+    frame = model.predict(7, level=(95,), quantiles=(0.975, 0.5))
+    assert list(frame) == ["unique_id", "ds", "yhat", "lo-95", "hi-95", "q-0.5", "q-0.975"]
+    assert frame["q-0.975"].tolist() == frame["hi-95"].tolist()
+    assert (frame["lo-95"] <= frame["q-0.5"]).all() and (frame["q-0.5"] <= frame["hi-95"]).all()
+    with pytest.raises(UserError, match="no quantile 0.3. Quantiles are 0.025, 0.1"):
+        forecast(long_frame(), 7, candidates=QUICK, quantiles=[0.3])
