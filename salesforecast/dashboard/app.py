@@ -26,6 +26,7 @@ from salesforecast.dashboard.tabs.forecast import ForecastPanel
 from salesforecast.dashboard.tabs.health import HealthPanel
 from salesforecast.dashboard.tabs.history import HistoryPanel
 from salesforecast.dashboard.tabs.orders import OrdersPanel
+from salesforecast.dashboard.tabs.plan import PlanPanel
 from salesforecast.dashboard.tabs.predict import PredictPanel
 from salesforecast.dashboard.ui.widgets import ASSETS, add_classes
 
@@ -56,6 +57,7 @@ PANELS: tuple[Callable[[AppState], Panel], ...] = (
     ForecastPanel,
     DemandPanel,
     OrdersPanel,
+    PlanPanel,
     ExplainPanel,
     HealthPanel,
 )
