@@ -257,3 +257,18 @@ def test_the_architecture_page_names_every_module() -> None:
         if module and f"[`{module[1]}`](../{name(page)})" not in table
     ]
     assert missing == []
+
+
+def test_the_security_page_names_tests_that_exist() -> None:
+    text = "\n".join(source for source, _ in cells(NBS / "explanations/security.ipynb", "markdown"))
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", text)
+    for file, function in named:
+        assert f"def {function}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), (
+            f"{file}::{function}"
+        )
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    claims = [line for line in rows if len(re.split(r"(?<!\\)\|", line)) == 6]
+    heads = [line for line in claims if line.startswith("| who sends what")]
+    assert len(heads) == 4 and len(claims) > 25
+    for line in claims:
+        assert line in heads or "::test_" in line, f"no test: {line}"

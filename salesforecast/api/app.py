@@ -7,7 +7,7 @@ __all__ = ['create_app']
 
 # %% ../../nbs/api/12_app.ipynb #779b51c6
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, redirect, request
 from flask_openapi3 import Info, OpenAPI
@@ -47,7 +47,11 @@ def _describe_uploads(document: dict) -> None:
     "Add to the OpenAPI document what goes into the endpoints for files, and that CSV may come out."
     about = "columns as in the training data; .csv, .csv.gz, .parquet or .xlsx"
     file = {"type": "string", "format": "binary", "description": about}
-    form = {"type": "object", "properties": {"file": file}, "required": ["file"]}
+    mapping = {
+        "type": "string",
+        "description": "name of a mapping that is stored on the server, such as shop",
+    }
+    form = {"type": "object", "properties": {"file": file, "mapping": mapping}, "required": ["file"]}
     for route in ROUTES.values():
         if route.takes == "file":
             operation = document["paths"][route.path]["post"]
@@ -70,6 +74,10 @@ class Application(OpenAPI):
         document = super().api_doc
         _describe_uploads(document)
         return document
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        "Return a view or hook as it is: none is a coroutine, and Flask would look at each anew for every request."
+        return func
 
     def wsgi_app(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         "Answer a request; headers are added to the finished list, since werkzeug would check each of them each time."

@@ -21,7 +21,7 @@ from flask import Flask
 
 from .auth import BOUND
 from .hooks import may_send_body
-from .routes import ROUTES, Route, Service
+from .routes import FRESH, ROUTES, Route, Service
 
 # %% ../../nbs/api/14_asgi.ipynb #8319024c
 Message = dict[str, object]
@@ -229,6 +229,7 @@ class AsgiApp:
 
     async def send_quick(self, environ: dict[str, object], send: Send) -> None:
         "Answer in the event loop."
+        environ[FRESH] = True
         answer = Answer(self.app, environ)
         answer.close()
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})

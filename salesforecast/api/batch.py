@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, NamedTuple, TypeVar
 
 import numpy as np
 import orjson
@@ -37,7 +37,7 @@ from salesforecast.registry.predictor import (
     predict_rows,
     append_predictions,
 )
-from ..sales.schema import ColumnMapping, SourceOptions
+from ..sales.schema import ColumnMapping, SourceOptions, load_mapping
 from ..core.settings import UserError
 from ..sales.delimited import SourceTable
 from ..sales.sinks import write_csv_rows
@@ -116,24 +116,51 @@ def read_excel_upload(file: IO[bytes], name: str, read: SourceOptions, limit: in
     return table
 
 
+class Piece(NamedTuple):
+    "A part of a file, as a table."
+
+    table: SourceTable
+    mapping: ColumnMapping  # how it is read
+    whole: bool  # whether the file has no other part
+
+
 def mapped_tables(
     file: IO[bytes],
     name: str,  # its suffix tells the format
     fallback: ColumnMapping,  # that of the training
     limit: int,  # bytes that a compressed file may unpack to
-) -> Iterator[tuple[SourceTable, ColumnMapping]]:
-    "Return the chunks of a file as tables, each with the mapping that fits it."
+    given: ColumnMapping | None = None,  # that of the request; without it, the columns decide
+) -> Iterator[Piece]:
+    "Return the parts of a file as tables, each with the mapping that fits it."
+    read = (given or fallback).read
     if name.lower().endswith(EXCEL):
-        table = read_excel_upload(file, name, fallback.read, limit)
-        return iter([(table, choose_mapping(table.cells, fallback))])
+        table = read_excel_upload(file, name, read, limit)
+        return iter([Piece(table, given or choose_mapping(table.cells, fallback), True)])
     check_width(file, name, limit)
-    tables = iter_file_tables(file, name, fallback.read, limit)
+    tables = iter_file_tables(file, name, read, limit)
     first = next(tables)
-    mapping = choose_mapping(first.cells, fallback)
-    if mapping.read != fallback.read:
+    mapping = given or choose_mapping(first.cells, fallback)
+    if mapping.read != read:
         tables = iter_file_tables(file, name, mapping.read, limit)
         first = next(tables)
-    return ((table, mapping) for table in chain([first], tables))
+    second = next(tables, None)
+    parts = chain([first], [] if second is None else [second], tables)
+    return (Piece(table, mapping, second is None) for table in parts)
+
+
+def stored_mapping(
+    folder: Path,
+    name: str,  # of a file in the folder, without `.yaml`
+) -> ColumnMapping:
+    "Read a mapping of a folder by its name; raise `UserError` for a name that is not there."
+    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in names:  # no path is made of what a request says
+        there = f"there are {', '.join(names)}" if names else "there is none"
+        raise UserError(f"There is no stored mapping {name[:100]!r}; {there}.")
+    try:
+        return load_mapping(folder / f"{name}.yaml")
+    except UserError as error:
+        raise UserError(str(error).replace(str(folder / f"{name}.yaml"), f"{name}.yaml")) from None
 
 
 def translate_csv_errors(read: Callable[[], Iterator[T]]) -> Iterator[T]:
@@ -186,6 +213,18 @@ class RowCounts:
     rows: int = 0
     errors: int = 0
     unknown: Counter[tuple[str, str]] = field(default_factory=Counter)  # rows by column and value
+    in_parts: bool = False  # whether rows were compared within parts of the file only
+
+    def describe(self) -> list[str]:
+        "Return what makes the predictions less certain, a sentence each, with counts."
+        warnings = UnknownValues(np.empty(0, object), self.unknown).describe()
+        return [*warnings, READ_IN_PARTS] if self.in_parts else warnings
+
+
+READ_IN_PARTS = (
+    "the file was read in parts: rows that are totals of others were found by what they are called, not by their sums. "
+    "salesforecast predict reads it as a whole"
+)
 
 
 def predict_file(
@@ -196,18 +235,24 @@ def predict_file(
     as_csv: bool,  # the file's rows with predictions as CSV, instead of JSON
     limit: int,  # bytes that a compressed file may unpack to
     deadline: float = float("inf"),  # on the clock of `time.monotonic`
+    mapping: ColumnMapping
+    | None = None,  # without it, that of the training, unless the columns are canonical
 ) -> RowCounts:
     "Predict every row of a file; raise `UserError` if it is no table, `TimeoutError` after the deadline."
     counts, currencies = RowCounts(), dict[str, str]()
     out.write(b"" if as_csv else b'{"predictions":[')
     fallback = predictor.bundle.manifest.mapping
-    for table, mapping in translate_csv_errors(lambda: mapped_tables(file, name, fallback, limit)):
+    for piece in translate_csv_errors(lambda: mapped_tables(file, name, fallback, limit, mapping)):
+        table = piece.table
         if time.monotonic() > deadline:
             raise TimeoutError
         if table.cells.empty:
             continue
-        refuse_other_currency(amount_currencies(table.cells, mapping), currencies)
-        rows = parse_prediction_rows(table, mapping, predictor.required_columns)
+        refuse_other_currency(amount_currencies(table.cells, piece.mapping), currencies)
+        rows = parse_prediction_rows(
+            table, piece.mapping, predictor.required_columns, rows_alone=not piece.whole
+        )
+        counts.in_parts |= not piece.whole and piece.mapping.totals == "leave_out"
         predictions = predict_rows(predictor, rows)
         unknown = find_unknown_values(predictor, rows.frame)
         counts.unknown.update(unknown.counts)
@@ -230,7 +275,7 @@ def predict_file(
             "filename": name,
             "num_records_processed": counts.rows,
             "num_errors": counts.errors,
-            "warnings": UnknownValues(np.empty(0, object), counts.unknown).describe(),
+            "warnings": counts.describe(),
         }
         out.write(b"]," + orjson.dumps(totals)[1:])
     return counts

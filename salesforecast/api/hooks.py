@@ -8,6 +8,7 @@ __all__ = []
 # %% ../../nbs/api/11_hooks.ipynb #105a4e42
 import logging
 import time
+from typing import Any, TypeVar, cast
 from wsgiref.types import WSGIEnvironment
 
 from flask import Response, abort, g, request
@@ -39,9 +40,10 @@ def may_send_body(service: Service, route: Route, environ: WSGIEnvironment) -> b
 
 def authenticate_key(service: Service) -> None:
     "Abort with 401 without a valid key, and with 403 for a key of another scope."
-    if not needs_key(service, ROUTES.get(request.endpoint or ""), request.environ):
+    environ, route = request.environ, ROUTES.get(request.endpoint or "")
+    if route is None or not needs_key(service, route, environ):
         return
-    text = request_key(request.environ)
+    text = request_key(environ)
     key = service.keys.get(hash_key(text))
     if key is None:
         if text and not service.may_guess(request.remote_addr or "unknown"):
@@ -51,11 +53,18 @@ def authenticate_key(service: Service) -> None:
         hint = "" if service.keys else " No key is configured yet: make one with `salesforecast key NAME`."
         abort(401, f"Send an API key in the header X-API-Key.{hint}")
     g.key = key.name
-    scope = ROUTES[request.endpoint or ""].scope
-    if scope not in key.scopes:
-        abort(403, f"The key {key.name!r} has no scope {scope!r}.")
+    if route.scope not in key.scopes:
+        abort(403, f"The key {key.name!r} has no scope {route.scope!r}.")
 
 # %% ../../nbs/api/11_hooks.ipynb #7c79a559
+Proxied = TypeVar("Proxied")
+
+
+def unwrap(proxy: Proxied) -> Proxied:
+    "Return the object of Flask's proxy: each look through the proxy searches it anew."
+    return cast(Any, proxy)._get_current_object()
+
+
 def begin_request() -> None:
     "Note when the current request began, and its id."
     g.start, g.request_id = time.perf_counter(), observe.request_id(request.headers.get("X-Request-ID"))
@@ -63,25 +72,34 @@ def begin_request() -> None:
 
 def authenticate_request() -> None:
     "Authenticate the current request, limit its body and parse its JSON."
-    current, route = service(), ROUTES.get(request.endpoint or "")
+    current, asked = (
+        service(),
+        unwrap(request),
+    )  # not through the proxy each time
+    route = ROUTES.get(asked.endpoint or "")
     authenticate_key(current)
     takes = route.takes if route else "nothing"
     limit = current.settings.max_upload_mb if takes == "file" else current.settings.max_json_mb
-    request.max_content_length = limit * 2**20
-    if takes == "json" and request.method == "POST":
+    asked.max_content_length = limit * 2**20
+    if takes == "json" and asked.method == "POST":
         read_json()
 
 # %% ../../nbs/api/11_hooks.ipynb #a30b88a4
 def record_request(response: Response) -> Response:
     "Add the request's id and model version to the headers; count, time and log the request."
-    route = request.url_rule.rule if request.url_rule else "unmatched"
-    method, status = request.method, response.status_code
-    seconds = time.perf_counter() - g.get("start", time.perf_counter())
-    response.headers["X-Request-ID"] = g.get("request_id", "")
-    if "version" in g:
-        response.headers["X-Model-Version"] = g.version.bundle.version
+    asked, about = unwrap(request), unwrap(g)
+    route = asked.url_rule.rule if asked.url_rule else "unmatched"
+    method, status = asked.method, response.status_code
+    seconds = time.perf_counter() - about.get("start", time.perf_counter())
+    response.headers["X-Request-ID"] = about.get("request_id", "")
+    if "version" in about:
+        response.headers["X-Model-Version"] = about.version.bundle.version
     observe.REQUESTS.labels(method, route, status).inc()
     observe.SECONDS.labels(route).observe(seconds)
-    entry = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
-    log.info("request", extra=entry | {name: g.get(name) for name in ("request_id", "key")})
+    if log.isEnabledFor(
+        logging.INFO
+    ):  # by hand: the place in the code, which is always this one, takes time to find
+        entry = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
+        entry |= {"request_id": about.get("request_id"), "key": about.get("key")}
+        log.handle(log.makeRecord(log.name, logging.INFO, __file__, 0, "request", (), None, extra=entry))
     return response

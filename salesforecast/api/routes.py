@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from flask import Response, current_app, g
+from flask import Response, current_app, g, request
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel
 
@@ -97,7 +97,14 @@ def service() -> Service:
     return current_app.extensions["salesforecast"]
 
 
+FRESH = (
+    "salesforecast.fresh"  # in the environment of a request, whose server has just looked for a new version
+)
+
+
 def get_served_version() -> ServedVersion:
     "Return the served version; raise `NotLoaded` where there is none."
-    g.version = service().store.current()
+    store = service().store
+    version = store.served if FRESH in request.environ else None
+    g.version = version or store.current()
     return g.version

@@ -62,9 +62,12 @@ def validate(
     from salesforecast.sales.schema import ReadOptions
     from salesforecast.sales.reading import read_sales, write_quarantine
     from salesforecast.sales.report_page import write_html
-    from salesforecast.sales.sinks import write_table
+    from salesforecast.sales.sinks import check_output, write_table
     from salesforecast.cli.terminal import messages, output, progress_bar
 
+    check_output(out, source)
+    check_output(quarantine, source, out)
+    check_output(html, source, table=False)
     with progress_bar("reading and checking sales"):
         sales = read_sales(source, read_mapping(mapping), ReadOptions(table, query, max_quarantined_share))
     if json:

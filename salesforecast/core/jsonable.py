@@ -6,9 +6,10 @@
 __all__ = []
 
 # %% ../../nbs/core/06_jsonable.ipynb #2c280fc3
+import json
 import math
-from collections.abc import Mapping
-from typing import overload
+from collections.abc import Collection, Mapping
+from typing import Any, overload
 
 from pydantic import JsonValue
 
@@ -37,3 +38,16 @@ def to_jsonable(value: object) -> JsonValue:
     if hasattr(value, "dtype") and hasattr(value, "tolist"):  # NumPy's, which is not imported for this
         return to_jsonable(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value  # type: ignore[return-value]
+
+# %% ../../nbs/core/06_jsonable.ipynb #1720f895
+def parse_json_lines(text: str, required: Collection[str] = ()) -> list[dict[str, Any]]:
+    "Return the JSON objects of a text, one per line, that have the required keys."
+    found = []
+    for line in text.splitlines():
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(entry, dict) and entry.keys() >= set(required):
+            found.append(entry)
+    return found

@@ -13,28 +13,20 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import partial
 from html import escape
-from typing import TypeVar
 
 import pandas as pd
 
 from salesforecast import __version__
 from salesforecast.core.optional import require
-from salesforecast.sales.sinks import has_no_time, write_excel
+from salesforecast.sales.delimited import TEXT
+from salesforecast.sales.sinks import escape_formulas, has_no_time, write_excel
+from salesforecast.sales.values import as_text
 
 require("plotly", "dashboard")
 
 import plotly.graph_objects as go
 
 # %% ../../nbs/dashboard/00_export.ipynb #6db5fa74
-FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
-Cell = TypeVar("Cell")
-
-
-def escape_formula(value: Cell) -> Cell | str:
-    "Return a text that no spreadsheet takes for a formula; other values unchanged."
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_PREFIXES) else value
-
-
 def _texts(values: pd.Series) -> bool:
     "Return whether a column may hold text."
     kind = values.dtype
@@ -51,12 +43,18 @@ def csv_bytes(
     mark: bool = True,  # begin with the byte order mark by which Excel detects UTF-8
 ) -> bytes:
     "Return CSV in UTF-8: days as 2026-03-01, numbers in full, formulas as text."
-    plain = frame.rename(columns=lambda name: escape_formula(str(name)))
+    plain = frame.copy(deep=False)
     for name in [name for name in plain if pd.api.types.is_datetime64_any_dtype(plain[name])]:
         plain[name] = _day_text(plain[name])
     for name in [name for name in plain if _texts(plain[name])]:
-        plain[name] = plain[name].astype(object).map(escape_formula, na_action="ignore")
-    text = plain.to_csv(index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\r\n")
+        plain[name] = (
+            plain[name]
+            .astype(object)
+            .where(plain[name].notna(), None)
+            .map(as_text, na_action="ignore")
+            .astype(TEXT)
+        )
+    text = escape_formulas(plain).to_csv(index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\r\n")
     return text.encode("utf-8-sig" if mark else "utf-8")
 
 # %% ../../nbs/dashboard/00_export.ipynb #407b0651

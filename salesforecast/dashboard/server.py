@@ -32,7 +32,7 @@ from tornado.web import HTTPError, StaticFileHandler, authenticated
 from traitlets import Dict, Integer, Set
 from traitlets.config import Config
 from voila.app import Voila
-from voila.static_file_handler import AllowListFileHandler
+from voila.static_file_handler import AllowListFileHandler, TemplateStaticFileHandler
 from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
@@ -222,6 +222,16 @@ class SocketHandler(VoilaKernelWebsocketHandler):
         else:
             self.close(1003, "no message of the protocol")
 
+
+class TemplateFileHandler(TemplateStaticFileHandler):
+    "The files of the templates; Voila answers 500 to a path that leads out of them."
+
+    async def get(self, path: str, include_body: bool = True) -> None:
+        try:
+            await super().get(path, include_body)
+        except (ValueError, AssertionError, OSError):
+            raise HTTPError(404) from None
+
 # %% ../../nbs/dashboard/02_server.ipynb #ac26b20c
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline' blob:; "
@@ -257,6 +267,7 @@ class DashboardServer(Voila):
             TornadoVoilaHandler: PageHandler,
             KernelHandler: SessionHandler,
             VoilaKernelWebsocketHandler: SocketHandler,
+            TemplateStaticFileHandler: TemplateFileHandler,
         }
         for route, handler, *options in super().init_handlers():
             if handler is not AllowListFileHandler:

@@ -168,6 +168,7 @@ InputCache = dict[tuple, np.ndarray]  # inputs by day and texts
 MAX_CACHED_ROWS = 10_000
 
 
+FEW_COLUMNS = 8
 CHUNK = 100_000  # rows per block: bounds the memory for intermediate columns
 LARGEST = float(np.finfo("float32").max)  # a model refuses infinity, which anything larger would become
 
@@ -208,10 +209,16 @@ def model_inputs(
 
 def _write(out: np.ndarray, parts: Preprocessor, values: Mapping[str, np.ndarray]) -> None:
     "Write these inputs to their places, each within what float32 holds."
+    names = parts["feature_names"]
     with np.errstate(over="ignore"):
-        for i, name in enumerate(parts["feature_names"]):
-            if name in values:
-                out[:, i] = values[name]
+        if len(values) < FEW_COLUMNS:  # as of a single row: each is sought, instead of asking all features
+            for name in values:
+                if name in names:
+                    out[:, names.index(name)] = values[name]
+        else:
+            for i, name in enumerate(names):
+                if name in values:
+                    out[:, i] = values[name]
     np.clip(out, -LARGEST, LARGEST, out=out)
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..core.jsonable import parse_json_lines
 from .files import flush_to_disk
 
 # %% ../../nbs/registry/02_events.ipynb #b00fb96a
@@ -55,10 +56,11 @@ def read_events(models_dir: str | Path) -> list[dict[str, Any]]:
     -------
     list of dict
         Events, oldest first: `time` (UTC, ISO 8601), `who`, `action` (promote, rollback, update …), `from` and `to`
-        (versions) and `why`. Empty where there is no log.
+        (versions) and `why`. Empty where there is no log; lines that are broken are
+        passed over.
     """
     try:
-        lines = Path(models_dir, EVENT_LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+        text = Path(models_dir, EVENT_LOG).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+    return parse_json_lines(text, ("time", "who", "action", "from", "to"))

@@ -326,9 +326,12 @@ def evaluate_expression(
     except SyntaxError:
         raise missing_column_error(place, expression, expression, columns.names) from None
     except UserError as error:
-        raise UserError(f"{place}: in {expression!r}, {error}.") from None
+        raise UserError(f"{place}: in {_quote(expression)}, {error}.") from None
     except (InvalidExpression, ArithmeticError, TypeError, ValueError, KeyError) as error:
-        raise UserError(f"{place}: {expression!r} cannot be computed: {error}. {EXPRESSION_HELP}") from None
+        reason = OBJECT_ADDRESS.sub(r"\1", str(error).partition(" in expression ")[0])
+        raise UserError(
+            f"{place}: {_quote(expression)} cannot be computed: {reason}. {EXPRESSION_HELP}"
+        ) from None
     return ExpressionResult(value, evaluation.bad, evaluation.source_columns)
 
 
@@ -347,10 +350,19 @@ class MissingColumnError(UserError):
 def missing_column_error(place: str, expression: str, name: str, columns: list[str]) -> MissingColumnError:
     "Return the error for a column that is not there."
     if name == expression:
-        problem = f"{place}: {name!r} is neither a column of the source nor an expression."
+        problem = f"{place}: {_quote(name)} is neither a column of the source nor an expression."
     else:
-        problem = f"{place}: in {expression!r}, {name!r} is no column of the source."
+        problem = f"{place}: in {_quote(expression)}, {_quote(name)} is no column of the source."
     return MissingColumnError(f"{problem}{suggest_name(name, columns)} Columns: {', '.join(columns)}")
+
+
+OBJECT_ADDRESS = re.compile(r"<(?:ast\.)?([\w.]+) object at 0x[0-9a-fA-F]+>")
+MAX_QUOTED = 200  # characters of an expression that a message repeats
+
+
+def _quote(expression: str) -> str:
+    "Return an expression as a message repeats it."
+    return repr(expression if len(expression) <= MAX_QUOTED else f"{expression[:MAX_QUOTED]}…")
 
 # %% ../../nbs/sales/09_expressions.ipynb #ea7ef5eb
 def evaluate_condition(

@@ -25,9 +25,10 @@ from salesforecast.api.routes import ROUTES
 from salesforecast.core.settings import Settings, settings
 from salesforecast.datasets import generate_sales, write_sales
 from salesforecast.registry.files import MANIFEST
-from salesforecast.registry.predictor import COLUMNS, Predictor
+from salesforecast.registry.predictor import COLUMNS, Predictor, predict_source
 from salesforecast.registry.publishing import publish
 from salesforecast.registry.versions import set_current
+from salesforecast.sales.chunks import iter_csv_tables
 from salesforecast.sales.schema import ColumnMapping
 from salesforecast.training.orchestration import train_models
 from support.models import OLD, SMALL, Trained
@@ -288,7 +289,7 @@ def test_a_file_comes_back_as_csv_with_predictions_appended(client: FlaskClient)
     rows = pd.read_csv(io.BytesIO(result.get_data()))
     assert rows.columns.tolist() == [*CSV.decode().split("\n")[0].split(","), *COLUMNS, "problem", "warning"]
     assert rows["problem"].fillna("").tolist() == ["", "Units_Sold is not a number"]
-    assert rows["Category"].tolist() == ["Beauty", "=cmd()"]
+    assert rows["Category"].tolist() == ["Beauty", "'=cmd()"]
     assert np.isfinite(rows["predicted_revenue"][0])
     assert rows[list(COLUMNS)].loc[1].isna().all()
 
@@ -887,6 +888,90 @@ def test_excel_and_parquet_are_predicted_as_csv_is(client: FlaskClient) -> None:
         result = client.post("/predict_batch_csv", data={"file": (io.BytesIO(data.getvalue()), f"a.{name}")})
         results.append(result.get_json()["predictions"])
     assert results[0] == results[1] == results[2] and len(results[0]) == 2
+
+
+def mapped_client(trained: Trained, mappings: Path) -> FlaskClient:
+    mappings.mkdir()
+    (mappings / "shop.yaml").write_text(
+        "columns: {Units_Sold: Menge, Unit_Price: Preis, Category: Warengruppe, Transaction_Date: Tag}\n"
+        "date_format: '%d.%m.%Y'\n"
+    )
+    (mappings / "broken.yaml").write_text("moon: 1\n")
+    (mappings.parent / "secret.yaml").write_text("columns: {Units_Sold: Menge}\n")
+    return client_of(trained.models, mappings_dir=mappings)
+
+
+SHOP = "Tag;Warengruppe;Menge;Preis\n01.09.2026;Beauty;10;5,99\n02.09.2026;Toys;3;2,50\n"
+
+
+@pytest.mark.parametrize("where", ["form", "query"])
+def test_a_stored_mapping_is_named(trained: Trained, tmp_path: Path, where: str) -> None:
+    client = mapped_client(trained, tmp_path / "mappings")
+    form = {"mapping": "shop"} if where == "form" else {}
+    result = client.post(
+        "/predict_batch_csv" + ("?mapping=shop" if where == "query" else ""),
+        data={"file": (io.BytesIO(SHOP.encode()), "a.csv"), **form},
+    ).get_json()
+    plain = (
+        "Transaction_Date,Category,Units_Sold,Unit_Price\n2026-09-01,Beauty,10,5.99\n2026-09-02,Toys,3,2.50\n"
+    )
+    assert result["predictions"] == upload(client, plain.encode()).get_json()["predictions"]
+    assert result["num_errors"] == 0 and len(result["predictions"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("store", "no stored mapping 'store'; there are broken, shop"),
+        ("../secret", "no stored mapping '../secret'"),
+        ("broken", "broken.yaml does not fit"),
+    ],
+)
+def test_a_mapping_that_is_not_there_or_does_not_fit_is_refused(
+    trained: Trained, tmp_path: Path, name: str, says: str
+) -> None:
+    client = mapped_client(trained, tmp_path / "mappings")
+    data = {"file": (io.BytesIO(SHOP.encode()), "a.csv"), "mapping": name}
+    details = refused(client.post("/predict_batch_csv", data=data), 400)["details"]
+    assert says in details and str(tmp_path) not in details
+
+
+def test_totals_among_the_rows_are_found_as_by_the_command(
+    client: FlaskClient, trained: Trained, tmp_path: Path
+) -> None:
+    """A row without a category whose amounts are the sums of the rows above it has no prediction, as in the CLI."""
+    rows = [
+        f"2026-09-0{i % 9 + 1},Beauty,North,{i + 1},{5 + i}.5,{(i + 1) * (5 + i + 0.5)}" for i in range(8)
+    ]
+    revenue, units = (
+        sum(float(row.split(",")[-1]) for row in rows),
+        sum(int(row.split(",")[3]) for row in rows),
+    )
+    lines = [
+        "Transaction_Date,Category,Region,Units_Sold,Unit_Price,Revenue",
+        *rows,
+        f",,,{units},,{revenue}",
+    ]
+    path = tmp_path / "sales.csv"
+    path.write_text("\n".join(lines) + "\n")
+    _, problems = predict_source(Predictor.load(trained.models), path)
+    result = upload(client, path.read_bytes(), headers={"Accept": "text/csv"})
+    table = pd.read_csv(io.BytesIO(result.get_data()), keep_default_na=False)
+    assert table["problem"].tolist() == problems.tolist()
+    assert "sum" in table["problem"].iloc[-1] or "total" in table["problem"].iloc[-1]
+    assert (table["problem"].iloc[:-1] == "").all()
+
+
+def test_a_file_in_parts_says_what_was_not_looked_for(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = b"Transaction_Date,Category,Units_Sold,Unit_Price\n" + b"2026-09-01,Beauty,10,5.99\n" * 1000
+    assert upload(client, rows).get_json()["warnings"] == []
+    pieces = lambda file, name, read, limit: iter_csv_tables(file, read, size=2_000)  # noqa: E731
+    monkeypatch.setattr("salesforecast.api.batch.iter_file_tables", pieces)
+    result = upload(client, rows).get_json()
+    assert result["num_records_processed"] == 1000
+    assert any("read in parts" in warning for warning in result["warnings"])
 
 
 @pytest.mark.parametrize("above", [b"", b"\n\n", b"Sales of May\r\n\r\n"])

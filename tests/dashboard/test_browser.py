@@ -61,6 +61,15 @@ def test_what_is_no_page_or_comes_from_elsewhere_is_refused(dashboard: str) -> N
     assert missing.status_code == 404 and "There is no such page" in missing.text
     for path in ("api/kernels", "voila/files/dashboard.ipynb", "api/contents"):
         assert requests.get(f"{dashboard}/{path}", timeout=30).status_code == 404
+    for path in (
+        "..%2f",
+        "..%2f..%2fetc%2fpasswd",
+        "salesforecast",
+        "salesforecast/static/..%2f..%2fconf.json",
+        "none/static/a",
+        "%00",
+    ):
+        assert requests.get(f"{dashboard}/voila/templates/{path}", timeout=30).status_code == 404, path
     assert requests.post(f"{dashboard}/api/kernels", timeout=30).status_code in (403, 404, 405)
     other = requests.get(dashboard, headers={"Host": "elsewhere.example"}, timeout=30)
     assert other.status_code == 403

@@ -60,7 +60,7 @@ def test_the_keys_on_the_disk_stay(trained: Trained) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     {
-        "format": ({"format_version": 2}, "bundle format 2; this version reads 1. Train again"),
+        "format": ({"format_version": 3}, "bundle format 3; this version reads 1 and 2. Train again"),
         "field": ({"data": {"rows": "many"}}, r"does not fit: data\.rows: .*Roll back .* or train again"),
         "mapping": ({"mapping": {"moon": 1}}, r"does not fit: mapping\.moon"),
     }.values(),

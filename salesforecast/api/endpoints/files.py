@@ -14,10 +14,12 @@ from flask import Response, abort, request
 from flask_openapi3 import FileStorage
 
 from .. import observe
-from ..batch import predict_file
+from ..batch import predict_file, stored_mapping
 from ..payloads import BadInput
 from ..routes import PREDICT, endpoint, get_served_version, service
 from ..schemas import ErrorDetail, FilePredictionOutput
+from ...core.settings import UserError
+from ...sales.schema import ColumnMapping
 
 # %% ../../../nbs/api/endpoints/01_files.ipynb #86f6b9c3
 def _uploaded_file() -> FileStorage:
@@ -39,6 +41,19 @@ def _uploaded_file() -> FileStorage:
     return file  # type: ignore[return-value]
 
 
+def _named_mapping() -> ColumnMapping | None:
+    "Return the stored mapping that the request names in the form or the query; raise `BadInput` for an unknown name."
+    name = request.form.get("mapping") or request.args.get("mapping")
+    if not name:
+        return None
+    try:
+        return stored_mapping(service().settings.mappings_dir, name)
+    except UserError as error:
+        raise BadInput(
+            str(error), [ErrorDetail(field="mapping", value=name[:100], reason=str(error))]
+        ) from None
+
+
 def _file_response(out: IO[bytes], mimetype: str, rows: int, errors: int) -> Response:
     "Return a response that sends the file from its beginning, and closes it afterwards."
     size = out.seek(0, 2)
@@ -55,12 +70,13 @@ def _file_response(out: IO[bytes], mimetype: str, rows: int, errors: int) -> Res
 def predict_batch_csv() -> Response:
     "Predict every row of a file; `Accept: text/csv` gives its rows back with predictions appended."
     version, limits, file = get_served_version(), service().settings, _uploaded_file()
+    mapping = _named_mapping()
     as_csv = request.accept_mimetypes.best_match(["application/json", "text/csv"]) == "text/csv"
     out: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed when it has been sent)
     try:
         deadline, limit = time.monotonic() + limits.request_timeout, limits.max_upload_mb * 2**20
         counts = predict_file(
-            version.predictor, file.stream, file.filename or "", out, as_csv, limit, deadline
+            version.predictor, file.stream, file.filename or "", out, as_csv, limit, deadline, mapping
         )
     except BaseException:
         out.close()
