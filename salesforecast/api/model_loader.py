@@ -7,6 +7,7 @@ __all__ = ['store', 'get_model', 'get_preprocessor', 'get_sarima_model', 'load_l
 
 # %% ../../nbs/api/01_model_loader.ipynb #38512333
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -163,10 +164,10 @@ class NotLoaded(RuntimeError):
     "Report that there is no version to serve, and why."
 
 
-def _file_status(path: Path) -> tuple[int, ...]:
+def _file_status(path: str) -> tuple[int, ...]:
     "Return time, inode and size of `models/current`, which differ after each replacement."
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 (a Path would be taken apart by every request)
     except OSError:
         return ()
     return status.st_mtime_ns, status.st_ino, status.st_size
@@ -202,13 +203,14 @@ class ModelStore:
         self.problem = ""  # why the newest version is not served
         self.served: ServedVersion | None = None
         self.on_load: Callable[[str], None] = lambda result: None  # called with "success" or "failure"
+        self._current = str(models_dir / CURRENT)  # looked at by every request
         self._seen: tuple[int, ...] | None = None
         self._retry_at = 0.0
         self._lock = threading.Lock()
 
     def current(self) -> ServedVersion:
         "Return the newest version that can be loaded; raise `NotLoaded` where there is none."
-        status = _file_status(self.models_dir / CURRENT)
+        status = _file_status(self._current)
         if self._is_stale(status) and self._lock.acquire(blocking=self.served is None):
             try:
                 if status != self._seen or self.problem:
@@ -221,7 +223,7 @@ class ModelStore:
 
     def is_stale(self) -> bool:
         "Return whether the next request loads a version, which takes longer than answering it."
-        return self._is_stale(_file_status(self.models_dir / CURRENT))
+        return self._is_stale(_file_status(self._current))
 
     def _is_stale(self, status: tuple[int, ...]) -> bool:
         return status != self._seen or (bool(self.problem) and time.monotonic() > self._retry_at)
@@ -229,7 +231,7 @@ class ModelStore:
     def reload(self) -> ServedVersion:
         "Load `models/current` now; raise `UserError` with the reason if that fails, and keep the old version."
         with self._lock:
-            self._load(_file_status(self.models_dir / CURRENT), always=True)
+            self._load(_file_status(self._current), always=True)
             if self.problem or self.served is None:  # checked before another thread loads
                 raise UserError(self.problem)
             with suppress(OSError):  # makes other processes reload; the folder may be read-only

@@ -136,11 +136,12 @@ def backtest(
 ) -> None:
     "Cross-validate forecasts on the last weeks, and print the metrics of each model."
     from salesforecast.sales.schema import ReadOptions
-    from salesforecast.sales.sinks import write_table
+    from salesforecast.sales.sinks import check_output, write_table
     from salesforecast.core.settings import scale_progress
     from salesforecast.cli.terminal import DAILY_COLUMNS, messages, metrics_table, output, progress_bar
     from salesforecast.training.daily import backtest_daily
 
+    check_output(out, source, plan)
     series = SeriesChoice(by, target, freq, plan)
     with open_cluster(engine, scheduler) as cluster, progress_bar("reading and checking sales") as report:
         sales = _read_for_levels(
@@ -249,6 +250,9 @@ def forecast(
     scheduler: SchedulerOption = None,
 ) -> None:
     "Forecast revenue in total by the served version, or revenue or units at every level."
+    from salesforecast.sales.sinks import check_output
+
+    check_output(out, source, plan)
     if (start is None) != (end is None):
         raise UserError("--start and --end belong together. Give both, or --horizon.")
     if sarima and not start:
@@ -448,8 +452,8 @@ def order(
     by: Annotated[
         str, typer.Option("--by", help="what is ordered: such as Product_ID, or Product_ID,Region")
     ],
-    lead_time: Annotated[int, typer.Option("--lead-time", min=0, help="days until an order comes")],
-    review: Annotated[int, typer.Option("--review", min=1, help="days between orders")] = 7,
+    lead_time: Annotated[int, typer.Option("--lead-time", min=0, max=366, help="days until an order comes")],
+    review: Annotated[int, typer.Option("--review", min=1, max=366, help="days between orders")] = 7,
     service_level: Annotated[
         float,
         typer.Option(
@@ -529,8 +533,10 @@ def order(
     from salesforecast.forecasting.orders import plan_orders
     from salesforecast.forecasting.stock import StockRules, read_stock
     from salesforecast.sales.schema import SourceOptions
+    from salesforecast.sales.sinks import check_output
     from salesforecast.cli.terminal import frame_table, messages, number, output, percent
 
+    check_output(out, source, stock, plan)
     policy = OrderPolicy(
         lead_time=lead_time,
         review_period=review,

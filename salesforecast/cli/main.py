@@ -24,7 +24,7 @@ from .runs import run, schedule
 from .serving import dashboard, key, serve, up
 from .training import pipeline_app, train
 from .versions import models_app
-from ..core.settings import UserError
+from ..core.settings import DISK_ERRORS, UserError
 
 # %% ../../nbs/cli/13_main.ipynb #e65ef5ae
 app = typer.Typer(
@@ -62,23 +62,25 @@ app.add_typer(pipeline_app, name="pipeline")
 # %% ../../nbs/cli/13_main.ipynb #dc8b15df
 def main(arguments: list[str] | None = None) -> None:
     "Run the command and exit; a fault of the user gets one message and exit code 2."
-    from rich.markup import escape
-
     # threads that wait give way, instead of spinning against whatever else the machine does
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(arguments)
     except UserError as error:
-        from salesforecast.cli.terminal import messages
-
-        messages.print(f"[bold red]Error:[/] {escape(str(error))}")
-        sys.exit(2)
+        sys.exit(_fail(str(error)))
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in DISK_ERRORS:
             raise
-        from salesforecast.cli.terminal import messages
-
-        messages.print(f"[bold red]Error:[/] {escape(f'{error.strerror}: {error.filename}')}")
-        sys.exit(2)
+        place = f": {error.filename}" if error.filename else ". Make room, and try again"
+        sys.exit(_fail(f"{error.strerror or os.strerror(error.errno or 0)}{place}"))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _fail(text: str) -> int:
+    "Print what is wrong, and return the exit code."
+    from rich.markup import escape
+    from salesforecast.cli.terminal import messages
+
+    messages.print(f"[bold red]Error:[/] {escape(text)}")
+    return 2

@@ -36,10 +36,11 @@ def predict(
     import pandas as pd
 
     from salesforecast.sales.schema import ReadOptions
-    from salesforecast.sales.sinks import write_table
+    from salesforecast.sales.sinks import check_output, write_table
     from salesforecast.registry.predictor import Predictor, predict_source
     from salesforecast.cli.terminal import messages, progress_bar
 
+    check_output(out, file)
     with progress_bar("loading the model") as report:
         predictor = Predictor.load(models_dir or settings().model_dir)
         rows, problems = predict_source(

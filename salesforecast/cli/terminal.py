@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from salesforecast.monitoring.report import MonitorReport
 
 # %% ../../nbs/cli/00_terminal.ipynb #d2014961
-output = Console(highlight=False)
-messages = Console(stderr=True, highlight=False)
+output = Console(highlight=False, emoji=False)  # `a:b` may be a name, and is not a picture
+messages = Console(stderr=True, highlight=False, emoji=False)
 
 
 @contextmanager

@@ -6,6 +6,7 @@
 __all__ = ['UserError', 'Settings', 'settings']
 
 # %% ../../nbs/core/00_settings.ipynb #0ed27fc2
+import errno
 import os
 import re
 import secrets
@@ -100,6 +101,9 @@ class TrainingSettings(BaseSettings):
     allow_pickles: bool = Field(
         True, description="read pickles in bundles, if their digest is the published one"
     )
+    escape_formulas: bool = Field(
+        True, description="in CSV files, texts that a spreadsheet takes for formulas"
+    )
     pseudonym_key: SecretStr | None = Field(None, description="keys the hash of personal columns")
     forecast_horizon: int = Field(365, ge=1, description="days past the history that may be forecast")
     threads: int = Field(0, ge=0, description="threads for training; 0 takes all cores")
@@ -133,6 +137,7 @@ class ApiSettings(TrainingSettings):
     api_tls_key: RootedPath | None = Field(None, description="its key (PEM, PKCS#8)")
     api_key: SecretStr | None = Field(None, description="that the client sends")
     preprocessor_path: RootedPath | None = Field(None, validation_alias=_named("PREPROCESSOR_PATH"))
+    mappings_dir: RootedPath = Field(Path("data/mappings"), description="mappings that a request may name")
     api_workers: int = Field(0, ge=0, description="processes that serve; 0 takes one per core, at most 4")
     api_threads: int = Field(4, ge=1, description="requests that one process serves at a time")
     api_auth: Literal["auto", "on", "off"] = Field("auto", description="auto: no key on a loopback address")
@@ -251,6 +256,9 @@ def scale_progress(
     return lambda done, label: progress(start + (end - start) * done, label)
 
 # %% ../../nbs/core/00_settings.ipynb #d7f0aa40
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}  # nothing can be written there
+
+
 @contextmanager
 def atomic_write(
     path: Path,  # where the file is to appear
@@ -263,5 +271,11 @@ def atomic_write(
     try:
         yield beside
         beside.replace(path)
+    except OSError as error:
+        if error.errno in DISK_ERRORS:
+            raise UserError(
+                f"{path} cannot be written: {os.strerror(error.errno)}. Make room, or name another place."
+            ) from None
+        raise
     finally:
         beside.unlink(missing_ok=True)

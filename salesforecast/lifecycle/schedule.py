@@ -17,11 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import NotRequired, TypedDict, cast
 
 from filelock import FileLock, Timeout
 from pydantic import JsonValue
 
+from salesforecast.core.jsonable import parse_json_lines
 from salesforecast.core.optional import require
 from salesforecast.core.settings import UserError, atomic_write, settings
 
@@ -110,8 +111,8 @@ class Journal:
         "Return all events, oldest first."
         if not self.path.exists():
             return []
-        text = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
-        return [json.loads(line) for line in text if line.startswith("{") and line.endswith("}")]
+        text = self.path.read_text(encoding="utf-8", errors="replace")
+        return cast(list[JournalEntry], parse_json_lines(text, ("job", "event")))
 
     def last(self, job: str, event: str = "") -> JournalEntry | None:
         "Return the last event of a job."
