@@ -21,7 +21,7 @@ from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.manifest import Manifest
 from salesforecast.registry.publishing import publish
 from salesforecast.registry.registration import registered_numbers, registry_aliases, synchronize
-from salesforecast.registry.tracking import artifact_root, configure_mlflow
+from salesforecast.registry.tracking import Run, artifact_root, configure_mlflow, record_training
 from support.browsing import free_port
 from support.models import ROOT, SMALL_YAML, Trained
 
@@ -238,3 +238,27 @@ def test_mlflow_run_records_the_training_as_its_run(trained: Trained, store: Pat
     assert parent.data.tags["mlflow.project.entryPoint"] == "train_model"
     assert parent.data.metrics["transaction.wape"] > 0
     assert champion_version() == bundle.version
+
+
+@pytest.mark.slow
+def test_with_postgresql_as_the_store_artifacts_go_to_the_artifact_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pgserver = pytest.importorskip("pgserver", reason="the pgserver wheel needs Python below 3.13")
+    server = pgserver.get_server(tmp_path / "postgres")
+    try:
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        monkeypatch.chdir(elsewhere)
+        monkeypatch.setenv(
+            "MLFLOW_TRACKING_URI", server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        )
+        monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", (tmp_path / "artifacts").as_uri())
+        settings.cache_clear()
+        recorded = record_training(Run("training", texts={"note.txt": "hello"}), [])
+        assert recorded.problem == ""
+        assert [path.read_text() for path in (tmp_path / "artifacts").rglob("note.txt")] == ["hello"]
+        assert list(elsewhere.iterdir()) == []
+    finally:
+        settings.cache_clear()
+        server.cleanup()
