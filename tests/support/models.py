@@ -93,7 +93,8 @@ def train_with_demand(folder: Path) -> TrainingResult:
     levels = "Category;Region;Product_ID;Product_ID,Region"
     demand = DemandParams(by=levels, candidates=["window_average"])
     params = SMALL.model_copy(update={"demand": demand})
-    return train_models(source, models_dir=folder / "models", params=params, track=False)
+    training = train_models(source, models_dir=folder / "models", params=params, track=False)
+    return replace(training, demand={})  # which cannot be pickled; the version holds it as well
 
 
 def demand_training(folder: Path) -> Trained:
