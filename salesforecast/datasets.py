@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # %% ../nbs/datasets.ipynb #35d5b79c
 class Category(NamedTuple):
-    "What sets a category apart."
+    "Hold what sets a category apart."
 
     price: float  # typical list price
     share: float  # of demand
@@ -75,7 +75,7 @@ def draw_products(
     rng: np.random.Generator,
     days: int,  # length of the history
 ) -> pd.DataFrame:
-    "The assortment: name, category code, popularity, first list price, life in days of the history, usual share."
+    "Draw the assortment: name, category code, popularity, first list price, life in days of the history, usual share."
     rows = []
     for code, (name, category) in enumerate(CATEGORIES.items()):
         names = rng.permutation([f"{adjective} {noun}" for noun in NOUNS[name] for adjective in ADJECTIVES])
@@ -94,7 +94,7 @@ def draw_prices(
     first: np.ndarray,  # list price of each product on the first day
     days: int,
 ) -> np.ndarray:
-    "List price of each product on each day, rounded to the cent; shape (days, products)."
+    "Draw the list price of each product on each day, rounded to the cent; shape (days, products)."
     shape = (days, len(first))
     steps = np.where(rng.random(shape) < 2 / 365, rng.normal(0.02, 0.06, shape), 0.0)
     return np.maximum(np.round(first * np.exp(steps.cumsum(0)), 2), 0.5)
@@ -103,7 +103,7 @@ def draw_prices(
 def black_fridays(
     days: np.ndarray,  # datetime64[D]
 ) -> np.ndarray:
-    "Places of the Fridays after the fourth Thursday of November."
+    "Return the places of the Fridays after the fourth Thursday of November."
     index = pd.DatetimeIndex(days)
     return np.flatnonzero(
         (index.month == 11) & (index.dayofweek == 4) & (index.day >= 23) & (index.day <= 29)
@@ -114,7 +114,7 @@ def draw_promotions(
     rng: np.random.Generator,
     days: np.ndarray,  # datetime64[D]
 ) -> pd.DataFrame:
-    "The calendar: Category, Region, first and last day, depth; the index is the promotion's number, from 1."
+    "Draw the calendar of promotions: Category, Region, first and last day, depth; the index is the promotion's number, from 1."
     each, fridays = max(1, round(len(days) / 75)), black_fridays(days)
     segments = len(CATEGORIES) * len(REGIONS)
     count = segments * each
@@ -138,7 +138,7 @@ def assign_promotions(
     calendar: pd.DataFrame,  # from `draw_promotions`
     days: np.ndarray,  # datetime64[D]
 ) -> np.ndarray:
-    "Number of the promotion that holds, 0 for none; shape (days, categories, regions)."
+    "Return the number of the promotion that holds, 0 for none; shape (days, categories, regions)."
     held = np.zeros((len(days), len(CATEGORIES), len(REGIONS)), dtype="int32")
     order = np.argsort(calendar["depth"].to_numpy(), kind="stable")  # the deepest comes last, over the others
     first = np.searchsorted(days, calendar["first"].to_numpy())
@@ -153,7 +153,7 @@ GROWTH = 0.08  # of demand, a year
 
 
 def draw_demand_shock(rng: np.random.Generator, days: int) -> np.ndarray:
-    "Good and bad weeks: an autoregression of log demand; shape (days,)."
+    "Draw good and bad weeks: an autoregression of log demand; shape (days,)."
     mood = rng.normal(0, 0.035, days)
     for t in range(1, days):
         mood[t] += 0.8 * mood[t - 1]
@@ -163,7 +163,7 @@ def draw_demand_shock(rng: np.random.Generator, days: int) -> np.ndarray:
 def season_factors(
     days: np.ndarray,  # datetime64[D]
 ) -> np.ndarray:
-    "Growth, weekday, season and closed days of each category; shape (days, categories)."
+    "Return growth, weekday, season and closed days of each category; shape (days, categories)."
     index, traits = pd.DatetimeIndex(days), np.array(list(CATEGORIES.values()))
     bell = np.exp(-0.5 * ((index.dayofyear.to_numpy() - 348) / 12) ** 2)
     cosine = np.cos(2 * np.pi * (index.dayofyear.to_numpy() - 191) / 365.25)
@@ -176,7 +176,7 @@ def season_factors(
 # %% ../nbs/datasets.ipynb #a486a92f
 @dataclass(frozen=True)
 class Shop:
-    "Products, prices, promotions and appeal; the arrays begin with the days."
+    "Hold products, prices, promotions and appeal; the arrays begin with the days."
 
     days: np.ndarray  # datetime64[D]; shape (days,)
     products: pd.DataFrame  # from `draw_products`
@@ -191,7 +191,7 @@ class Shop:
 
     @property
     def category(self) -> np.ndarray:
-        "Category code of each product."
+        "Return the category code of each product."
         return self.products["category"].to_numpy()
 
 
@@ -219,19 +219,19 @@ PROMOTION_ELASTICITY = 3.1  # of demand, to a promotion's discount; advertised, 
 
 
 def expected_demand(shop: Shop) -> np.ndarray:
-    "Relative demand; shape (days, products, regions)."
+    "Return the relative demand; shape (days, products, regions)."
     by_price = shop.base_demand * (shop.price / shop.price[0]) ** -ELASTICITY
     by_promotion = (1 - shop.depth) ** -PROMOTION_ELASTICITY * np.array(list(REGIONS.values()))
     return by_price[:, :, None] * by_promotion[:, shop.category, :]
 
 # %% ../nbs/datasets.ipynb #08d98a59
 def expected_price_realisation(shop: Shop) -> np.ndarray:
-    "Expected share of list price that a sale realises; shape (days, products, regions)."
+    "Return the expected share of list price that a sale realises; shape (days, products, regions)."
     return shop.base_price_realisation * (1 - shop.depth[:, shop.category, :])
 
 
 def expected_units(price: np.ndarray) -> np.ndarray:
-    "Expected units of a sale at a list price: more of what is cheap."
+    "Return the expected units of a sale at a list price: more of what is cheap."
     return 1 + np.clip(30 / price, 0.15, 5.0)
 
 # %% ../nbs/datasets.ipynb #b759adab
@@ -243,7 +243,7 @@ def draw_day_product_region(
     shop: Shop,
     rows: int,
 ) -> tuple[np.ndarray, ...]:
-    "Day, product and region of each sale, in proportion to demand."
+    "Draw day, product and region of each sale, in proportion to demand."
     chance = expected_demand(shop)
     total = chance.ravel().cumsum()
     if total[-1] == 0:
@@ -258,7 +258,7 @@ def draw_sales(
     rows: int,
     return_share: float,  # of the rows
 ) -> pd.DataFrame:
-    "Sales in order of time, as codes and whole cents, each with its truth."
+    "Draw sales in order of time, as codes and whole cents, each with its truth."
     day, product, region = draw_day_product_region(rng, shop, rows)
     cents = np.rint(shop.price[day, product] * 100).astype("int64")
     units = 1 + rng.poisson((expected_units(cents / 100) - 1) * rng.gamma(1.5, 1 / 1.5, rows))
@@ -304,7 +304,7 @@ COLUMNS = (
 def money(
     cents: np.ndarray,  # whole cents, of either sign
 ) -> "pa.StringArray":
-    "Amounts as text with two decimals."
+    "Write amounts as text with two decimals."
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -318,7 +318,7 @@ def format_sales(
     sales: pd.DataFrame,  # from `draw_sales`
     shop: Shop,
 ) -> pd.DataFrame:
-    "Sales as a file has them: text in `COLUMNS`."
+    "Write sales as a file has them: text in `COLUMNS`."
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -360,7 +360,7 @@ DATA_ERRORS: dict[
 
 
 def count_duplicates(dirty_rows: int) -> int:
-    "How many of the dirty rows are exact duplicates."
+    "Return how many of the dirty rows are exact duplicates."
     return dirty_rows // (len(DATA_ERRORS) + 1)
 
 # %% ../nbs/datasets.ipynb #9e596e08
@@ -390,7 +390,7 @@ DriftKind = Literal["price_level", "mix", "changed_promotions", "new_region", "b
 
 
 def parse_day(text: str) -> np.datetime64:
-    "A day from text; raises `UserError` for text that is none."
+    "Return a day from text; raise `UserError` for text that is none."
     try:
         return np.datetime64(pd.Timestamp(text), "D")
     except ValueError:
@@ -399,7 +399,7 @@ def parse_day(text: str) -> np.datetime64:
 # %% ../nbs/datasets.ipynb #b84172a5
 @dataclass(frozen=True)
 class Drift:
-    "A change from a day on; raises `UserError` for an unknown kind or a negative strength."
+    "Describe a change from a day on; raise `UserError` for an unknown kind or a negative strength."
 
     kind: DriftKind
     start: str  # first day, as YYYY-MM-DD
@@ -416,7 +416,7 @@ class Drift:
 
 # %% ../nbs/datasets.ipynb #0db4881a
 def apply_shop_drift(shop: Shop, drift: Drift) -> Shop:
-    "The shop with prices, promotions or mix changed from the drift's first day on."
+    "Return the shop with prices, promotions or mix changed from the drift's first day on."
     grown = np.where(shop.days >= parse_day(drift.start), 1 + drift.strength, 1.0)
     if drift.kind == "price_level":
         return replace(shop, price=np.round(shop.price * grown[:, None], 2))
@@ -434,7 +434,7 @@ def apply_feed_drift(
     truth: pd.DataFrame,  # a row per row of cells, with `ds`
     drift: Drift,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    "What arrives from the drift's first day on."
+    "Return what arrives from the drift's first day on."
     late = (truth["ds"] >= parse_day(drift.start)).to_numpy()
     hit = late & (rng.random(len(cells)) < drift.strength)
     if drift.kind == "new_region":
@@ -450,7 +450,7 @@ TRUTH = ["expected_share", "expected_revenue", "noise_sd", "promotion", "depth",
 # %% ../nbs/datasets.ipynb #20c86f05
 @dataclass(frozen=True)
 class SyntheticSales:
-    "What goes to the file, and the truth behind it; revenue in currency, shares as fractions."
+    "Hold what goes to the file, and the truth behind it; revenue in currency, shares as fractions."
 
     frame: pd.DataFrame  # text cells in `COLUMNS`, in order of time
     truth: (
@@ -479,7 +479,7 @@ def expected_daily(
     sales: int,  # in the whole history
     return_share: float,
 ) -> pd.DataFrame:
-    "What each day brings on average, returns taken off; columns ds, expected_sales, expected_revenue."
+    "Return what each day brings on average, returns taken off; columns ds, expected_sales, expected_revenue."
     count = expected_demand(shop)
     count *= sales / count.sum()
     revenue = (count * expected_price_realisation(shop)).sum(2) * expected_units(shop.price) * shop.price
@@ -527,7 +527,7 @@ def generate_sales(
 
 # %% ../nbs/datasets.ipynb #ef91f338
 def compute_oracle_wape(sales: SyntheticSales) -> dict[str, float]:
-    "WAPE of the truth (`wape`) and of list revenue (`list_revenue`) on clean rows that are no returns."
+    "Return the WAPE of the truth (`wape`) and of list revenue (`list_revenue`) on clean rows that are no returns."
     counted = (sales.truth["dirty"] == "") & ~sales.truth["returned"]
     cells = sales.frame.loc[counted, ["Units_Sold", "Unit_Price", "Revenue"]].astype(float)
 

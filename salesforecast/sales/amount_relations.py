@@ -86,7 +86,7 @@ def number_role(column: ColumnProfile) -> str:
         return "id"
     return best
 
-# %% ../../nbs/sales/30_amount_relations.ipynb #e50a370d
+# %% ../../nbs/sales/30_amount_relations.ipynb #ea810f10
 RATE_OF_EXCHANGE = frozenset(
     name_words(
         "exchange fx kurs wechselkurs change cambio cambi wisselkoers wisselkurs kursi curs kur курс 汇率 為替レート conversion"
@@ -132,7 +132,7 @@ def _is_home(name: str) -> bool:
     "Return whether a column's name says that its amounts are in the shop's own currency."
     return has_word(name, HOME_WORDS)
 
-
+# %% ../../nbs/sales/30_amount_relations.ipynb #e50a370d
 @dataclass
 class SaleAmounts:
     """The expressions of units, price and revenue, each with its reason.
@@ -211,7 +211,7 @@ def name_scale(
     return 1000.0 if THOUSANDS.search(name) else 1_000_000.0 if MILLIONS.search(name) else 1.0
 
 
-def _write_scales(found: SaleAmounts, columns: dict[str, ColumnProfile]) -> None:
+def _write_scales(result: SaleAmounts, columns: dict[str, ColumnProfile]) -> None:
     "Write the scale of each column into the expressions that have it."
     for name, column in columns.items():
         scale = name_scale(name, column.numbers) if column.numbers is not None else 1.0
@@ -220,12 +220,12 @@ def _write_scales(found: SaleAmounts, columns: dict[str, ColumnProfile]) -> None
         quoted, factor = quote_column(name), "/ 100" if scale < 1 else f"* {scale:.0f}"
         scaled = f"({quoted} {factor})".replace("\\", "\\\\")
         mark = re.compile(rf"(?<![\w`]){re.escape(quoted)}(?![\w`])")
-        for target in [t for t in ("Unit_Price", "Revenue") if t in found.expressions]:
-            old = found.expressions[target]
+        for target in [t for t in ("Unit_Price", "Revenue") if t in result.expressions]:
+            old = result.expressions[target]
             new = f"{quoted} {factor}" if old == name else mark.sub(scaled, old)
             if new != old:
-                found.expressions[target] = new
-                found.reasons[target] += (
+                result.expressions[target] = new
+                result.reasons[target] += (
                     f"; {name} is in {'cents' if scale < 1 else f'units of {scale:,.0f}'}"
                 )
 
@@ -246,14 +246,14 @@ def _find_relation(numbers: dict[str, np.ndarray], roles: dict[str, str]) -> _Re
     whole = {name for name, v in numbers.items() if np.all(np.abs(v[np.isfinite(v)] % 1) < 1e-9)}
     units = [n for n in numbers if roles[n] == "units" or (roles[n] in ("", "id") and n in whole)][:6]
     amounts = [n for n in numbers if roles[n] in ("amount", "unit_price", "")][:10]
-    relations = []
+    relations, nameless = [], not {"units", "amount"} & set(roles.values())
     for u, a, p in pairs(units, amounts, amounts):
         two_amounts = roles[p] == "amount" == roles[a] and roles[u] != "units"
         if len({u, a, p}) < 3 or not varies(numbers[u]) or two_amounts:
             continue
         share = agreement(numbers[u] * numbers[p], numbers[a], numbers[u])
         named = (roles[u] == "units") + (roles[p] == "unit_price") + (roles[a] == "amount")
-        if share >= AGREEMENT and (named or _tells_alone(numbers[u], numbers[p], numbers[a])):
+        if share >= AGREEMENT and (named or (nameless and _tells_alone(numbers[u], numbers[p], numbers[a]))):
             relations.append(_Relation(u, p, a, round(share, 3), named))
     return max(relations, key=lambda r: (r.named, r.share, -_middle(numbers[r.units])), default=None)
 
@@ -343,14 +343,14 @@ def _formulas(
 
 # %% ../../nbs/sales/30_amount_relations.ipynb #70e59748
 def _base(
-    found: SaleAmounts, units: str, price: str, relation: _Relation | None, numbers: dict[str, np.ndarray]
+    result: SaleAmounts, units: str, price: str, relation: _Relation | None, numbers: dict[str, np.ndarray]
 ) -> _Formula | None:
     "Return units × price, or the line's total where the price is that."
-    if total := found.expressions.get("Revenue"):
+    if total := result.expressions.get("Revenue"):
         return _Formula(quote_column(total), numbers[total], total)
     if not units or not price:
         return None
-    if "/" in found.expressions.get("Unit_Price", ""):
+    if "/" in result.expressions.get("Unit_Price", ""):
         return _Formula(quote_column(price), numbers[price], price)
     expression = f"{quote_column(units)} * {quote_column(price)}"
     return _Formula(expression, numbers[units] * numbers[price], f"{units} × {price}")
@@ -376,7 +376,7 @@ def _first(names: Sequence[str], columns: dict[str, ColumnProfile], role: str) -
 
 
 def _settle_price(
-    found: SaleAmounts,
+    result: SaleAmounts,
     profile: TableProfile,
     units: str,
     price: str,
@@ -389,10 +389,10 @@ def _settle_price(
         is_line_total(numbers[price], numbers[units], profile.columns[products].cells) if products else None
     )
     if not varies(numbers[units]):
-        found.add("Unit_Price", price, "by its name; nearly all units are 1", "likely", price)
+        result.add("Unit_Price", price, "by its name; nearly all units are 1", "likely", price)
     elif told:
         each = f"{quote_column(price)} / {quote_column(units)}"
-        found.add(
+        result.add(
             "Unit_Price",
             each,
             f"{price} grows with {units} for the same product: it is the line's",
@@ -401,16 +401,16 @@ def _settle_price(
             units,
         )
         if not lines:
-            found.expressions["Revenue"] = price
-            found.reasons["Revenue"], found.doubts["Revenue"] = f"{price} is the whole line's", "certain"
+            result.expressions["Revenue"] = price
+            result.reasons["Revenue"], result.doubts["Revenue"] = f"{price} is the whole line's", "certain"
     else:
         doubt: Doubt = "certain" if told is False else "likely"
         why = f"it stays the same for a product whatever {units}" if told is False else "by its name"
-        found.add("Unit_Price", price, why, doubt, price)
+        result.add("Unit_Price", price, why, doubt, price)
 
 # %% ../../nbs/sales/30_amount_relations.ipynb #85a480bc
 def _by_name(
-    found: SaleAmounts,
+    result: SaleAmounts,
     lines: Sequence[str],
     roles: dict[str, str],
     numbers: dict[str, np.ndarray],
@@ -430,9 +430,9 @@ def _by_name(
         why = "by its name" + (f"; beside it there is {', '.join(others)}" if others else "")
         if base is not None and _share_below(numbers[best], base.values) >= AGREEMENT:
             why = f"by its name; it is never above {base.words}, so what lacks is a discount"
-        found.add("Revenue", best, why, "unsure" if others and not rank(best)[0] else "likely", best)
+        result.add("Revenue", best, why, "unsure" if others and not rank(best)[0] else "likely", best)
     elif base is not None:
-        found.add("Revenue", base.expression, f"{base.words}, as there is no amount", "likely")
+        result.add("Revenue", base.expression, f"{base.words}, as there is no amount", "likely")
 
 
 def _share_below(amounts: np.ndarray, base: np.ndarray) -> float:
@@ -445,16 +445,16 @@ def _share_below(amounts: np.ndarray, base: np.ndarray) -> float:
     )
 
 
-def _drop_price_below_revenue(found: SaleAmounts, units: str, numbers: dict[str, np.ndarray]) -> None:
+def _drop_price_below_revenue(result: SaleAmounts, units: str, numbers: dict[str, np.ndarray]) -> None:
     "Take a price away where the revenue is above units × price."
-    revenue, price = found.expressions.get("Revenue", ""), found.expressions.get("Unit_Price", "")
+    revenue, price = result.expressions.get("Revenue", ""), result.expressions.get("Unit_Price", "")
     if units and price in numbers and revenue in numbers:
         below = _share_below(numbers[revenue], numbers[units] * numbers[price])
         if below < AGREEMENT:
-            found.notes.append(
+            result.notes.append(
                 f"{revenue} is above {units} × {price} in {1 - below:.0%} of the rows; {price} is not taken as list price"
             )
-            del found.expressions["Unit_Price"], found.reasons["Unit_Price"], found.doubts["Unit_Price"]
+            del result.expressions["Unit_Price"], result.reasons["Unit_Price"], result.doubts["Unit_Price"]
 
 # %% ../../nbs/sales/30_amount_relations.ipynb #3273a4ec
 FEW_RATES = 20
@@ -472,7 +472,7 @@ def looks_like_rate(values: np.ndarray, amounts: np.ndarray) -> bool:
 
 # %% ../../nbs/sales/30_amount_relations.ipynb #bb8cde06
 def _take_off(
-    found: SaleAmounts,
+    result: SaleAmounts,
     profile: TableProfile,
     base: _Formula,
     units: str,
@@ -490,7 +490,7 @@ def _take_off(
         expression = f"{base.expression} - coalesce(abs({quote_column(discount)}), 0)"
         words = f"{base.words} less {discount}"
     why = f"{words}; {equal[0]} equals units × price, so the discount is still in it" if equal else words
-    found.add("Revenue", expression, why, "likely", discount, *equal)
+    result.add("Revenue", expression, why, "likely", discount, *equal)
 
 
 def _factor(expression: str) -> str:
@@ -498,15 +498,15 @@ def _factor(expression: str) -> str:
     return f"({expression})" if any(mark in expression for mark in ("+", " - ")) else expression
 
 
-def _spread_discount(found: SaleAmounts, base: _Formula, discount: str, order: str) -> None:
+def _spread_discount(result: SaleAmounts, base: _Formula, discount: str, order: str) -> None:
     "Spread the discount of an order over its lines."
     share = f"allocate(abs({quote_column(discount)}), {quote_column(order)}, {base.expression})"
     why = f"{base.words} less the order's {discount}, spread over its lines"
-    found.add("Revenue", f"{base.expression} - coalesce({share}, 0)", why, "likely", discount)
+    result.add("Revenue", f"{base.expression} - coalesce({share}, 0)", why, "likely", discount)
 
 # %% ../../nbs/sales/30_amount_relations.ipynb #dcb53942
 def _settle_revenue(
-    found: SaleAmounts,
+    result: SaleAmounts,
     profile: TableProfile,
     units: str,
     price: str,
@@ -518,10 +518,10 @@ def _settle_revenue(
     roles: dict[str, str],
 ) -> None:
     "Decide what the revenue is."
-    total = found.expressions.get("Revenue")
-    base = _base(found, units, price, relation, numbers)
+    total = result.expressions.get("Revenue")
+    base = _base(result, units, price, relation, numbers)
     if base is None:
-        _by_name(found, lines, roles, numbers, None)
+        _by_name(result, lines, roles, numbers, None)
         return
     line_discounts = {n: ("" if own.get(n) else role) for n, role in roles.items() if role == "discount"}
     usable = roles | {n: (role or "order_discount") for n, role in line_discounts.items()}
@@ -539,7 +539,7 @@ def _settle_revenue(
     ]
     formula, share = fits[net[0]] if net else (None, 0.0)
     if formula:
-        found.add(
+        result.add(
             "Revenue",
             net[0],
             f"{formula.words} gives {net[0]} in {share:.1%} of the rows",
@@ -548,12 +548,12 @@ def _settle_revenue(
             formula.discount,
         )
     elif discounts:
-        _take_off(found, profile, base, units, discounts[0], equal, numbers)
+        _take_off(result, profile, base, units, discounts[0], equal, numbers)
     elif of_orders and order:
-        _spread_discount(found, base, of_orders[0], order)
+        _spread_discount(result, base, of_orders[0], order)
     elif equal:
         share = fits[equal[0]][1]
-        found.add(
+        result.add(
             "Revenue",
             _best_equal(equal),
             f"it equals units × price in {share:.1%} of the rows",
@@ -561,15 +561,15 @@ def _settle_revenue(
             equal[0],
         )
     elif not total and any(f and f.tax and share >= AGREEMENT for f, share in fits.values()):
-        found.add(
+        result.add(
             "Revenue", base.expression, f"{base.words}: the amounts beside it hold more than that", "certain"
         )
     elif not total:
-        _by_name(found, lines, roles, numbers, base)
+        _by_name(result, lines, roles, numbers, base)
     for name, (formula, share) in fits.items():
-        if formula and formula.tax and share >= AGREEMENT and name not in found.used:
-            found.used.add(name)
-            found.notes.append(
+        if formula and formula.tax and share >= AGREEMENT and name not in result.used:
+            result.used.add(name)
+            result.notes.append(
                 f"{name} is {formula.words}: not taken, as {roles.get(formula.tax) or 'that'} is no revenue"
             )
 
@@ -582,9 +582,11 @@ def _best_equal(names: Sequence[str]) -> str:
 TAXED_WORDS = GROSS_WORDS - {"gross"}  # gross sales are before discounts, brutto is with tax
 
 
-def _prefer_net(found: SaleAmounts, price: str, lines: Sequence[str], numbers: dict[str, np.ndarray]) -> None:
+def _prefer_net(
+    result: SaleAmounts, price: str, lines: Sequence[str], numbers: dict[str, np.ndarray]
+) -> None:
     "Take the net amount where the one that was found is with tax by its name, or by that of its price."
-    revenue = found.expressions["Revenue"]
+    revenue = result.expressions["Revenue"]
     if not (has_word(revenue, TAXED_WORDS) or (price and has_word(price, TAXED_WORDS))):
         return
     for name in lines:
@@ -593,7 +595,7 @@ def _prefer_net(found: SaleAmounts, price: str, lines: Sequence[str], numbers: d
             and has_word(name, NET_WORDS)
             and _share_below(numbers[name], numbers[revenue]) >= AGREEMENT
         ):
-            found.add(
+            result.add(
                 "Revenue",
                 name,
                 f"the net amount beside {revenue}, which is with tax",
@@ -601,18 +603,18 @@ def _prefer_net(found: SaleAmounts, price: str, lines: Sequence[str], numbers: d
                 name,
                 revenue,
             )
-            found.expressions.pop("Unit_Price", None)
+            result.expressions.pop("Unit_Price", None)
             return
 
 
 def _without_tax(
-    found: SaleAmounts, profile: TableProfile, numbers: dict[str, np.ndarray], roles: dict[str, str]
+    result: SaleAmounts, profile: TableProfile, numbers: dict[str, np.ndarray], roles: dict[str, str]
 ) -> None:
     "Take the tax out of an amount that is with tax by its name."
-    revenue = found.expressions["Revenue"]
+    revenue = result.expressions["Revenue"]
     if not has_word(revenue, TAXED_WORDS) or has_word(revenue, NET_WORDS):
         return
-    for name in [n for n, role in roles.items() if role == "tax" and n not in found.used]:
+    for name in [n for n, role in roles.items() if role == "tax" and n not in result.used]:
         values = np.nan_to_num(np.abs(numbers[name]))
         if profile.columns[name].rate:
             scale = "" if values.max(initial=0) <= 1 else " / 100"
@@ -621,14 +623,14 @@ def _without_tax(
             taken = f"{quote_column(revenue)} - coalesce({quote_column(name)}, 0)"
         else:
             continue
-        found.add("Revenue", taken, f"{revenue} is with tax by its name; less {name}", "likely", name)
-        found.expressions.pop("Unit_Price", None)
+        result.add("Revenue", taken, f"{revenue} is with tax by its name; less {name}", "likely", name)
+        result.expressions.pop("Unit_Price", None)
         return
-    found.notes.append(
+    result.notes.append(
         f"{revenue} is with tax by its name, and no column says how much; take it off, as in {quote_column(revenue)} / 1.19"
     )
 
-# %% ../../nbs/sales/30_amount_relations.ipynb #96d4e418
+# %% ../../nbs/sales/30_amount_relations.ipynb #258226ef
 EXTRA_WORDS = frozenset(
     name_words(
         "tip tips gratuity trinkgeld service surcharge shipping delivery freight postage versand livraison frakt"
@@ -637,20 +639,20 @@ EXTRA_WORDS = frozenset(
 
 
 def _without_extras(
-    found: SaleAmounts,
+    result: SaleAmounts,
     profile: TableProfile,
     numbers: dict[str, np.ndarray],
     roles: dict[str, str],
     own: dict[str, Literal["", "first", "every"]],
 ) -> None:
     "Take tax, tips and shipping out of a total where the tax is a fixed rate of what is left, or tell that they may be in it."
-    revenue = found.expressions["Revenue"]
+    revenue = result.expressions["Revenue"]
     taxes = [
         n
         for n, role in roles.items()
         if role == "tax"
         and not profile.columns[n].rate
-        and n not in found.used
+        and n not in result.used
         and (np.nan_to_num(numbers[n]) != 0).mean() > 0.5
     ]
     if len(taxes) != 1 or has_word(revenue, NET_WORDS):
@@ -660,7 +662,7 @@ def _without_extras(
         n
         for n in roles
         if (roles[n] == "shipping" or has_word(n, EXTRA_WORDS))
-        and n not in found.used
+        and n not in result.used
         and np.nan_to_num(numbers[n]).any()
     ][:4]
     ways: dict[tuple[str, ...], np.ndarray] = {(): total}
@@ -670,14 +672,14 @@ def _without_extras(
     shares = {names: _rate_agreement(tax, base) for names, base in ways.items()}
     best = max(shares, key=lambda names: shares[names])
     if shares[best] < AGREEMENT or sorted(shares.values())[-2] >= AGREEMENT:
-        found.notes.append(
+        result.notes.append(
             f"{revenue} may hold {', '.join([*taxes, *extras])}; if it does, take {'it' if not extras else 'them'} off, as in "
             f"columns: {{Revenue: {quote_column(revenue)} - {quote_column(taxes[0])}}}"
         )
     elif best:
         less = "".join(f" - coalesce({quote_column(n)}, 0)" for n in best)
         why = f"{revenue} less {', '.join(best)}: the tax is a fixed rate of that in {shares[best]:.0%} of the rows"
-        found.add("Revenue", f"{quote_column(revenue)}{less}", why, "likely", *best)
+        result.add("Revenue", f"{quote_column(revenue)}{less}", why, "likely", *best)
 
 
 def _rate_agreement(tax: np.ndarray, base: np.ndarray) -> float:
@@ -688,7 +690,7 @@ def _rate_agreement(tax: np.ndarray, base: np.ndarray) -> float:
     rate = float(np.round(tax[told].sum() / base[told].sum(), 3))
     return float(np.mean(np.abs(tax - rate * base)[told] <= 0.0051 + 1e-9 * base[told]))
 
-
+# %% ../../nbs/sales/30_amount_relations.ipynb #96d4e418
 RETURN_NAMES = frozenset(
     name_words(
         "refund refunds refunded return returns returned retoure retouren erstattet ruckgabe retour retours devoluciones resi zwroty"
@@ -700,7 +702,7 @@ RETURN_COUNTS = frozenset(
 
 
 def take_off_rest(
-    found: SaleAmounts,
+    result: SaleAmounts,
     profile: TableProfile,
     units: str,
     price: str,
@@ -712,10 +714,10 @@ def take_off_rest(
 ) -> None:
     "Take off what the amount still holds: tax, returns and discounts that stand beside it; spread an order's total."
     every = [n for n, place in own.items() if place == "every" and roles[n] == "amount"]
-    if "Revenue" not in found.expressions and not (units and price) and len(every) == 1 and order:
+    if "Revenue" not in result.expressions and not (units and price) and len(every) == 1 and order:
         weight = quote_column(units) if units else "1"
         spread = f"allocate({quote_column(every[0])}, {quote_column(order)}, {weight})"
-        found.add(
+        result.add(
             "Revenue",
             spread,
             f"{every[0]} is the order's, on each of its lines; spread over them",
@@ -723,60 +725,60 @@ def take_off_rest(
             every[0],
         )
         return
-    revenue = found.expressions.get("Revenue", "")
+    revenue = result.expressions.get("Revenue", "")
     if revenue in numbers:
-        _prefer_net(found, price, lines, numbers)
-        _without_tax(found, profile, numbers, roles)
-        if not (units and price) and found.expressions["Revenue"] == revenue:
-            _without_extras(found, profile, numbers, roles, own)
-    revenue = found.expressions.get("Revenue", "")
+        _prefer_net(result, price, lines, numbers)
+        _without_tax(result, profile, numbers, roles)
+        if not (units and price) and result.expressions["Revenue"] == revenue:
+            _without_extras(result, profile, numbers, roles, own)
+    revenue = result.expressions.get("Revenue", "")
     if not revenue or has_word(revenue, NET_WORDS):
         return
     returned = [
         n
         for n in numbers
-        if n not in found.used
+        if n not in result.used
         and has_word(n, RETURN_NAMES)
         and np.nan_to_num(numbers[n]).any()
         and not own.get(n)
     ]
     if returned and not (profile.columns[returned[0]].rate):
-        _take_off_returns(found, returned[0], units, price, numbers)
+        _take_off_returns(result, returned[0], units, price, numbers)
     if revenue in numbers and has_word(revenue, {"gross"}):
         for name in [
-            n for n, role in roles.items() if role == "discount" and n not in found.used and not own.get(n)
+            n for n, role in roles.items() if role == "discount" and n not in result.used and not own.get(n)
         ]:
             if not profile.columns[name].rate and np.nan_to_num(numbers[name]).any():
-                _subtract(found, name, f"less {name}, as {revenue} is before discounts", numbers)
+                _subtract(result, name, f"less {name}, as {revenue} is before discounts", numbers)
 
 
-def _subtract(found: SaleAmounts, name: str, why: str, numbers: dict[str, np.ndarray]) -> None:
+def _subtract(result: SaleAmounts, name: str, why: str, numbers: dict[str, np.ndarray]) -> None:
     "Take a column off the revenue."
-    old = found.expressions["Revenue"]
+    old = result.expressions["Revenue"]
     old = quote_column(old) if old in numbers else old
-    found.add(
+    result.add(
         "Revenue",
         f"{old} - coalesce(abs({quote_column(name)}), 0)",
-        f"{found.reasons['Revenue']}; {why}",
+        f"{result.reasons['Revenue']}; {why}",
         "likely",
         name,
     )
 
 
 def _take_off_returns(
-    found: SaleAmounts, name: str, units: str, price: str, numbers: dict[str, np.ndarray]
+    result: SaleAmounts, name: str, units: str, price: str, numbers: dict[str, np.ndarray]
 ) -> None:
     "Take returns off the revenue, as money or as units."
     if not has_word(name, RETURN_COUNTS):
-        _subtract(found, name, f"less {name}", numbers)
+        _subtract(result, name, f"less {name}", numbers)
     elif units and price and price in numbers:
-        revenue = found.expressions["Revenue"]
+        revenue = result.expressions["Revenue"]
         left = (numbers[units] - np.nan_to_num(np.abs(numbers[name]))) * numbers[price]
         if revenue in numbers and agreement(left, numbers[revenue], numbers[units]) >= AGREEMENT:
             return
         old = quote_column(revenue) if revenue in numbers else revenue
         taken = f"{old} - coalesce(abs({quote_column(name)}), 0) * {quote_column(price)}"
-        found.add("Revenue", taken, f"{found.reasons['Revenue']}; less {name}", "likely", name)
+        result.add("Revenue", taken, f"{result.reasons['Revenue']}; less {name}", "likely", name)
 
 # %% ../../nbs/sales/30_amount_relations.ipynb #650d7531
 def find_amounts(
@@ -802,7 +804,7 @@ def find_amounts(
     numbers = {
         n: numbers[n] * name_scale(n, numbers[n]) if roles[n] != "units" else numbers[n] for n in roles
     }
-    found = SaleAmounts()
+    result = SaleAmounts()
     if exact := _by_exact_names(columns):
         return exact
     if converted := find_converted(profile):
@@ -810,13 +812,13 @@ def find_amounts(
             n for n in roles if n not in converted and roles[n] in ("amount", "unit_price", "discount", "tax")
         ]
         roles |= dict.fromkeys([*foreign, *converted.values()], "other")
-        found.notes.append(
+        result.notes.append(
             f"{', '.join(converted)}: converted by {next(iter(converted.values()))} into one currency; {', '.join(foreign)} "
             f"{'is' if len(foreign) == 1 else 'are'} in that of the document and not taken"
         )
     roles = _price_among_amounts(roles, numbers, profile, products)
     if planned:
-        found.notes.append(f"{', '.join(planned)}: by the name a plan or another year, never taken as sales")
+        result.notes.append(f"{', '.join(planned)}: by the name a plan or another year, never taken as sales")
     named = {role: [n for n in roles if roles[n] == role] for role in NUMBER_ROLES}
     relation = _find_relation(numbers, roles)
     units = relation.units if relation else _first(named["units"], columns, "units")
@@ -828,7 +830,7 @@ def find_amounts(
             else "by its name; whole numbers"
         )
         sure: Doubt = "likely" if relation is None or not relation.named else "certain"
-        found.add("Units_Sold", units, why, sure, units)
+        result.add("Units_Sold", units, why, sure, units)
     line = (
         numbers[units] * numbers[price] if units and price else _line_mark(profile, units, products, numbers)
     )
@@ -839,28 +841,28 @@ def find_amounts(
     lines = [n for n in named["amount"] if not own[n]]
     for name in named["amount"]:
         if own[name]:
-            found.notes.append(
+            result.notes.append(
                 f"{name} is an amount of the whole order ({_PLACES[own[name]]}); it is not a line's revenue"
             )
     if units and price and not relation:
-        _settle_price(found, profile, units, price, products, lines, numbers)
-        line = None if "Revenue" in found.expressions else line
+        _settle_price(result, profile, units, price, products, lines, numbers)
+        line = None if "Revenue" in result.expressions else line
     elif units and price and relation:
-        found.add("Unit_Price", price, f"times {units} it gives {relation.amount}", "certain", price)
-    _settle_revenue(found, profile, units, price, relation, lines, own, order, numbers, roles)
-    _drop_price_below_revenue(found, units, numbers)
-    take_off_rest(found, profile, units, price, order, lines, own, numbers, roles)
-    _write_scales(found, columns)
-    free = [n for n, role in roles.items() if not role and n not in found.used]
+        result.add("Unit_Price", price, f"times {units} it gives {relation.amount}", "certain", price)
+    _settle_revenue(result, profile, units, price, relation, lines, own, order, numbers, roles)
+    _drop_price_below_revenue(result, units, numbers)
+    take_off_rest(result, profile, units, price, order, lines, own, numbers, roles)
+    _write_scales(result, columns)
+    free = [n for n, role in roles.items() if not role and n not in result.used]
     if (
-        "Revenue" not in found.expressions
-        and not {"Units_Sold", "Unit_Price"} <= found.expressions.keys()
+        "Revenue" not in result.expressions
+        and not {"Units_Sold", "Unit_Price"} <= result.expressions.keys()
         and len(free) == 1
     ):
-        found.add("Revenue", free[0], "the only column of numbers that may be an amount", "unsure", free[0])
-    if not found.expressions.keys() & {"Revenue", "Unit_Price"}:
-        _take_ledger(found, columns)
-    return found
+        result.add("Revenue", free[0], "the only column of numbers that may be an amount", "unsure", free[0])
+    if not result.expressions.keys() & {"Revenue", "Unit_Price"}:
+        _take_ledger(result, columns)
+    return result
 
 
 def _price_among_amounts(
@@ -885,7 +887,7 @@ DEBIT_WORDS = ("debit", "debits", "soll", "debe", "dare", "debito", "af", "wn", 
 CREDIT_WORDS = ("credit", "credits", "haben", "haber", "avere", "credito", "bij", "ma", "貸方")
 
 
-def _take_ledger(found: SaleAmounts, columns: dict[str, ColumnProfile]) -> None:
+def _take_ledger(result: SaleAmounts, columns: dict[str, ColumnProfile]) -> None:
     "Take the difference of two columns of a ledger, debit and credit, of which the one with more money is sales."
     sides = [[n for n in columns if has_word(n, words)] for words in (DEBIT_WORDS, CREDIT_WORDS)]
     if not all(sides):
@@ -895,8 +897,8 @@ def _take_ledger(found: SaleAmounts, columns: dict[str, ColumnProfile]) -> None:
     sale, back = (credit, debit) if money[credit] >= money[debit] else (debit, credit)
     expression = f"coalesce({quote_column(sale)}, 0) - coalesce({quote_column(back)}, 0)"
     why = f"{sale} has most of the money and counts as sales, {back} takes them back; turn them round where it is not so"
-    found.add("Revenue", expression, why, "unsure", sale, back)
-    found.ledger = True
+    result.add("Revenue", expression, why, "unsure", sale, back)
+    result.ledger = True
 
 
 def _line_mark(
@@ -913,11 +915,11 @@ def _by_exact_names(columns: dict[str, ColumnProfile]) -> SaleAmounts | None:
     matches = {name: find_column(name, list(columns)) for name in NUMBER_COLUMNS}
     if not matches["Revenue"] and not (matches["Units_Sold"] and matches["Unit_Price"]):
         return None
-    found = SaleAmounts()
+    result = SaleAmounts()
     for name, column in matches.items():
         if column:
-            found.add(name, column, "it has the name that is needed", "certain", column)
-    return found
+            result.add(name, column, "it has the name that is needed", "certain", column)
+    return result
 
 
 _PLACES = {"first": "on its first line", "every": "on each of its lines", "": ""}

@@ -17,6 +17,7 @@ SHORTEST_GAP = 14  # days without a row that the shop should have been open
 UNUSUAL = 4  # times the longest of the usual runs
 USUAL_SHARE = 0.95  # of the runs are usual
 MIN_DAYS = 20  # with rows; fewer show no habit
+MIN_WEEKS = 10  # with rows, where a row is a week
 
 
 @dataclass(frozen=True)
@@ -36,16 +37,25 @@ class Gap:
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
+def _missing_weeks(days: np.ndarray) -> list[Gap]:
+    "Find the runs of weeks without a row, of weekly rows that come nearly every week; a gap is from its first to its last week's day."
+    if len(days) < MIN_WEEKS:
+        return []
+    runs = np.round(np.diff(days).astype(int) / 7).astype(int) - 1  # weeks between two rows
+    limit = max(1, UNUSUAL * np.quantile(runs, USUAL_SHARE))
+    found = [(days[i] + 7, days[i + 1] - 7) for i in np.flatnonzero(runs >= limit)]
+    found = [(first, last) for first, last in found if first <= last]
+    return [Gap(*run, any(_same_season(run, other) for other in found)) for run in found]
+
+
 def find_gaps(
     days: np.ndarray,  # with rows, datetime64[D], ascending, each once
     mapping: ColumnMapping,
 ) -> list[Gap]:
-    "Find the runs without a row that are far longer than this shop's usual ones; closed days of the mapping do not count."
-    if (
-        mapping.frequency != "daily"
-        or len(days) < MIN_DAYS
-        or (np.diff(days).astype(int) <= SHORTEST_GAP).all()
-    ):
+    "Find the runs of days, or weeks of weekly rows, without a row that are far longer than this shop's usual ones; closed days of the mapping do not count."
+    if mapping.frequency == "weekly":
+        return _missing_weeks(days)
+    if len(days) < MIN_DAYS or (np.diff(days).astype(int) <= SHORTEST_GAP).all():
         return []
     every = np.arange(days[0], days[-1] + 1)
     shut = [WEEKDAYS.index(name) for name in mapping.closed_weekdays]
@@ -93,10 +103,15 @@ def describe_gaps(gaps: list[Gap], mapping: ColumnMapping) -> list[str]:
     if not gaps:
         return []
     longest, missing = max(gaps, key=lambda gap: gap.days), missing_gaps(gaps, mapping)
-    others = f", and {len(gaps) - 1} further long runs" if len(gaps) > 1 else ""
+    weekly = mapping.frequency == "weekly"
+    count, period = (longest.days // 7 + 1, "week") if weekly else (longest.days, "day")
+    others = f", and {len(gaps) - 1} further {'runs' if weekly else 'long runs'}" if len(gaps) > 1 else ""
     if longest in missing:
-        verdict = "taken as missing, not as days without sales. If the shop was closed, set gaps: closed"
+        verdict = (
+            f"taken as missing, not as {period}s without sales. If the shop was closed, set gaps: closed"
+        )
     else:
         why = " as it recurs every year" if mapping.gaps == "auto" else ""
         verdict = f"taken as closed{why}. If the records are missing, set gaps: missing"
-    return [f"no row from {longest.first} to {longest.last} ({longest.days} days){others}: {verdict}"]
+    length = f"{count} {period if count == 1 else f'{period}s'}"
+    return [f"no row from {longest.first} to {longest.last} ({length}){others}: {verdict}"]

@@ -33,6 +33,14 @@ def _are_names(cells: Sequence[object]) -> bool:
     return not any(map(_is_datum, cells)) and len(set(map(str, cells))) == len(cells)
 
 
+def _is_record_above(filled: Sequence[Sequence[object]], width: int) -> bool:
+    "Return whether the first row describes the file, as in DATEV's exports, and the second is the header of what is below."
+    if len(filled) < 3 or not any(map(_is_datum, filled[0])):
+        return False
+    header, below = filled[1], filled[2]
+    return len(header) >= max(2, FULL_SHARE * width) and _are_names(header) and any(map(_is_datum, below))
+
+
 def count_title_rows(
     rows: Sequence[Sequence[object]],  # the first of a table
 ) -> int:
@@ -43,6 +51,8 @@ def count_title_rows(
         return 0
     width = max(counts, key=lambda count: (counts[count], count))
     first = filled[0]
+    if _is_record_above(filled, width):
+        return 1
     if len(first) >= width or (len(first) > 1 and len(first) >= 0.6 * width and _are_names(first)):
         return 0
     for i, cells in enumerate(filled[:-1]):

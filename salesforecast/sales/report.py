@@ -292,7 +292,7 @@ def summarize_sales(
     days = np.unique(frame["Transaction_Date"].to_numpy("datetime64[D]")) if days is None else days
     frequency, empty = infer_frequency(days), _days_without_sale(days, mapping)
     texts = frame.select_dtypes("category")
-    gaps = find_gaps(days, mapping) if frequency == "daily" else []
+    gaps = find_gaps(days, mapping) if frequency == mapping.frequency else []
     return {
         "gaps": [(str(gap.first), str(gap.last)) for gap in missing_gaps(gaps, mapping)],
         "first_date": str(days[0]),

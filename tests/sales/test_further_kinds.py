@@ -241,6 +241,12 @@ def test_the_revenue_is_right(kind: str) -> None:
     assert sales.report.rows_quarantined == 0
 
 
+def test_a_product_of_other_columns_is_no_revenue() -> None:
+    size = rng.integers(1, 90, ROWS)
+    frame = dated(Item=ITEMS, Length=size, Width=PRICES, Area=size * PRICES, Qty=UNITS, Amount=LINES)
+    assert propose_mapping(frame).mapping.columns["Revenue"] == "Amount"
+
+
 def test_a_total_that_may_hold_tax_is_named() -> None:
     tax = rng.uniform(1, 2, ROWS).round(2)
     proposal = propose_mapping(dated(**{"Tax Amount": tax, "Order Total": (NET + tax).round(2)}))
@@ -286,6 +292,18 @@ def test_titles_above_a_header_whose_first_cell_is_empty(tmp_path: Path) -> None
     pd.DataFrame(rows).to_excel(path, index=False, header=False)
     proposal = propose_mapping(path)
     assert read_sales(path, proposal.mapping, now=NOW).report.revenue_total == 180
+
+
+def test_a_record_about_the_file_above_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    rows = "".join(
+        f"{day:%d.%m.%Y};{value:.2f};Tee\n".replace(",", "") for day, value in zip(DAYS, LINES, strict=True)
+    )
+    path.write_text(
+        f'"EXTF";700;21;"Buchungsstapel";20240101;4;"EUR"\nBelegdatum;Umsatz;Buchungstext\n{rows}', "utf-8"
+    )
+    proposal = propose_mapping(path)
+    assert read_sales(path, proposal.mapping, now=NOW).report.revenue_total == pytest.approx(LINES.sum())
 
 
 def test_a_web_page_is_no_workbook(tmp_path: Path) -> None:

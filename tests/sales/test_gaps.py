@@ -109,3 +109,42 @@ def test_filling_takes_the_same_weekdays() -> None:
     missing = np.zeros(56, bool)
     missing[20:40] = True
     assert np.allclose(fill_missing_periods(np.where(missing, 0, values), missing, 7), values)
+
+
+def weekly_shop(lost: slice, weeks: int = 120, **mapping: object) -> SalesData:
+    """Two products with a row a week, 50 and 150, some weeks missing."""
+    days = pd.date_range("2022-01-03", periods=weeks, freq="7D").delete(range(weeks)[lost])
+    noise = np.random.default_rng(0).normal(1, 0.05, len(days))
+    rows = [
+        pd.DataFrame({"Transaction_Date": days, "Product_ID": name, "Revenue": noise * size})
+        for name, size in (("a", 50.0), ("b", 150.0))
+    ]
+    return read_sales(pd.concat(rows, ignore_index=True), ColumnMapping(frequency="weekly", **mapping))
+
+
+def test_missing_weeks_are_named_and_missing_to_the_models() -> None:
+    sales = weekly_shop(slice(60, 64))
+    assert sales.report.gaps == [("2023-02-27", "2023-03-20")]
+    assert any(
+        "no row from 2023-02-27 to 2023-03-20 (4 weeks): taken as missing, not as weeks" in w
+        for w in sales.report.warnings
+    )
+    revenue = daily_revenue(sales)[0]
+    assert revenue["2023-02-27":"2023-03-20"].isna().all() and revenue.notna().sum() == 116
+    state = fit_sarima(revenue, horizon=4).state
+    assert state.forecast("2024-04-22", "2024-05-13")["predicted_revenue"].sum() == pytest.approx(
+        800, rel=0.05
+    )
+    panel = make_panel(sales, (("Product_ID",),), frequency="weekly")
+    assert panel.values[0].min() > 160
+
+
+def test_one_missing_week_is_named_and_may_be_closed() -> None:
+    report = weekly_shop(slice(60, 61)).report
+    assert report.gaps == [("2023-02-27", "2023-02-27")] and any("(1 week)" in w for w in report.warnings)
+    closed = weekly_shop(slice(60, 61), gaps="closed")
+    assert closed.report.gaps == [] and (daily_revenue(closed)[0] == 0).sum() == 1
+
+
+def test_weekly_rows_with_holes_everywhere_have_no_gap() -> None:
+    assert weekly_shop(slice(1, None, 3)).report.gaps == []
