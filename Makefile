@@ -100,6 +100,10 @@ bench-demand: $(VENV)/.run ## Compare demand forecasts with other libraries and 
 	$(INSTALL) '.[train,peers]'
 	python -m benchmarks.demand '$(REAL_DATA)'
 
+bench-faults: $(VENV)/.dev ## Inject faults into real and synthetic sales, and tell which monitoring finds and names, REAL_DATA=folder
+	@test -d '$(REAL_DATA)' || { echo "Name the folder that holds online_retail.csv.gz and complete_journey.csv.gz: make bench-faults REAL_DATA=folder"; exit 1; }
+	python -m benchmarks.faults '$(REAL_DATA)'
+
 # --- the gate ----------------------------------------------------------------------------
 
 SUMS = find nbs salesforecast -type f \( -name '*.ipynb' -o -name '*.py' \) -not -path '*/.*' | sort | xargs sha256sum
@@ -201,6 +205,6 @@ dist: $(UV) ## Build wheel and source archive into dist/
 audit: $(VENV)/.dev ## Check the locked versions for known vulnerabilities
 	$(UV) tool run pip-audit==$(PIP_AUDIT_VERSION) --require-hashes --disable-pip --requirement requirements.lock
 
-.PHONY: check mutants notebooks test-code test-floors help install dev lock run serve train mlflow bench bench-real bench-demand test test-slow test-all format lab \
+.PHONY: check mutants notebooks test-code test-floors help install dev lock run serve train mlflow bench bench-real bench-demand bench-faults test test-slow test-all format lab \
 	readme pages docs clean up dashboard demo-loop env-example smoke backup restore deploy-tools deploy-check \
 	images dist audit screenshots

@@ -125,7 +125,7 @@ def tell(folder: Path) -> None:
         story.say(f"The API serves {served(url)}")
         story.expect("served at first", served(url), first)
         story.say("September has come: does the model still know these sales?")
-        story.run("run", "monitor", "-p", "source", new, expected=4)
+        story.run("run", "monitor", "-p", "source", new, "-p", "as_of", "2026-10-01", expected=4)
         story.say("A challenger that has learned hardly anything")
         story.run("train", new, "--params", folder / "worse.yaml", expected=3)
         story.expect("served after a refusal", served(url), first)

@@ -63,7 +63,7 @@ def watch(
     state.unlink(missing_ok=True)
     for day in days:
         source = write_until(sales, folder / "new.csv", END, day)
-        report = monitor(source, models_dir=models, params=MonitorParams(), state=state)
+        report = monitor(source, models_dir=models, params=MonitorParams(), state=state, as_of=day.date())
         opened += [(day, alert.check) for alert in report.alerts if alert.status == "opened"]
     return opened
 

@@ -16,6 +16,7 @@ make signing_key random
 make postgres_password random
 make grafana_password random
 make dashboard_token random
+make alert_webhook true   # empty: write the address that takes Slack's messages into it
 
 # a key per caller; the API gets the hashes only
 if [ ! -e api_keys ]; then

@@ -171,6 +171,55 @@ def test_alerts_tell_what_they_should() -> None:
     passes("promtool", "test", "rules", "alerts_test.yml", cwd=DEPLOY / "prometheus")
 
 
+def test_every_alert_has_a_test_that_it_comes_and_one_that_it_does_not() -> None:
+    groups = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"]
+    cases = [
+        case
+        for test in yaml.safe_load((DEPLOY / "prometheus/alerts_test.yml").read_text())["tests"]
+        for case in test["alert_rule_test"]
+    ]
+    for name in [rule["alert"] for group in groups for rule in group["rules"]]:
+        comes = {bool(case.get("exp_alerts")) for case in cases if case["alertname"] == name}
+        assert comes == {True, False}, name
+
+
+@pytest.mark.parametrize(("code", "job"), [(0, 0), (3, 0), (4, 0), (1, 1), (2, 2)])
+@pytest.mark.parametrize("mapping", ["", "/srv/data/an export.yaml"])
+def test_jobs_of_kubernetes_take_results_for_results(
+    tmp_path: Path, code: int, job: int, mapping: str
+) -> None:
+    """The very command of each job, with a stand-in for `salesforecast` that notes its words."""
+    stand_in = tmp_path / "salesforecast"
+    stand_in.write_text(f'#!/bin/sh\nfor word; do echo "$word"; done > {tmp_path}/words\nexit {code}\n')
+    stand_in.chmod(0o755)
+    for found in yaml.safe_load_all((DEPLOY / "kubernetes/jobs.yaml").read_text()):
+        if found["kind"] != "CronJob":
+            continue
+        (container,) = found["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+        env = {entry["name"]: entry["value"] for entry in container["env"]} | {"MAPPING": mapping}
+        path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+        assert run(*container["command"], env=env | {"PATH": path}).returncode == job
+        words = (tmp_path / "words").read_text().split("\n")[:-1]
+        name = found["metadata"]["name"]
+        assert words == ["run", name, "-p", "source", "/srv/data/sales.csv", "-p", "mapping", mapping]
+
+
+@pytest.mark.parametrize("mapping", ["", "/srv/data/an export.yaml"])
+def test_the_scheduler_takes_a_mapping_and_reaches_what_is_outside(tmp_path: Path, mapping: str) -> None:
+    service = COMPOSE["services"]["scheduler"]
+    stand_in = tmp_path / "salesforecast"
+    stand_in.write_text('#!/bin/sh\nfor word; do echo "$word"; done\n')
+    stand_in.chmod(0o755)
+    command = [word.replace("$$", "$") for word in service["command"]]  # as Compose reads it
+    env = {"SOURCE": "sales.csv", "MAPPING": mapping, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    words = run(*command, env=env).stdout.split("\n")[:-1]
+    assert words == ["schedule", "sales.csv", *(["--mapping", mapping] if mapping else [])]
+    internal = {name for name, network in COMPOSE["networks"].items() if network.get("internal")}
+    assert set(service["networks"]) - internal == {"outside"}
+    targets = {secret["target"] for secret in service["secrets"]}
+    assert "salesforecast_alert_webhook" in targets
+
+
 def test_the_dashboard_of_grafana_asks_what_is_measured() -> None:
     from salesforecast.api import observe
 

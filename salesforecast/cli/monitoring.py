@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/cli/10_monitoring.ipynb #6fb31eba
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -74,6 +75,12 @@ def monitor(
     table: TableOption = None,
     query: QueryOption = None,
     max_quarantined_share: Limit = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            "--as-of", formats=["%Y-%m-%d"], help="day with which the newest sale is compared [today]"
+        ),
+    ] = None,
 ) -> None:
     "Check the served model on new sales. Exits with 0 if all is well, 3 for a warning, 4 for something critical."
     from salesforecast.sales.schema import ReadOptions
@@ -94,6 +101,7 @@ def monitor(
             channels=Channels(current.alert_file, current.alert_webhook),
             progress=report,
             read_options=ReadOptions(table, query, max_quarantined_share),
+            as_of=as_of.date() if as_of else None,
         )
     output.print(monitor_report(result))
     if json:

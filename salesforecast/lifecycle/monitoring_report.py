@@ -63,6 +63,23 @@ def _format_metric(name: str, value: float) -> str:
     return percent(value) if name in PERCENT_METRICS else amount(value, 3 if name == "r2" else 2)
 
 # %% ../../nbs/lifecycle/08_monitoring_report.ipynb #3382f279
+def changes_table(report: MonitorReport) -> HTML:
+    "Render the segments whose prices, units, price realisation or sales changed, with the money that it moves."
+    if report.changes.empty:
+        return HTML("<p>No segment changed beyond what is usual of it.</p>")
+    rows: list[list[Cell]] = [
+        [
+            r["measure"],
+            f"{r['column']} {r['value']}".strip() or "all sales",
+            *(percent(r[name]) for name in ("change", "limit", "share", "money")),
+            level_badge(r["level"]),
+        ]
+        for r in report.changes.to_dict("records")
+    ]
+    headings = ["measure", "segment", "change", "limit", "share of sales", "moves of them", "level"]
+    return table(headings, rows, text=(0, 1, 6))
+
+
 def segments_table(
     report: MonitorReport,
     top: int = 8,  # rows shown

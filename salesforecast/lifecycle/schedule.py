@@ -13,9 +13,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import NotRequired, TypedDict, cast
 
@@ -25,6 +25,9 @@ from pydantic import JsonValue
 from salesforecast.core.jsonable import parse_json_lines
 from salesforecast.core.optional import require
 from salesforecast.core.settings import UserError, atomic_write, settings
+from salesforecast.monitoring.alerts import Channels, notify
+from salesforecast.monitoring.findings import Finding
+from salesforecast.monitoring.report import EXIT_CODES
 
 # %% ../../nbs/lifecycle/12_schedule.ipynb #c3323fbb
 @dataclass(frozen=True)
@@ -47,17 +50,16 @@ class Job:
 
     def next_after(self, time: datetime) -> datetime:
         "Return the first time that it is due after `time`."
-        triggers = require("apscheduler.triggers.cron", "mlops")
+        cronsim = require("cronsim", "mlops")
         try:
-            trigger = triggers.CronTrigger.from_crontab(self.cron, timezone=time.tzinfo)
-        except ValueError as error:
+            due: datetime = next(cronsim.CronSim(self.cron, time))
+        except cronsim.CronSimError as error:
             raise UserError(
-                f"{self.cron!r} is no cron expression: {error}. "
-                "It takes five fields, for example '0 3 * * mon' for Mondays at 3:00."
+                f"{self.cron!r} is no cron expression: {error}. It takes five fields (minute, hour, day of month, "
+                "month, day of week), for example '0 3 * * 1' for Mondays at 3:00."
             ) from None
-        due = trigger.get_next_fire_time(None, time + timedelta(seconds=1))
-        if due is None:
-            raise UserError(f"{self.cron!r} names a time that never comes.")
+        except StopIteration:
+            raise UserError(f"{self.cron!r} names a time that never comes.") from None
         return due
 
     def last_due(self, after: datetime, now: datetime) -> datetime | None:
@@ -121,8 +123,8 @@ class Journal:
 
 
 def _now() -> datetime:
-    "Return the local time."
-    return datetime.now().astimezone()
+    "Return the local time, with the time zone's rules and not only its offset of today."
+    return datetime.now(require("tzlocal", "mlops").get_localzone())
 
 
 def _due_of(entry: JournalEntry) -> datetime:
@@ -151,7 +153,7 @@ def next_due_run(
         if last is None:
             journal.add("first seen", job.name, now)
         elif last["event"] == "start":
-            return DueRun(job, _due_of(last), last["why"])
+            return DueRun(job, _due_of(last).astimezone(now.tzinfo), last["why"])
         elif time := job.last_due(_due_of(last).astimezone(now.tzinfo), now):
             return DueRun(job, time, "schedule")
     return _alert_retraining(jobs, journal) if retrain_on_alert else None
@@ -170,6 +172,27 @@ def _alert_retraining(jobs: Iterable[Job], journal: Journal) -> DueRun | None:
 
 # %% ../../nbs/lifecycle/12_schedule.ipynb #d5cc5523
 COMMAND = (sys.executable, "-c", "from salesforecast.cli.main import main; main()", "run")
+RESULT_CODES = set(EXIT_CODES.values())
+END_SECONDS = 10  # that a process has to end by itself
+
+
+def end_leftovers(folder: Path) -> int:
+    "End the processes that a killed schedule left at work in the folder of a run, with their children; returns how many."
+    psutil = require("psutil", "mlops")
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "--folder" in words and str(folder) in words and process.pid != os.getpid():
+            with suppress(psutil.NoSuchProcess):
+                found += [process, *process.children(recursive=True)]
+    for process in found:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    for process in psutil.wait_procs(found, timeout=END_SECONDS)[1]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(found, timeout=END_SECONDS)
+    return len(found)
 
 
 class RunEnd(TypedDict):
@@ -180,6 +203,18 @@ class RunEnd(TypedDict):
     retrain: bool
 
 
+def report_failed_monitoring(due: DueRun, end: RunEnd, folder: Path) -> None:
+    "Alert where a run of monitoring came to no result, and once more when one does: silence is not good news."
+    if due.job.name != "monitor":
+        return
+    findings = []
+    if end["exit_code"] not in RESULT_CODES:
+        message = f"the run of {due.time:%Y-%m-%d %H:%M} came to no result: {end['sentence']}"
+        findings = [Finding("monitoring", "critical", message)]
+    channels = Channels(settings().alert_file, settings().alert_webhook)
+    notify(folder / "alerts.json", findings, f"{due.time:%Y-%m-%d}", needed=1, of=1, channels=channels)
+
+
 def run_due(
     due: DueRun,
     journal: Journal,
@@ -187,7 +222,9 @@ def run_due(
     command: Iterable[str] = COMMAND,
 ) -> RunEnd | None:
     "Start a run, wait for its end and note it; returns None where it was stopped on the way."
-    folder = journal.path.parent / f"{due.job.name}-{due.time:%Y%m%d-%H%M}-{due.why}"
+    hour = "-second" if due.time.fold else ""  # the hour that is there twice when the clocks go back
+    folder = journal.path.parent / f"{due.job.name}-{due.time:%Y%m%d-%H%M}{hour}-{due.why}"
+    end_leftovers(folder)
     given = [word for name, value in due.job.parameters.items() for word in ("-p", name, value)]
     journal.add("start", due.job.name, due.time, why=due.why, folder=folder.name)
     process = subprocess.Popen([*command, due.job.name, "--folder", str(folder), *given])
@@ -204,6 +241,7 @@ def run_due(
         "retrain": bool(outcome.get("retrain")),
     }
     journal.add("end", due.job.name, due.time, why=due.why, folder=folder.name, **end)
+    report_failed_monitoring(due, end, journal.path.parent)
     return end
 
 

@@ -29,6 +29,7 @@ from salesforecast.registry.new_sales import (
     NewSales,
     daily_totals,
     history_with_new_sales,
+    is_revenue_known,
     last_complete_date,
     read_new_sales,
     select_new_sales,
@@ -155,7 +156,7 @@ def update_bundle(
     bundle = load_bundle(models_dir)
     progress(0.0, "reading and checking sales")
     sales = read_new_sales(bundle, source, mapping, read_options=read_options)
-    _check_revenue(sales)
+    _check_revenue(bundle, sales)
     new = select_new_sales(bundle, sales)
     _check_gap(new, allow_gap)
     progress(0.5, "updating history and forecast")
@@ -171,9 +172,9 @@ def update_bundle(
     return UpdateResult(path.name, path, len(new.frame), str(new.first), str(state.last), tuple(notes))
 
 # %% ../../nbs/lifecycle/00_update.ipynb #f6d79d4f
-def _check_revenue(sales: SalesData) -> None:
-    "Refuse revenue that was only computed."
-    if sales.revenue_computed:
+def _check_revenue(bundle: ModelBundle, sales: SalesData) -> None:
+    "Refuse revenue that was only computed, unless the training computed it too."
+    if not is_revenue_known(bundle, sales):
         raise UserError(
             f"{sales.report.source} has no Revenue: units × price is not what was paid. Name the column in the mapping."
         )

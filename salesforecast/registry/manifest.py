@@ -37,6 +37,7 @@ class DataSummary(ManifestSection):
     first: str = ""  # days, ISO 8601
     last: str = ""
     unfinished_last_day: str | None = None
+    revenue_computed: bool | None = None  # units × price, as the source had no revenue; None: not noted yet
     report: dict[str, JsonValue] = {}
 
 

@@ -27,6 +27,17 @@ def training_mapping(bundle: ModelBundle) -> ColumnMapping:
     return bundle.manifest.mapping
 
 
+def is_revenue_known(bundle: ModelBundle, sales: SalesData) -> bool:
+    """Return whether the sales say what was paid.
+
+    Units × price is not what was paid, unless the version was trained on just that, as its source had no revenue.
+    """
+    trained, columns = bundle.manifest.data.revenue_computed, training_mapping(bundle).columns
+    if trained is None:  # a version of before it was noted
+        trained = bool(columns) and "Revenue" not in columns
+    return not sales.revenue_computed or trained
+
+
 def read_new_sales(
     bundle: ModelBundle,
     source: Source,

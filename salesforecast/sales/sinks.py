@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
@@ -30,6 +30,7 @@ from .sources import database_message, is_url, open_database
 from .values import as_text
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from xlsxwriter import Workbook
     from xlsxwriter.format import Format
     from xlsxwriter.worksheet import Worksheet
@@ -293,8 +294,23 @@ def _write_xlsx(frame: pd.DataFrame, path: Path) -> None:
         shutil.copyfileobj(packed, file)
 
 
+def _empty_table(
+    connection: "Connection", name: str, schema: str | None, columns: Iterable[str], url: str
+) -> None:
+    "Delete the rows of a table, which keeps its columns, keys, grants and views; it has to have these columns."
+    import sqlalchemy as sa
+
+    there = {str(column["name"]) for column in sa.inspect(connection).get_columns(name, schema)}
+    if missing := [column for column in columns if column not in there]:
+        raise UserError(
+            f"The table {name!r} in {url} has no column {', '.join(missing)}. Add it with ALTER TABLE, write to a table of "
+            "another name, or drop this one: it is not dropped here, as views and grants would go with it"
+        )
+    connection.execute(sa.delete(sa.table(name, schema=schema)))
+
+
 def _write_sql(frame: pd.DataFrame, url: str, table: str) -> None:
-    "Write a database table, replaced in one transaction."
+    "Write a database table; the rows of one that is there are replaced in one transaction, and it keeps all else."
     import sqlalchemy as sa
 
     schema, _, name = table.rpartition(".")
@@ -304,8 +320,10 @@ def _write_sql(frame: pd.DataFrame, url: str, table: str) -> None:
     engine = open_database(url)
     try:
         with engine.begin() as connection:
+            if sa.inspect(connection).has_table(name, schema or None):
+                _empty_table(connection, name, schema or None, plain.columns, redact_url(url))
             plain.to_sql(
-                name, connection, schema=schema or None, if_exists="replace", index=False, chunksize=10_000
+                name, connection, schema=schema or None, if_exists="append", index=False, chunksize=10_000
             )
     except sa.exc.SQLAlchemyError as error:
         raise UserError(

@@ -45,6 +45,7 @@ def _data_summary(prepared: PreparedSales, source: str) -> dict[str, object]:
         "first": str(whole.days[0]),
         "last": str(whole.days[-1]),
         "unfinished_last_day": prepared.incomplete_day and str(prepared.incomplete_day.date()),
+        "revenue_computed": prepared.sales.revenue_computed,
         "report": prepared.sales.report.to_dict(),
     }
 

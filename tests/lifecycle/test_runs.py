@@ -8,14 +8,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import nbformat
 import psutil
 import pytest
 
-from salesforecast.core.settings import UserError
+from salesforecast.core.settings import UserError, settings
 from salesforecast.lifecycle.runs import notebook_path, parameters, run_notebook
 from salesforecast.lifecycle.schedule import (
     JOURNAL,
@@ -183,15 +184,66 @@ def test_a_schedule_that_is_stopped_takes_up_its_run_again(tmp_path: Path, how: 
         run_schedule([job], folder=tmp_path, command=COMMAND, on_message=lambda text: None)
     process.send_signal(how)
     process.wait(20)
-    for child in children:
-        if child.is_running():
-            child.kill()
     (tmp_path / "hang").unlink()
     run_schedule([job], once=True, folder=tmp_path, command=COMMAND, on_message=lambda text: None)
+    gone, left = psutil.wait_procs(children, timeout=20)
+    assert len(gone) >= 1 and left == []  # no orphan goes on beside the run that took its place
     starts = [line["due"] for line in journal.lines() if line["event"] == "start"]
     assert len(starts) == 2
     assert starts[0] == starts[1]
     assert next_due_run([job], journal, _now()) is None
+
+
+@pytest.mark.parametrize(
+    ("cron", "after", "runs"),
+    [
+        ("0 3 * * 1", "2026-11-25T12:00", ["Mon 11-30 03:00", "Mon 12-07 03:00"]),
+        ("0 3 * * 0", "2026-11-25T12:00", ["Sun 11-29 03:00", "Sun 12-06 03:00"]),
+        ("0 3 * * 7", "2026-11-25T12:00", ["Sun 11-29 03:00", "Sun 12-06 03:00"]),
+        ("0 3 * * sun", "2026-11-25T12:00", ["Sun 11-29 03:00", "Sun 12-06 03:00"]),
+        ("0 0 13 * 5", "2026-11-10T12:00", ["Fri 11-13 00:00", "Fri 11-20 00:00"]),  # the 13th, and Fridays
+        ("0 0 1 * 1", "2026-11-25T12:00", ["Mon 11-30 00:00", "Tue 12-01 00:00"]),
+        # clocks go forward at 2:00 on 29 March, and back at 3:00 on 25 October
+        ("30 2 * * *", "2026-03-28T12:00", ["Sun 03-29 03:00", "Mon 03-30 02:30"]),
+        ("30 2 * * *", "2026-10-24T12:00", ["Sun 10-25 02:30", "Mon 10-26 02:30"]),
+        ("0 3 * * *", "2026-10-24T12:00", ["Sun 10-25 03:00", "Mon 10-26 03:00"]),
+    ],
+)
+def test_times_are_those_of_cron(cron: str, after: str, runs: list[str]) -> None:
+    zone, job, times = ZoneInfo("Europe/Berlin"), Job("train", cron), []
+    time = datetime.fromisoformat(after).replace(tzinfo=zone)
+    for _ in runs:
+        time = job.next_after(time)
+        times.append(f"{time:%a %m-%d %H:%M}")
+        time = datetime.fromisoformat(time.isoformat()).astimezone(zone)  # as the journal gives it back
+    assert times == runs
+
+
+def test_the_schedule_has_the_rules_of_its_time_zone() -> None:
+    """An offset alone would shift every run by an hour when the clocks change."""
+    code = "from salesforecast.lifecycle.schedule import _now; print(_now().tzinfo)"
+    env = os.environ | {"TZ": "Europe/Berlin"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.stdout.strip() == "Europe/Berlin"
+
+
+def test_a_monitoring_that_comes_to_no_result_is_an_alert_until_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SALESFORECAST_ALERT_FILE", str(tmp_path / "alerts.jsonl"))
+    settings.cache_clear()
+    journal = Journal(tmp_path / JOURNAL)
+    for day, code in enumerate((2, 1, 4), 1):
+        due = DueRun(Job("monitor", "0 0 * * *"), _now().replace(day=day), "schedule")
+        run_due(due, journal, threading.Event(), (sys.executable, "-c", f"import sys; sys.exit({code})"))
+    monkeypatch.undo()
+    settings.cache_clear()
+    alerts = [json.loads(line) for line in (tmp_path / "alerts.jsonl").read_text().splitlines()]
+    assert [(alert["check"], alert["status"]) for alert in alerts] == [
+        ("monitoring", "opened"),
+        ("monitoring", "resolved"),
+    ]
+    assert "came to no result" in alerts[0]["message"]
 
 
 def test_half_a_line_in_the_journal_is_no_harm(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
+from salesforecast.core.params import Params
 from support.models import ROOT, SMALL
 
 pytestmark = pytest.mark.slow
@@ -63,6 +65,75 @@ def dvc(folder: Path, *words: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+BEFORE = [
+    "core",
+    "sales",
+    "features",
+]  # what each package of the pipeline imports, in the order of the architecture
+TRAINING = [*BEFORE, "models", "forecasting", "registry", "monitoring", "training"]
+STAGES = {
+    "generate": ["core", "datasets.py"],
+    "preprocess": [*BEFORE, "lifecycle/stages.py"],
+    "feature_engineering_and_aggregate": [*BEFORE, "lifecycle/stages.py"],
+    "train": [*TRAINING, "lifecycle/stages.py"],
+    "evaluate": ["core", "registry", "training/plots.py", "lifecycle/stages.py"],
+}
+
+
+@pytest.fixture
+def stand_ins(tmp_path: Path) -> Path:
+    """The pipeline with commands that only write what their stages promise; made, and up to date."""
+    folder = clone_of_the_project(tmp_path / "project")
+    pipeline = yaml.safe_load((folder / "dvc.yaml").read_text())
+    for stage in pipeline["stages"].values():
+        outs = [*stage.get("outs", []), *stage.get("metrics", []), *stage.get("plots", [])]
+        names = [next(iter(out)) if isinstance(out, dict) else out for out in outs]
+        stage["cmd"] = "; ".join(f"mkdir -p $(dirname {name}); echo {{}} > {name}" for name in names)
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    dvc(folder, "repro")
+    return folder
+
+
+def out_of_date(folder: Path) -> set[str]:
+    """The stages that DVC would run because of what they depend on."""
+    with Repo(str(folder)) as repo:
+        status = repo.status()
+    return {
+        stage
+        for stage, changes in status.items()
+        if any(isinstance(change, dict) and "changed deps" in change for change in changes)
+    }
+
+
+def test_a_change_of_any_module_or_parameter_makes_its_stages_run(
+    stand_ins: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(stand_ins)
+    assert out_of_date(stand_ins) == set()
+    modules = sorted((stand_ins / "salesforecast").rglob("*.py"))
+    for path in modules:
+        name = path.relative_to(stand_ins / "salesforecast").as_posix()
+        needs = {
+            stage for stage, parts in STAGES.items() for part in parts if f"{name}/".startswith(f"{part}/")
+        }
+        if not needs:
+            continue
+        text = path.read_bytes()
+        path.write_bytes(text + b"# changed\n")
+        assert needs <= out_of_date(stand_ins), name
+        path.write_bytes(text)
+    params = stand_ins / "params.yaml"
+    text = params.read_text()
+    kept = yaml.safe_load(text)
+    for name in Params.model_fields:
+        changed = {"baseline_margin": 0.25} if name == "gate" else "another"
+        params.write_text(yaml.safe_dump(kept | {name: changed}))
+        assert out_of_date(stand_ins) == (set() if name == "monitor" else {"train"}), name
+    params.write_text(text)
+    assert out_of_date(stand_ins) == set()
 
 
 def test_the_pipeline_and_a_fresh_clone(tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ from salesforecast.lifecycle.update import update_bundle
 from salesforecast.monitoring.alerts import Channels, notify, post_webhook
 from salesforecast.monitoring.findings import Finding
 from salesforecast.monitoring.incidents import read_alert_state
-from salesforecast.monitoring.monitor import monitor
-from salesforecast.monitoring.report import write_prometheus
+from salesforecast.monitoring.monitor import monitor as monitor_as_of
+from salesforecast.monitoring.report import MonitorReport, write_prometheus
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.events import read_events
 from salesforecast.registry.ledger import read_ledger
@@ -49,6 +49,13 @@ from salesforecast.training.orchestration import train_models
 from support.models import ROOT, small_disk
 
 END = pd.Timestamp("2026-07-01")  # first day after the training
+
+
+def monitor(*given: Any, **more: Any) -> MonitorReport:
+    """A run on the first day after the training, so that the feed is never late."""
+    return monitor_as_of(*given, **{"as_of": END.date()} | more)
+
+
 ROWS, SEED = 40_000, 11
 SMALL = Params(
     random_forest=[{"n_estimators": 4, "min_samples_leaf": 20}],
@@ -412,6 +419,111 @@ def test_the_prometheus_file_is_one(watched: Watched, tmp_path: Path) -> None:
         write_prometheus(report, tmp_path / "sales.txt")
 
 
+# --- prices and sales by segment ---------------------------------------------------------------------------------------
+
+
+def months_after(watched: Watched, tmp_path: Path) -> pd.DataFrame:
+    """July and August, with canonical columns."""
+    return pd.read_csv(part(watched.sales, tmp_path / "new.csv", "2026-07-01", "2026-08-25"))
+
+
+def of_august(frame: pd.DataFrame, **conditions: str) -> pd.Series:
+    """The rows of the four weeks that are evaluated, with these values."""
+    rows = pd.to_datetime(frame["Transaction_Date"], errors="coerce", format="mixed") >= "2026-07-29"
+    for name, value in conditions.items():
+        rows &= frame[name] == value
+    return rows
+
+
+def found(watched: Watched, frame: pd.DataFrame, **more: Any) -> dict[str, Finding]:
+    """The findings by check that are warnings or worse."""
+    report = monitor(frame, models_dir=watched.models, params=MonitorParams(), **more)
+    json.dumps(report.to_dict(), allow_nan=False)
+    return {f.check: f for f in report.findings if f.level in ("warning", "critical")}
+
+
+def scaled(frame: pd.DataFrame, rows: pd.Series, factor: float, *names: str) -> pd.DataFrame:
+    """The columns of some rows times a factor."""
+    numbers = {name: pd.to_numeric(frame[name], errors="coerce") for name in names}
+    return frame.assign(
+        **{n: v.mask(rows, v * factor).where(v.notna(), frame[n]) for n, v in numbers.items()}
+    )
+
+
+def test_a_price_that_rises_in_one_category_is_named_with_its_money(watched: Watched, tmp_path: Path) -> None:
+    frame = months_after(watched, tmp_path)
+    rows = of_august(frame, Category="Sports")
+    findings = found(watched, scaled(frame, rows, 1.3, "Unit_Price", "Revenue"))
+    finding = findings["price: Category Sports"]
+    assert finding.value == pytest.approx(0.3, abs=0.03)
+    revenue = pd.to_numeric(frame["Revenue"], errors="coerce")
+    share = revenue[rows].sum() / revenue[of_august(frame)].sum()
+    assert finding.money == pytest.approx(0.3 * share, rel=0.35)
+    assert [check for check in findings if check.startswith("price:")] == ["price: Category Sports"]
+
+
+def test_units_times_a_hundred_in_one_category_are_named(watched: Watched, tmp_path: Path) -> None:
+    frame = months_after(watched, tmp_path)
+    rows = of_august(frame, Category="Sports")
+    finding = found(watched, scaled(frame, rows, 100.0, "Units_Sold", "Revenue"))["units: Category Sports"]
+    assert finding.level == "critical" and finding.value == pytest.approx(99, rel=0.2)
+
+
+def test_a_region_that_is_gone_and_another_currency_are_named(watched: Watched, tmp_path: Path) -> None:
+    frame = months_after(watched, tmp_path)
+    finding = found(watched, frame[~of_august(frame, Region="Central")])["sales: Region Central"]
+    assert finding.value is not None and finding.value < -0.9
+    findings = found(watched, scaled(frame, of_august(frame), 0.85, "Unit_Price", "Revenue"))
+    assert findings["price: all sales"].value == pytest.approx(
+        -0.15, abs=0.04
+    )  # the nearer of two references counts
+    assert [check for check in findings if check.startswith("price:")] == ["price: all sales"]
+
+
+def test_a_day_that_came_twice_and_a_feed_that_stopped_are_reported(watched: Watched, tmp_path: Path) -> None:
+    frame = months_after(watched, tmp_path)
+    day = pd.to_datetime(frame["Transaction_Date"], errors="coerce", format="mixed").dt.normalize()
+    doubled = pd.concat([frame, frame[day == "2026-08-12"]])
+    assert found(watched, doubled)["repeated day"].message.startswith("the sales of 2026-08-12 came twice")
+    stopped = frame[day <= "2026-08-11"]
+    assert "feed" not in found(watched, stopped, as_of=pd.Timestamp("2026-08-12").date())
+    finding = found(watched, stopped, as_of=pd.Timestamp("2026-08-26").date())["feed"]
+    assert finding.level == "critical" and finding.value == 14
+    params = MonitorParams(feed_days=14)
+    report = monitor_as_of(
+        stopped, models_dir=watched.models, params=params, as_of=pd.Timestamp("2026-08-26").date()
+    )
+    assert "feed" not in {finding.check for finding in report.findings}
+
+
+def test_a_shop_without_revenue_is_trained_updated_and_monitored(watched: Watched, tmp_path: Path) -> None:
+    """Revenue is units × price in every row: the usual error is 0, and that is no alarm."""
+    frame = watched.sales.frame[watched.sales.truth["ds"] < "2026-08-26"].drop(columns="Revenue")
+    days = watched.sales.truth["ds"][frame.index]
+    models = tmp_path / "plain"
+    train_models(
+        frame[days.between("2025-01-01", "2026-06-30")], models_dir=models, params=SMALL, track=False
+    )
+    report = monitor(frame[days > "2026-06-30"], models_dir=models, params=MonitorParams())
+    assert report.performance.loc["wape", "current"] < 0.01
+    assert report.level == "ok", report.alerts
+    assert len(report.forecast_accuracy)
+    assert not (report.drift["statistic"] == "missing")[report.drift["column"] == "Price_Level"].any()
+    assert update_bundle(models, frame[days > "2026-06-30"]).last == "2026-08-25"
+
+
+def test_without_revenue_prices_and_the_forecast_are_still_watched(watched: Watched, tmp_path: Path) -> None:
+    frame = months_after(watched, tmp_path).drop(columns="Revenue")
+    findings = found(watched, scaled(frame, of_august(frame, Category="Sports"), 1.3, "Unit_Price"))
+    assert findings["price: Category Sports"].value == pytest.approx(0.3, abs=0.03)
+    july = frame[~of_august(frame)]
+    report = monitor(july, models_dir=watched.models, params=MonitorParams())
+    (forecast,) = [finding for finding in report.findings if finding.check == "forecast"]
+    assert "as the model estimates it" in forecast.message
+    lost = monitor(july.sample(frac=0.3, random_state=1), models_dir=watched.models, params=MonitorParams())
+    assert next(f for f in lost.findings if f.check == "forecast").level == "critical"
+
+
 # --- alerts -----------------------------------------------------------------------------------------------------------
 
 
@@ -531,19 +643,20 @@ def test_the_commands_tell_a_scheduler(
     watched: Watched, tmp_path: Path, hook: Hook, run_command: Callable[..., CompletedProcess[str]]
 ) -> None:
     where = ("--models-dir", watched.models)
+    today = ("--as-of", "2026-07-29")
     env = {
         "SALESFORECAST_ALERT_WEBHOOK": hook.url.get_secret_value(),
         "SALESFORECAST_ALERT_FILE": str(tmp_path / "alerts.jsonl"),
     }
     calm = part(watched.sales, tmp_path / "calm.csv", "2026-07-01", "2026-07-28")
     outputs = ("--json", tmp_path / "report.json", "--prometheus", tmp_path / "sales.prom")
-    done = run_command("monitor", calm, *where, *outputs, env=env)
+    done = run_command("monitor", calm, *where, *today, *outputs, env=env)
     assert done.returncode == 0, done.stderr
     assert "all is well" in done.stdout and hook.got == []
     assert json.loads((tmp_path / "report.json").read_text())["level"] == "ok"
     drifted = generate_sales(rows=ROWS, seed=SEED, drift=Drift("new_region", "2026-07-01", 0.1))
     new = part(drifted, tmp_path / "drifted.csv", "2026-07-01", "2026-07-28")
-    done = run_command("monitor", new, *where, env=env)
+    done = run_command("monitor", new, *where, *today, env=env)
     assert done.returncode == 4, done.stderr
     assert "T0SECRET" not in done.stdout + done.stderr
     assert len(hook.got) == 1 and "Overseas" in hook.got[0]["text"]

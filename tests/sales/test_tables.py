@@ -1,7 +1,9 @@
 """Every kind of source, read for real."""
 
 import gzip
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -381,3 +383,24 @@ def test_skipping_every_line_is_told(tmp_path: Path) -> None:
     (tmp_path / "sales.csv").write_text("Date,Amount\n2024-01-01,5\n")
     with pytest.raises(UserError, match=r"empty below the 9 lines that read\.skip_rows"):
         load_table(tmp_path / "sales.csv", SourceOptions(skip_rows=9))
+
+
+def test_a_table_keeps_its_keys_and_views_when_its_rows_are_replaced(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/shop.db"
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as database:
+        database.execute("create table out (day text primary key, revenue real, note text default 'none')")
+        database.execute("create view big as select day from out where revenue > 1")
+        database.commit()
+    for first in (1.0, 2.0):
+        write_table(pd.DataFrame({"day": ["a", "b"], "revenue": [first, 5.0]}), url, table="out")
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as database:
+        assert database.execute("select * from out").fetchall() == [("a", 2.0, "none"), ("b", 5.0, "none")]
+        assert database.execute("select day from big").fetchall() == [("a",), ("b",)]
+    with pytest.raises(UserError, match="no column profit"):
+        write_table(pd.DataFrame({"day": ["c"], "profit": [1.0]}), url, table="out")
+    with pytest.raises(
+        UserError, match="does not take the table"
+    ):  # a key that is there twice: all stays as it was
+        write_table(pd.DataFrame({"day": ["c", "c"], "revenue": [1.0, 1.0]}), url, table="out")
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as database:
+        assert database.execute("select count(*) from out").fetchone() == (2,)
