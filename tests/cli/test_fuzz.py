@@ -63,6 +63,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     settings.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 @seed(1)
 @options(
