@@ -7,6 +7,7 @@ __all__ = ['dashboard']
 
 # %% ../../nbs/dashboard/01_app.ipynb #c661bca9
 from collections.abc import Callable, Sequence
+from datetime import date, datetime
 from typing import Literal, Protocol, TypedDict
 
 import anywidget
@@ -16,6 +17,7 @@ import traitlets
 from salesforecast.api.schemas import StatusOutput
 from salesforecast.dashboard.model.dataset import load_served_history
 from salesforecast.dashboard.model.formats import day, format_age
+from salesforecast.dashboard.model.health import critical_findings
 from salesforecast.dashboard.model.labels import model_label
 from salesforecast.dashboard.model.state import AppState, run_in_background, watch
 from salesforecast.dashboard.tabs.batch import BatchPanel
@@ -77,8 +79,23 @@ def _daily_label(status: StatusOutput) -> str:
     return "SARIMA" if part is None or part.served == "sarima" else f"{model_label(part.served)} (baseline)"
 
 
-def status_pill(state: AppState) -> Status:
-    "Return the status of the API for the header."
+STALE_DAYS = 14  # data that end so long ago are old
+
+
+def data_age(
+    until: str,  # last day of the data
+    today: date,
+) -> int:
+    "Return how many days ago the data end."
+    return (today - date.fromisoformat(until[:10])).days
+
+
+def status_pill(
+    state: AppState,
+    today: date | None = None,  # now by default
+    critical: Sequence[str] = (),  # findings of monitoring
+) -> Status:
+    "Return the status of the API, of the data and of monitoring for the header."
     connection, info = state.connection, state.info
     if connection.checked_at is None:
         return {"kind": "wait", "text": "Connecting …", "lines": []}
@@ -89,6 +106,7 @@ def status_pill(state: AppState) -> Status:
             "lines": [("What to do", connection.message)],
         }
     status = connection.status
+    age = data_age(status.history_until, today or datetime.now().date())
     lines = [
         ("Version", status.version),
         ("Model for single sales", model_label(status.transactional_model_type)),
@@ -99,7 +117,11 @@ def status_pill(state: AppState) -> Status:
             if part.baseline or not part.served
         ),
         ("Trained", f"{day(info.training_date)}, {format_age(info.training_date)}" if info else "…"),
-        ("Sales until", day(status.history_until)),
+        (
+            "Sales until",
+            f"{day(status.history_until)}, {age} days ago" if age > 1 else day(status.history_until),
+        ),
+        *(("Critical finding", finding) for finding in critical),
         ("Served since", status.loaded_at),
     ]
     if status.problem:
@@ -108,8 +130,18 @@ def status_pill(state: AppState) -> Status:
             "text": "An older model is served",
             "lines": [("Why", status.problem), *lines],
         }
-    age = f", trained {format_age(info.training_date)}" if info else ""
-    return {"kind": "good", "text": f"Models ready{age}", "lines": lines}
+    if critical:
+        return {"kind": "bad", "text": "Monitoring has a critical finding", "lines": lines}
+    trained = f", trained {format_age(info.training_date)}" if info else ""
+    if age >= STALE_DAYS:
+        text = f"Models ready; data end {format_weeks(age)} ago"
+        return {"kind": "warn", "text": text, "lines": lines}
+    return {"kind": "good", "text": f"Models ready{trained}", "lines": lines}
+
+
+def format_weeks(days: int) -> str:
+    "Return an age in weeks."
+    return f"{days // 7} weeks"
 
 # %% ../../nbs/dashboard/01_app.ipynb #db494f55
 class Shell(anywidget.AnyWidget):
@@ -132,7 +164,7 @@ class App:
     ):
         self.state = state
         self.panels = [make(state) for make in panels]
-        self.shell = Shell(titles=[panel.title for panel in self.panels], status=dict(status_pill(state)))
+        self.shell = Shell(titles=[panel.title for panel in self.panels], status=dict(self._status()))
         places = [self._place(index, panel) for index, panel in enumerate(self.panels)]
         self.view = add_classes(w.VBox([self.shell, *places]), "sf-app")
         traitlets.dlink((self.shell, "theme"), (state, "theme"))
@@ -146,7 +178,13 @@ class App:
 
     def _show_status(self, change: traitlets.Bunch) -> None:
         "Show the status of the API in the header."
-        self.shell.status = dict(status_pill(self.state))
+        self.shell.status = dict(self._status())
+
+    def _status(self) -> Status:
+        "Return the status now."
+        connection = self.state.connection
+        version = connection.status.version if connection.status else None
+        return status_pill(self.state, critical=critical_findings(version) if version else ())
 
 # %% ../../nbs/dashboard/01_app.ipynb #f2c8ec14
 def dashboard() -> w.Widget:

@@ -31,7 +31,7 @@ def theme(page: Page) -> str:
 def test_a_visitor_finds_tabs_by_keyboard_a_status_and_two_themes(page: Page) -> None:
     tabs = page.get_by_role("tab")
     assert tabs.all_inner_texts() == TABS
-    expect(page.locator("#sf-status .sf-pill-text")).to_contain_text("Models ready, trained")
+    expect(page.locator("#sf-status .sf-pill-text")).to_contain_text("Models ready; data end")
     tabs.first.focus()
     for key, name in (
         ("ArrowRight", TABS[1]),

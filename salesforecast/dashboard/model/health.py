@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from salesforecast.core.settings import UserError
+from salesforecast.core.settings import UserError, settings
 from salesforecast.dashboard.model.formats import day, format_age, percent
 from salesforecast.lifecycle.schedule import JOURNAL, Job, Journal, Schedule, read_schedule
 from salesforecast.monitoring.report import BROKEN_FEED_CHECKS, LAST_REPORT, read_monitor_log
@@ -129,6 +129,24 @@ def health_lights(health: Health, now: datetime) -> list[Light]:
 def worst_colour(lights: Sequence[Light]) -> Colour:
     "Return the worst colour, grey without lights."
     return max((light.colour for light in lights), key=RANK.index, default="grey")
+
+# %% ../../../nbs/dashboard/model/14_health.ipynb #c41d0a02
+def critical_findings(
+    version: str,  # that is served
+    models_dir: Path | None = None,  # of the settings by default
+) -> tuple[str, ...]:
+    "Return what the last monitoring of the served version found critical and unresolved; empty without a report."
+    path = (models_dir or settings().model_dir) / LAST_REPORT
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ()
+    alerts = report["alerts"] if report.get("version") == version else []
+    return tuple(
+        alert["message"]
+        for alert in alerts
+        if alert["level"] == "critical" and alert["status"] not in ("resolved", "pending")
+    )
 
 # %% ../../../nbs/dashboard/model/14_health.ipynb #f177af52
 STATISTICS = {

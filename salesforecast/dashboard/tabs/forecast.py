@@ -9,15 +9,16 @@ __all__ = []
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from html import escape
 from typing import Literal
 
 import ipywidgets as w
 import pandas as pd
 
-from salesforecast.api.schemas import BacktestOutput, ModelInfoOutput
+from salesforecast.api.schemas import BacktestOutput, DemandOutput, DemandSum, ModelInfoOutput
 from salesforecast.client import ApiError, Client, to_frame
+from salesforecast.dashboard.model.demand import series_forecast
 from salesforecast.dashboard.model.forecasts import (
     LastYear,
     accuracy,
@@ -32,7 +33,12 @@ from salesforecast.dashboard.model.formats import day, money, percent
 from salesforecast.dashboard.model.labels import model_label
 from salesforecast.dashboard.model.state import AppState
 from salesforecast.dashboard.ui.areas import ContentArea
-from salesforecast.dashboard.ui.forecast_charts import accuracy_chart, decomposition_chart, forecast_chart
+from salesforecast.dashboard.ui.forecast_charts import (
+    accuracy_chart,
+    add_model,
+    decomposition_chart,
+    forecast_chart,
+)
 from salesforecast.dashboard.ui.model_panel import (
     REJECTED_STATUSES,
     FigureCard,
@@ -82,8 +88,20 @@ def fetch_context(client: Client, info: ModelInfoOutput) -> ForecastContext:
     return ForecastContext(revenue, step, client.backtest(), info.daily_metrics, served, why)
 
 
-def fetch_forecast(client: Client, start: date, end: date) -> pd.DataFrame:
-    "Fetch a forecast with both intervals: `lower_80`, `upper_80`, `lower_95`, `upper_95` and `in_history`."
+@dataclass(frozen=True)
+class DayForecast:
+    "Revenue by day ahead, by whom, and its sum."
+
+    rows: (
+        pd.DataFrame
+    )  # date, predicted_revenue, lower_80, upper_80, lower_95, upper_95, in_history; maybe sarima
+    model: str = ""  # what made it; empty: the daily model of the version
+    total: DemandSum | None = None  # of all days, with its intervals; None where they are not known
+    wape: float | None = None  # mean error of a day in cross-validation, of a demand forecast
+
+
+def fetch_sarima(client: Client, start: date, end: date) -> pd.DataFrame:
+    "Fetch SARIMA's forecast with both intervals: `lower_80`, `upper_80`, `lower_95`, `upper_95` and `in_history`."
     confidences: tuple[Confidence, ...] = (80, 95)
     frames = [to_frame(client.forecast_sarima(start, end, level)) for level in confidences]
     ranges = {
@@ -93,18 +111,58 @@ def fetch_forecast(client: Client, start: date, end: date) -> pd.DataFrame:
     }
     return frames[0][["date", "predicted_revenue"]].assign(**ranges, in_history=frames[0]["in_history"])
 
+
+def fetch_total(client: Client, days: int) -> DemandOutput | None:
+    "Fetch the demand forecast of total revenue for the next days; None if the version has none for so many."
+    answer = call_api(
+        lambda: client.forecast(target="revenue", by=("total",), freq="D", levels=[80, 95], horizon=days),
+        404,
+        422,
+    )
+    return None if isinstance(answer, ApiError) else answer
+
+
+def fetch_forecast(
+    client: Client,
+    start: date,
+    end: date,
+    last: date,  # day of the history
+) -> DayForecast:
+    "Fetch the forecast of these days: the demand forecast's total where it has them all, SARIMA's elsewhere."
+    sarima = fetch_sarima(client, start, end)
+    answer = fetch_total(client, (end - last).days) if start > last else None
+    return DayForecast(sarima) if answer is None else total_forecast(answer, sarima)
+
+
+def total_forecast(answer: DemandOutput, sarima: pd.DataFrame) -> DayForecast:
+    "Return the days of `sarima` as the demand forecast has them, with SARIMA's beside."
+    total = answer.sums[0]
+    rows = series_forecast(answer, total.unique_id)[1]
+    rows = rows.merge(
+        sarima[["date", "predicted_revenue"]].rename(columns={"predicted_revenue": "sarima"}), on="date"
+    )
+    champion = next((row for row in answer.champions if row.level == total.level), None)
+    made_by = f"Demand forecast ({model_label(champion.model)})" if champion else "Demand forecast"
+    whole = len(rows) == len(answer.forecasts)
+    wape = champion.wape if champion else None
+    return DayForecast(rows.assign(in_history=False), made_by, total if whole else None, wape)
+
 # %% ../../../nbs/dashboard/tabs/05_forecast.ipynb #69883142
 def forecast_tiles(
     forecast: pd.DataFrame,
     compared: LastYear | None,
     actual: pd.Series,  # of the history
     currency: str,
+    total: DemandSum | None = None,  # with its intervals
 ) -> list[str]:
     "Return the key figures of a forecast."
     rows = forecast.dropna(subset=["predicted_revenue"])
     revenue, first, last = rows["predicted_revenue"], forecast["date"].iloc[0], forecast["date"].iloc[-1]
     when = f"{day(first)} to {day(last)}, {len(rows)} days"
     tiles = [kpi("Total", money(revenue.sum(), currency), note=when)]
+    if total is not None and total.lo_80 is not None:
+        low, high = money(total.lo_80, currency), money(total.hi_80, currency)
+        tiles.append(kpi("Range of the total", f"{low} to {high}", note="80% interval of the sum"))
     past = actual.reindex(rows.loc[rows["in_history"], "date"]).dropna()
     if len(past):
         error = revenue[rows["date"].isin(past.index)].sum() / past.sum() - 1 if past.sum() else None
@@ -138,11 +196,11 @@ class DaysForm:
         self.start, self.end = w.DatePicker(description="From"), w.DatePicker(description="To")
         levels = [("80%", 80), ("95%", 95)]
         self.confidence = w.ToggleButtons(options=levels, value=95, description="Interval")
-        self.presets, self.problem = box(name="sf-row"), html("")
+        self.presets, self.problem, self.time = box(name="sf-row"), html(""), html("")
         go = button("Forecast", ask, button_style="primary")
         form = box(self.start, self.end, self.confidence, go, name="sf-form")
         help = "How much revenue will these days have?"
-        self.view = card("Days to forecast", self.presets, form, self.problem, help=help)
+        self.view = card("Days to forecast", self.presets, form, self.problem, self.time, help=help)
 
     def offer(self, ranges: Mapping[str, tuple[date, date]]) -> None:
         "Offer buttons for date ranges."
@@ -179,22 +237,54 @@ def trust_words(context: ForecastContext, ahead: int, confidence: int) -> str:
     sentences = trust_sentences(backtest, context.metrics, windows, ahead, confidence, context.served)
     return " ".join([context.why, *sentences]).strip()
 
+
+def forecast_words(
+    context: ForecastContext,
+    forecast: DayForecast,
+    ahead: int,  # days from the end of the history to the last day
+    confidence: int,
+) -> str:
+    "Say what made a forecast and how accurate it has been."
+    if forecast.model:
+        error = f" In cross-validation, the average error of a day's total revenue was {percent(forecast.wape, 0)}."
+        return f"{forecast.model}.{error if forecast.wape is not None else ''} SARIMA is drawn beside it."
+    if forecast.rows["in_history"].all():
+        return (
+            "SARIMA predicts each of these days from the day before, and was fitted to them: they show how closely it "
+            "follows, and are no forecast."
+        )
+    return f"{model_label(context.served)}. {trust_words(context, ahead, confidence)}"
+
+
+def time_words(
+    last: date,  # day of the data
+    today: date,
+) -> str:
+    "Say when the data end and when the days ahead begin."
+    age = (today - last).days
+    if age <= 1:
+        return f"The data end on {day(last)}."
+    starts = day(last + pd.Timedelta(days=1))
+    return f"The data end on {day(last)}, {age} days ago. The days ahead begin after the data, on {starts}, not today."
+
 # %% ../../../nbs/dashboard/tabs/05_forecast.ipynb #10020fed
 class ForecastView(ResultView):
     "A forecast: figures, chart and files."
 
-    def __init__(
-        self, state: AppState, context: ForecastContext, forecast: pd.DataFrame, confidence: Confidence
-    ):
-        self.state, self.context, self.forecast = state, context, forecast
+    def __init__(self, state: AppState, context: ForecastContext, made: DayForecast, confidence: Confidence):
+        self.state, self.context, self.made, self.forecast = state, context, made, made.rows
+        forecast = made.rows
         history, currency = context.history, state.currency
-        figures = kpis(*forecast_tiles(forecast, last_year(forecast, history), history, currency))
+        figures = kpis(*forecast_tiles(forecast, last_year(forecast, history), history, currency, made.total))
         self.trust = html("")
-        help = "The interval is for each day, not for their sum."
+        help = (
+            "The band is for each day; the range of their sum is a key figure of its own, where it is known."
+        )
         self.card = FigureCard(state, "Revenue by day", help=help)
         self.draw(confidence)
         about = {
             "What": "Forecast of daily revenue",
+            "Made by": made.model or model_label(context.served),
             "Interval": "for each day; the bounds of days do not add up to bounds of their sum",
         }
         saved = downloads(state, "forecast", self.sheets, about)
@@ -210,12 +300,15 @@ class ForecastView(ResultView):
         )
         first, last = forecast["date"].iloc[0], forecast["date"].iloc[-1]
         ahead = (last - context.history.index[-1]).days
-        kind: Kind = "warn" if ahead > context.backtest.horizon else "info"
-        self.trust.value = message_markup(kind, trust_words(context, ahead, confidence))
+        untested = not self.made.model and ahead > context.backtest.horizon
+        kind: Kind = "warn" if untested else "info"
+        self.trust.value = message_markup(kind, forecast_words(context, self.made, ahead, confidence))
         shown_days = max(MIN_HISTORY, 2 * len(forecast) * context.step)
         history = context.history[first - pd.Timedelta(days=shown_days) : last]
         last_year_ = year_before(context.history, forecast["date"]).dropna()
         figure = forecast_chart(history, forecast, confidence, currency, last_year_)
+        if "sarima" in forecast:
+            add_model(figure, forecast.set_index("date")["sarima"], "SARIMA", currency)
         total = money(forecast["predicted_revenue"].sum(), currency)
         summary = f"Forecast from {day(first)} to {day(last)}: {total} in total."
         self.card.show(figure, self.sheets()["Forecast"], summary)
@@ -227,6 +320,8 @@ class ForecastView(ResultView):
             actual_revenue=history.reindex(forecast["date"]).to_numpy(),
             revenue_364_days_before=year_before(history, forecast["date"]).to_numpy(),
         )
+        if "sarima" in forecast:
+            table = table.assign(sarima=forecast["sarima"].to_numpy())
         return {"Forecast": table, "Accuracy": accuracy(to_frame(self.context.backtest))}
 
 
@@ -244,7 +339,7 @@ def accuracy_card(state: AppState, context: ForecastContext) -> FigureCard:
     table = accuracy(to_frame(context.backtest))
     compared = dict.fromkeys([context.served, *COMPARED_MODELS])
     names = {name: model_label(name) for name in compared if name in set(table["model"])}
-    names |= {context.served: f"This forecast ({model_label(context.served)})"}
+    names |= {context.served: model_label(context.served)}
     help = "Average error of a day's revenue in tests on past days, by days ahead."
     figure_card = FigureCard(state, "Accuracy of past forecasts", help=help)
     return figure_card.show(accuracy_chart(table, names), table, trust_words(context, 0, 95))
@@ -301,25 +396,28 @@ class ForecastPanel(ModelPanel[ForecastView]):
         self.context = context
         ranges = preset_days(context.history.index[-1].date())
         self.form.offer(ranges)
+        words = time_words(context.history.index[-1].date(), datetime.now().date())
+        self.form.time.value = f'<p class="sf-help">{escape(words)}</p>'
         self.form.choose(*next(iter(ranges.values())))
         return grid([accuracy_card(self.state, context), parts_card(self.state, context)])
 
     def ask(self) -> asyncio.Task[None] | None:
         "Forecast the days of the form."
         client, days = self.state.client, self.form.days()
-        if days is None:
-            return None
+        if days is None or self.context is None:
+            return None  # the tab asks again once it has the history
+        last = self.context.history.index[-1].date()
         return self.outcome.work(
-            lambda: call_api(lambda: fetch_forecast(client, *days), *REJECTED_STATUSES),
+            lambda: call_api(lambda: fetch_forecast(client, *days, last), *REJECTED_STATUSES),
             self._outcome,
             "Forecasting …",
         )
 
-    def _outcome(self, answer: pd.DataFrame | ApiError) -> Sequence[w.Widget]:
+    def _outcome(self, answer: DayForecast | ApiError) -> Sequence[w.Widget]:
         if isinstance(answer, ApiError):
             return [rejected_days(answer)]
-        if self.context is None or answer.empty:
-            return []  # the tab asks again once it has the history
+        if self.context is None or answer.rows.empty:
+            return []
         confidence = self.form.confidence.value
         return self.show_result(ForecastView(self.state, self.context, answer, confidence))
 

@@ -78,6 +78,17 @@ def _forecast_texts(forecast: pd.DataFrame, confidence: int, currency: str) -> l
         for when, value, low, high in forecast[columns].itertuples(index=False, name=None)
     ]
 
+
+def add_model(
+    figure: go.Figure,  # of `forecast_chart`
+    ahead: pd.Series,  # by day
+    name: str,  # of the model
+    currency: str,
+) -> None:
+    "Draw the forecast of another model beside the one of the chart."
+    look = {"color": GREEN, "width": 1.4, "dash": "dash"}
+    _add_days(figure, ahead, _day_texts(ahead, currency, name), line=look, name=name)
+
 # %% ../../../nbs/dashboard/ui/04_forecast_charts.ipynb #3bab78bd
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
