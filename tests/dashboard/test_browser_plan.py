@@ -1,0 +1,80 @@
+"""What if, in a real browser: the forecast with and without a plan is the library's."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from playwright.sync_api import expect
+
+from salesforecast.client import Client, to_frame
+from salesforecast.forecasting.plan import read_plan
+from support.browsing import WAIT, free_port, serving, showing, visiting
+from support.models import Trained, demand_training
+
+
+@pytest.fixture(scope="module")
+def demand(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return demand_training(tmp_path_factory.mktemp("plan"))
+
+
+@pytest.fixture(scope="module")
+def api(demand: Trained) -> Iterator[str]:
+    with serving(demand.models, free_port()) as served:
+        yield served.url
+
+
+def test_a_fifth_off_clothing_in_week_2_kept_and_taken_back(browser: Any, api: str, tmp_path: Path) -> None:
+    with showing(api) as board, visiting(browser, board.url) as visitor:
+        page = visitor.page
+        visitor.open("Plan")
+        tab = page.locator(".sf-panel:visible")
+        tab.get_by_label("When").select_option(index=1)
+        tab.get_by_label("Category", exact=True).select_option(label="Clothing")
+        tab.get_by_label("Discount, %").fill("120")
+        tab.get_by_role("button", name="Add to the plan").click()
+        expect(tab.get_by_text("A discount of 120% cannot be")).to_be_visible(timeout=WAIT)
+        tab.get_by_label("Discount, %").fill("20")
+        tab.get_by_role("button", name="Add to the plan").click()
+        expect(tab.get_by_text("On the days it changes")).to_be_visible(timeout=WAIT)
+
+        client = Client(api)
+        asked = {"by": "Category", "segments": {"Category": ["Clothing"]}, "levels": [80]}
+        usual = to_frame(client.forecast("revenue", **asked))
+        days = usual["ds"].sort_values()
+        plan = [
+            {
+                "start": f"{days[7]:%Y-%m-%d}",
+                "end": f"{days[13]:%Y-%m-%d}",
+                "Category": "Clothing",
+                "discount": 0.2,
+            }
+        ]
+        planned = to_frame(client.forecast("revenue", **asked, plan=plan))
+        traces = dict(
+            tab.locator(".js-plotly-plot").first.evaluate("p => p.data.map(t => [t.name, Array.from(t.y)])")
+        )
+        assert traces["Without"] == pytest.approx(usual["yhat"].tolist())
+        assert traces["With the plan"] == pytest.approx(planned["yhat"].tolist())
+        total = tab.locator(".sf-kpi", has_text="With the plan").locator(".sf-kpi-value").inner_text()
+        assert total == f"{planned['yhat'].sum():,.0f}"
+
+        with page.expect_download(timeout=WAIT) as waiting:
+            tab.get_by_role("button", name="Keep the plan (CSV)").click()
+        kept = Path(waiting.value.path()).read_bytes()
+        row = read_plan(pd.read_csv(io.BytesIO(kept))).iloc[0]
+        assert (row["Category"], row["discount"]) == ("Clothing", 0.2)
+        tab.get_by_role("button", name="Remove").click()
+        expect(tab.get_by_text("The plan is empty")).to_be_visible(timeout=WAIT)
+        tab.get_by_label("What", exact=True).select_option(label="Promotion")
+        tab.get_by_label("Name", exact=True).fill("never seen")
+        tab.get_by_role("button", name="Add to the plan").click()
+        expect(tab.get_by_text("The past has nothing to learn this from")).to_be_visible(timeout=WAIT)
+        expect(tab.get_by_text("No change", exact=True)).to_be_visible()
+        file = {"name": "plan.csv", "mimeType": "text/csv", "buffer": kept}
+        tab.locator("input[type=file]").set_input_files(file)
+        expect(tab.get_by_text("20% off Category Clothing")).to_be_visible(timeout=WAIT)
+        expect(tab.get_by_text("The past has nothing to learn this from")).to_be_hidden(timeout=WAIT)
+    visitor.check()
