@@ -87,6 +87,7 @@ def finish_cell(cell: dict[str, Any], module: str, prose: str) -> None:
         shown = re.search(r"show_doc\((\w+)", source)
         if shown and "**data:Any" in "".join(data["text/markdown"]):
             data["text/markdown"] = model_output(getattr(import_module(module), shown[1]))
+            data.pop("text/plain", None)
     for data in outputs_with(cell, "text/html"):
         data["text/markdown"] = "```{=html}\n" + "".join(data.pop("text/html")) + "\n```\n"
     images = list(outputs_with(cell, "image/png", "image/svg+xml", "image/jpeg"))
