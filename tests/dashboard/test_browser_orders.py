@@ -43,7 +43,8 @@ def tab(browser: Any, board: str) -> Iterator[Locator]:
 def drawn(place: Locator) -> dict[str, dict[str, float]]:
     """What the chart shows: by trace, the value of each bar or mark."""
     traces = place.locator(".js-plotly-plot").first.evaluate(
-        "plot => plot.data.map(trace => [trace.name, Array.from(trace.y), Array.from(trace.x)])"
+        "plot => plot.data.map(trace => [trace.name, "
+        "Array.from(trace.y, place => plot.layout.yaxis.ticktext[place]), Array.from(trace.x)])"
     )
     return {name: dict(zip(names, values, strict=True)) for name, names, values in traces}
 

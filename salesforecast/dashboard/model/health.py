@@ -51,7 +51,7 @@ def read_health(models_dir: Path, reports_dir: Path) -> Health:
 # %% ../../../nbs/dashboard/model/14_health.ipynb #505629d8
 Colour = Literal["green", "yellow", "red", "grey"]
 COLOURS: dict[str, Colour] = {"ok": "green", "info": "green", "warning": "yellow", "critical": "red"}
-RANK: tuple[Colour, ...] = ("green", "grey", "yellow", "red")
+RANK: tuple[Colour, ...] = ("grey", "green", "yellow", "red")
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,28 @@ class Light:
     why: str
 
 
+SALE_CHECKS = ("performance", "bias", "segments", "concept", "expected")
+CHANGE_CHECKS = (
+    "drift",
+    "missing:",
+    "new:",
+    "price:",
+    "units:",
+    "discount:",
+    "sales:",
+)  # of columns, of segments
+FORECAST_CHECKS = ("forecast",)
+
+
 def _checks(report: Report, *names: str) -> list[Mapping[str, Any]]:
     "Return the alerts of checks that begin with one of these names and are not resolved."
     return [a for a in report["alerts"] if a["check"].startswith(names) and a["status"] != "resolved"]
+
+
+def _other_checks(report: Report) -> list[Mapping[str, Any]]:
+    "Return the alerts that are not resolved and belong to no other light."
+    known = (*SALE_CHECKS, *CHANGE_CHECKS, *FORECAST_CHECKS, *BROKEN_FEED_CHECKS)
+    return [a for a in _checks(report, "") if not a["check"].startswith(known)]
 
 
 def _light(question: str, alerts: Sequence[Mapping[str, Any]], fine: str) -> Light:
@@ -90,7 +109,7 @@ def health_lights(health: Health, now: datetime) -> list[Light]:
     covered = sum(row["coverage_95"] * row["forecasts"] for row in accuracy) / count if count else None
     forecast = _light(
         "Do forecasts come true?",
-        _checks(report, "forecast"),
+        _checks(report, *FORECAST_CHECKS),
         f"{percent(covered, 0)} of {count} published forecasts held their day in the 95% interval",
     )
     age = (now - datetime.fromisoformat(report["checked"])).days
@@ -99,13 +118,15 @@ def health_lights(health: Health, now: datetime) -> list[Light]:
     lights = [
         _light(
             "Are single sales predicted as well as before?",
-            _checks(report, "performance", "bias", "segments", "concept", "expected"),
+            _checks(report, *SALE_CHECKS),
             fine,
         ),
-        forecast if count else Light(forecast.question, "grey", "No published forecast has met its day yet"),
+        forecast
+        if count or forecast.colour != "green"
+        else Light(forecast.question, "grey", "No published forecast has met its day yet"),
         _light(
             "Are sales still like those of the training?",
-            _checks(report, "drift"),
+            _checks(report, *CHANGE_CHECKS),
             f"No column has drifted, of {len({row['column'] for row in report['drift']})}",
         ),
         _light(
@@ -115,6 +136,8 @@ def health_lights(health: Health, now: datetime) -> list[Light]:
         ),
         Light("Does anybody look?", old, last),
     ]
+    if others := _other_checks(report):
+        lights.append(_light("Is anything else amiss?", others, ""))
     if report["version"] != health.folder_version:
         lights.append(
             Light(
@@ -127,8 +150,9 @@ def health_lights(health: Health, now: datetime) -> list[Light]:
 
 
 def worst_colour(lights: Sequence[Light]) -> Colour:
-    "Return the worst colour, grey without lights."
-    return max((light.colour for light in lights), key=RANK.index, default="grey")
+    "Return the worst colour; grey, which is not known yet, only where no light has another one."
+    known = [light.colour for light in lights if light.colour != "grey"]
+    return max(known, key=RANK.index, default="grey")
 
 # %% ../../../nbs/dashboard/model/14_health.ipynb #c41d0a02
 def critical_findings(

@@ -204,9 +204,10 @@ class StockSheet:
             return None
         chosen = self.series if wanted is None else wanted
         numbers = {name: row for row, name in enumerate(self.series, 1)}
-        frame = pd.DataFrame.from_dict(
-            {name: row for name, row in self.cells.items() if name in set(chosen)}, orient="index"
-        )
+        given = {name: row for name, row in self.cells.items() if name in set(chosen)}
+        if not given:
+            return self._empty_stock(chosen, rules)
+        frame = pd.DataFrame.from_dict(given, orient="index")
         frame = frame.reindex(columns=list(dict.fromkeys([*STOCK_COLUMNS, *frame])))
         frame = frame.astype(object).where(frame.notna(), None)
         frame = frame.rename_axis("unique_id").reset_index()
@@ -214,6 +215,18 @@ class StockSheet:
         table = read_stock_table(frame, place="as typed", first_row=1)
         stock = match_stock(table, self.series, self.level.split(","), rules, way_out=way_to_rule)
         stock.attach(pd.DataFrame({"unique_id": list(chosen)}))
+        return stock
+
+    def _empty_stock(self, chosen: Sequence[str], rules: StockRules) -> Stock:
+        "Return the stock of chosen series that have none, 0 where that is the rule; raise `UserError` for the other rules."
+        index = list(chosen) if rules.missing == "zero" else list[str]()
+        units = pd.DataFrame(0.0, index=index, columns=list(STOCK_COLUMNS))
+        stock = Stock(units, "as typed", rules, way_out=way_to_rule)
+        if stock.attach(pd.DataFrame({"unique_id": list(chosen)})).empty:
+            raise UserError(
+                f"None of the {len(chosen):,} products of the chosen segment has stock, and products without stock are left out: "
+                f"nothing is left to order. Write their stock, or choose another rule {way_to_rule('missing')}"
+            )
         return stock
 
 # %% ../../../nbs/dashboard/model/13_orders.ipynb #82dd6004

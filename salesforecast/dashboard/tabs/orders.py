@@ -46,7 +46,7 @@ from salesforecast.dashboard.ui.areas import ContentArea
 from salesforecast.dashboard.ui.files import Download, Upload
 from salesforecast.dashboard.ui.model_panel import FigureCard, ModelPanel, ResultView, about_model
 from salesforecast.dashboard.ui.tables import Format, paged
-from salesforecast.dashboard.ui.theme import new_figure
+from salesforecast.dashboard.ui.theme import name_axis, new_figure
 from salesforecast.dashboard.ui.widgets import (
     add_classes,
     box,
@@ -236,6 +236,7 @@ def order_chart(table: pd.DataFrame, level: str) -> go.Figure:
     "Draw the stock after the order of the largest series, beside the expected sales and the most ever sold."
     largest = table.nlargest(BARS, "expected").iloc[::-1]
     names = largest[level.split(",")].agg(" · ".join, axis=1).tolist()
+    places = list(range(len(names)))  # two names may look alike when they are shortened
     figure = new_figure(140 + 26 * len(largest))
     stacked = [("on_hand", "On hand", BLUE), ("on_order", "On order", SKY), ("order", "Order", ORANGE)]
     if "order" not in largest:
@@ -243,17 +244,17 @@ def order_chart(table: pd.DataFrame, level: str) -> go.Figure:
     for column, name, colour in stacked:
         if column in largest:
             figure.add_bar(
-                y=names, x=largest[column].tolist(), orientation="h", name=name, marker={"color": colour}
+                y=places, x=largest[column].tolist(), orientation="h", name=name, marker={"color": colour}
             )
     marks = [("expected", "Expected sales", "line-ns-open"), ("most_sold", "Most ever sold", "diamond-open")]
     for column, name, symbol in marks:
         if column in largest:
             marker = {"symbol": symbol, "size": 12, "color": GREY, "line": {"width": 2, "color": GREY}}
-            figure.add_scatter(y=names, x=largest[column].tolist(), mode="markers", name=name, marker=marker)
+            figure.add_scatter(y=places, x=largest[column].tolist(), mode="markers", name=name, marker=marker)
     figure.update_layout(
         barmode="stack", hovermode="y unified", xaxis={"title": {"text": "Units"}, "showgrid": True}
     )
-    figure.update_yaxes(showgrid=False, range=[-0.6, len(largest) - 0.4])
+    figure.update_yaxes(name_axis(names) | {"range": [-0.6, len(names) - 0.4]})
     return figure
 
 
@@ -285,8 +286,9 @@ def order_tiles(table: pd.DataFrame, days: int) -> list[str]:
             note=f"lasts {number(position / daily, 1)} days on average" if daily else "",
         )
     )
-    risky = int((table["risk_without_order"] > 0.5).sum())
-    tiles.append(kpi("Likely to run out", number(risky), note="if nothing is ordered"))
+    if "risk_without_order" in table:  # not in the answer of an older version
+        risky = int((table["risk_without_order"] > 0.5).sum())
+        tiles.append(kpi("Likely to run out", number(risky), note="if nothing is ordered"))
     again = int(table["check"].str.startswith("Look again").sum()) if "check" in table else 0
     tiles.append(kpi("To look at again", number(again), note="filled far above what was ever sold"))
     return tiles
@@ -438,6 +440,7 @@ class OrdersPanel(ModelPanel[OrdersView]):
     def build(self) -> w.Widget:
         "Build an empty place; the rest is built when the tab is opened."
         self.place = ContentArea()
+        self.editor: StockEditor | None = None  # until the products of the level are known
         return self.place
 
     def refresh_content(self) -> None:
@@ -493,6 +496,7 @@ class OrdersPanel(ModelPanel[OrdersView]):
         columns = self.level.value.split(",")
         for name, choice in self.segments.items():
             choice.layout.display = "" if name in columns else "none"
+        self.editor = None
         request = OrderRequest(self.level.value, OrderTerms(lead_time=1, review=7), self.freq)
         client = self.state.client
         self.outcome.show(
@@ -511,24 +515,29 @@ class OrdersPanel(ModelPanel[OrdersView]):
         help = "In units. Upload a list, or type: an empty field is not known. Without any stock, the order says up to which stock to fill."
         return card("Stock on hand and on order", self.editor.view, help=help)
 
-    def wanted(self, segments: dict[str, list[str]]) -> list[str]:
+    @staticmethod
+    def wanted(sheet: StockSheet, segments: dict[str, list[str]]) -> list[str]:
         "Return the series of the chosen segments."
-        level = self.level.value
         return [
             name
-            for name in self.editor.sheet.series
-            if all(series_cells(name, level)[column] in values for column, values in segments.items())
+            for name in sheet.series
+            if all(series_cells(name, sheet.level)[column] in values for column, values in segments.items())
         ]
 
     def ask(self) -> asyncio.Task[None] | None:
-        "Calculate the order."
+        "Calculate the order; without the products of the level, say that they are not there."
+        if (editor := self.editor) is None:
+            text = "An order needs them. Calculate it when the stock is shown above; if that failed, choose another level."
+            self.outcome.show(message("info", text, title="The products are not there yet."))
+            return None
         client, columns = self.state.client, self.level.value.split(",")
         segments = {n: [c.value] for n, c in self.segments.items() if n in columns and c.value != ALL}
         request = OrderRequest(self.level.value, self.terms.terms(), self.freq, segments)
-        rules, wanted = self.editor.chosen_rules(), self.wanted(segments)
+        sheet, rules = editor.sheet, editor.chosen_rules()
+        wanted = self.wanted(sheet, segments)
 
         def call() -> tuple[OrderRequest, DemandOutput | ApiError]:
-            asked = replace(request, stock=self.editor.sheet.stock(rules, wanted))
+            asked = replace(request, stock=sheet.stock(rules, wanted))
             return asked, fetch_orders(client, asked)
 
         return self.outcome.work(call, self._outcome, "Calculating …")

@@ -1,0 +1,133 @@
+"""The lights of the Health tab, and the Orders and Plan tabs where an answer or a list is unusual; without an API."""
+
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from salesforecast.api.schemas import DemandChoices, DemandOutput, OrderRow
+from salesforecast.client import Client
+from salesforecast.core.settings import UserError
+from salesforecast.dashboard.model.health import Health, health_lights, worst_colour
+from salesforecast.dashboard.model.orders import StockSheet, order_table, stock_rows
+from salesforecast.dashboard.model.state import AppState
+from salesforecast.dashboard.tabs.orders import OrdersPanel, order_chart, order_tiles
+from salesforecast.forecasting.stock import StockRules
+
+NOW = datetime.fromisoformat("2026-03-04T06:00:00+00:00")
+
+
+def report(*checks: str, status: str = "opened") -> dict[str, Any]:
+    """The report of a monitoring of sales without published forecasts."""
+    alerts = [
+        {"check": name, "level": "critical", "status": status, "message": f"{name} changed"}
+        for name in checks
+    ]
+    return {
+        "version": "v1",
+        "checked": "2026-03-02T06:00:00+00:00",
+        "window": {"first": "2026-02-01", "last": "2026-02-28"},
+        "performance": {},
+        "forecast_accuracy": [],
+        "drift": [],
+        "alerts": alerts,
+    }
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "price: Toys",
+        "units: Toys",
+        "discount: Toys",
+        "sales: Toys",
+        "missing: Region",
+        "new: Region",
+        "forecast",
+        "of a later version",
+    ],
+)
+def test_every_open_alert_turns_one_light(check: str) -> None:
+    lights = health_lights(Health("v1", report(check)), NOW)
+    assert [light.colour for light in lights].count("red") == 1
+    assert next(light.why for light in lights if light.colour == "red").lower() == f"{check} changed".lower()
+    resolved = health_lights(Health("v1", report(check, status="resolved")), NOW)
+    assert worst_colour(resolved) == "green"
+
+
+def test_a_question_without_an_answer_is_not_the_verdict() -> None:
+    lights = health_lights(Health("v1", report()), NOW)
+    assert "grey" in [light.colour for light in lights]
+    assert worst_colour(lights) == "green"
+    assert worst_colour([]) == "grey"
+
+
+def order(unique_id: str, **more: Any) -> OrderRow:
+    """An order of a product with stock."""
+    row = {"expected": 20, "order_up_to": 31, "safety_stock": 11, "on_hand": 5, "on_order": 0, "order": 26}
+    return OrderRow(unique_id=unique_id, **(row | more))
+
+
+def answer(*orders: OrderRow, freq: str = "D") -> DemandOutput:
+    """An answer of the API with orders."""
+    choices = DemandChoices(
+        targets=["units"], freq=[freq], levels=["total", "Product_ID"], horizon=28, segments={}
+    )
+    return DemandOutput(
+        target="units",
+        currency="",
+        first_date="2026-03-07",
+        last_date="2026-03-28",
+        series=2,
+        forecasts=[],
+        sums=[],
+        orders=list(orders),
+        accuracy=[],
+        champions=[],
+        choices=choices,
+        notes=[],
+    )
+
+
+def test_products_with_numbers_or_long_names_each_have_a_bar() -> None:
+    long = "x" * 60
+    names = ["1001", "1002", f"{long}1", f"{long}2", "<b>"]
+    table = order_table([order(f"Product_ID={name}") for name in names], "Product_ID", 14)
+    figure = order_chart(table, "Product_ID")
+    assert all(list(trace.y) == [0, 1, 2, 3, 4] for trace in figure.data)
+    texts = figure.layout.yaxis.ticktext
+    assert {"1001", "1002", "&lt;b&gt;"} < set(texts)
+    assert all(len(text) < 45 for text in texts)
+
+
+def test_an_old_version_without_the_risk_still_has_tiles() -> None:
+    table = order_table([order("Product_ID=P1")], "Product_ID", 14)
+    assert "risk_without_order" not in table
+    assert "To order" in "".join(order_tiles(table, 14))
+
+
+def test_the_order_waits_for_the_products_of_the_chosen_level() -> None:
+    panel = OrdersPanel(AppState(Client("http://127.0.0.1:9", retries=0)))
+    panel.build()
+    panel._forms(answer(order("Product_ID=P1")))
+    assert panel.ask() is None
+    assert "not there yet" in panel.outcome.children[0].value
+    panel._stock_form(answer(order("Product_ID=P1")))
+    assert panel.editor is not None
+    panel._choose_level()
+    assert panel.editor is None
+
+
+def test_stock_of_other_products_than_the_chosen_ones() -> None:
+    sheet = StockSheet(["Product_ID=P1", "Product_ID=P2", "Product_ID=P3"], "Product_ID")
+    sheet.write("Product_ID=P1", "on_hand", "12")
+    chosen = ["Product_ID=P2", "Product_ID=P3"]
+    with pytest.raises(UserError, match="no on_hand for 2 of 2 series"):
+        sheet.stock(StockRules(), chosen)
+    with pytest.raises(UserError, match="nothing is left to order"):
+        sheet.stock(StockRules(missing="skip"), chosen)
+    stock = sheet.stock(StockRules(missing="zero"), chosen)
+    assert stock is not None
+    assert stock_rows(stock) == [{"unique_id": name, "on_hand": 0.0, "on_order": 0.0} for name in chosen]
+    assert pd.api.types.is_float_dtype(stock.units["on_hand"])
