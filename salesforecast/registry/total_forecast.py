@@ -31,7 +31,7 @@ def with_demand_total(
     table: pd.DataFrame,  # as `SarimaState.forecast` returns it
     forecast: DemandForecast,  # of revenue
 ) -> pd.DataFrame:
-    "Replace the days that a demand forecast covers by its total, and say so in the column `model`."
+    "Replace the days after the history that a demand forecast covers by its total, and say so in the column `model`."
     position = pd.Index(forecast.days).get_indexer(table["date"].to_numpy().astype("datetime64[D]"))
     columns = {"predicted_revenue": forecast.yhat[0]}
     columns |= {
@@ -39,7 +39,7 @@ def with_demand_total(
         for side, short in (("lower", "lo"), ("upper", "hi"))
         for level in (80, 95)
     }
-    covered = position >= 0
+    covered = (position >= 0) & ~table["in_history"].to_numpy(bool)  # an update adds days to the history
     replaced = {name: np.where(covered, values[position], table[name]) for name, values in columns.items()}
     return table.assign(**replaced, model=np.where(covered, DEMAND_MODEL, table["model"]))
 

@@ -1,22 +1,25 @@
 """The header tells how old the data are; the forecast tab shows the total of the demand forecast and its range."""
 
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 import pandas as pd
 import pytest
 
 from salesforecast.api.schemas import (
+    BatchSarimaForecastOutput,
     ChampionRow,
     DemandChoices,
     DemandOutput,
     DemandRow,
     DemandSum,
+    SarimaForecastOutput,
     StatusOutput,
 )
 from salesforecast.client import Client
 from salesforecast.dashboard.app import status_pill
 from salesforecast.dashboard.model.state import ApiConnection, AppState
-from salesforecast.dashboard.tabs.forecast import forecast_tiles, time_words, total_forecast
+from salesforecast.dashboard.tabs.forecast import fetch_forecast, forecast_tiles, time_words, total_forecast
 
 STATUS = StatusOutput(
     timestamp="",
@@ -77,15 +80,67 @@ def answer() -> DemandOutput:
     )  # fmt: skip
 
 
+def sarima_of(first: str, means: list[float], in_history: int = 0) -> pd.DataFrame:
+    """SARIMA's forecast of the days from `first`, of which the first ones are in the history."""
+    days = pd.date_range(first, periods=len(means))
+    bounds = {f"{side}_{level}": means for side in ("lower", "upper") for level in (80, 95)}
+    past = [n < in_history for n in range(len(means))]
+    return pd.DataFrame({"date": days, "predicted_revenue": means, **bounds, "in_history": past})
+
+
 def test_the_total_is_that_of_the_demand_forecast_and_sarima_stands_beside() -> None:
-    days = pd.to_datetime(["2026-10-01", "2026-10-02"])
-    sarima = pd.DataFrame({"date": days, "predicted_revenue": [90.0, 95.0]})
-    found = total_forecast(answer(), sarima)
+    found = total_forecast(answer(), sarima_of("2026-10-01", [90.0, 95.0]))
     assert found.rows["predicted_revenue"].tolist() == [100.0, 110.0]
     assert found.rows["sarima"].tolist() == [90.0, 95.0]
     tiles = "".join(forecast_tiles(found.rows, None, pd.Series(dtype=float), "", found.total))
     assert "210" in tiles and "170.00 to 250.00" in tiles
-    second = total_forecast(
-        answer(), sarima[1:]
-    )  # of the second day alone, the range of the sum is not known
-    assert second.rows["predicted_revenue"].tolist() == [110.0] and second.total is None
+    assert found.made_by("SARIMA") == found.model
+    second = total_forecast(answer(), sarima_of("2026-10-02", [95.0]))
+    assert second.rows["predicted_revenue"].tolist() == [110.0]
+    assert second.total is None  # of the second day alone, the range of the sum is not known
+
+
+def test_each_day_is_by_the_demand_forecast_where_it_has_that_day_and_none_is_lost() -> None:
+    """As `with_demand_total` does for the command line: after an update its first day is in the history."""
+    found = total_forecast(answer(), sarima_of("2026-10-01", [90.0, 95.0, 96.0], in_history=1))
+    assert found.rows["predicted_revenue"].tolist() == [90.0, 110.0, 96.0]
+    assert found.rows["upper_95"].tolist() == [90.0, 150.0, 96.0]
+    assert found.demand_days.tolist() == [False, True, False] and found.total is None
+    assert found.made_by("SARIMA").endswith(" from 2 Oct 2026 to 2 Oct 2026; SARIMA for the other days")
+    late = total_forecast(answer(), sarima_of("2026-11-01", [90.0, 95.0]))  # after an update by 30 days
+    assert late.rows["predicted_revenue"].tolist() == [90.0, 95.0]
+    assert (late.model, late.made_by("SARIMA"), late.demand_days.any()) == ("", "SARIMA", False)
+
+
+@dataclass
+class Api:
+    """The API of a version whose history ends on 30 September and whose demand forecast has two days."""
+
+    asked: list[tuple[str, int | None]] = field(default_factory=list)
+
+    def forecast_sarima(self, start: date, end: date, level: int) -> BatchSarimaForecastOutput:
+        rows = [
+            SarimaForecastOutput(
+                date=str(day.date()), predicted_revenue=90.0, confidence_interval_lower=80.0,
+                confidence_interval_upper=100.0, in_history=False,
+            )
+            for day in pd.date_range(start, end)
+        ]  # fmt: skip
+        return BatchSarimaForecastOutput.model_validate({"forecasts": rows})
+
+    def forecast(self, freq: str, horizon: int | None, **_: object) -> DemandOutput:
+        self.asked.append((freq, horizon))
+        if horizon is not None and horizon > 2:
+            raise AssertionError("the forecast goes 2 periods ahead")
+        whole = answer()
+        return whole.model_copy(update={"forecasts": whole.forecasts[:horizon]})
+
+
+def test_days_beyond_the_demand_forecast_are_shown_with_those_it_has() -> None:
+    api = Api()
+    found = fetch_forecast(api, date(2026, 10, 1), date(2026, 10, 4))  # type: ignore[arg-type]
+    assert found.rows["predicted_revenue"].tolist() == [100.0, 110.0, 90.0, 90.0]
+    first = fetch_forecast(api, date(2026, 10, 1), date(2026, 10, 1))  # type: ignore[arg-type]
+    assert first.rows["predicted_revenue"].tolist() == [100.0] and first.total is not None
+    fetch_forecast(api, date(2026, 10, 2), date(2026, 10, 2), 7)  # type: ignore[arg-type]
+    assert api.asked == [("D", None), ("D", None), ("D", 1), ("W", None)]

@@ -14,6 +14,7 @@ from salesforecast.datasets import generate_sales, write_sales
 from salesforecast.lifecycle.gate import baseline_checks
 from salesforecast.lifecycle.training_report import training_tiles
 from salesforecast.registry.manifest import Manifest
+from salesforecast.registry.total_forecast import with_demand_total
 from salesforecast.training.orchestration import TrainingResult, train_models
 from support.models import SMALL, Trained
 
@@ -131,6 +132,18 @@ def test_sarima_answers_by_its_name(training: TrainingResult, run_command: Calla
     assert done.returncode == 2 and "--start and --end" in done.stderr
     board = training.demand["revenue-D"].model.leaderboard.query("level == 'total'")
     assert {"sarima", "seasonal_naive"} <= set(board["model"])  # it takes part
+
+
+def test_days_that_an_update_added_to_the_history_are_no_longer_of_the_demand_forecast(
+    training: TrainingResult,
+) -> None:
+    demand = training.demand["revenue-D"]
+    dates = pd.to_datetime(demand.days[:3])
+    bounds = dict.fromkeys(("lower_80", "upper_80", "lower_95", "upper_95"), 1.0)
+    table = pd.DataFrame({"date": dates, "predicted_revenue": 1.0, **bounds, "model": "sarima"})
+    found = with_demand_total(table.assign(in_history=[True, False, False]), demand)
+    assert found["model"].tolist() == ["sarima", "demand", "demand"]
+    assert found["predicted_revenue"].tolist() == [1.0, *demand.yhat[0, 1:3]]
 
 
 def test_without_a_demand_forecast_sarima_gives_the_total(trained: Trained) -> None:

@@ -14,11 +14,12 @@ from html import escape
 from typing import Literal
 
 import ipywidgets as w
+import numpy as np
 import pandas as pd
 
 from salesforecast.api.schemas import BacktestOutput, DemandOutput, DemandSum, ModelInfoOutput
 from salesforecast.client import ApiError, Client, to_frame
-from salesforecast.dashboard.model.demand import series_forecast
+from salesforecast.dashboard.model.demand import Frequency, series_forecast
 from salesforecast.dashboard.model.forecasts import (
     LastYear,
     accuracy,
@@ -64,6 +65,7 @@ from salesforecast.dashboard.ui.widgets import (
 
 # %% ../../../nbs/dashboard/tabs/05_forecast.ipynb #92e58ceb
 Confidence = Literal[80, 95]
+FREQUENCY_OF_STEP: dict[int, Frequency] = {1: "D", 7: "W"}
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,26 @@ def fetch_context(client: Client, info: ModelInfoOutput) -> ForecastContext:
 class DayForecast:
     "Revenue by day ahead, by whom, and its sum."
 
-    rows: (
-        pd.DataFrame
-    )  # date, predicted_revenue, lower_80, upper_80, lower_95, upper_95, in_history; maybe sarima
-    model: str = ""  # what made it; empty: the daily model of the version
+    rows: pd.DataFrame  # date, predicted_revenue, lower_80, upper_80, lower_95, upper_95, in_history; with demand, also sarima and is_demand
+    model: str = (
+        ""  # the demand forecast, where it has days of them; empty: the daily model of the version has all
+    )
     total: DemandSum | None = None  # of all days, with its intervals; None where they are not known
     wape: float | None = None  # mean error of a day in cross-validation, of a demand forecast
+
+    @property
+    def demand_days(self) -> pd.Series:
+        "Return which rows are of the demand forecast."
+        return self.rows["is_demand"] if "is_demand" in self.rows else self.rows["in_history"] & False
+
+    def made_by(self, daily_model: str) -> str:
+        "Say what made the forecast, and of which days where two models share them."
+        dates = self.rows.loc[self.demand_days, "date"]
+        if not self.model or dates.empty:
+            return daily_model
+        if len(dates) == len(self.rows):
+            return self.model
+        return f"{self.model} from {day(dates.iloc[0])} to {day(dates.iloc[-1])}; {daily_model} for the other days"
 
 
 def fetch_sarima(client: Client, start: date, end: date) -> pd.DataFrame:
@@ -112,10 +128,10 @@ def fetch_sarima(client: Client, start: date, end: date) -> pd.DataFrame:
     return frames[0][["date", "predicted_revenue"]].assign(**ranges, in_history=frames[0]["in_history"])
 
 
-def fetch_total(client: Client, days: int) -> DemandOutput | None:
-    "Fetch the demand forecast of total revenue for the next days; None if the version has none for so many."
+def fetch_total(client: Client, freq: Frequency, periods: int | None = None) -> DemandOutput | None:
+    "Fetch the demand forecast of total revenue, whole or its first periods; None if the version has none."
     answer = call_api(
-        lambda: client.forecast(target="revenue", by=("total",), freq="D", levels=[80, 95], horizon=days),
+        lambda: client.forecast(target="revenue", by=("total",), freq=freq, levels=[80, 95], horizon=periods),
         404,
         422,
     )
@@ -126,26 +142,37 @@ def fetch_forecast(
     client: Client,
     start: date,
     end: date,
-    last: date,  # day of the history
+    step: int = 1,  # days between forecasts: 7 for weekly sales
 ) -> DayForecast:
-    "Fetch the forecast of these days: the demand forecast's total where it has them all, SARIMA's elsewhere."
-    sarima = fetch_sarima(client, start, end)
-    answer = fetch_total(client, (end - last).days) if start > last else None
-    return DayForecast(sarima) if answer is None else total_forecast(answer, sarima)
+    "Fetch the forecast of these days: each by the demand forecast's total where it has that day, else by SARIMA."
+    sarima, freq = fetch_sarima(client, start, end), FREQUENCY_OF_STEP[step]
+    answer = None if sarima["in_history"].all() else fetch_total(client, freq)
+    if answer is None:
+        return DayForecast(sarima)
+    made = total_forecast(answer, sarima)
+    periods = len(made.rows)
+    if made.total is None and made.rows["date"].tolist() == [
+        pd.Timestamp(row.ds) for row in answer.forecasts[:periods]
+    ]:  # the first days of it: their sum has an interval of its own
+        begin = fetch_total(client, freq, periods)
+        return made if begin is None else total_forecast(begin, sarima)
+    return made
 
 
 def total_forecast(answer: DemandOutput, sarima: pd.DataFrame) -> DayForecast:
-    "Return the days of `sarima` as the demand forecast has them, with SARIMA's beside."
+    "Return all days of `sarima`: those ahead that the demand forecast has by it, with SARIMA's beside."
     total = answer.sums[0]
-    rows = series_forecast(answer, total.unique_id)[1]
-    rows = rows.merge(
-        sarima[["date", "predicted_revenue"]].rename(columns={"predicted_revenue": "sarima"}), on="date"
-    )
+    demand = series_forecast(answer, total.unique_id)[1].set_index("date").reindex(sarima["date"])
+    covered = demand["predicted_revenue"].notna().to_numpy() & ~sarima["in_history"].to_numpy(bool)
+    if not covered.any():
+        return DayForecast(sarima)
+    values = {str(name): np.where(covered, demand[name], sarima[name]) for name in demand}
+    rows = sarima.assign(**values, sarima=sarima["predicted_revenue"], is_demand=covered)
     champion = next((row for row in answer.champions if row.level == total.level), None)
     made_by = f"Demand forecast ({model_label(champion.model)})" if champion else "Demand forecast"
-    whole = len(rows) == len(answer.forecasts)
+    whole = covered.all() and len(rows) == len(answer.forecasts)
     wape = champion.wape if champion else None
-    return DayForecast(rows.assign(in_history=False), made_by, total if whole else None, wape)
+    return DayForecast(rows, made_by, total if whole else None, wape)
 
 # %% ../../../nbs/dashboard/tabs/05_forecast.ipynb #69883142
 def forecast_tiles(
@@ -246,8 +273,9 @@ def forecast_words(
 ) -> str:
     "Say what made a forecast and how accurate it has been."
     if forecast.model:
+        made = forecast.made_by(model_label(context.served))
         error = f" In cross-validation, the average error of a day's total revenue was {percent(forecast.wape, 0)}."
-        return f"{forecast.model}.{error if forecast.wape is not None else ''} SARIMA is drawn beside it."
+        return f"{made}.{error if forecast.wape is not None else ''} SARIMA is drawn beside it."
     if forecast.rows["in_history"].all():
         return (
             "SARIMA predicts each of these days from the day before, and was fitted to them: they show how closely it "
@@ -284,7 +312,7 @@ class ForecastView(ResultView):
         self.draw(confidence)
         about = {
             "What": "Forecast of daily revenue",
-            "Made by": made.model or model_label(context.served),
+            "Made by": made.made_by(model_label(context.served)),
             "Interval": "for each day; the bounds of days do not add up to bounds of their sum",
         }
         saved = downloads(state, "forecast", self.sheets, about)
@@ -300,7 +328,7 @@ class ForecastView(ResultView):
         )
         first, last = forecast["date"].iloc[0], forecast["date"].iloc[-1]
         ahead = (last - context.history.index[-1]).days
-        untested = not self.made.model and ahead > context.backtest.horizon
+        untested = not self.made.demand_days.all() and ahead > context.backtest.horizon
         kind: Kind = "warn" if untested else "info"
         self.trust.value = message_markup(kind, forecast_words(context, self.made, ahead, confidence))
         shown_days = max(MIN_HISTORY, 2 * len(forecast) * context.step)
@@ -321,7 +349,8 @@ class ForecastView(ResultView):
             revenue_364_days_before=year_before(history, forecast["date"]).to_numpy(),
         )
         if "sarima" in forecast:
-            table = table.assign(sarima=forecast["sarima"].to_numpy())
+            by = np.where(self.made.demand_days, "demand", self.context.served)
+            table = table.assign(sarima=forecast["sarima"].to_numpy(), model=by)
         return {"Forecast": table, "Accuracy": accuracy(to_frame(self.context.backtest))}
 
 
@@ -406,9 +435,9 @@ class ForecastPanel(ModelPanel[ForecastView]):
         client, days = self.state.client, self.form.days()
         if days is None or self.context is None:
             return None  # the tab asks again once it has the history
-        last = self.context.history.index[-1].date()
+        step = self.context.step
         return self.outcome.work(
-            lambda: call_api(lambda: fetch_forecast(client, *days, last), *REJECTED_STATUSES),
+            lambda: call_api(lambda: fetch_forecast(client, *days, step), *REJECTED_STATUSES),
             self._outcome,
             "Forecasting …",
         )
