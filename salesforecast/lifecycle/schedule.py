@@ -315,9 +315,9 @@ def run_schedule(
     journal.path.parent.mkdir(parents=True, exist_ok=True)
     for job in jobs:
         on_message(f"{job.name}: next at {job.next_after(_now()):%a %Y-%m-%d %H:%M}")
-    _keep_schedule(journal.path.with_name(SCHEDULE), jobs, retrain_on_alert)
     try:
         with FileLock(journal.path.with_name(".schedule.lock"), timeout=0), _stop_on_signal() as stop:
+            _keep_schedule(journal.path.with_name(SCHEDULE), jobs, retrain_on_alert)
             while not stop.is_set():
                 if due := next_due_run(jobs, journal, _now(), retrain_on_alert):
                     on_message(

@@ -71,6 +71,11 @@ def escape_formula(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA_MARKS) and not is_number else text
 
 
+def unescape_formula(text: str) -> str:
+    "Remove the apostrophe that `escape_formula` put before a text; every other one stays."
+    return text[1:] if text.startswith("'") and escape_formula(text[1:]) == text else text
+
+
 def escape_formulas(frame: pd.DataFrame) -> pd.DataFrame:
     "Escape the formulas among names and texts of a table, unless the settings say that they stay."
     if not settings().escape_formulas:

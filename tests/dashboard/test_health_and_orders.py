@@ -1,7 +1,9 @@
 """The lights of the Health tab, and the Orders and Plan tabs where an answer or a list is unusual; without an API."""
 
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
@@ -9,10 +11,14 @@ import pytest
 from salesforecast.api.schemas import DemandChoices, DemandOutput, OrderRow
 from salesforecast.client import Client
 from salesforecast.core.settings import UserError
-from salesforecast.dashboard.model.health import Health, health_lights, worst_colour
-from salesforecast.dashboard.model.orders import StockSheet, order_table, stock_rows
+from salesforecast.dashboard.export import csv_bytes
+from salesforecast.dashboard.model import health as health_module
+from salesforecast.dashboard.model.health import Health, health_lights, next_steps, worst_colour
+from salesforecast.dashboard.model.orders import StockSheet, order_table, series_cells, stock_rows
+from salesforecast.dashboard.model.plan import load_plan, plan_table
 from salesforecast.dashboard.model.state import AppState
-from salesforecast.dashboard.tabs.orders import OrdersPanel, order_chart, order_tiles
+from salesforecast.dashboard.tabs.orders import OrdersPanel, StockEditor, order_chart, order_tiles
+from salesforecast.dashboard.tabs.plan import PlanPanel
 from salesforecast.forecasting.stock import StockRules
 
 NOW = datetime.fromisoformat("2026-03-04T06:00:00+00:00")
@@ -131,3 +137,64 @@ def test_stock_of_other_products_than_the_chosen_ones() -> None:
     assert stock is not None
     assert stock_rows(stock) == [{"unique_id": name, "on_hand": 0.0, "on_order": 0.0} for name in chosen]
     assert pd.api.types.is_float_dtype(stock.units["on_hand"])
+
+
+@pytest.mark.parametrize(("freq", "first"), [("D", date(2026, 3, 7)), ("W", date(2026, 3, 1))])
+def test_a_week_of_the_plan_begins_with_its_first_day(freq: str, first: date) -> None:
+    panel = PlanPanel(AppState(Client("http://127.0.0.1:9", retries=0)))
+    panel.build()
+    panel._form(answer(freq=freq))
+    panel.week.value = 1
+    assert panel.first_day.value == first + timedelta(days=7)
+    assert panel.last_day.value == first + timedelta(days=13)
+
+
+def test_a_plan_that_was_kept_is_read_as_it_was(tmp_path: Path) -> None:
+    span = {"start": "2026-03-08", "end": "2026-03-12"}
+    rows = [
+        {**span, "discount": 0.0, "Product_ID": "-A1"},
+        {**span, "discount": 0.2, "Product_ID": "'quoted'"},
+        {**span, "event": "=SUM(A1)"},
+    ]
+    path = tmp_path / "plan.csv"
+    path.write_bytes(csv_bytes(plan_table(rows)))
+    assert b"'-A1" in path.read_bytes() and b"'=SUM" in path.read_bytes()
+    assert load_plan(path, "plan.csv") == rows
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_the_list_to_fill_in_is_read_back(tmp_path: Path, suffix: str) -> None:
+    series = ["Product_ID=-A1", "Product_ID=@home", "Product_ID=P3"]
+    sheet = StockSheet(series, "Product_ID")
+    state = AppState(Client("http://127.0.0.1:9", retries=0))
+    path = tmp_path / f"stock{suffix}"
+    csv = tmp_path / "stock.csv"
+    csv.write_bytes(csv_bytes(StockEditor(state, sheet).template().assign(on_hand=[1, 2, 3])))
+    assert b"'-A1" in csv.read_bytes()
+    if suffix == ".xlsx":
+        pd.read_csv(csv).to_excel(path, index=False)
+    sheet.read_file(path, path.name, StockRules())
+    assert {name: row["on_hand"] for name, row in sheet.cells.items()} == dict(
+        zip(series, (1.0, 2.0, 3.0), strict=True)
+    )
+
+
+def test_the_next_run_is_due_by_the_clock_of_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
+    zone = ZoneInfo("America/New_York")
+    monkeypatch.setattr(health_module, "_now", lambda: NOW.astimezone(zone))
+    schedule: Any = {"jobs": [("monitor", "0 3 * * *")], "retrain_on_alert": True}
+    (step, *_) = next_steps(Health("v1", report(), schedule=schedule), NOW)  # it is 1:00 in New York
+    assert "on Wed 2026-03-04 at 03:00" in step
+
+
+@pytest.mark.parametrize(
+    ("unique_id", "level", "cells"),
+    [
+        ("Product_ID=A/B=C", "Product_ID", ["A/B=C"]),
+        ("Product_ID=A/B=C/Region=North", "Region,Product_ID", ["North", "A/B=C"]),
+        ("Category=Home/Region=North/Product_ID=A/B", "Product_ID,Region", ["A/B", "North"]),
+        ("Region=North/Product_ID=A/Region=B", "Region,Product_ID", ["North", "A/Region=B"]),
+    ],
+)
+def test_an_id_is_split_at_the_names_of_its_level(unique_id: str, level: str, cells: list[str]) -> None:
+    assert list(series_cells(unique_id, level).values()) == cells

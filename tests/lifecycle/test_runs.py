@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import nbformat
 import psutil
 import pytest
+from filelock import FileLock
 
 from salesforecast.core.settings import UserError, settings
 from salesforecast.lifecycle.runs import notebook_path, parameters, run_notebook
@@ -25,6 +26,7 @@ from salesforecast.lifecycle.schedule import (
     Journal,
     _now,
     next_due_run,
+    read_schedule,
     run_due,
     run_schedule,
 )
@@ -244,6 +246,15 @@ def test_a_monitoring_that_comes_to_no_result_is_an_alert_until_one_does(
         ("monitoring", "resolved"),
     ]
     assert "came to no result" in alerts[0]["message"]
+
+
+def test_a_schedule_that_is_refused_leaves_the_jobs_of_the_other_one(tmp_path: Path) -> None:
+    run_schedule([], once=True, folder=tmp_path)
+    kept = read_schedule(tmp_path)
+    assert kept is not None
+    with FileLock(tmp_path / ".schedule.lock"), pytest.raises(UserError, match="Another schedule"):
+        run_schedule([Job("train", "0 0 * * *")], once=True, folder=tmp_path)
+    assert read_schedule(tmp_path) == kept
 
 
 def test_half_a_line_in_the_journal_is_no_harm(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from salesforecast.core.settings import UserError, settings
 from salesforecast.dashboard.model.formats import day, format_age, percent
-from salesforecast.lifecycle.schedule import JOURNAL, Job, Journal, Schedule, read_schedule
+from salesforecast.lifecycle.schedule import JOURNAL, Job, Journal, Schedule, _now, read_schedule
 from salesforecast.monitoring.report import BROKEN_FEED_CHECKS, LAST_REPORT, read_monitor_log
 from salesforecast.registry.versions import current_version
 
@@ -218,7 +218,7 @@ def next_steps(health: Health, now: datetime) -> list[str]:
     for name, cron in health.schedule["jobs"] if health.schedule else ():
         try:
             steps.append(
-                f"{name.capitalize()} is due next on {Job(name, cron).next_after(now):%a %Y-%m-%d at %H:%M} ({cron}), if the schedule runs"
+                f"{name.capitalize()} is due next on {Job(name, cron).next_after(now.astimezone(_now().tzinfo)):%a %Y-%m-%d at %H:%M} ({cron}), if the schedule runs"
             )
         except UserError:
             steps.append(f"{name.capitalize()} is due by the cron expression {cron}")

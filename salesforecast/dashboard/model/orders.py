@@ -231,11 +231,28 @@ class StockSheet:
 
 # %% ../../../nbs/dashboard/model/13_orders.ipynb #82dd6004
 def series_cells(unique_id: str, level: str) -> dict[str, str]:
-    "Split the id of a series into its values, by column of the level; an id of an older version may name further columns."
-    marks = list(re.finditer(r"(?:^|/)([A-Za-z_]\w*)=", unique_id))
-    ends = [mark.start() for mark in marks[1:]] + [len(unique_id)]
-    cells = {mark[1]: unique_id[mark.end() : end] for mark, end in zip(marks, ends, strict=True)}
-    return {name: cells.get(name, unique_id) for name in level.split(",")}
+    """Split the id of a series into its values, by column of the level.
+
+    An id of an older version may name further columns, and is split at every name; any other only at the names of the level, because
+    a value may look like a name: `Product_ID=A/B=C`.
+    """
+    names = level.split(",")
+    cells = _split_id(unique_id, "|".join(map(re.escape, names)))
+    if len(cells) < len(names):
+        cells = _split_id(unique_id, r"[A-Za-z_]\w*")
+    return {name: cells.get(name, unique_id) for name in names}
+
+
+def _split_id(unique_id: str, names: str) -> dict[str, str]:
+    "Return the value of each name in an id, where it first stands; nothing unless the id begins with one of the names."
+    marks: dict[str, re.Match[str]] = {}
+    for mark in re.finditer(rf"(?:^|/)({names})=", unique_id):
+        marks.setdefault(mark[1], mark)
+    found = list(marks.values())
+    if not found or found[0].start():
+        return {}
+    ends = [mark.start() for mark in found[1:]] + [len(unique_id)]
+    return {mark[1]: unique_id[mark.end() : end] for mark, end in zip(found, ends, strict=True)}
 
 # %% ../../../nbs/dashboard/model/13_orders.ipynb #d1c06b7e
 FAR_ABOVE = 1.5  # times the most ever sold

@@ -101,7 +101,7 @@ def load_plan(path: Path, name: str) -> list[Row]:
         row = {
             str(column): value
             for column, value in record.items()
-            if pd.notna(value) and value not in ("", False)
+            if pd.notna(value) and value != "" and value is not False  # a discount of 0 is one
         }
         loaded.append(row | {side: f"{record[side]:%Y-%m-%d}" for side in ("start", "end")})
     return loaded

@@ -181,6 +181,8 @@ class PlanPanel(ModelPanel[PlanView]):
             return [message("info", answer.details, title="This version has no forecasts to plan with.")]
         choices, first = answer.choices, date.fromisoformat(answer.first_date)
         self.levels, self.freq = choices.levels, cast(Frequency, "D" if "D" in choices.freq else "W")
+        if self.freq == "W":
+            first -= timedelta(days=6)  # a week is named by its last day
         self.kind = w.Dropdown(description="What", options=list(KINDS))
         weeks = [
             (f"Week {i + 1}: from {day(first + timedelta(days=7 * i))}", i)
