@@ -19,8 +19,15 @@ from salesforecast.monitoring.findings import Finding, Severity
 from salesforecast.monitoring.recent_sales import MonitoredSales, PredictedSales
 from salesforecast.registry.bundle import ModelBundle
 from salesforecast.registry.files import BACKTEST_FILE
-from salesforecast.registry.ledger import accuracy_by_horizon, backtest_by_horizon, join_actuals, read_ledger
+from salesforecast.registry.ledger import (
+    accuracy_by_horizon,
+    backtest_by_horizon,
+    demand_by_horizon,
+    join_actuals,
+    read_ledger,
+)
 from salesforecast.registry.new_sales import daily_totals
+from salesforecast.registry.total_forecast import load_total_state
 
 # %% ../../nbs/monitoring/11_forecast_accuracy.ipynb #10079e6b
 def actual_revenue(bundle: ModelBundle, recent: MonitoredSales) -> pd.Series:
@@ -46,9 +53,12 @@ def join_ledger_actuals(
 
 
 def forecast_accuracy(joined: pd.DataFrame, bundle: ModelBundle) -> pd.DataFrame:
-    "Return `accuracy_by_horizon` of the published forecasts, with `backtest_wape`."
+    "Return `accuracy_by_horizon` of the published forecasts, with `backtest_wape`: that of the forecast that is served."
     rows = pd.read_parquet(bundle.open(BACKTEST_FILE))
     backtest = backtest_by_horizon(rows, bundle.manifest.served_daily).set_index("lead")["wape"]
+    if demand := load_total_state(bundle):  # the total that is served, as far ahead as it goes
+        served = demand_by_horizon(demand.forecast.model.by_horizon, bundle.sarima.step)
+        backtest = pd.Series(served, dtype=float).combine_first(backtest)
     accuracy = accuracy_by_horizon(joined)
     return accuracy.assign(backtest_wape=accuracy["lead"].map(backtest).astype(float))
 

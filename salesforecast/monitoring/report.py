@@ -7,6 +7,7 @@ __all__ = ['MonitorReport', 'write_json', 'write_prometheus']
 
 # %% ../../nbs/monitoring/15_report.ipynb #12bef1c9
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -17,7 +18,7 @@ from typing import TypedDict
 import pandas as pd
 from pydantic import JsonValue
 
-from salesforecast.core.jsonable import to_jsonable
+from salesforecast.core.jsonable import parse_json_lines, to_jsonable
 from salesforecast.core.optional import require
 from salesforecast.core.settings import UserError, atomic_write
 from salesforecast.monitoring.findings import Finding, Severity, max_severity
@@ -170,15 +171,20 @@ def keep_report(report: MonitorReport, folder: Path) -> None:
     line = {name: getattr(report, name) for name in names} | {
         "alerts": [to_jsonable(asdict(a)) for a in report.alerts]
     }
-    with (folder / MONITOR_LOG).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, allow_nan=False) + "\n")
+    with (folder / MONITOR_LOG).open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            cut_short = file.read() != b"\n"  # by a crash
+        else:
+            cut_short = False
+        file.write(b"\n" * cut_short + json.dumps(line, allow_nan=False).encode() + b"\n")
 
 
 def read_monitor_log(folder: Path) -> list[dict[str, JsonValue]]:
     "Read the history of monitoring runs, oldest first; a line that was cut short is left out."
     path = folder / MONITOR_LOG
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    return parse_json_lines(text, ("version", "alerts"))
 
 # %% ../../nbs/monitoring/15_report.ipynb #3ff9915a
 def write_prometheus(report: MonitorReport, path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from .bundle import ModelBundle
+from .total_forecast import forecast_total
 from ..core.metrics import coverage, regression_metrics
 from ..core.settings import UserError, settings
 
@@ -49,11 +50,11 @@ def record_forecast(
     models_dir: Path,
     bundle: ModelBundle,  # a published version
 ) -> int:
-    "Record the forecast of a version; return the number of new rows, 0 if it is recorded already."
+    "Record the total that a version serves; return the number of new rows, 0 if it is recorded already."
     state = bundle.sarima
     horizon = max(min(LEDGER_HORIZON, settings().forecast_horizon), state.step)
     first = state.last_date + timedelta(days=1)
-    forecast = state.forecast(first, state.last_date + timedelta(days=horizon), horizon)
+    forecast = forecast_total(bundle, first, state.last_date + timedelta(days=horizon), horizon)
     lead = (forecast["date"] - pd.Timestamp(state.last_date)).dt.days
     rows = zip(
         forecast["date"].dt.strftime("%Y-%m-%d"),
@@ -162,3 +163,18 @@ def backtest_by_horizon(
     }
     rows = backtest[backtest["model"] == model].rename(columns=names)
     return accuracy_by_horizon(rows.assign(lead=(rows["ds"] - rows["cutoff"]).dt.days))
+
+
+def demand_by_horizon(
+    by_week: pd.DataFrame,  # level, ahead, wape: `by_horizon` of a `DemandModel`
+    step: int,  # days of a period
+) -> dict[str, float]:
+    "Return the WAPE of the demand forecast's total in cross-validation, by days ahead: the mean of the weeks in each bucket."
+    total = by_week[by_week["level"] == "total"]
+    last = total["ahead"] * step + (6 if step == 1 else 0)
+    first = last - 6 if step == 1 else last
+    inside = {
+        name: total.loc[(first <= high) & (last >= low), "wape"]
+        for name, (low, high) in HORIZON_BUCKETS.items()
+    }
+    return {name: float(wape.mean()) for name, wape in inside.items() if wape.notna().any()}

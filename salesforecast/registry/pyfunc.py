@@ -159,17 +159,26 @@ class ForecastModel:
         model = str(question.get("model", "selected" if self.states else "sarima"))
         if model not in ("selected", "sarima"):
             raise UserError(f"There is no model {model!r}; there are selected and sarima.")
-        answer = self._sarima(int(horizon)) if model == "sarima" else self._selected(int(horizon), question)
+        forecast = self._sarima if model == "sarima" else self._selected
+        answer = forecast(int(horizon), question)
         return answer.assign(model=model)[list(ANSWER)]
 
-    def _sarima(self, horizon: int) -> pd.DataFrame:
+    def _sarima(self, horizon: int, question: Mapping[str, Any]) -> pd.DataFrame:
         "Return the forecast of the daily revenue, as `/forecast_sarima` answers."
         state = self.bundle.sarima
+        freq = "D" if state.step == 1 else "W"
+        own = {"target": "revenue", "freq": freq, "by": "total"}
+        if wrong := [
+            f"{name} {question[name]!r}" for name in own if question.get(name, own[name]) != own[name]
+        ]:
+            raise UserError(
+                f"The model sarima has no forecast of {', '.join(wrong)}: it forecasts the total revenue by {freq} only. "
+                "Leave these columns out, or ask for the model selected."
+            )
         first, last = (str(state.last + np.timedelta64(state.step * n, "D")) for n in (1, horizon))
         rows = state.forecast(first, last)
         names = {"date": "ds", "predicted_revenue": "yhat", "lower_80": "lo-80", "upper_80": "hi-80"}
         rows = rows.rename(columns=names | {"lower_95": "lo-95", "upper_95": "hi-95"})
-        freq = "D" if state.step == 1 else "W"
         return rows.assign(
             unique_id="total", ds=pd.to_datetime(rows["ds"]), by="total", target="revenue", freq=freq
         )

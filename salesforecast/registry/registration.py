@@ -277,7 +277,9 @@ def synchronize(
                 done.append(bundle.version)
         served = current_version(models_dir)
         moved = bool(alias and served and set_champion(mlflow, served, numbers))
-        _forget_superseded(mlflow, numbers, {bundle.version for bundle in bundles})
+        if alias:
+            trained = {_trained(bundle) for bundle in bundles}
+            _forget_superseded(mlflow, numbers, {*list_versions(models_dir)}, trained)
     except Exception as error:  # serving goes on, whatever the store does
         problem = f"MLflow's registry is not in step with {models_dir.name}: {type(error).__name__}: {error}"
         log.warning(problem)
@@ -288,11 +290,25 @@ def synchronize(
     return SyncResult(tuple(done), served if moved and served else "")
 
 
-def _forget_superseded(mlflow: ModuleType, numbers: Numbers, published: set[str]) -> None:
-    "Remove updates with newer days that are no longer published; trainings stay."
+def _trained(bundle: ModelBundle) -> str:
+    "Return the version whose training a version holds."
+    updated = bundle.manifest.updated
+    return updated.trained if updated else bundle.version
+
+
+def _forget_superseded(
+    mlflow: ModuleType,
+    numbers: Numbers,
+    published: set[str],  # versions of the folder
+    trained: set[str],  # their trainings
+) -> None:
+    "Remove updates of the folder's trainings that are no longer published, with their logged models; all else stays."
     client = mlflow.MlflowClient()
     for name, known in numbers.items():
         for version in known.keys() - published:
             entry = client.get_model_version(name, known[version])
-            if entry.tags.get("trained", version) != version and not entry.aliases:
+            origin = entry.tags.get("trained", version)
+            if origin != version and origin in trained and not entry.aliases:
                 client.delete_model_version(name, known[version])
+                if entry.model_id:  # `mlflow gc` frees its files
+                    client.delete_logged_model(entry.model_id)

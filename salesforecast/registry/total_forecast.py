@@ -50,15 +50,23 @@ def total_forecast(
     demand: DemandForecast | None,  # of revenue at the same frequency
     start: date | str,
     end: date | str,
+    horizon: int
+    | None = None,  # days past the history that may be asked for; that of the settings by default
 ) -> pd.DataFrame:
     "Forecast the total revenue from `start` to `end`, both inclusive: `date`, the columns of predictions, `in_history`, `model`."
-    table = state.forecast(start, end).assign(model=served_daily)
+    table = state.forecast(start, end, horizon).assign(model=served_daily)
     return table if demand is None else with_demand_total(table, demand)
 
 
-def forecast_total(bundle: ModelBundle, start: date | str, end: date | str) -> pd.DataFrame:
+def load_total_state(bundle: ModelBundle) -> DemandState | None:
+    "Load the demand forecast whose total a version serves: of revenue, by day or, for weekly sales, by week; None without one."
+    return load_demand_states(bundle).get(("revenue", "D" if bundle.sarima.step == 1 else "W"))
+
+
+def forecast_total(
+    bundle: ModelBundle, start: date | str, end: date | str, horizon: int | None = None
+) -> pd.DataFrame:
     "Forecast the total revenue by a published version, as `total_forecast` does."
-    state = bundle.sarima
-    loaded = load_demand_states(bundle).get(("revenue", "D" if state.step == 1 else "W"))
+    loaded = load_total_state(bundle)
     demand = None if loaded is None else loaded.forecast
-    return total_forecast(state, bundle.manifest.served_daily, demand, start, end)
+    return total_forecast(bundle.sarima, bundle.manifest.served_daily, demand, start, end, horizon)

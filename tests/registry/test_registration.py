@@ -22,6 +22,7 @@ from salesforecast.registry.manifest import Manifest
 from salesforecast.registry.publishing import publish
 from salesforecast.registry.registration import registered_numbers, registry_aliases, synchronize
 from salesforecast.registry.tracking import Run, artifact_root, configure_mlflow, record_training
+from salesforecast.registry.versions import set_current
 from support.browsing import free_port
 from support.models import ROOT, SMALL_YAML, Trained
 
@@ -38,10 +39,10 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     settings.cache_clear()
 
 
-def publish_copy(trained: Trained, models: Path, version: str, mlflow: dict) -> None:
+def publish_copy(trained: Trained, models: Path, version: str, mlflow: dict, **more: dict[str, str]) -> None:
     """Publish the small model once more, under another name."""
     bundle = load_bundle(trained.models)
-    content = bundle.manifest.to_dict() | {"mlflow": mlflow}
+    content = bundle.manifest.to_dict() | {"mlflow": mlflow} | more
     publish(
         models,
         version,
@@ -84,6 +85,35 @@ def test_the_alias_follows_what_is_served_whatever_was_away(
     assert rollback(models)[1] == ""
     assert champion_version() == SECOND
     assert synchronize(models, everything=True).registered == (THIRD,)
+
+
+def test_updates_are_forgotten_by_the_folder_of_their_training_alone(trained: Trained, store: Path) -> None:
+    here, elsewhere = store / "models", store / "elsewhere"
+    update = f"{FIRST[:8]}-120000-0000"
+    publish_copy(trained, here, FIRST, AWAY)
+    publish_copy(trained, here, update, AWAY, updated={"trained": FIRST, "from_version": FIRST})
+    publish_copy(trained, elsewhere, SECOND, AWAY)
+    set_current(here, FIRST)
+    set_current(elsewhere, SECOND)
+    assert synchronize(here).problem == ""
+    client = configure_mlflow().MlflowClient()
+    entries = [
+        client.get_model_version(name, known[update])
+        for name, known in registered_numbers(configure_mlflow()).items()
+    ]
+    for entry in entries:  # the challenger of now is not removed
+        client.delete_registered_model_alias(entry.name, "challenger")
+    assert synchronize(elsewhere).problem == ""
+    assert all(update in known for known in registered_numbers(configure_mlflow()).values())
+    shutil.rmtree(here / update)
+    assert synchronize(here, alias=False).problem == ""
+    assert all(update in known for known in registered_numbers(configure_mlflow()).values())
+    assert synchronize(here).problem == ""
+    known = registered_numbers(configure_mlflow())
+    assert [sorted(numbers) for numbers in known.values()] == [[FIRST, SECOND]] * 2
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    left = {model.model_id for model in client.search_logged_models(experiments)}
+    assert left and left.isdisjoint(entry.model_id for entry in entries)
 
 
 def test_folders_without_tracking_leave_mlflow_alone(trained: Trained, store: Path) -> None:

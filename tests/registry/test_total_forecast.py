@@ -13,6 +13,9 @@ from salesforecast.core.params import DemandParams, GateParams
 from salesforecast.datasets import generate_sales, write_sales
 from salesforecast.lifecycle.gate import baseline_checks
 from salesforecast.lifecycle.training_report import training_tiles
+from salesforecast.monitoring.forecast_accuracy import forecast_accuracy
+from salesforecast.registry.bundle import load_bundle
+from salesforecast.registry.ledger import read_ledger
 from salesforecast.registry.manifest import Manifest
 from salesforecast.registry.total_forecast import with_demand_total
 from salesforecast.training.orchestration import TrainingResult, train_models
@@ -144,6 +147,18 @@ def test_days_that_an_update_added_to_the_history_are_no_longer_of_the_demand_fo
     found = with_demand_total(table.assign(in_history=[True, False, False]), demand)
     assert found["model"].tolist() == ["sarima", "demand", "demand"]
     assert found["predicted_revenue"].tolist() == [1.0, *demand.yhat[0, 1:3]]
+
+
+def test_the_ledger_keeps_the_total_that_is_served(training: TrainingResult) -> None:
+    models, demand = training.path.parent, training.demand["revenue-D"]
+    kept = read_ledger(models)
+    kept = kept[kept["version"] == training.version]
+    np.testing.assert_allclose(kept["predicted_revenue"][:HORIZON], demand.yhat[0])
+    assert len(kept) > HORIZON  # beyond it SARIMA's
+    joined = kept.assign(y=kept["predicted_revenue"])
+    found = forecast_accuracy(joined, load_bundle(models)).set_index("lead")["backtest_wape"]
+    weeks = demand.model.by_horizon.query("level == 'total'").set_index("ahead")["wape"]
+    assert found[["1 day", "2 to 7 days", "8 to 14 days"]].tolist() == [weeks[1], weeks[1], weeks[8]]
 
 
 def test_without_a_demand_forecast_sarima_gives_the_total(trained: Trained) -> None:
