@@ -8,17 +8,17 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pytest
 
-from salesforecast.api.schemas import DemandChoices, DemandOutput, OrderRow
+from salesforecast.api.schemas import DemandChoices, DemandOutput, DemandRow, DemandSum, OrderRow
 from salesforecast.client import Client
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.export import csv_bytes
 from salesforecast.dashboard.model import health as health_module
 from salesforecast.dashboard.model.health import Health, health_lights, next_steps, worst_colour
 from salesforecast.dashboard.model.orders import StockSheet, order_table, series_cells, stock_rows
-from salesforecast.dashboard.model.plan import load_plan, plan_table
+from salesforecast.dashboard.model.plan import Scenario, load_plan, plan_table
 from salesforecast.dashboard.model.state import AppState
 from salesforecast.dashboard.tabs.orders import OrdersPanel, StockEditor, order_chart, order_tiles
-from salesforecast.dashboard.tabs.plan import PlanPanel
+from salesforecast.dashboard.tabs.plan import PlanPanel, PlanView
 from salesforecast.forecasting.stock import StockRules
 
 NOW = datetime.fromisoformat("2026-03-04T06:00:00+00:00")
@@ -67,6 +67,12 @@ def test_a_question_without_an_answer_is_not_the_verdict() -> None:
     assert "grey" in [light.colour for light in lights]
     assert worst_colour(lights) == "green"
     assert worst_colour([]) == "grey"
+
+
+def test_sales_without_revenue_are_judged_by_the_expected_error() -> None:
+    estimate = {"estimate": {"wape": 0.081, "baseline_wape": 0.074}}
+    single = health_lights(Health("v1", report() | estimate), NOW)[0]
+    assert single.why == "The sales have no revenue; an error of 8.1% is to be expected, usual is 7.4%"
 
 
 def order(unique_id: str, **more: Any) -> OrderRow:
@@ -147,6 +153,18 @@ def test_a_week_of_the_plan_begins_with_its_first_day(freq: str, first: date) ->
     panel.week.value = 1
     assert panel.first_day.value == first + timedelta(days=7)
     assert panel.last_day.value == first + timedelta(days=13)
+
+
+def test_the_span_of_a_weekly_forecast_begins_with_the_first_day_of_its_first_week() -> None:
+    amounts: dict[str, Any] = {"yhat": 10, "median": 10, "lo_80": 8, "hi_80": 12}
+    rows = [DemandRow(unique_id="total", ds=f"2026-03-{d:02d}", **amounts) for d in (7, 14, 21, 28)]
+    total = DemandSum(unique_id="total", level="total", **amounts)
+    output = answer(freq="W").model_copy(update={"forecasts": rows, "sums": [total]})
+    state = AppState(Client("http://127.0.0.1:9", retries=0))
+    kept = [{"start": "2026-03-08", "end": "2026-03-12", "discount": 0.2}]
+    view = PlanView(state, kept, Scenario(output, output), "W")
+    tiles = "".join(part.value for part in view.parts if hasattr(part, "value"))
+    assert "1 Mar 2026 to 28 Mar 2026" in tiles
 
 
 def test_a_plan_that_was_kept_is_read_as_it_was(tmp_path: Path) -> None:

@@ -103,8 +103,12 @@ def health_lights(health: Health, now: datetime) -> list[Light]:
     report = health.report
     if report is None:
         return []
-    error, accuracy = report["performance"].get("wape", {}), report["forecast_accuracy"]
-    fine = f"{percent(error.get('current'))} of revenue, in the test period {percent(error.get('baseline'))}"
+    error, accuracy = report["performance"].get("wape"), report["forecast_accuracy"]
+    if error:
+        fine = f"{percent(error['current'])} of revenue, in the test period {percent(error['baseline'])}"
+    else:
+        estimate = report.get("estimate", {})
+        fine = f"The sales have no revenue; an error of {percent(estimate.get('wape'))} is to be expected, usual is {percent(estimate.get('baseline_wape'))}"
     count = sum(row["forecasts"] for row in accuracy)
     covered = sum(row["coverage_95"] * row["forecasts"] for row in accuracy) / count if count else None
     forecast = _light(

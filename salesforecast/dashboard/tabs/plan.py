@@ -77,15 +77,21 @@ def _units(value: float | None) -> str:
     return number(value, 0 if value is None or abs(value) >= 100 else 1)
 
 
+def _first_day(answer: DemandOutput, freq: Frequency) -> date:
+    "Return the first day that is forecast; a week is named by its last day."
+    first = date.fromisoformat(answer.first_date)
+    return first - timedelta(days=6) if freq == "W" else first
+
+
 class PlanView(ResultView):
     "The forecast with and without a plan."
 
-    def __init__(self, state: AppState, rows: Sequence[Row], scenario: Scenario):
+    def __init__(self, state: AppState, rows: Sequence[Row], scenario: Scenario, freq: Frequency = "D"):
         self.table, answer = scenario.table(), scenario.planned
         currency = state.currency if answer.target == "revenue" else ""
         amount = partial(money, currency=currency) if answer.target == "revenue" else _units
         usual, planned = scenario.sums
-        span = f"{day(answer.first_date)} to {day(answer.last_date)}"
+        span = f"{day(_first_day(answer, freq))} to {day(answer.last_date)}"
         gain = planned.yhat - usual.yhat
         share = gain / usual.yhat if usual.yhat else 0.0
         moved = self.table[self.table["difference"].abs() > 1e-9 * self.table["without"].abs().max()]
@@ -179,10 +185,9 @@ class PlanPanel(ModelPanel[PlanView]):
         "Build the editor for an answer with the choices."
         if isinstance(answer, ApiError):
             return [message("info", answer.details, title="This version has no forecasts to plan with.")]
-        choices, first = answer.choices, date.fromisoformat(answer.first_date)
+        choices = answer.choices
         self.levels, self.freq = choices.levels, cast(Frequency, "D" if "D" in choices.freq else "W")
-        if self.freq == "W":
-            first -= timedelta(days=6)  # a week is named by its last day
+        first = _first_day(answer, self.freq)
         self.kind = w.Dropdown(description="What", options=list(KINDS))
         weeks = [
             (f"Week {i + 1}: from {day(first + timedelta(days=7 * i))}", i)
@@ -315,4 +320,4 @@ class PlanPanel(ModelPanel[PlanView]):
     def _outcome(self, rows: Sequence[Row], scenario: Scenario | ApiError) -> Sequence[w.Widget]:
         if isinstance(scenario, ApiError):
             return [message("error", scenario.details, title="The plan does not fit the forecast.")]
-        return self.show_result(PlanView(self.state, rows, scenario))
+        return self.show_result(PlanView(self.state, rows, scenario, self.freq))
