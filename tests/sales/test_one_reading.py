@@ -137,8 +137,8 @@ def test_the_batch_of_the_api_reads_the_same(file: File, tmp_path: Path) -> None
     path = file.write(tmp_path)
     sales = read_sales(path)
     parts = [
-        parse_prediction_rows(cells, mapping)
-        for cells, mapping in mapped_tables(io.BytesIO(path.read_bytes()), path.name, ColumnMapping(), 2**20)
+        parse_prediction_rows(piece.table, piece.mapping)
+        for piece in mapped_tables(io.BytesIO(path.read_bytes()), path.name, ColumnMapping(), 2**20)
     ]
     frame = pd.concat([part.frame for part in parts])
     problems = pd.concat([part.problems for part in parts])

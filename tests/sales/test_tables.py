@@ -325,7 +325,8 @@ def test_tables_come_back(tmp_path: Path, name: str) -> None:
     assert [path.name for path in (tmp_path / name).parent.iterdir()] == [Path(name).name]
     back = read_table(tmp_path / name)
     assert list(back) == list(TRICKY)
-    assert back["text"].iloc[:2].tolist() == ["=SUM(A1)", 'a,\n"b" ä']
+    formula = "'=SUM(A1)" if ".csv" in name else "=SUM(A1)"  # Excel would compute what a CSV file holds
+    assert back["text"].iloc[:2].tolist() == [formula, 'a,\n"b" ä']
     assert [str(day)[:10] for day in back["day"].iloc[:2]] == ["2024-01-01", "2024-01-02"]
     assert str(back["time"].iloc[0])[:16] == "2024-01-01 10:30"
     assert float(back["number"].iloc[0]) == 0.1
