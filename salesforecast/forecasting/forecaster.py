@@ -199,8 +199,9 @@ def _notes(
     "Say what a reader should know of the choices, a sentence each."
     notes = []
     if increase is not None:
+        larger = f"{increase:.1%} larger" if increase < 10 else "many times larger"
         notes.append(
-            f"Reconciling would have made the total's error {increase:.1%} larger in cross-validation: "
+            f"Reconciling would have made the total's error {larger} in cross-validation: "
             "the total stays as forecast, and its parts share it"
         )
     if tested is not None:

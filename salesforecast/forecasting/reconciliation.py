@@ -100,7 +100,8 @@ def cross_validate_reconciliation(
             summing, forecasts[i], others.transpose(1, 0, 2).reshape(len(others[0]), -1)
         )
     before, after = (np.abs(x[:, 0] - actual[:, 0]).sum() for x in (forecasts, reconciled))
-    grown = float(after / before - 1) if before > 0 else 0.0
+    perfect = 1e-9 * np.abs(actual[:, 0]).sum()  # an error that is none
+    grown = 0.0 if after <= perfect else float(after / max(before, perfect) - 1)
     if grown <= MAX_TOTAL_ERROR_INCREASE:
         return reconciled, False, grown
     kept = [rescale_to_total(summing, reconciled[i], forecasts[i, 0]) for i in range(len(reconciled))]
