@@ -223,12 +223,28 @@ class DistributedXGBoost:
             except Exception as error:  # of whatever kind the survivors met it with
                 failed += 1
                 self.cluster.check()
+                self._check_survivors()
                 if failed == MAX_FIT_ATTEMPTS:
                     raise UserError(
                         f"XGBoost failed on the cluster {MAX_FIT_ATTEMPTS} times, the last time with: {error}. "
                         "Look at the logs of the workers; most often they lack memory."
                     ) from error
         return RevenueModel("xgboost", dict(params), XGBoost(booster), cap)
+
+    def _check_survivors(self) -> None:
+        "Raise `UserError` if a worker does nothing else: it waits for one that died as XGBoost brought them together."
+        distributed, client = require("distributed", "dask"), self.cluster.client
+        calls = [
+            client.submit(int, workers=[name], pure=False, allow_other_workers=False)
+            for name in self.cluster.workers()
+        ]
+        try:
+            distributed.wait(calls, timeout=self.cluster.worker_timeout)
+        except TimeoutError:
+            raise UserError(
+                "A worker died as XGBoost brought the workers together, and others wait for it without end. "
+                "Restart the workers, and train again."
+            ) from None
 
     def _grown(
         self, params: Mapping[str, Any], filled: list[tuple[Any, tuple[int, float]]], features: int

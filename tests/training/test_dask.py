@@ -192,10 +192,16 @@ def params() -> Params:
 def test_xgboost_survives_a_killed_worker(folder: Path, tmp_path: Path) -> None:
     told: list[str] = []
 
+    def kill_one_that_trains() -> None:
+        """Kill a worker once both add trees: one that dies as they meet would leave the other waiting for it."""
+        while not growing(cluster, 2):
+            time.sleep(0.05)
+        own.kill_worker()
+
     def progress(done: float, label: str) -> None:
         told.append(label)
         if "rows on the workers" in label:
-            threading.Timer(2.0, own.kill_worker).start()
+            threading.Thread(target=kill_one_that_trains, daemon=True).start()
 
     with dask_processes(tmp_path) as own, connect(own.address, timeout=60) as cluster:
         cluster.client.wait_for_workers(2, 60)
@@ -209,6 +215,24 @@ def test_xgboost_survives_a_killed_worker(folder: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(
             model.predict_share(table.inputs), fit(*asked).predict_share(table.inputs), atol=0.02
         )
+
+
+def growing(cluster: DaskEngine, workers: int) -> bool:
+    """Whether so many workers add trees."""
+    stacks = cluster.client.call_stack() or {}
+    return sum("_LIB.XGBoosterUpdateOneIter" in str(stack) for stack in stacks.values()) == workers
+
+
+def test_workers_that_wait_for_a_dead_one_are_named(folder: Path, tmp_path: Path) -> None:
+    with dask_processes(tmp_path, workers=1) as own, connect(own.address, timeout=60) as cluster:
+        cluster.client.wait_for_workers(1, 60)
+        fit = DistributedXGBoost(cluster, read_partitioned_sales(folder, None, cluster), None)
+        fit._check_survivors()  # it is free
+        held = cluster.client.submit(time.sleep, 30, pure=False)
+        cluster.worker_timeout = 1.0
+        with pytest.raises(UserError, match="Restart the workers"):
+            fit._check_survivors()
+        held.cancel()
 
 
 def counts(report: DataReport) -> dict[str, int]:
