@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import re
 import sys
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from itertools import zip_longest
 from pathlib import Path
@@ -98,7 +99,8 @@ def check(path: Path, write: bool) -> list[str]:
         return []
     kept = read_nb(path)
     shell = CaptureShell(path)
-    with contextlib.chdir(path.parent):
+    with contextlib.chdir(path.parent), tempfile.TemporaryDirectory() as metrics:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics  # else those of all notebooks: they have one parent
         for cell in nb.cells:
             if not not_run(cell):
                 cell.outputs = []

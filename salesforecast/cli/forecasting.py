@@ -201,7 +201,7 @@ def _print_accuracy(forecasts: "pd.DataFrame") -> None:
     weeks = evaluate_backtest(finest.assign(ahead=(finest["ahead"] - 1) // 7 * 7 + 1), "ahead")
     output.print(frame_table(f"By periods ahead, {finest['level'].iloc[0]}", weeks, formats))
 
-# %% ../../nbs/cli/07_forecasting.ipynb #af00c0c4
+# %% ../../nbs/cli/07_forecasting.ipynb #a17e0101
 @dataclass(frozen=True)
 class LevelForecast:
     "Hold a forecast and the part of it that was asked for."
@@ -218,6 +218,124 @@ class LevelForecast:
         return frame[inside & frame["unique_id"].isin(self.series)].reset_index(drop=True)
 
 
+def _print_notes(notes: "Sequence[str]") -> None:
+    "Print sentences beside the output."
+    from salesforecast.cli.terminal import messages
+
+    for note in notes:
+        messages.print(f"{note}.", markup=False)
+
+
+def _served_forecast(
+    models_dir: Path | None, horizon: int | None, series: SeriesChoice
+) -> LevelForecast | None:
+    "Return the served version's demand forecast, with the plan; None if it does not hold what is asked for."
+    from salesforecast.forecasting.forecaster import select_series
+    from salesforecast.forecasting.panel import TOTAL, parse_levels
+    from salesforecast.registry.bundle import load_bundle
+    from salesforecast.registry.total_forecast import load_demand_states
+
+    bundle = load_bundle(models_dir or settings().model_dir)
+    own_freq = "D" if bundle.manifest.mapping.frequency == "daily" else "W"
+    state = load_demand_states(bundle).get((series.target, series.freq or own_freq))
+    levels = [TOTAL, *(",".join(level) for level in parse_levels(series.by or ""))]
+    problem = _not_served(state, levels, horizon, series)
+    if state is None or problem:
+        _print_notes([f"The served version {problem}: forecast anew from the sales that it was trained on"])
+        return None
+    planned = _with_plan(state, series.plan, bundle)
+    if planned is None:
+        _print_notes(
+            ["The plan begins before the forecast: forecast anew from the sales, to learn from them"]
+        )
+        return None
+    names = [str(planned.panel.ids[row]) for row in select_series(planned.panel, levels)]
+    champions = state.leaderboard.query("chosen").drop(columns="chosen")
+    champions = champions[champions["level"].isin(levels)].reset_index(drop=True)
+    return LevelForecast(planned.forecast, champions, names, horizon or len(state.forecast.days))
+
+
+def _not_served(
+    state: "DemandState | None", levels: list[str], horizon: int | None, series: SeriesChoice
+) -> str:
+    "Say what of a request the served version does not hold; nothing where it holds all."
+    if state is None:
+        return f"has no demand forecast of {series.target}" + (f" by {series.freq}" if series.freq else "")
+    if missing := [level for level in levels if level not in state.panel.levels]:
+        return f"has no level {missing[0]}"
+    days = len(state.forecast.days)
+    return f"forecasts {days} periods, not {horizon}" if horizon and horizon > days else ""
+
+
+def _with_plan(state: "DemandState", plan: Path | None, bundle: "ModelBundle") -> "DemandState | None":
+    "Apply a plan of days to come, as the API does; None for one that the models have to learn from."
+    from salesforecast.forecasting.plan import read_plan
+    from salesforecast.forecasting.scenarios import apply_plan
+
+    if plan is None:
+        return state
+    mapping = bundle.manifest.mapping
+    rows = read_plan(plan, read=mapping.read, day_first=mapping.day_first)
+    past = rows["start"].to_numpy().astype("datetime64[D]") <= state.panel.days[-1]
+    return None if past.any() else apply_plan(state, rows)
+
+# %% ../../nbs/cli/07_forecasting.ipynb #c33869ed
+def _demand_sales(
+    source: str | None,
+    mapping: Path | None,
+    models_dir: Path | None,
+    series: SeriesChoice,
+    cluster: "DaskEngine | None",
+) -> "SalesData":
+    "Read the sales to forecast: the source's, else those that the served version was trained on."
+    from salesforecast.registry.bundle import load_bundle
+
+    if source:
+        return _read_for_levels(source, read_mapping(mapping), series, cluster)
+    manifest = load_bundle(models_dir or settings().model_dir).manifest
+    trained_on = str(manifest.data.source)
+    if "***" in trained_on or ("://" not in trained_on and not Path(trained_on).exists()):
+        raise UserError(
+            f"The served version was trained on {trained_on}, which cannot be read from here. Name the sales: salesforecast forecast SOURCE …"
+        )
+    return _read_for_levels(trained_on, read_mapping(mapping) or manifest.mapping, series, cluster)
+
+
+def _forecast_levels(
+    source: str | None,
+    mapping: Path | None,
+    models_dir: Path | None,
+    horizon: int,
+    series: SeriesChoice,
+    place: tuple[str, str | None],  # engine and scheduler
+) -> "DemandForecast":
+    "Fit and forecast all levels."
+    from salesforecast.core.engine import LOCAL_ENGINE
+    from salesforecast.forecasting.forecaster import fit_demand, forecast_demand
+    from salesforecast.core.settings import scale_progress
+    from salesforecast.cli.terminal import progress_bar
+
+    with open_cluster(*place) as cluster, progress_bar("reading and checking sales") as report:
+        sales, engine = (
+            _demand_sales(source, mapping, models_dir, series, cluster),
+            cluster or LOCAL_ENGINE,
+        )
+        panel, covariates = _panel_and_covariates(sales, series)
+        model = fit_demand(
+            panel, horizon, covariates, progress=scale_progress(report, 0.1, 0.9), engine=engine
+        )
+        return forecast_demand(model, horizon, covariates, engine=engine)
+
+
+def _fitted_forecast(result: "DemandForecast", series: SeriesChoice) -> LevelForecast:
+    "Return the total of a forecast, or all of it where levels are named."
+    names = [str(name) for name in result.panel.ids]
+    champions = result.model.leaderboard.query("chosen").drop(columns="chosen")
+    if series.by is None:
+        names, champions = names[:1], champions[champions["level"] == result.panel.levels[0]]
+    return LevelForecast(result, champions.reset_index(drop=True), names, len(result.days))
+
+# %% ../../nbs/cli/07_forecasting.ipynb #af00c0c4
 def forecast(
     source: Annotated[
         str | None, typer.Argument(help="sales to forecast anew [the served version's forecast]")
@@ -275,124 +393,6 @@ def forecast(
         wanted = replace(wanted, result=with_overrides(wanted.result))
     if not write_result(wanted.frame(), out, "forecast"):
         _print_forecast(wanted)
-
-
-def _fitted_forecast(result: "DemandForecast", series: SeriesChoice) -> LevelForecast:
-    "Return the total of a forecast, or all of it where levels are named."
-    names = [str(name) for name in result.panel.ids]
-    champions = result.model.leaderboard.query("chosen").drop(columns="chosen")
-    if series.by is None:
-        names, champions = names[:1], champions[champions["level"] == result.panel.levels[0]]
-    return LevelForecast(result, champions.reset_index(drop=True), names, len(result.days))
-
-
-def _print_notes(notes: "Sequence[str]") -> None:
-    "Print sentences beside the output."
-    from salesforecast.cli.terminal import messages
-
-    for note in notes:
-        messages.print(f"{note}.", markup=False)
-
-
-def _demand_sales(
-    source: str | None,
-    mapping: Path | None,
-    models_dir: Path | None,
-    series: SeriesChoice,
-    cluster: "DaskEngine | None",
-) -> "SalesData":
-    "Read the sales to forecast: the source's, else those that the served version was trained on."
-    from salesforecast.registry.bundle import load_bundle
-
-    if source:
-        return _read_for_levels(source, read_mapping(mapping), series, cluster)
-    manifest = load_bundle(models_dir or settings().model_dir).manifest
-    trained_on = str(manifest.data.source)
-    if "***" in trained_on or ("://" not in trained_on and not Path(trained_on).exists()):
-        raise UserError(
-            f"The served version was trained on {trained_on}, which cannot be read from here. Name the sales: salesforecast forecast SOURCE …"
-        )
-    return _read_for_levels(trained_on, read_mapping(mapping) or manifest.mapping, series, cluster)
-
-# %% ../../nbs/cli/07_forecasting.ipynb #a17e0101
-def _served_forecast(
-    models_dir: Path | None, horizon: int | None, series: SeriesChoice
-) -> LevelForecast | None:
-    "Return the served version's demand forecast, with the plan; None if it does not hold what is asked for."
-    from salesforecast.forecasting.forecaster import select_series
-    from salesforecast.forecasting.panel import TOTAL, parse_levels
-    from salesforecast.registry.bundle import load_bundle
-    from salesforecast.registry.total_forecast import load_demand_states
-
-    bundle = load_bundle(models_dir or settings().model_dir)
-    own_freq = "D" if bundle.manifest.mapping.frequency == "daily" else "W"
-    state = load_demand_states(bundle).get((series.target, series.freq or own_freq))
-    levels = [TOTAL, *(",".join(level) for level in parse_levels(series.by or ""))]
-    problem = _not_served(state, levels, horizon, series)
-    if state is None or problem:
-        _print_notes([f"The served version {problem}: forecast anew from the sales that it was trained on"])
-        return None
-    planned = _with_plan(state, series.plan, bundle)
-    if planned is None:
-        _print_notes(
-            ["The plan begins before the forecast: forecast anew from the sales, to learn from them"]
-        )
-        return None
-    names = [str(planned.panel.ids[row]) for row in select_series(planned.panel, levels)]
-    champions = state.leaderboard.query("chosen").drop(columns="chosen")
-    champions = champions[champions["level"].isin(levels)].reset_index(drop=True)
-    return LevelForecast(planned.forecast, champions, names, horizon or len(state.forecast.days))
-
-
-def _not_served(
-    state: "DemandState | None", levels: list[str], horizon: int | None, series: SeriesChoice
-) -> str:
-    "Say what of a request the served version does not hold; nothing where it holds all."
-    if state is None:
-        return f"has no demand forecast of {series.target}" + (f" by {series.freq}" if series.freq else "")
-    if missing := [level for level in levels if level not in state.panel.levels]:
-        return f"has no level {missing[0]}"
-    days = len(state.forecast.days)
-    return f"forecasts {days} periods, not {horizon}" if horizon and horizon > days else ""
-
-
-def _with_plan(state: "DemandState", plan: Path | None, bundle: "ModelBundle") -> "DemandState | None":
-    "Apply a plan of days to come, as the API does; None for one that the models have to learn from."
-    from salesforecast.forecasting.plan import read_plan
-    from salesforecast.forecasting.scenarios import apply_plan
-
-    if plan is None:
-        return state
-    mapping = bundle.manifest.mapping
-    rows = read_plan(plan, read=mapping.read, day_first=mapping.day_first)
-    past = rows["start"].to_numpy().astype("datetime64[D]") <= state.panel.days[-1]
-    return None if past.any() else apply_plan(state, rows)
-
-# %% ../../nbs/cli/07_forecasting.ipynb #c33869ed
-def _forecast_levels(
-    source: str | None,
-    mapping: Path | None,
-    models_dir: Path | None,
-    horizon: int,
-    series: SeriesChoice,
-    place: tuple[str, str | None],  # engine and scheduler
-) -> "DemandForecast":
-    "Fit and forecast all levels."
-    from salesforecast.core.engine import LOCAL_ENGINE
-    from salesforecast.forecasting.forecaster import fit_demand, forecast_demand
-    from salesforecast.core.settings import scale_progress
-    from salesforecast.cli.terminal import progress_bar
-
-    with open_cluster(*place) as cluster, progress_bar("reading and checking sales") as report:
-        sales, engine = (
-            _demand_sales(source, mapping, models_dir, series, cluster),
-            cluster or LOCAL_ENGINE,
-        )
-        panel, covariates = _panel_and_covariates(sales, series)
-        model = fit_demand(
-            panel, horizon, covariates, progress=scale_progress(report, 0.1, 0.9), engine=engine
-        )
-        return forecast_demand(model, horizon, covariates, engine=engine)
 
 
 def _print_forecast(wanted: LevelForecast) -> None:

@@ -9,7 +9,7 @@ __all__ = []
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 from rich.console import Console, Group, RenderableType
@@ -92,7 +92,9 @@ def frame_table(
     "Show a frame, one line per row."
     table = _plain_table(title)
     for name in frame:
-        table.add_column(str(name), justify="right" if name in formats else "left")
+        justify: Literal["left", "right"] = "right" if name in formats else "left"
+        # words of a heading may stand below each other, so that a narrow terminal cuts no name and no number
+        table.add_column(str(name).replace("_", " "), justify=justify, no_wrap=name not in formats)
     for row in frame.itertuples(index=False):
         cells = zip(map(str, frame), row, strict=True)
         table.add_row(

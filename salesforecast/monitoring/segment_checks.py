@@ -123,9 +123,24 @@ class SegmentHistory:
         )
         return np.where(count >= 3, usual, np.inf)
 
-# %% ../../nbs/monitoring/13_segment_checks.ipynb #0f95a88c
+# %% ../../nbs/monitoring/13_segment_checks.ipynb #3e1e9a17
 ABOUT_THE_SAME = 0.75  # of the most money that a segment explains
 NEARLY_ALL = 0.7  # share of the sales from which a segment is no more exact a name than all sales
+
+
+def _named(changes: np.ndarray, limits: np.ndarray, share: np.ndarray, named: set[int]) -> int | None:
+    "Return the segment to name, None where no change is beyond its limit."
+    beyond = np.isfinite(changes) & (np.abs(changes) >= limits)
+    beyond[list(named)] = False
+    if not beyond.any():
+        return None
+    explains = np.where(beyond, np.abs(changes) * share, 0.0)
+    if beyond[0]:
+        explains[1:][share[1:] >= NEARLY_ALL] = 0.0
+    candidates = np.flatnonzero(explains >= ABOUT_THE_SAME * explains.max())
+    return int(candidates[np.argmin(share[candidates])])
+
+# %% ../../nbs/monitoring/13_segment_checks.ipynb #0f95a88c
 MOST_CHANGES = 5  # of a measure in one run
 CHANGE_COLUMNS = ["measure", "column", "value", "change", "limit", "money", "share", "level"]
 
@@ -221,19 +236,6 @@ def _history(
     if len(sums) and sums[:, 0, ROWS].all() and np.count_nonzero(week[known] >= 0):
         history = np.concatenate([history, sums])
     return SegmentHistory(history, trained, params), first
-
-
-def _named(changes: np.ndarray, limits: np.ndarray, share: np.ndarray, named: set[int]) -> int | None:
-    "Return the segment to name, None where no change is beyond its limit."
-    beyond = np.isfinite(changes) & (np.abs(changes) >= limits)
-    beyond[list(named)] = False
-    if not beyond.any():
-        return None
-    explains = np.where(beyond, np.abs(changes) * share, 0.0)
-    if beyond[0]:
-        explains[1:][share[1:] >= NEARLY_ALL] = 0.0
-    candidates = np.flatnonzero(explains >= ABOUT_THE_SAME * explains.max())
-    return int(candidates[np.argmin(share[candidates])])
 
 
 def _change(

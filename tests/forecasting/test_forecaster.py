@@ -624,7 +624,7 @@ def test_order_prints_a_table(run_command: Callable, source: Path, tmp_path: Pat
     assert "--missing-stock" in run_command(*words).stderr
     done = run_command(*words, "--missing-stock", "zero")
     assert done.returncode == 0, done.stderr
-    assert "order_up_to" in done.stdout and "Category=Toys" in done.stdout
+    assert "order up to" in done.stdout and "Category=Toys" in done.stdout
 
 
 @pytest.mark.parametrize(
