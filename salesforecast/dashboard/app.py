@@ -7,7 +7,7 @@ __all__ = ['dashboard']
 
 # %% ../../nbs/dashboard/01_app.ipynb #c661bca9
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Literal, Protocol, TypedDict
 
 import anywidget
@@ -17,7 +17,6 @@ import traitlets
 from salesforecast.api.schemas import StatusOutput
 from salesforecast.dashboard.model.dataset import load_served_history
 from salesforecast.dashboard.model.formats import day, format_age
-from salesforecast.dashboard.model.health import critical_findings
 from salesforecast.dashboard.model.labels import model_label
 from salesforecast.dashboard.model.state import AppState, run_in_background, watch
 from salesforecast.dashboard.tabs.batch import BatchPanel
@@ -90,11 +89,7 @@ def data_age(
     return (today - date.fromisoformat(until[:10])).days
 
 
-def status_pill(
-    state: AppState,
-    today: date | None = None,  # now by default
-    critical: Sequence[str] = (),  # findings of monitoring
-) -> Status:
+def status_pill(state: AppState) -> Status:
     "Return the status of the API, of the data and of monitoring for the header."
     connection, info = state.connection, state.info
     if connection.checked_at is None:
@@ -106,7 +101,7 @@ def status_pill(
             "lines": [("What to do", connection.message)],
         }
     status = connection.status
-    age = data_age(status.history_until, today or datetime.now().date())
+    age = data_age(status.history_until, state.today)
     lines = [
         ("Version", status.version),
         ("Model for single sales", model_label(status.transactional_model_type)),
@@ -121,7 +116,7 @@ def status_pill(
             "Sales until",
             f"{day(status.history_until)}, {age} days ago" if age > 1 else day(status.history_until),
         ),
-        *(("Critical finding", finding) for finding in critical),
+        *(("Critical finding", finding) for finding in state.critical),
         ("Served since", status.loaded_at),
     ]
     if status.problem:
@@ -130,7 +125,7 @@ def status_pill(
             "text": "An older model is served",
             "lines": [("Why", status.problem), *lines],
         }
-    if critical:
+    if state.critical:
         return {"kind": "bad", "text": "Monitoring has a critical finding", "lines": lines}
     trained = f", trained {format_age(info.training_date)}" if info else ""
     if age >= STALE_DAYS:
@@ -164,12 +159,12 @@ class App:
     ):
         self.state = state
         self.panels = [make(state) for make in panels]
-        self.shell = Shell(titles=[panel.title for panel in self.panels], status=dict(self._status()))
+        self.shell = Shell(titles=[panel.title for panel in self.panels], status=dict(status_pill(state)))
         places = [self._place(index, panel) for index, panel in enumerate(self.panels)]
         self.view = add_classes(w.VBox([self.shell, *places]), "sf-app")
         traitlets.dlink((self.shell, "theme"), (state, "theme"))
         self.shell.observe(lambda change: self.panels[change["new"]].on_open(), "active")
-        state.observe(self._show_status, ["connection", "info"])
+        state.observe(self._show_status, ["connection", "info", "critical", "today"])
         self.panels[0].on_open()
 
     def _place(self, index: int, panel: Panel) -> w.Widget:
@@ -178,13 +173,7 @@ class App:
 
     def _show_status(self, change: traitlets.Bunch) -> None:
         "Show the status of the API in the header."
-        self.shell.status = dict(self._status())
-
-    def _status(self) -> Status:
-        "Return the status now."
-        connection = self.state.connection
-        version = connection.status.version if connection.status else None
-        return status_pill(self.state, critical=critical_findings(version) if version else ())
+        self.shell.status = dict(status_pill(self.state))
 
 # %% ../../nbs/dashboard/01_app.ipynb #f2c8ec14
 def dashboard() -> w.Widget:

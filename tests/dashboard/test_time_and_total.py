@@ -1,8 +1,13 @@
 """The header tells how old the data are; the forecast tab shows the total of the demand forecast and its range."""
 
+import asyncio
+import json
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from pathlib import Path
+from types import SimpleNamespace
 
+import ipywidgets as w
 import pandas as pd
 import pytest
 
@@ -13,12 +18,14 @@ from salesforecast.api.schemas import (
     DemandOutput,
     DemandRow,
     DemandSum,
+    ModelInfoOutput,
     SarimaForecastOutput,
     StatusOutput,
 )
 from salesforecast.client import Client
-from salesforecast.dashboard.app import status_pill
-from salesforecast.dashboard.model.state import ApiConnection, AppState
+from salesforecast.dashboard.app import App, status_pill
+from salesforecast.dashboard.model import health
+from salesforecast.dashboard.model.state import ApiConnection, AppState, refresh
 from salesforecast.dashboard.tabs.forecast import fetch_forecast, forecast_tiles, time_words, total_forecast
 
 STATUS = StatusOutput(
@@ -48,10 +55,49 @@ def test_the_pill_tells_old_data_and_critical_findings(
 ) -> None:
     state = AppState(Client("http://127.0.0.1:9", retries=0))
     state.connection = ApiConnection(True, STATUS, "", datetime(2026, 10, 1))
-    found = status_pill(state, today, critical)
+    state.today, state.critical = today, critical
+    found = status_pill(state)
     assert (found["kind"], found["text"]) == (kind, text)
     assert ("Model for single sales", "Random forest") in found["lines"]
     assert [value for name, value in found["lines"] if name == "Critical finding"] == list(critical)
+
+
+class OnePanel:
+    """A tab without content."""
+
+    title = "One"
+
+    def __init__(self, state: AppState):
+        self.view = w.HTML()
+
+    def on_open(self) -> None:
+        """Do nothing."""
+
+
+class Watcher(Client):
+    """Stands for a client whose API serves v1."""
+
+    def status(self) -> StatusOutput:
+        """Return the status."""
+        return STATUS
+
+
+def test_an_open_page_shows_what_monitoring_finds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(health, "settings", lambda: SimpleNamespace(model_dir=tmp_path))
+    state = AppState(Client("http://127.0.0.1:9", retries=0), Watcher("http://127.0.0.1:9", retries=0))
+    state.info = ModelInfoOutput.model_construct(version="v1", training_date="2026-09-30T06:00:00+00:00")
+    app = App(state, [OnePanel])
+    asyncio.run(refresh(state))
+    assert app.shell.status["kind"] != "bad"
+    alert = {"check": "silence", "level": "critical", "status": "opened", "message": "no sales for 3 days"}
+    path = tmp_path / "monitoring.json"
+    path.write_text(json.dumps({"version": "v1", "alerts": [alert]}))
+    asyncio.run(refresh(state))
+    assert app.shell.status["kind"] == "bad"
+    assert ["Critical finding", "no sales for 3 days"] in [list(line) for line in app.shell.status["lines"]]
+    path.write_text(json.dumps({"version": "v1", "alerts": [{**alert, "status": "resolved"}]}))
+    asyncio.run(refresh(state))
+    assert app.shell.status["kind"] != "bad"
 
 
 def test_the_days_ahead_begin_after_the_data() -> None:

@@ -9,7 +9,7 @@ __all__ = []
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,12 +17,13 @@ from salesforecast.core.optional import require
 
 require("traitlets", "dashboard")
 
-from traitlets import Bunch, Enum, HasTraits, Instance, Unicode, observe
+from traitlets import Bunch, Enum, HasTraits, Instance, Tuple, Unicode, observe
 
 from salesforecast.api.schemas import ModelInfoOutput, StatusOutput
 from salesforecast.client import ApiError, Client
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.model.dataset import Dataset
+from salesforecast.dashboard.model.health import critical_findings
 from salesforecast.dashboard.model.selection import Filters
 
 # %% ../../../nbs/dashboard/model/05_state.ipynb #2237bf20
@@ -60,6 +61,8 @@ class AppState(HasTraits):
 
     connection = Instance(ApiConnection)
     info = Instance(ModelInfoOutput, allow_none=True)
+    critical = Tuple(help="what the last monitoring of the served version found critical")
+    today = Instance(date, help="the age of the data counts to it")
     served = Instance(Dataset, allow_none=True, help="history of the served model")
     uploaded = Instance(Dataset, allow_none=True, help="the visitor's own file")
     dataset = Instance(Dataset, allow_none=True, help="the one that is shown")
@@ -73,7 +76,7 @@ class AppState(HasTraits):
         watcher: Client | None = None,  # checks the API; by default without retries, 10 seconds timeout
         load_served: Callable[[Client], Dataset] | None = None,  # fetches the served model's history
     ):
-        super().__init__(connection=ApiConnection(), filters=Filters())
+        super().__init__(connection=ApiConnection(), filters=Filters(), today=date.today())
         self.client = client or Client()
         self.watcher = watcher or Client(self.client.url, timeout=10, retries=0)
         self.load_served = load_served
@@ -113,11 +116,13 @@ async def refresh(state: AppState) -> None:
     try:
         status = await asyncio.to_thread(state.watcher.status)
         new = await asyncio.to_thread(_fetch_served, state, status.version)
+        critical = await asyncio.to_thread(critical_findings, status.version)
     except (ApiError, UserError) as error:
         state.connection = ApiConnection(False, None, str(error), datetime.now())
         return
     status = status.model_copy(update={"timestamp": ""})  # a new time alone notifies nobody
     state.connection = ApiConnection(True, status, "", datetime.now())
+    state.critical, state.today = critical, date.today()
     if new is not None:
         state.info, state.currency, state.served = new.info, new.info.currency, new.history
 
