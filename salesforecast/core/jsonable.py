@@ -8,7 +8,9 @@ __all__ = []
 # %% ../../nbs/core/06_jsonable.ipynb #2c280fc3
 import json
 import math
+import os
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any, overload
 
 from pydantic import JsonValue
@@ -40,6 +42,17 @@ def to_jsonable(value: object) -> JsonValue:
     return None if isinstance(value, float) and not math.isfinite(value) else value  # type: ignore[return-value]
 
 # %% ../../nbs/core/06_jsonable.ipynb #1720f895
+def append_json_line(path: Path, entry: Mapping[str, object]) -> None:
+    "Append an entry to a log, on a line of its own even after one that was cut short; it is on the disk on return."
+    line = json.dumps(entry, allow_nan=False).encode() + b"\n"
+    with path.open("ab+") as file:
+        file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
+        cut_short = file.read(1) not in (b"", b"\n")
+        file.write(b"\n" * cut_short + line)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def parse_json_lines(text: str, required: Collection[str] = ()) -> list[dict[str, Any]]:
     "Return the JSON objects of a text, one per line, that have the required keys."
     found = []

@@ -53,7 +53,10 @@ def models_lock(
         lock.release()
 
 # %% ../../nbs/lifecycle/03_promotion.ipynb #a76cc3eb
-def repair(models_dir: Path) -> list[str]:
+def repair(
+    models_dir: Path,
+    registry: bool = True,  # bring MLflow's registry into step, too
+) -> list[str]:
     "Put the record in order after a crash, a lost registry or a change by hand; returns what was done, in words."
     history, served = read_events(models_dir), current_version(models_dir)
     messages: list[str] = []
@@ -81,6 +84,8 @@ def repair(models_dir: Path) -> list[str]:
             else f"{served} is served, which was not in the history."
         )
         append_event(models_dir, entry | {"why": messages[-1]})
+    if not registry:
+        return messages
     synced = synchronize(models_dir)  # where the registry cannot be reached, the next command tries again
     if synced.registered:
         messages.append(f"MLflow's registry has {', '.join(synced.registered)} now.")
@@ -112,7 +117,7 @@ def serve_version(
 ) -> str:
     "Serve a version; returns a problem of the registry, or an empty text. Raises `UserError` where it cannot be served."
     with models_lock(models_dir, "promotion", 60):
-        repair(models_dir)
+        repair(models_dir, registry=False)  # which follows below
         served = current_version(models_dir)
         if expected not in (ANY, served):
             raise UserError(

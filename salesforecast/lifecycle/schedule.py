@@ -22,7 +22,7 @@ from typing import NotRequired, TypedDict, cast
 from filelock import FileLock, Timeout
 from pydantic import JsonValue
 
-from salesforecast.core.jsonable import parse_json_lines
+from salesforecast.core.jsonable import append_json_line, parse_json_lines
 from salesforecast.core.optional import require
 from salesforecast.core.settings import UserError, atomic_write, settings
 from salesforecast.monitoring.alerts import Channels, notify
@@ -97,17 +97,7 @@ class Journal:
         "Append a line; it is on the disk when this returns."
         self.path.parent.mkdir(parents=True, exist_ok=True)
         entry = {"time": _now().isoformat(timespec="seconds"), "event": event, "job": job}
-        line = json.dumps(entry | {"due": due.isoformat()} | more)
-        with self.path.open("ab") as file:
-            file.write(b"\n" * self._is_cut_short() + line.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-
-    def _is_cut_short(self) -> bool:
-        "Return whether a crash left half a line."
-        return (
-            self.path.exists() and not self.path.read_bytes().endswith(b"\n") and self.path.stat().st_size > 0
-        )
+        append_json_line(self.path, entry | {"due": due.isoformat()} | more)
 
     def lines(self) -> list[JournalEntry]:
         "Return all events, oldest first."

@@ -7,7 +7,6 @@ __all__ = ['MonitorReport', 'write_json', 'write_prometheus']
 
 # %% ../../nbs/monitoring/15_report.ipynb #12bef1c9
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -18,7 +17,7 @@ from typing import TypedDict
 import pandas as pd
 from pydantic import JsonValue
 
-from salesforecast.core.jsonable import parse_json_lines, to_jsonable
+from salesforecast.core.jsonable import append_json_line, parse_json_lines, to_jsonable
 from salesforecast.core.optional import require
 from salesforecast.core.settings import UserError, atomic_write
 from salesforecast.monitoring.findings import Finding, Severity, max_severity
@@ -171,13 +170,7 @@ def keep_report(report: MonitorReport, folder: Path) -> None:
     line = {name: getattr(report, name) for name in names} | {
         "alerts": [to_jsonable(asdict(a)) for a in report.alerts]
     }
-    with (folder / MONITOR_LOG).open("ab+") as file:
-        if file.tell():
-            file.seek(-1, os.SEEK_END)
-            cut_short = file.read() != b"\n"  # by a crash
-        else:
-            cut_short = False
-        file.write(b"\n" * cut_short + json.dumps(line, allow_nan=False).encode() + b"\n")
+    append_json_line(folder / MONITOR_LOG, line)
 
 
 def read_monitor_log(folder: Path) -> list[dict[str, JsonValue]]:

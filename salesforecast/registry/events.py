@@ -7,13 +7,12 @@ __all__ = ['read_events']
 
 # %% ../../nbs/registry/02_events.ipynb #7126744d
 import getpass
-import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..core.jsonable import parse_json_lines
+from ..core.jsonable import append_json_line, parse_json_lines
 from .files import flush_to_disk
 
 # %% ../../nbs/registry/02_events.ipynb #b00fb96a
@@ -31,16 +30,8 @@ def current_user() -> str:
 def append_event(models_dir: str | Path, event: dict[str, Any]) -> None:
     "Append an event (`action`, `from`, `to`, `why` …) with the time and the user; it is on the disk on return."
     path = Path(models_dir, EVENT_LOG)
-    line = json.dumps(
-        {"time": datetime.now(UTC).isoformat(timespec="seconds"), "who": current_user()} | event,
-        allow_nan=False,
-    )
-    with path.open("ab+") as file:
-        file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
-        cut_short = file.read(1) not in (b"", b"\n")
-        file.write((b"\n" if cut_short else b"") + line.encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    about = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "who": current_user()}
+    append_json_line(path, about | event)
     flush_to_disk(path.parent)
 
 # %% ../../nbs/registry/02_events.ipynb #2ca9e42a
