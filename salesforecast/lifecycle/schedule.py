@@ -96,8 +96,10 @@ class Journal:
     def add(self, event: str, job: str, due: datetime, **more: JsonValue) -> None:
         "Append a line; it is on the disk when this returns."
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        entry = {"time": _now().isoformat(timespec="seconds"), "event": event, "job": job}
-        append_json_line(self.path, entry | {"due": due.isoformat()} | more)
+        time = _now().isoformat(timespec="seconds")
+        append_json_line(
+            self.path, {"time": time, "event": event, "job": job, "due": due.isoformat(), **more}
+        )
 
     def lines(self) -> list[JournalEntry]:
         "Return all events, oldest first."
