@@ -124,9 +124,9 @@ test: check test-code ## Run everything that a change must pass: check, the note
 
 test-code: $(VENV)/.dev $(VENV)/.browser
 	coverage erase
-	coverage run tests/notebooks.py
+	COVERAGE_PROCESS_START=pyproject.toml python tests/notebooks.py # what a notebook imports counts, not its own cells
 	coverage run -m $(PYTEST) -m "not slow"
-	coverage combine --quiet . nbs && coverage report # the notebooks' tests leave theirs in nbs
+	coverage combine --quiet && coverage report
 
 test-slow: $(VENV)/.dev $(VENV)/.browser ## Run the slow tests
 	$(PYTEST) -m slow
