@@ -41,11 +41,10 @@ def predict(
     from salesforecast.cli.terminal import messages, progress_bar
 
     check_output(out, file)
+    columns = read_mapping(mapping)
     with progress_bar("loading the model") as report:
         predictor = Predictor.load(models_dir or settings().model_dir)
-        rows, problems = predict_source(
-            predictor, file, read_mapping(mapping), report, ReadOptions(table, query)
-        )
+        rows, problems = predict_source(predictor, file, columns, report, ReadOptions(table, query))
         write_table(rows, out, table="predictions")
     messages.print(f"{len(rows):,} rows written to {redact_url(out)}", markup=False)
     for problem, count in problems[problems != ""].value_counts().head(10).items():

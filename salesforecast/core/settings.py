@@ -102,7 +102,7 @@ class TrainingSettings(BaseSettings):
         True, description="read pickles in bundles, if their digest is the published one"
     )
     escape_formulas: bool = Field(
-        True, description="in CSV files, texts that a spreadsheet takes for formulas"
+        True, description="in CSV files, put an apostrophe before texts that a spreadsheet takes for formulas"
     )
     pseudonym_key: SecretStr | None = Field(None, description="keys the hash of personal columns")
     forecast_horizon: int = Field(365, ge=1, description="days past the history that may be forecast")

@@ -10,6 +10,7 @@ import pytest
 
 from salesforecast.core.settings import UserError
 from salesforecast.core.stored import read_stored, write_stored
+from support.pickles import Harmful
 
 
 def restored(value: object, folder: Path) -> Any:
@@ -57,16 +58,6 @@ def test_an_object_is_refused_when_it_is_written(value: object, tmp_path: Path) 
     with pytest.raises(TypeError, match="without a pickle"):
         write_stored({"value": value}, tmp_path / "value.pkl")
     assert not list(tmp_path.iterdir())
-
-
-class Harmful:
-    """Touches a file when it is unpickled."""
-
-    def __init__(self, marker: Path):
-        self.marker = marker
-
-    def __reduce__(self) -> tuple:
-        return (self.marker.touch, ())
 
 
 def test_a_pickle_is_never_read(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from salesforecast.registry.predictor import Predictor
 from salesforecast.registry.publishing import prune, publish
 from salesforecast.registry.versions import current_version, list_versions
 from support.models import SMALL_YAML, Trained, small_training, whole
+from support.pickles import Harmful
 
 PUBLISH_FOREVER = """
 import itertools, os, sys
@@ -118,16 +119,6 @@ def test_a_failing_write_leaves_the_served_version(tmp_path: Path) -> None:
         ["20260101-000000-0000"],
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["20260101-000000-0000", "current"]
-
-
-class Harmful:
-    """Touches a file when it is unpickled."""
-
-    def __init__(self, marker: Path):
-        self.marker = marker
-
-    def __reduce__(self) -> tuple:
-        return (self.marker.touch, ())
 
 
 def publish_pickle(models: Path, content: object) -> Path:
