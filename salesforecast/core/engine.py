@@ -12,10 +12,13 @@ from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from threading import Thread
 from time import monotonic
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .optional import require
 from .settings import UserError, settings
+
+if TYPE_CHECKING:
+    import distributed
 
 # %% ../../nbs/core/02_engine.ipynb #86bd49e0
 Result = TypeVar("Result")
@@ -64,8 +67,9 @@ WORKER_TIMEOUT = 60.0  # seconds that a cluster may be without workers
 class SchedulerConnection:
     "Watch a scheduler and its workers."
 
-    def __init__(self, client: Any, worker_timeout: float = WORKER_TIMEOUT):
+    def __init__(self, client: "distributed.Client", worker_timeout: float = WORKER_TIMEOUT):
         self.client, self.worker_timeout = client, worker_timeout
+        assert client.scheduler is not None  # of a client that is connected
         self.address = client.scheduler.address
         self._alone_since: float | None = None
 
@@ -89,7 +93,7 @@ class SchedulerConnection:
                 f"Start some with `dask worker {self.address}`, and try again."
             )
 
-    def result(self, future: Any) -> Any:
+    def result(self, future: "distributed.Future[Result]") -> Result:
         "Return the result of a future; raise what its function raised, and `UserError` if the cluster is gone."
         distributed = require("distributed", "dask")
         while not future.done():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +23,10 @@ from salesforecast.registry.manifest import Manifest
 from salesforecast.registry.pyfunc import log_version_models
 from salesforecast.registry.tracking import Run, configure_mlflow, log_run, resume_run
 from salesforecast.registry.versions import current_version, list_versions
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 # %% ../../nbs/registry/11_registration.ipynb #abf407d0
 HEADLINES = ("wape", "mae", "rmse", "r2", "bias", "mase", "coverage_80", "coverage_95")
@@ -151,7 +155,7 @@ def registered_numbers(mlflow: ModuleType) -> Numbers:
     return found
 
 
-def _is_loadable(client: Any, entry: Any) -> bool:
+def _is_loadable(client: "MlflowClient", entry: "ModelVersion") -> bool:
     "Return whether a version is one of the two models; releases before them registered the bare regressor."
     return entry.tags.get("kind") in registered_names()
 
@@ -195,7 +199,7 @@ ABOUT = {
 }
 
 
-def _create_model(client: Any, name: str, kind: str) -> None:
+def _create_model(client: "MlflowClient", name: str, kind: str) -> None:
     "Create a registered model, unless it exists."
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description=ABOUT[kind])

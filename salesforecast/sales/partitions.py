@@ -9,7 +9,7 @@ __all__ = ['FIRST_PARTS', 'NOT_LOOKED_FOR', 'read_partitioned_sales', 'first_row
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -57,6 +57,7 @@ from salesforecast.sales.reading import (
 from .readings import Reading, describe_readings, equal_rows_reading
 from salesforecast.sales.report import (
     DataReport,
+    ReasonSummary,
     check_rejected_share,
     check_rows_remain,
     add_revenue_groups,
@@ -76,6 +77,9 @@ from salesforecast.sales.sources import (
     is_url,
 )
 
+if TYPE_CHECKING:
+    from pyarrow.dataset import ParquetFileFragment, RowGroupInfo
+
 # %% ../../nbs/sales/26_partitions.ipynb #60f7f641
 PART_ROWS = 500_000
 
@@ -84,7 +88,7 @@ PART_ROWS = 500_000
 class Partition:
     "Some row groups of a Parquet file; every worker sees the file under the same path."
 
-    fragment: Any  # of a pyarrow dataset
+    fragment: "ParquetFileFragment"
     schema: pa.Schema  # of the whole source
     first: int  # number of its first row
     rows: int
@@ -128,11 +132,11 @@ def list_partitions(
         raise UserError(f"{path} is no Parquet file: {error}") from None
 
 
-def _cut(fragments: Iterable[Any], schema: pa.Schema, rows: int) -> Iterable[Partition]:
+def _cut(fragments: Iterable["ParquetFileFragment"], schema: pa.Schema, rows: int) -> Iterable[Partition]:
     "Yield the row groups of the files as partitions; a file of the source begins a new one."
     first = 2
     for fragment in fragments:
-        groups: list[Any] = []
+        groups: list[RowGroupInfo] = []
         for i, group in enumerate(fragment.row_groups):
             groups.append(group)
             count = sum(group.num_rows for group in groups)
@@ -314,7 +318,7 @@ class CheckSummary:
 
     read: int
     accepted: int
-    reasons: dict[str, dict[str, Any]]
+    reasons: dict[str, ReasonSummary]
     quarantine: pd.DataFrame
     returns: int
     returns_value: float
@@ -425,9 +429,9 @@ def concat_frames(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(joined, index=index)
 
 # %% ../../nbs/sales/26_partitions.ipynb #0b6aeb78
-def _joined_reasons(parts: Sequence[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+def _joined_reasons(parts: Sequence[dict[str, ReasonSummary]]) -> dict[str, ReasonSummary]:
     "Return count and examples of each reason over all partitions, the most frequent first."
-    joined: dict[str, dict[str, Any]] = {}
+    joined: dict[str, ReasonSummary] = {}
     for reasons in parts:
         for reason, entry in reasons.items():
             total = joined.setdefault(reason, {"count": 0, "examples": []})
@@ -449,7 +453,7 @@ def judge_partitions(
     summaries: Sequence[CheckSummary],
     mapping: ColumnMapping,
     read_options: ReadOptions,
-    reasons: dict[str, dict[str, Any]],  # of all partitions: count and examples
+    reasons: dict[str, ReasonSummary],  # of all partitions: count and examples
 ) -> tuple[RowWeights, list[str]]:
     "Weigh all partitions together; return the weights and notes, raise `UserError` where someone has to decide."
     weights = sum((summary.weights for summary in summaries), RowWeights())
@@ -478,7 +482,7 @@ def _report(
     source: str,
     summaries: Sequence[CheckSummary],
     mapping: ColumnMapping,
-    reasons: dict[str, dict[str, Any]],
+    reasons: dict[str, ReasonSummary],
     bad: int,
     sampled: dict[str, Any],  # as `summarize_sales` has it, of the sample
 ) -> DataReport:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +26,7 @@ from .plausibility import RowWeights, judge_kept, judge_rejected, kept_values, w
 from .readings import describe_readings
 from salesforecast.sales.report import (
     DataReport,
+    ReasonSummary,
     check_rejected_share,
     check_rows_remain,
     reason_summary,
@@ -170,7 +170,7 @@ class CheckedRows:
         return self.personal.union(*self.parsed.source_columns.values())
 
     @cached_property
-    def reasons(self) -> dict[str, dict[str, Any]]:
+    def reasons(self) -> dict[str, ReasonSummary]:
         "Return count and examples of each reason."
         return reason_summary(self.problems, self.loaded.cells, self.parsed.source_columns, self.personal)
 
@@ -448,7 +448,7 @@ def _prediction_problems(loaded: SourceTable, parsed: ParsedRows) -> pd.Series:
     return pd.Series(problems, index=frame.index, name="problem")
 
 
-def _add(problems: np.ndarray, where: Any, reason: str) -> None:
+def _add(problems: np.ndarray, where: np.ndarray | pd.Series, reason: str) -> None:
     "Add a reason to the rows that it applies to."
     where = np.asarray(where, bool)
     problems[where] = [f"{earlier}; {reason}" if earlier else reason for earlier in problems[where]]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,10 @@ from pydantic import (
 
 from ..core.settings import UserError
 from ..core.text import suggest_name
+
+if TYPE_CHECKING:
+    from pandera.pandas import Check, DataFrameSchema
+    from pydantic_core import ErrorDetails
 
 # %% ../../nbs/sales/00_schema.ipynb #74b216c9
 TEXT_COLUMNS = ("Transaction_ID", "Product_ID", "Product_Name", "Category", "Customer_ID", "Region")
@@ -419,7 +423,7 @@ def load_mapping(
         raise UserError(f"The mapping {path} does not fit:\n{lines}") from None
 
 
-def _explained(error: Any) -> str:
+def _explained(error: "ErrorDetails") -> str:
     "Return one fault of a mapping as a sentence."
     place = tuple(str(part) for part in error["loc"] if not str(part).startswith(("function-", "tuple[")))
     if error["type"] == "extra_forbidden":
@@ -443,7 +447,7 @@ ROUNDING = (1e-6, 0.01)  # of units × price, and in currency
 HALF_CENT = 0.005  # by which a price that was rounded to cents differs at most, per unit
 
 
-def _sign_checks(columns: Sequence[str]) -> list[Any]:
+def _sign_checks(columns: Sequence[str]) -> list["Check"]:
     "Return the checks that only a return is negative."
     import pandera.pandas as pa
 
@@ -457,7 +461,7 @@ def _sign_checks(columns: Sequence[str]) -> list[Any]:
     ]
 
 
-def _share_checks(columns: Sequence[str], min_realised_share: float) -> list[Any]:
+def _share_checks(columns: Sequence[str], min_realised_share: float) -> list["Check"]:
     "Return the checks that revenue is a share of units × price."
     import pandera.pandas as pa
 
@@ -490,7 +494,7 @@ def row_contract(
     columns: Sequence[str],  # canonical date and number columns that the source has
     now: pd.Timestamp,  # nothing is sold later than on this day
     min_realised_share: float = 0.0,  # of units × price
-) -> Any:
+) -> "DataFrameSchema":
     "Return the pandera schema of a frame with these columns and `is_return`."
     import pandera.pandas as pa
 
@@ -511,7 +515,7 @@ def row_contract(
     )
 
 
-def _finite(name: str) -> Any:
+def _finite(name: str) -> "Check":
     "Return the check that a column has no infinity."
     import pandera.pandas as pa
 
@@ -520,7 +524,7 @@ def _finite(name: str) -> Any:
 # %% ../../nbs/sales/00_schema.ipynb #8b6b8c6f
 def contract_failures(
     rows: pd.DataFrame,  # parsed date and numbers, with `is_return`; index 0, 1, 2, …
-    contract: Any,  # of `row_contract`
+    contract: "DataFrameSchema",  # of `row_contract`
 ) -> pd.DataFrame:
     "Return every broken rule: `position` of the row, `reason`; that of a missing cell is `NAME is missing`."
     import pandera.pandas as pa
@@ -539,7 +543,7 @@ def contract_failures(
     return pd.DataFrame({"position": pd.Series(dtype=int), "reason": pd.Series(dtype=object)})
 
 
-def _may_break(rows: pd.DataFrame, contract: Any) -> np.ndarray:
+def _may_break(rows: pd.DataFrame, contract: "DataFrameSchema") -> np.ndarray:
     "Return where a row may break a rule, which a look at whole columns tells quicker than pandera's report of failures."
     by_column = [(check, rows[name]) for name, column in contract.columns.items() for check in column.checks]
     rules = [*by_column, *((check, rows) for check in contract.checks)]

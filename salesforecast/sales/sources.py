@@ -13,7 +13,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,11 @@ from .schema import ColumnMapping, ReadOptions, SourceOptions
 from .union import MOSTLY, column_overlap, unite_tables
 from ..core.settings import UserError
 from ..core.text import redact_url, suggest_name
+
+if TYPE_CHECKING:
+    from python_calamine import CalamineWorkbook
+    from sqlalchemy import Engine, Inspector, Select
+    from sqlalchemy.engine.interfaces import DBAPIConnection
 
 # %% ../../nbs/sales/11_sources.ipynb #3ca875d3
 def read_parquet(path: Path) -> SourceTable:
@@ -50,7 +55,7 @@ def arrow_to_table(
     return SourceTable(_named(cells, np.arange(first, first + len(cells)), notes), notes=notes)
 
 # %% ../../nbs/sales/11_sources.ipynb #7c7baa1c
-def _read_sheet(book: Any, path: Path, sheet: str, read: SourceOptions) -> SourceTable:
+def _read_sheet(book: "CalamineWorkbook", path: Path, sheet: str, read: SourceOptions) -> SourceTable:
     "Read the cells of one sheet."
     area = book.get_sheet_by_name(sheet)
     lines = area.to_python(skip_empty_area=False)
@@ -76,7 +81,7 @@ def _fill_merged(lines: list[list[Any]], ranges: Sequence[tuple[tuple[int, int],
                 row[left] = value
 
 # %% ../../nbs/sales/11_sources.ipynb #0f6c4f35
-def _sheets_below(book: Any, path: Path, read: SourceOptions) -> dict[str, SourceTable]:
+def _sheets_below(book: "CalamineWorkbook", path: Path, read: SourceOptions) -> dict[str, SourceTable]:
     "Read the sheets that hold rows."
     tables = {}
     for name in book.sheet_names:
@@ -89,7 +94,9 @@ def _sheets_below(book: Any, path: Path, read: SourceOptions) -> dict[str, Sourc
     return tables
 
 
-def _unite_sheets(book: Any, path: Path, read: SourceOptions, several: bool = False) -> SourceTable:
+def _unite_sheets(
+    book: "CalamineWorkbook", path: Path, read: SourceOptions, several: bool = False
+) -> SourceTable:
     "Read all sheets that have the columns of most as one table, and note the others."
     tables = _sheets_below(book, path, read)
     if not tables:
@@ -163,7 +170,9 @@ def _check_sheets(path: Path, wanted: Sequence[str], sheets: list[str]) -> None:
             )
 
 
-def _check_alike_sheets(book: Any, path: Path, first: SourceTable, read: SourceOptions) -> None:
+def _check_alike_sheets(
+    book: "CalamineWorkbook", path: Path, first: SourceTable, read: SourceOptions
+) -> None:
     "Raise `UserError` where several sheets have the same columns, and the mapping does not say which are meant."
     tables = _sheets_below(book, path, read)
     alike = [name for name, table in tables.items() if column_overlap(first.cells, table.cells) >= MOSTLY]
@@ -181,7 +190,7 @@ def is_url(source: str | Path) -> bool:
     return isinstance(source, str) and "://" in source
 
 
-def open_database(url: str) -> Any:
+def open_database(url: str) -> "Engine":
     "Return the SQLAlchemy engine of a URL; raise `UserError` for one that cannot be opened."
     import sqlalchemy as sa
 
@@ -202,7 +211,7 @@ def open_database(url: str) -> Any:
         ) from None
 
 
-def database_message(error: Exception, engine: Any) -> str:
+def database_message(error: Exception, engine: "Engine") -> str:
     "Return the first line of the database's error message, without the secrets of its URL."
     message = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
     options = {name: value for name, value in engine.url.query.items() if isinstance(value, str)}
@@ -251,7 +260,7 @@ def check_query(query: str, backend: str) -> None:
         raise UserError("A query may only read: one SELECT, with or without WITH, and nothing else.")
 
 
-def open_read_only(url: str) -> Any:
+def open_read_only(url: str) -> "Engine":
     "Return the engine of a URL whose connections can only read, where its database knows such."
     import sqlalchemy as sa
 
@@ -271,7 +280,7 @@ def open_read_only(url: str) -> Any:
         )
 
         @sa.event.listens_for(engine, "connect")
-        def _only_read(connection: Any, record: object) -> None:
+        def _only_read(connection: "DBAPIConnection", record: object) -> None:
             cursor = connection.cursor()
             cursor.execute(statement)
             cursor.close()
@@ -304,7 +313,7 @@ def read_sql(
     return SourceTable(_named(cells, np.arange(2, 2 + len(cells)), notes), notes=notes)
 
 
-def _select(inspector: Any, table: str | None, url: str) -> Any:
+def _select(inspector: "Inspector", table: str | None, url: str) -> "Select":
     "Return the statement that gives a whole table."
     import sqlalchemy as sa
 

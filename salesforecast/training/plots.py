@@ -8,7 +8,7 @@ __all__ = ['importance_figure', 'residual_figure', 'forecast_figure', 'backtest_
 # %% ../../nbs/training/00_plots.ipynb #69a985f3
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,12 @@ from ..core.optional import require
 from ..core.palette import BLUE, GREY, ORANGE, PALE, PALER
 from ..core.settings import atomic_write
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 # %% ../../nbs/training/00_plots.ipynb #1d58179d
-def new_figure(width: float = 9.0, height: float = 4.5) -> tuple[Any, Any]:
+def new_figure(width: float = 9.0, height: float = 4.5) -> tuple["Figure", "Axes"]:
     "A matplotlib figure and its axes, in the report's style."
     figure = require("matplotlib.figure", "train").Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
@@ -28,7 +32,7 @@ def new_figure(width: float = 9.0, height: float = 4.5) -> tuple[Any, Any]:
     return figure, axes
 
 # %% ../../nbs/training/00_plots.ipynb #c1a344de
-def save_figure(figure: Any, path: Path) -> Path:
+def save_figure(figure: "Figure", path: Path) -> Path:
     "Write a figure as PNG."
     with atomic_write(path) as beside:
         figure.savefig(beside, dpi=110)
@@ -39,7 +43,7 @@ def importance_figure(
     importance: Mapping[str, float],  # share by feature, largest first
     title: str,
     top: int = 20,  # features shown
-) -> Any:
+) -> "Figure":
     "Bars of the most important features."
     names = list(importance)[:top][::-1]
     figure, axes = new_figure(8, 0.9 + 0.28 * len(names))
@@ -56,7 +60,7 @@ def residual_figure(
     predicted: np.ndarray,  # currency, shape (n,)
     actual: np.ndarray,  # currency, shape (n,)
     title: str,
-) -> Any:
+) -> "Figure":
     "Residuals (actual − predicted) over predicted revenue, for a sample of rows."
     sample = np.random.default_rng(0).permutation(len(predicted))[:MAX_POINTS]
     figure, axes = new_figure()
@@ -71,7 +75,7 @@ def forecast_figure(
     forecast: pd.DataFrame,  # date, predicted_revenue and bounds
     title: str,
     days: int = 120,  # of the history shown
-) -> Any:
+) -> "Figure":
     "The last days of the history, and the forecast with its 80% and 95% ranges."
     figure, axes = new_figure(11, 4.5)
     past = history.iloc[-days:]
@@ -92,14 +96,14 @@ def backtest_figure(
     backtest: pd.DataFrame,  # unique_id, ds, cutoff, model, y, yhat, lo-80, hi-80, …
     model: str,  # whose forecasts are drawn
     title: str,
-) -> Any:
+) -> "Figure":
     "What a model forecast from each cutoff, beside what happened."
     figure, axes = new_figure(11, 4.5)
     rows = backtest[backtest["model"] == model]
     actual = rows.drop_duplicates("ds").sort_values("ds")
     axes.plot(actual["ds"], actual["y"], color=GREY, linewidth=1.2, label="actual")
     for i, (cutoff, window) in enumerate(rows.groupby("cutoff")):
-        axes.axvline(cutoff, color="#cccccc", linewidth=0.8)
+        axes.axvline(cutoff, color="#cccccc", linewidth=0.8)  # type: ignore[arg-type]  # a date, which the axis takes
         axes.fill_between(
             window["ds"], window["lo-80"], window["hi-80"], color=PALE, label="80% range" if i == 0 else None
         )
@@ -115,7 +119,7 @@ def champions_figure(
     leaderboard: pd.DataFrame,  # level, model, against_naive, low, high, chosen
     title: str,
     top: int = 4,  # choices shown of each level
-) -> Any:
+) -> "Figure":
     "Error against seasonal naive of the best choices of each level, the chosen one in colour."
     rows = leaderboard[leaderboard["model"] != "seasonal_naive"]
     shown = pd.concat(
@@ -124,7 +128,7 @@ def champions_figure(
     )[::-1]
     figure, axes = new_figure(9, 1.2 + 0.3 * len(shown))
     places = np.arange(len(shown))
-    colours = np.where(shown["chosen"], ORANGE, GREY)
+    colours = np.where(shown["chosen"], ORANGE, GREY).tolist()
     axes.axvline(0, color=GREY, linewidth=1, linestyle=":")
     axes.hlines(places, 100 * shown["low"], 100 * shown["high"], colors=colours, linewidth=1.5)
     axes.scatter(100 * shown["against_naive"], places, c=colours, s=28, zorder=3)
