@@ -80,7 +80,8 @@ def override_list(target: OverrideTarget = "revenue", freq: OverrideFreq = "D") 
     if overrides.empty:
         output.print(f"There are no overrides of {target} by {freq}.")
         return
-    rows = overrides.assign(ds=overrides["ds"].dt.strftime("%Y-%m-%d"))
+    made = overrides["made"].map(lambda stamp: str(stamp)[:16].replace("T", " "))
+    rows = overrides.assign(ds=overrides["ds"].dt.strftime("%Y-%m-%d"), made=made)
     amounts = dict.fromkeys(("value", "model_yhat"), lambda value: number(value, 2))
     output.print(frame_table(f"Overrides of {target} by {freq}", rows, amounts))
 

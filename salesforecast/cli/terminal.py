@@ -9,7 +9,7 @@ __all__ = []
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.console import Console, Group, RenderableType
@@ -91,15 +91,18 @@ def frame_table(
 ) -> Table:
     "Show a frame, one line per row."
     table = _plain_table(title)
-    for name in frame:
-        justify: Literal["left", "right"] = "right" if name in formats else "left"
-        # words of a heading may stand below each other, so that a narrow terminal cuts no name and no number
-        table.add_column(str(name).replace("_", " "), justify=justify, no_wrap=name not in formats)
-    for row in frame.itertuples(index=False):
-        cells = zip(map(str, frame), row, strict=True)
-        table.add_row(
-            *(formats[name](cell) if name in formats else escape(str(cell)) for name, cell in cells)
-        )
+    columns = [
+        [formats[name](cell) if name in formats else escape(str(cell)) for cell in frame[name]]
+        for name in map(str, frame)
+    ]
+    for name, cells in zip(map(str, frame), columns, strict=True):
+        heading = name.replace("_", " ")
+        if name in formats:  # its words stand below each other, and no number is cut
+            table.add_column(heading, justify="right", width=max(map(len, [*heading.split(), *cells])))
+        else:
+            table.add_column(heading, overflow="fold")
+    for row in zip(*columns, strict=True):
+        table.add_row(*row)
     return table
 
 
