@@ -185,7 +185,7 @@ class MeasureParams(ParamsSection):
     units: float = Field(
         0.1, gt=0, description="logarithm of the units of a sale beside the product's usual ones"
     )
-    discount: float = Field(
+    price_realisation: float = Field(
         0.05, gt=0, description="logarithm of revenue per list price; a promotion policy changes it"
     )
     sales: float = Field(

@@ -91,6 +91,11 @@ def format_money(
         return f"{text} {currency}"
     return f"{minus}{currency}{text[len(minus) :]}" if text.startswith(minus) else f"{currency}{text}"
 
+# %% ../../nbs/core/05_text.ipynb #c0a1b2d4
+def format_count(count: int, noun: str) -> str:
+    """Format a count with its noun, "1 day" or "1,200 days"; for nouns that take an s."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
 # %% ../../nbs/core/05_text.ipynb #ede3c9a6
 SECRET_QUERY = re.compile(r"([?&;](?:[\w-]*(?:password|passwd|pwd|token|secret|key))=)[^&;]*", re.I)
 

@@ -22,6 +22,7 @@ from salesforecast.features.preprocessing import PreparedSales
 from salesforecast.features.preprocessor import Preprocessor, model_inputs
 from salesforecast.models.regression import RevenueModel, fit_model
 from salesforecast.monitoring.errors import (
+    YEAR_DAYS,
     ERROR_ROWS_PER_GROUP,
     WEEK,
     Columns,
@@ -54,7 +55,6 @@ def predicted_shares(
     return np.concatenate(chunks or [np.empty(0)])
 
 # %% ../../nbs/monitoring/04_baseline.ipynb #32d6e0e6
-YEAR = 364  # days, whole weeks
 ROWS_FOR_YEAR = 100_000  # newest rows that the other model is fitted on
 MIN_HISTORY_DAYS = 182  # days of history before that year
 
@@ -65,7 +65,7 @@ def predict_previous_year(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     "Predict the last year before the test period: mask of its rows, and their revenue; None for too short a history."
     days = prepared.columns["Transaction_Date"]
-    start = days.max() - YEAR + 1
+    start = days.max() - YEAR_DAYS + 1
     in_year = (days >= start) & prepared.train
     before = np.flatnonzero((days < start) & (prepared.scale > 0))[-ROWS_FOR_YEAR:]
     if start - days.min() < MIN_HISTORY_DAYS or not in_year.any() or len(before) < ERROR_ROWS_PER_GROUP:

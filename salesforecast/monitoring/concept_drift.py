@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from salesforecast.core.params import MonitorParams
-from salesforecast.monitoring.baseline import YEAR, Baseline
-from salesforecast.monitoring.errors import sum_errors_by_day
+from salesforecast.monitoring.baseline import Baseline
+from salesforecast.monitoring.errors import YEAR_DAYS, sum_errors_by_day
 from salesforecast.monitoring.findings import Finding, grade_severity
 from salesforecast.monitoring.performance import season_factor
 from salesforecast.monitoring.recent_sales import PredictedSales
@@ -49,7 +49,7 @@ def concept_drift(since_training: PredictedSales, baseline: Baseline, params: Mo
     past_wape, past_bias = _daily_wape_and_bias(np.array(baseline["daily"]["sums"]))
     start = np.datetime64(baseline["daily"]["first"], "D")
     usual = _usual_wapes(baseline, days)
-    past_usual = _usual_wapes(baseline, start + YEAR + np.arange(len(past_wape)))
+    past_usual = _usual_wapes(baseline, start + YEAR_DAYS + np.arange(len(past_wape)))
     sd_wape = max(
         float(np.nanstd(past_wape - past_usual)), params.least_error
     )  # 0 of a model that does not err

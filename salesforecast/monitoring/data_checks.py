@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from salesforecast.core.params import MonitorParams
+from salesforecast.core.text import format_count
 from salesforecast.features.history import TOTAL
 from salesforecast.monitoring.baseline import Baseline, select_monitored_columns
 from salesforecast.monitoring.drift import DISTANCES, measure_drift
@@ -45,7 +46,7 @@ def check_completeness(
     "Check for days without a sale, and the share of rejected rows."
     if len(silent) >= params.silent_days:
         level: Severity = "critical" if len(silent) >= 3 * params.silent_days else "warning"
-        message = f"{len(silent)} open days without a sale, the last on {silent[-1]}"
+        message = f"{format_count(len(silent), 'open day')} without a sale, the last on {silent[-1]}"
         yield Finding("silence", level, message, float(len(silent)), float(params.silent_days))
     rise = report.rows_quarantined / max(report.rows_read, 1) - baseline["quarantined"]
     if rise >= params.quarantined:

@@ -31,6 +31,7 @@ def sum_errors_by_day(
 
 # %% ../../nbs/monitoring/00_errors.ipynb #44fc630a
 WEEK = 7
+YEAR_DAYS = 52 * WEEK  # whole weeks, so that weekdays agree
 SPAN_WEEKS = (1, 4)  # lengths of the windows
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from salesforecast.core.params import MonitorParams
 from salesforecast.features.history import TOTAL
+from salesforecast.monitoring.errors import YEAR_DAYS
 from salesforecast.monitoring.findings import Finding, Severity
 from salesforecast.monitoring.recent_sales import MonitoredSales
 from salesforecast.registry.bundle import ModelBundle
@@ -23,7 +24,6 @@ from salesforecast.sales.reading import SalesData
 
 # %% ../../nbs/monitoring/14_feed.ipynb #77f44730
 USUAL_GAPS = 0.99  # quantile of the gaps of the last year
-YEAR_DAYS = 364
 
 
 def usual_feed_gap(days: np.ndarray, closed: np.ndarray) -> int:

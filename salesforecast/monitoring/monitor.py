@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pandas as pd
 from pydantic import ValidationError
 
 from salesforecast.core.params import MonitorParams, load_params
@@ -167,7 +168,7 @@ def _run_checks(
         forecast_accuracy=forecast_accuracy(joined, bundle),
         concept=concept,
         estimate=estimate,
-        changes=changes,
+        changes=pd.DataFrame(changes),
         findings=findings,
         alerts=(),
         notes=recent.notes,
@@ -210,8 +211,9 @@ def override_limits(
 ) -> MonitorParams:
     "Return the parameters with these changes; raises `UserError` for a name or a value that does not fit."
     values = params.model_dump()
-    names = [name for name, value in values.items() if not isinstance(value, dict)]
-    names += [f"{section}.{name}" for section in ("drift", "measures") for name in values[section]]
+    sections = {name: value for name, value in values.items() if isinstance(value, dict)}
+    names = [name for name in values if name not in sections]
+    names += [f"{section}.{name}" for section, inner in sections.items() for name in inner]
     for change in changes:
         name, equals, value = change.partition("=")
         if not equals or name not in names:

@@ -14,8 +14,8 @@ import pandas as pd
 
 from salesforecast.core.metrics import regression_metrics
 from salesforecast.core.params import MonitorParams
-from salesforecast.monitoring.baseline import YEAR, Baseline
-from salesforecast.monitoring.errors import ErrorMetrics, expected_error, segment_errors
+from salesforecast.monitoring.baseline import Baseline
+from salesforecast.monitoring.errors import YEAR_DAYS, ErrorMetrics, expected_error, segment_errors
 from salesforecast.monitoring.findings import Finding, Severity, grade_severity, max_severity, ratio_limit
 from salesforecast.monitoring.recent_sales import PredictedSales
 
@@ -33,12 +33,13 @@ def season_factor(baseline: Baseline, first: np.datetime64, last: np.datetime64)
     above, _, below = np.array(baseline["daily"]["sums"])
     start = np.datetime64(baseline["daily"]["first"], "D")
     low, high = (
-        (day - YEAR - start).astype("int64")
+        (day - YEAR_DAYS - start).astype("int64")
         for day in (first - SEASON_WINDOW_DAYS, last + SEASON_WINDOW_DAYS + 1)
     )
-    if low < 0 or high > len(above) or below[low:high].sum() <= 0:
+    sales, usual = below[low:high].sum(), baseline["metrics"]["wape"]
+    if low < 0 or high > len(above) or sales <= 0 or usual <= 0:
         return 1.0
-    return max(float(above[low:high].sum() / below[low:high].sum() / baseline["metrics"]["wape"]), 1.0)
+    return max(float(above[low:high].sum() / sales / usual), 1.0)
 
 
 def usual_wape(window: PredictedSales, baseline: Baseline) -> float:

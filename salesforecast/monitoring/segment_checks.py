@@ -7,11 +7,10 @@ __all__ = []
 
 # %% ../../nbs/monitoring/13_segment_checks.ipynb #b0bda88b
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
 from salesforecast.core.params import MonitorParams
 from salesforecast.monitoring.baseline import Baseline
@@ -39,8 +38,8 @@ from salesforecast.monitoring.segments import (
 )
 
 # %% ../../nbs/monitoring/13_segment_checks.ipynb #62687af1
-Measure = Literal["price", "units", "discount", "sales"]
-MEASURES: tuple[Measure, ...] = ("price", "units", "discount", "sales")
+Measure = Literal["price", "units", "price_realisation", "sales"]
+MEASURES: tuple[Measure, ...] = ("price", "units", "price_realisation", "sales")
 LEAST_KNOWN = 0.3  # share of rows whose product has a usual price
 
 
@@ -51,7 +50,7 @@ def measure_values(measure: Measure, sums: np.ndarray, least: int) -> np.ndarray
             count, total = (PRICE_ROWS, PRICE) if measure == "price" else (UNIT_ROWS, UNITS)
             value, rows = sums[..., total] / sums[..., count], sums[..., count]
             rows = np.where(rows >= LEAST_KNOWN * sums[..., ROWS], rows, 0)
-        elif measure == "discount":
+        elif measure == "price_realisation":
             value, rows = np.log(sums[..., REVENUE] / sums[..., LISTED]), sums[..., ROWS]
         else:
             money, rows = sums[..., MONEY], sums[..., ROWS]
@@ -142,7 +141,6 @@ def _named(changes: np.ndarray, limits: np.ndarray, share: np.ndarray, named: se
 
 # %% ../../nbs/monitoring/13_segment_checks.ipynb #0f95a88c
 MOST_CHANGES = 5  # of a measure in one run
-CHANGE_COLUMNS = ["measure", "column", "value", "change", "limit", "money", "share", "level"]
 
 
 @dataclass(frozen=True)
@@ -164,16 +162,13 @@ def segment_changes(
     baseline: Baseline,
     params: MonitorParams,
     since_training: PredictedSales | None = None,  # with the window; its weeks before continue the history
-) -> pd.DataFrame:
-    "Find the segments that changed, those that concern most money first in each measure; empty for old baselines."
+) -> list[Change]:
+    "Find the segments that changed, those that concern most money first in each measure; none for old baselines."
     reference = baseline.get("measures")
     span = int((window.dates.max() - window.dates.min()).astype("int64")) + 1
     if reference is None or len(window.shares) < params.least_rows or span < params.drift.least_days:
-        return pd.DataFrame(columns=CHANGE_COLUMNS)
-    return pd.DataFrame(
-        [asdict(c) for c in _find_changes(window, since_training or window, reference, span, params)],
-        columns=CHANGE_COLUMNS,
-    )
+        return []
+    return list(_find_changes(window, since_training or window, reference, span, params))
 
 
 def _find_changes(
@@ -189,8 +184,9 @@ def _find_changes(
     weeks, width = len(history.sums), max(1, round(span / WEEK))
     rows = measure_rows(window.columns, window.scale, window.revenue, reference["usual"], reference["cap"])
     one_week = np.zeros(len(rows.days), int)
+    sums = sum_segments(rows, segments, one_week, 1)[0]
     for measure in MEASURES:
-        if measure == "discount" and window.revenue is None:
+        if measure == "price_realisation" and window.revenue is None:
             continue
         limits = history.limits(measure, width, max(first - weeks, 0))
         named: set[int] = set()
@@ -198,7 +194,7 @@ def _find_changes(
             0.0  # money of segments that are no longer there, as the others' shares are not to rise by that
         )
         for _ in range(MOST_CHANGES):
-            actual = sum_segments(rows, segments, one_week, 1)[0]
+            actual = sums.copy()
             actual[0, MONEY] += lost
             changes, share = history.changes(measure, first, width, actual)
             chance = params.measures.deviations * sampling_error(measure, actual)
@@ -210,6 +206,7 @@ def _find_changes(
             yield _change(measure, segments[place], size, float(limits[place]), float(share[place]), params)
             if actual[place, ROWS]:
                 rows = take_back(rows, segments[place], measure, size)
+                sums = sum_segments(rows, segments, one_week, 1)[0]
             else:
                 others = actual[0, MONEY] - actual[place, MONEY]
                 lost += float(share[place] / max(1 - share[place], 1e-12) * others)
@@ -250,42 +247,30 @@ def _change(
 
 # %% ../../nbs/monitoring/13_segment_checks.ipynb #8dc234c8
 WORDS: dict[Measure, tuple[str, str]] = {
-    "price": ("prices", "what each product usually costs"),
-    "units": ("units of a sale", "what is usual of each product"),
-    "discount": ("revenue per list price", "before"),
-    "sales": ("sales beside all others", "before"),
+    "price": ("prices are", "what each product usually costs"),
+    "units": ("units of a sale are", "what is usual of each product"),
+    "price_realisation": ("revenue per list price is", "before"),
+    "sales": ("sales beside all others are", "before"),
 }
 
 
-def _changes(table: pd.DataFrame) -> list[Change]:
-    "Return the rows of `segment_changes` as they were found."
-    return [Change(**{str(name): value for name, value in row.items()}) for row in table.to_dict("records")]
-
-
-def check_segment_changes(table: pd.DataFrame) -> Iterable[Finding]:
-    "Report each change of `segment_changes` that the shop feels."
-    for row in _changes(table):
-        if row.level == "ok":
+def check_segment_changes(changes: Iterable[Change]) -> Iterable[Finding]:
+    "Report each change that the shop feels."
+    for found in changes:
+        if found.level == "ok":
             continue
-        segment = segment_name((row.column, row.value))
-        what, beside = WORDS[row.measure]
-        size = f"{abs(row.change):.1%} {'higher' if row.change > 0 else 'lower'}"
-        if row.change >= 1:
-            size = f"{1 + row.change:.1f} times as high"
-        message = (
-            (
-                f"{segment}: {what} are {size} than {beside}; it has {row.share:.1%} of the sales, and the change is "
-                f"{row.money:.1%} of them"
-            )
-            .replace("as high than", "as high as")
-            .replace("list price are", "list price is")
-        )
+        segment = segment_name((found.column, found.value))
+        what, beside = WORDS[found.measure]
+        size = f"{abs(found.change):.1%} {'higher' if found.change > 0 else 'lower'} than"
+        if found.change >= 1:
+            size = f"{1 + found.change:.1f} times as high as"
         yield Finding(
-            f"{row.measure}: {segment}",
-            row.level,
-            message,
-            float(row.change),
-            float(row.limit),
+            f"{found.measure.replace('_', ' ')}: {segment}",
+            found.level,
+            f"{segment}: {what} {size} {beside}; it has {found.share:.1%} of the sales, and the change is "
+            f"{found.money:.1%} of them",
+            found.change,
+            found.limit,
             segment,
-            float(row.money),
+            found.money,
         )

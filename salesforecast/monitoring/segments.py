@@ -12,12 +12,11 @@ from typing import TypedDict
 import numpy as np
 import pandas as pd
 
-from salesforecast.monitoring.errors import WEEK, Columns
+from salesforecast.monitoring.errors import SEGMENTS, WEEK, YEAR_DAYS, Columns
 from salesforecast.monitoring.reference import WEEKS_KEPT, week_of
 
 # %% ../../nbs/monitoring/03_segments.ipynb #4fb08306
 MAX_PRODUCTS = 20_000  # those with the most rows; of the others, the mean of all is taken
-USUAL_DAYS = 364  # the newest days, which say what is usual
 
 
 class UsualValues(TypedDict):
@@ -44,7 +43,7 @@ def _products(columns: Columns) -> pd.Series:
 def usual_values(columns: Columns) -> UsualValues:
     "Compute what is usual of each product in the newest year."
     days = np.asarray(columns["Transaction_Date"])
-    newest = days > days.max() - USUAL_DAYS
+    newest = days > days.max() - YEAR_DAYS
     products = _products(columns)[newest]
     kept = set(products.value_counts().index[:MAX_PRODUCTS])
     usual: UsualValues = {"price": {}, "units": {}}
@@ -76,7 +75,7 @@ class MeasuredRows:
         )
 
 
-SEGMENT_COLUMNS = ("Category", "Region", "Product_ID")
+SEGMENTED_BY = (*SEGMENTS, "Product_ID")
 CAP_QUANTILE = 0.999
 
 
@@ -96,7 +95,7 @@ def measure_rows(
     known = np.zeros(n) if revenue is None else np.where(np.isfinite(revenue), revenue, 0.0)
     return MeasuredRows(
         np.asarray(columns["Transaction_Date"]),
-        {name: np.asarray(columns[name], object) for name in SEGMENT_COLUMNS if name in columns},
+        {name: np.asarray(columns[name], object) for name in SEGMENTED_BY if name in columns},
         np.minimum(np.nan_to_num(np.abs(scale)), cap),
         np.zeros(n) if revenue is None else np.nan_to_num(np.abs(scale)),
         np.abs(known),
@@ -172,7 +171,7 @@ def make_segment_reference(
     weeks = min(int((last - rows.days.min()).astype("int64")) // WEEK + 1, WEEKS_KEPT)
     week = week_of(rows.days, last, weeks)
     segments = [ALL_SALES]
-    newest = rows.select(rows.days > last - USUAL_DAYS)
+    newest = rows.select(rows.days > last - YEAR_DAYS)
     for column, text in newest.texts.items():
         by_value = pd.Series(newest.money).groupby(text).sum().sort_values(ascending=False)
         large = by_value[by_value >= LEAST_SHARE * newest.money.sum()].head(MAX_SEGMENTS)
@@ -190,14 +189,14 @@ def make_segment_reference(
 def take_back(
     rows: MeasuredRows,
     segment: tuple[str, str],
-    measure: str,  # price, units, discount or sales
+    measure: str,  # price, units, price_realisation or sales
     change: float,  # logarithm
 ) -> MeasuredRows:
     "Return the rows with a change of a segment undone."
     column, value = segment
     inside = np.ones(len(rows.days), bool) if not column else rows.texts[column] == value
     part = np.where(inside, change, 0.0)
-    if measure == "discount":
+    if measure == "price_realisation":
         return replace(rows, revenue=rows.revenue / np.exp(part))
     scaled = replace(rows, money=rows.money / np.exp(part))
     if measure == "sales":

@@ -46,7 +46,7 @@ def report(*checks: str, status: str = "opened") -> dict[str, Any]:
     [
         "price: Toys",
         "units: Toys",
-        "discount: Toys",
+        "price realisation: Toys",
         "sales: Toys",
         "missing: Region",
         "new: Region",
