@@ -23,6 +23,7 @@ from salesforecast.core.params import ForecastParams, MonitorParams, Params
 from salesforecast.datasets import generate_sales
 from salesforecast.monitoring.findings import Finding
 from salesforecast.monitoring.monitor import monitor
+from salesforecast.registry.predictor import Predictor, load_model
 from salesforecast.sales.reading import read_sales
 from salesforecast.sales.schema import ColumnMapping, load_mapping
 from salesforecast.training.orchestration import train_models
@@ -181,7 +182,9 @@ FAULTS: dict[str, Fault] = {
     "currency x0.85": Fault(everywhere(MONEY, 0.85), ("price",), segment=False),
     "mix x1.3": Fault(more_of(1.3), ("sales", "drift")),
     "mix x1.8": Fault(more_of(1.8), ("sales", "drift")),
-    "promotion policy": Fault(promotion_policy, ("discount", "bias", "drift: Realised_Share"), segment=False),
+    "promotion policy": Fault(
+        promotion_policy, ("price realisation", "bias", "drift: Realised_Share"), segment=False
+    ),
 }
 
 
@@ -214,7 +217,29 @@ def findings_of(sales: pd.DataFrame, month: str, models: Path) -> list[Finding]:
     return [finding for finding in report.findings if finding.level in ("warning", "critical")]
 
 
-def measure(shop: Shop, models: Path, months: list[str], faults: list[str]) -> dict[str, Any]:
+PEER_COLUMNS = ["Transaction_Date", "Category", "Region", "Units_Sold", "Unit_Price", "Revenue"]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A folder of the tables that other libraries are to look at: rows with their predicted revenue."""
+
+    folder: Path
+    model: Predictor
+
+    def write(self, name: str, sales: pd.DataFrame) -> None:
+        """Write one table."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        table = sales[[column for column in PEER_COLUMNS if column in sales]].reset_index(drop=True)
+        texts = table.select_dtypes(["category", "object", "string"]).columns
+        table[texts] = table[texts].astype("string").astype(object)
+        predicted = self.model.predict(sales.reset_index(drop=True))["predicted_revenue"].to_numpy()
+        table.assign(Predicted=predicted).to_parquet(self.folder / f"{name}.parquet", index=False)
+
+
+def measure(
+    shop: Shop, models: Path, months: list[str], faults: list[str], tables: Tables | None = None
+) -> dict[str, Any]:
     """Findings of the months as they are, and of the faults in some of them."""
     clean = {month: findings_of(shop.until(month), month, models) for month in shop.months}
     before: set[str] = set()
@@ -230,6 +255,11 @@ def measure(shop: Shop, models: Path, months: list[str], faults: list[str]) -> d
         "incidents_when_clean": incidents,
         "faults": {},
     }
+    if tables:
+        tables.write("reference", shop.frame[shop.frame["Transaction_Date"] < shop.first])
+        for month in clean:
+            in_month = shop.frame["Transaction_Date"].dt.to_period("M").astype(str) == month
+            tables.write(f"clean {month}", shop.frame[in_month])
     for name in faults:
         fault = FAULTS[name]
         rows = []
@@ -240,6 +270,9 @@ def measure(shop: Shop, models: Path, months: list[str], faults: list[str]) -> d
             segment = segment_of(name, sales[in_month])
             broken = fault.inject(sales, in_month, segment, rng)
             change = broken["Revenue"].sum() - sales["Revenue"].sum()
+            if tables:
+                after = broken["Transaction_Date"].dt.to_period("M").astype(str) == month
+                tables.write(f"{name} {month}", broken[after])
             usual = {(f.check, f.level) for f in clean[month]}
             findings = [f for f in findings_of(broken, month, models) if (f.check, f.level) not in usual]
             named = [f for f in findings if names_it(f, fault, segment)]
@@ -275,6 +308,7 @@ def main() -> None:
         "--months", type=int, default=2, help="of each shop, into which each fault is injected"
     )
     parser.add_argument("--models", type=Path, help="folder that keeps the trained versions")
+    parser.add_argument("--tables", type=Path, help="folder for the tables that faults_peers.py looks at")
     parser.add_argument("--out", type=Path, default=RESULTS)
     chosen = parser.parse_args()
     result: dict[str, Any] = {"python": platform.python_version(), "shops": {}}
@@ -286,7 +320,8 @@ def main() -> None:
             if not (models / "current").exists():
                 train(shop, models)
             months = shop.months[1 : 1 + chosen.months]
-            result["shops"][name] = measure(shop, models, months, chosen.faults)
+            tables = Tables(chosen.tables / name, load_model(models)) if chosen.tables else None
+            result["shops"][name] = measure(shop, models, months, chosen.faults, tables)
     result["summary"] = summary(result["shops"])
     chosen.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result["summary"], indent=1))

@@ -20,6 +20,7 @@ from pydantic import JsonValue
 from salesforecast.core.jsonable import append_json_line, parse_json_lines, to_jsonable
 from salesforecast.core.optional import require
 from salesforecast.core.settings import UserError, atomic_write
+from salesforecast.core.text import format_count
 from salesforecast.monitoring.findings import Finding, Severity, max_severity
 from salesforecast.monitoring.incidents import OPEN_STATUSES, Alert
 
@@ -107,8 +108,7 @@ class MonitorReport:
         span = f"{self.window['first']} to {self.window['last']}"
         if self.level in ("ok", "info"):
             return f"{self.version} does as it should, {span}."
-        count = len(self.open_incidents)
-        return f"{self.version}, {span}: {count} {self.level} incident{'' if count == 1 else 's'} open."
+        return f"{self.version}, {span}: {format_count(len(self.open_incidents), f'{self.level} incident')} open."
 
     @property
     def needs_retraining(self) -> bool:

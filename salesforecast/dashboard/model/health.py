@@ -70,7 +70,7 @@ CHANGE_CHECKS = (
     "new:",
     "price:",
     "units:",
-    "discount:",
+    "price realisation:",
     "sales:",
 )  # of columns, of segments
 FORECAST_CHECKS = ("forecast",)
