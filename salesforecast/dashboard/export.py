@@ -6,7 +6,6 @@
 __all__ = []
 
 # %% ../../nbs/dashboard/00_export.ipynb #01452df7
-import csv
 import io
 import re
 from collections.abc import Collection, Mapping
@@ -18,44 +17,25 @@ import pandas as pd
 
 from salesforecast import __version__
 from salesforecast.core.optional import require
-from salesforecast.sales.delimited import TEXT
-from salesforecast.sales.sinks import escape_formulas, has_no_time, write_excel
-from salesforecast.sales.values import as_text
+from salesforecast.sales.sinks import has_no_time, write_csv_rows, write_excel
 
 require("plotly", "dashboard")
 
 import plotly.graph_objects as go
 
 # %% ../../nbs/dashboard/00_export.ipynb #6db5fa74
-def _texts(values: pd.Series) -> bool:
-    "Return whether a column may hold text."
-    kind = values.dtype
-    return not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_datetime64_any_dtype(kind))
-
-
-def _day_text(values: pd.Series) -> pd.Series:
-    "Return days as text, with the time if there is one."
-    return values.dt.strftime("%Y-%m-%d" if has_no_time(values) else "%Y-%m-%d %H:%M:%S")
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # by which Excel detects UTF-8
 
 
 def csv_bytes(
     frame: pd.DataFrame,  # without its index
-    mark: bool = True,  # begin with the byte order mark by which Excel detects UTF-8
+    mark: bool = True,  # begin with the byte order mark
 ) -> bytes:
-    "Return CSV in UTF-8: days as 2026-03-01, numbers in full, formulas as text."
-    plain = frame.copy(deep=False)
-    for name in [name for name in plain if pd.api.types.is_datetime64_any_dtype(plain[name])]:
-        plain[name] = _day_text(plain[name])
-    for name in [name for name in plain if _texts(plain[name])]:
-        plain[name] = (
-            plain[name]
-            .astype(object)
-            .where(plain[name].notna(), None)
-            .map(as_text, na_action="ignore")
-            .astype(TEXT)
-        )
-    text = escape_formulas(plain).to_csv(index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\r\n")
-    return text.encode("utf-8-sig" if mark else "utf-8")
+    "Return a table as CSV, as `write_table` writes it."
+    file = io.BytesIO(BYTE_ORDER_MARK if mark else b"")
+    file.seek(0, io.SEEK_END)
+    write_csv_rows(frame, file)
+    return file.getvalue()
 
 # %% ../../nbs/dashboard/00_export.ipynb #407b0651
 MONEY = re.compile(

@@ -96,7 +96,7 @@ class Journal:
     def add(self, event: str, job: str, due: datetime, **more: JsonValue) -> None:
         "Append a line; it is on the disk when this returns."
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        time = _now().isoformat(timespec="seconds")
+        time = local_now().isoformat(timespec="seconds")
         append_json_line(
             self.path, {"time": time, "event": event, "job": job, "due": due.isoformat(), **more}
         )
@@ -114,7 +114,7 @@ class Journal:
         return entries[-1] if entries else None
 
 
-def _now() -> datetime:
+def local_now() -> datetime:
     "Return the local time, with the time zone's rules and not only its offset of today."
     return datetime.now(require("tzlocal", "mlops").get_localzone())
 
@@ -306,14 +306,14 @@ def run_schedule(
     journal = Journal((folder or settings().reports_dir) / JOURNAL)
     journal.path.parent.mkdir(parents=True, exist_ok=True)
     for job in jobs:
-        on_message(f"{job.name}: next at {job.next_after(_now()):%a %Y-%m-%d %H:%M}")
+        on_message(f"{job.name}: next at {job.next_after(local_now()):%a %Y-%m-%d %H:%M}")
     try:
         with FileLock(journal.path.with_name(".schedule.lock"), timeout=0), _stop_on_signal() as stop:
             _keep_schedule(journal.path.with_name(SCHEDULE), jobs, retrain_on_alert)
             while not stop.is_set():
-                if due := next_due_run(jobs, journal, _now(), retrain_on_alert):
+                if due := next_due_run(jobs, journal, local_now(), retrain_on_alert):
                     on_message(
-                        f"{_now():%a %Y-%m-%d %H:%M}  {due.job.name} ({due.why}), due {due.time:%Y-%m-%d %H:%M}"
+                        f"{local_now():%a %Y-%m-%d %H:%M}  {due.job.name} ({due.why}), due {due.time:%Y-%m-%d %H:%M}"
                     )
                     end = run_due(due, journal, stop, command)
                     on_message(

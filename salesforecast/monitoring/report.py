@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from html import escape
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import pandas as pd
 from pydantic import JsonValue
@@ -171,6 +171,18 @@ def keep_report(report: MonitorReport, folder: Path) -> None:
         "alerts": [to_jsonable(asdict(a)) for a in report.alerts]
     }
     append_json_line(folder / MONITOR_LOG, line)
+
+
+def read_report(folder: Path) -> dict[str, Any] | None:
+    "Return the last report of a folder, as `MonitorReport.to_dict` gives it; None without one; raise `UserError` for a broken file."
+    path = folder / LAST_REPORT
+    try:
+        report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    except ValueError:
+        report = {}
+    if report is not None and not (isinstance(report, dict) and {"version", "alerts"} <= set(report)):
+        raise UserError(f"{path} is no report of monitoring. Monitor again; it is written anew")
+    return report
 
 
 def read_monitor_log(folder: Path) -> list[dict[str, JsonValue]]:

@@ -55,16 +55,16 @@ def bars(tab: Locator, index: int) -> dict[str, dict[str, float]]:
     }
 
 
-def test_nobody_has_looked_then_the_model_is_found_to_be_bad(
+def test_the_model_is_not_monitored_then_the_model_is_found_to_be_bad(
     browser: Any, board: str, own: Trained, request: pytest.FixtureRequest
 ) -> None:
     with visiting(browser, board) as visitor:
         visitor.open("Health")
         tab = visitor.page.locator(".sf-panel:visible")
-        expect(tab.get_by_text("Nobody has looked yet")).to_be_visible(timeout=WAIT)
+        expect(tab.get_by_text("The model has not been monitored yet.")).to_be_visible(timeout=WAIT)
         found: MonitorReport = request.getfixturevalue("report")
         assert found.level == "critical"
-        tab.get_by_role("button", name="Look again").click()
+        tab.get_by_role("button", name="Refresh").click()
         expect(tab.get_by_text("Act now")).to_be_visible(timeout=WAIT)
         single = tab.locator(".sf-light", has_text="single sales")
         expect(single).to_have_attribute("data-colour", "red")

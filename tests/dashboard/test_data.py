@@ -289,7 +289,7 @@ def test_files_hold_numbers_and_no_formula() -> None:
     assert [cell.value for cell in cells["All"]["B"][1:]] == [1.5, -2, None, None, 0]
     assert cells["About"]["B1"].value == "=about" and cells["About"]["B1"].data_type == "s"
     lines = csv_bytes(frame, mark=False).decode().splitlines()
-    assert lines[1] == "'=1+1,1.5" and lines[2] == "'@x,-2.0"
+    assert lines[1] == '"\'=1+1",1.5' and lines[2] == '"\'@x",-2'
 
 
 def test_the_page_needs_no_training_library() -> None:

@@ -13,8 +13,9 @@ from salesforecast.client import Client
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.export import csv_bytes
 from salesforecast.dashboard.model import health as health_module
+from salesforecast.dashboard.model.demand import series_cells
 from salesforecast.dashboard.model.health import Health, health_lights, next_steps, worst_colour
-from salesforecast.dashboard.model.orders import StockSheet, order_table, series_cells, stock_rows
+from salesforecast.dashboard.model.orders import StockSheet, order_table, stock_rows
 from salesforecast.dashboard.model.plan import Scenario, load_plan, plan_table
 from salesforecast.dashboard.model.state import AppState
 from salesforecast.dashboard.tabs.orders import OrdersPanel, StockEditor, order_chart, order_tiles
@@ -199,7 +200,7 @@ def test_the_list_to_fill_in_is_read_back(tmp_path: Path, suffix: str) -> None:
 
 def test_the_next_run_is_due_by_the_clock_of_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
     zone = ZoneInfo("America/New_York")
-    monkeypatch.setattr(health_module, "_now", lambda: NOW.astimezone(zone))
+    monkeypatch.setattr(health_module, "local_now", lambda: NOW.astimezone(zone))
     schedule: Any = {"jobs": [("monitor", "0 3 * * *")], "retrain_on_alert": True}
     (step, *_) = next_steps(Health("v1", report(), schedule=schedule), NOW)  # it is 1:00 in New York
     assert "on Wed 2026-03-04 at 03:00" in step

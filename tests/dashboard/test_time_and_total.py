@@ -25,8 +25,9 @@ from salesforecast.api.schemas import (
 from salesforecast.client import Client
 from salesforecast.dashboard.app import App, status_pill
 from salesforecast.dashboard.model import health
+from salesforecast.dashboard.model.forecasts import fetch_forecast, total_forecast
 from salesforecast.dashboard.model.state import ApiConnection, AppState, refresh
-from salesforecast.dashboard.tabs.forecast import fetch_forecast, forecast_tiles, time_words, total_forecast
+from salesforecast.dashboard.tabs.forecast import forecast_tiles, time_words
 
 STATUS = StatusOutput(
     timestamp="",

@@ -24,7 +24,7 @@ from salesforecast.lifecycle.schedule import (
     DueRun,
     Job,
     Journal,
-    _now,
+    local_now,
     next_due_run,
     read_schedule,
     run_due,
@@ -142,7 +142,7 @@ COMMAND = (sys.executable, "-c", STAND_IN)
 
 def past(journal: Journal, *jobs: Job) -> None:
     for job in jobs:
-        journal.add("first seen", job.name, _now() - timedelta(days=3))
+        journal.add("first seen", job.name, local_now() - timedelta(days=3))
 
 
 def test_what_was_missed_is_made_up_for_once_and_an_alert_trains(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_schedule_that_is_stopped_takes_up_its_run_again(tmp_path: Path, how: 
     starts = [line["due"] for line in journal.lines() if line["event"] == "start"]
     assert len(starts) == 2
     assert starts[0] == starts[1]
-    assert next_due_run([job], journal, _now()) is None
+    assert next_due_run([job], journal, local_now()) is None
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_times_are_those_of_cron(cron: str, after: str, runs: list[str]) -> None
 
 def test_the_schedule_has_the_rules_of_its_time_zone() -> None:
     """An offset alone would shift every run by an hour when the clocks change."""
-    code = "from salesforecast.lifecycle.schedule import _now; print(_now().tzinfo)"
+    code = "from salesforecast.lifecycle.schedule import local_now; print(local_now().tzinfo)"
     env = os.environ | {"TZ": "Europe/Berlin"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert done.stdout.strip() == "Europe/Berlin"
@@ -236,7 +236,7 @@ def test_a_monitoring_that_comes_to_no_result_is_an_alert_until_one_does(
     settings.cache_clear()
     journal = Journal(tmp_path / JOURNAL)
     for day, code in enumerate((2, 1, 4), 1):
-        due = DueRun(Job("monitor", "0 0 * * *"), _now().replace(day=day), "schedule")
+        due = DueRun(Job("monitor", "0 0 * * *"), local_now().replace(day=day), "schedule")
         run_due(due, journal, threading.Event(), (sys.executable, "-c", f"import sys; sys.exit({code})"))
     monkeypatch.undo()
     settings.cache_clear()
@@ -259,16 +259,16 @@ def test_a_schedule_that_is_refused_leaves_the_jobs_of_the_other_one(tmp_path: P
 
 def test_half_a_line_in_the_journal_is_no_harm(tmp_path: Path) -> None:
     journal = Journal(tmp_path / JOURNAL)
-    journal.add("first seen", "train", _now())
+    journal.add("first seen", "train", local_now())
     with journal.path.open("a") as file:
         file.write('{"time": "2026')
-    journal.add("start", "train", _now(), why="schedule")
+    journal.add("start", "train", local_now(), why="schedule")
     assert [line["event"] for line in journal.lines()] == ["first seen", "start"]
 
 
 def test_a_command_that_cannot_do_it_is_noted(tmp_path: Path) -> None:
     journal = Journal(tmp_path / JOURNAL)
-    due = DueRun(Job("train", "0 0 * * *"), _now(), "schedule")
+    due = DueRun(Job("train", "0 0 * * *"), local_now(), "schedule")
     run_due(due, journal, threading.Event(), (sys.executable, "-c", "import sys; sys.exit(1)"))
     assert journal.lines()[-1]["exit_code"] == 1
 

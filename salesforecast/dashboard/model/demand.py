@@ -6,29 +6,24 @@
 __all__ = []
 
 # %% ../../../nbs/dashboard/model/12_demand.ipynb #607267d0
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypedDict, cast
+from datetime import date, timedelta
+from typing import Literal, cast
 
 import pandas as pd
 from pydantic import BaseModel
 
 from salesforecast.api.schemas import DemandOutput
 from salesforecast.client import ApiError, Client, to_frame
+from salesforecast.dashboard.model.calls import UNFIT_STATUSES, call_api
 
 # %% ../../../nbs/dashboard/model/12_demand.ipynb #72e567ab
 HISTORY = 56  # periods before the forecast
 FREQUENCIES = {"D": "Days", "W": "Weeks"}
 Target = Literal["revenue", "units"]
 Frequency = Literal["D", "W"]
-
-
-class Order(TypedDict):
-    "When orders are placed and how often stock may run out."
-
-    lead_time: int  # days from order to delivery
-    review: int  # days between orders
-    service_level: float  # probability that the stock lasts
 
 
 @dataclass(frozen=True)
@@ -39,13 +34,12 @@ class DemandRequest:
     freq: Frequency = "D"
     by: tuple[str, ...] = ("total",)  # levels
     segments: dict[str, list[str]] = field(default_factory=dict)  # column: only these values
-    order: Order | None = None  # None: no order quantities
 
 
 def fetch_demand(client: Client, request: DemandRequest) -> DemandOutput | ApiError:
     "Ask the API for forecasts with 80% and 95% intervals; return the error of a version that has none."
-    try:
-        return client.forecast(
+    return call_api(
+        lambda: client.forecast(
             target=request.target,
             by=request.by,
             freq=request.freq,
@@ -53,12 +47,9 @@ def fetch_demand(client: Client, request: DemandRequest) -> DemandOutput | ApiEr
             levels=[80, 95],
             history=HISTORY,
             limit=1000,
-            order=request.order,
-        )
-    except ApiError as error:
-        if error.code in (400, 404):
-            return error
-        raise
+        ),
+        *UNFIT_STATUSES,
+    )
 
 
 def fetch_available_demand(client: Client, request: DemandRequest) -> DemandOutput | ApiError:
@@ -80,21 +71,47 @@ def level_below(levels: Sequence[str], level: str) -> str | None:
     return min(deeper, key=lambda name: len(name.split(",")), default=None)
 
 
-def cells_of(unique_id: str, level: str) -> dict[str, str]:
-    "Split a series id into values by column: `Category=Toys/Region=North` of `Category,Region`."
+def series_cells(unique_id: str, level: str) -> dict[str, str]:
+    """Split the id of a series into its values, by column of the level.
+
+    An id of an older version may name further columns, and is split at every name; any other only at the names of the level, because
+    a value may look like a name: `Product_ID=A/B=C`.
+    """
     if level == "total":
         return {}
-    cells, names = {}, level.split(",")
-    for name, next_name in zip(names, [*names[1:], None], strict=True):
-        value = unique_id.removeprefix(f"{name}=")
-        cells[name], _, unique_id = value.partition(f"/{next_name}=") if next_name else (value, "", "")
-        unique_id = f"{next_name}={unique_id}"
-    return cells
+    names = level.split(",")
+    cells = _split_id(unique_id, "|".join(map(re.escape, names)))
+    if len(cells) < len(names):
+        cells = _split_id(unique_id, r"[A-Za-z_]\w*")
+    return {name: cells.get(name, unique_id) for name in names}
+
+
+def _split_id(unique_id: str, names: str) -> dict[str, str]:
+    "Return the value of each name in an id, where it first stands; nothing unless the id begins with one of the names."
+    marks: dict[str, re.Match[str]] = {}
+    for mark in re.finditer(rf"(?:^|/)({names})=", unique_id):
+        marks.setdefault(mark[1], mark)
+    found = list(marks.values())
+    if not found or found[0].start():
+        return {}
+    ends = [mark.start() for mark in found[1:]] + [len(unique_id)]
+    return {mark[1]: unique_id[mark.end() : end] for mark, end in zip(found, ends, strict=True)}
+
+
+def series_label(unique_id: str, level: str) -> str:
+    "Return the values of a series as its label."
+    return " · ".join(series_cells(unique_id, level).values()) or "All sales"
 
 # %% ../../../nbs/dashboard/model/12_demand.ipynb #20b3093c
 def model_frame(rows: Sequence[BaseModel]) -> pd.DataFrame:
     "Return rows of an answer as a table."
     return pd.DataFrame([row.model_dump() for row in rows])
+
+
+def first_day(answer: DemandOutput, freq: Frequency) -> date:
+    "Return the first day that is forecast; a week is named by its last day."
+    first = date.fromisoformat(answer.first_date)
+    return first - timedelta(days=6) if freq == "W" else first
 
 
 def series_forecast(answer: DemandOutput, series: str) -> tuple[pd.Series, pd.DataFrame, pd.DataFrame]:

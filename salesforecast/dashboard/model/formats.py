@@ -16,6 +16,13 @@ number = partial(format_number, minus="−")
 money = partial(format_money, minus="−")
 percent = partial(format_percent, minus="−")
 
+
+def format_amount(value: float | None, target: str, currency: str) -> str:
+    "Format revenue, or units: whole ones, and tenths where they are few."
+    if target == "revenue":
+        return money(value, currency)
+    return number(value, 0 if value is None or abs(value) >= 100 else 1)
+
 # %% ../../../nbs/dashboard/model/00_formats.ipynb #018d7a82
 def day(when: date | datetime | str | None) -> str:
     "Format a date as 4 Mar 2026."

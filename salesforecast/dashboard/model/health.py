@@ -6,7 +6,6 @@
 __all__ = []
 
 # %% ../../../nbs/dashboard/model/04_health.ipynb #a5a50bbd
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,12 +16,13 @@ import pandas as pd
 
 from salesforecast.core.settings import UserError, settings
 from salesforecast.dashboard.model.formats import day, format_age, percent
-from salesforecast.lifecycle.schedule import JOURNAL, Job, Journal, Schedule, _now, read_schedule
-from salesforecast.monitoring.report import BROKEN_FEED_CHECKS, LAST_REPORT, read_monitor_log
+from salesforecast.lifecycle.schedule import JOURNAL, Job, Journal, Schedule, local_now, read_schedule
+from salesforecast.monitoring.incidents import OPEN_STATUSES
+from salesforecast.monitoring.report import BROKEN_FEED_CHECKS, read_monitor_log, read_report
 from salesforecast.registry.versions import current_version
 
 # %% ../../../nbs/dashboard/model/04_health.ipynb #51ae0c98
-Report = Mapping[str, Any]  # `MonitorReport.to_dict`, as JSON
+Report = Mapping[str, Any]  # of `read_report`
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,12 @@ class Health:
 
 def read_health(models_dir: Path, reports_dir: Path) -> Health:
     "Read the files of monitoring and schedule."
-    path = models_dir / LAST_REPORT
-    try:
-        report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    except ValueError:
-        raise UserError(f"{path} is no report of monitoring. Monitor again; it is written anew.") from None
     entries = Journal(reports_dir / JOURNAL).lines()
     running = entries[-1]["job"] if entries and entries[-1]["event"] == "start" else ""
     served = current_version(models_dir) if models_dir.is_dir() else None
-    return Health(served, report, read_monitor_log(models_dir), read_schedule(reports_dir), running)
+    return Health(
+        served, read_report(models_dir), read_monitor_log(models_dir), read_schedule(reports_dir), running
+    )
 
 # %% ../../../nbs/dashboard/model/04_health.ipynb #505629d8
 Colour = Literal["green", "yellow", "red", "grey"]
@@ -92,7 +89,8 @@ def _light(question: str, alerts: Sequence[Mapping[str, Any]], fine: str) -> Lig
     colours = ["yellow" if a["status"] == "pending" else COLOURS[a["level"]] for a in alerts]
     worst: Colour = max(colours, key=RANK.index, default="green")
     why = "; ".join(
-        f"{a['message']}{' (seen once so far)' if a['status'] == 'pending' else ''}" for a in alerts[:3]
+        f"{a['message']}{' (found in one run so far)' if a['status'] == 'pending' else ''}"
+        for a in alerts[:3]
     )
     more = f"; and {len(alerts) - 3} more" if len(alerts) > 3 else ""
     return Light(question, worst, (why[:1].upper() + why[1:] + more) or fine)
@@ -118,7 +116,9 @@ def health_lights(health: Health, now: datetime) -> list[Light]:
     )
     age = (now - datetime.fromisoformat(report["checked"])).days
     old: Colour = "green" if age <= 10 else "yellow"
-    last = f"Last looked {format_age(report['checked'], now)}, at sales up to {day(report['window']['last'])}"
+    last = (
+        f"Last monitored {format_age(report['checked'], now)}, on sales up to {day(report['window']['last'])}"
+    )
     lights = [
         _light(
             "Are single sales predicted as well as before?",
@@ -136,18 +136,18 @@ def health_lights(health: Health, now: datetime) -> list[Light]:
         _light(
             "Do all sales arrive?",
             _checks(report, *BROKEN_FEED_CHECKS),
-            "Every day has sales, and few rows are refused",
+            "Every day has sales, and few rows are rejected",
         ),
-        Light("Does anybody look?", old, last),
+        Light("Is the model monitored regularly?", old, last),
     ]
     if others := _other_checks(report):
-        lights.append(_light("Is anything else amiss?", others, ""))
+        lights.append(_light("Is there another problem?", others, ""))
     if report["version"] != health.folder_version:
         lights.append(
             Light(
                 "Is it this version?",
                 "yellow",
-                f"The last monitoring looked at {report['version']}; {health.folder_version} is served",
+                f"The last monitoring was of {report['version']}; {health.folder_version} is served",
             )
         )
     return lights
@@ -164,16 +164,16 @@ def critical_findings(
     models_dir: Path | None = None,  # of the settings by default
 ) -> tuple[str, ...]:
     "Return what the last monitoring of the served version found critical and unresolved; empty without a report."
-    path = (models_dir or settings().model_dir) / LAST_REPORT
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        report = read_report(models_dir or settings().model_dir)
+    except (OSError, UserError):
         return ()
-    alerts = report["alerts"] if report.get("version") == version else []
+    if report is None or report["version"] != version:
+        return ()
     return tuple(
         alert["message"]
-        for alert in alerts
-        if alert["level"] == "critical" and alert["status"] not in ("resolved", "pending")
+        for alert in report["alerts"]
+        if alert["level"] == "critical" and alert["status"] in OPEN_STATUSES
     )
 
 # %% ../../../nbs/dashboard/model/04_health.ipynb #f177af52
@@ -218,11 +218,11 @@ def next_steps(health: Health, now: datetime) -> list[str]:
     "Say what monitoring and the schedule will do next."
     steps = []
     if health.running:
-        steps.append(f"The schedule is at work: {health.running} is running")
+        steps.append(f"The schedule is running {health.running} now")
     for name, cron in health.schedule["jobs"] if health.schedule else ():
         try:
             steps.append(
-                f"{name.capitalize()} is due next on {Job(name, cron).next_after(now.astimezone(_now().tzinfo)):%a %Y-%m-%d at %H:%M} ({cron}), if the schedule runs"
+                f"{name.capitalize()} is due next on {Job(name, cron).next_after(now.astimezone(local_now().tzinfo)):%a %Y-%m-%d at %H:%M} ({cron}), if the schedule runs"
             )
         except UserError:
             steps.append(f"{name.capitalize()} is due by the cron expression {cron}")
@@ -232,19 +232,21 @@ def next_steps(health: Health, now: datetime) -> list[str]:
         )
     if health.report is None:
         return steps
-    alerts = [a for a in health.report["alerts"] if a["status"] in ("opened", "worse", "open")]
+    alerts = [a for a in health.report["alerts"] if a["status"] in OPEN_STATUSES]
     serious = [a for a in alerts if a["level"] in ("warning", "critical")]
     if any(a["check"] in BROKEN_FEED_CHECKS for a in serious):
-        steps.append("Sales are missing or refused: mend the feed first; no training is started by itself")
+        steps.append(
+            "Sales are missing or rejected: fix the data feed first; no training starts automatically"
+        )
     elif serious:
         automatic = health.schedule is not None and health.schedule["retrain_on_alert"]
         steps.append(
-            "The schedule trains anew because of the open incidents; the gate decides whether the new version is served"
+            "The schedule trains a new version because of the open incidents; the gate decides whether the new version is served"
             if automatic
             else "Train on newer sales: the open incidents ask for it"
         )
     steps += [
-        f"{a['check']} was seen once: if the next runs see it again, an incident opens"
+        f"{a['check']} was found in one run: if the next runs find it again, an incident opens"
         for a in health.report["alerts"]
         if a["status"] == "pending"
     ]

@@ -50,6 +50,11 @@ def column_label(name: str) -> str:
     "Return the label of a column of a sale."
     return COLUMN_LABELS.get(name, name.replace("_", " "))
 
+
+def level_label(level: str) -> str:
+    "Return the label of a level: the labels of its columns."
+    return " × ".join(map(column_label, level.split(",")))
+
 # %% ../../../nbs/dashboard/model/07_labels.ipynb #4f0a4e5b
 def _history_feature(name: str, columns: Sequence[str]) -> tuple[str, str] | None:
     "Split an input computed from the past into level (empty for all sales) and feature; None for others."

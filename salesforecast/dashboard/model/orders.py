@@ -6,8 +6,7 @@
 __all__ = []
 
 # %% ../../../nbs/dashboard/model/13_orders.ipynb #a81b8e4b
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
@@ -17,7 +16,8 @@ import pandas as pd
 from salesforecast.api.schemas import DemandOutput, OrderRow
 from salesforecast.client import ApiError, Client
 from salesforecast.core.settings import UserError
-from salesforecast.dashboard.model.demand import FREQUENCIES, Frequency, model_frame
+from salesforecast.dashboard.model.calls import UNFIT_STATUSES, call_api
+from salesforecast.dashboard.model.demand import FREQUENCIES, Frequency, model_frame, series_cells
 from salesforecast.dashboard.model.formats import number
 from salesforecast.dashboard.model.labels import column_label
 from salesforecast.forecasting.stock import Stock, StockRules, match_stock, read_stock_table
@@ -84,7 +84,6 @@ class OrderRequest:
     freq: Frequency = "D"
     segments: dict[str, list[str]] = field(default_factory=dict)  # column: only these values
     stock: Stock | None = None
-    plan: tuple[Mapping[str, object], ...] = ()  # rows of a plan
 
 
 def stock_rows(stock: Stock) -> list[dict[str, object]]:
@@ -103,8 +102,8 @@ def fetch_orders(client: Client, request: OrderRequest) -> DemandOutput | ApiErr
         rules = request.stock.rules
         order |= {"stock": stock_rows(request.stock), "missing_stock": rules.missing}
         order |= {"negative_stock": rules.negative, "unknown_stock": rules.unknown}
-    try:
-        return client.forecast(
+    return call_api(
+        lambda: client.forecast(
             target="units",
             by=[request.level],
             freq=request.freq,
@@ -112,12 +111,9 @@ def fetch_orders(client: Client, request: OrderRequest) -> DemandOutput | ApiErr
             segments=request.segments,
             limit=1,
             order=order,
-            plan=request.plan,
-        )
-    except ApiError as error:
-        if error.code in (400, 404):
-            return error
-        raise
+        ),
+        *UNFIT_STATUSES,
+    )
 
 
 def fetch_order_choices(client: Client) -> DemandOutput | ApiError:
@@ -229,31 +225,6 @@ class StockSheet:
             )
         return stock
 
-# %% ../../../nbs/dashboard/model/13_orders.ipynb #82dd6004
-def series_cells(unique_id: str, level: str) -> dict[str, str]:
-    """Split the id of a series into its values, by column of the level.
-
-    An id of an older version may name further columns, and is split at every name; any other only at the names of the level, because
-    a value may look like a name: `Product_ID=A/B=C`.
-    """
-    names = level.split(",")
-    cells = _split_id(unique_id, "|".join(map(re.escape, names)))
-    if len(cells) < len(names):
-        cells = _split_id(unique_id, r"[A-Za-z_]\w*")
-    return {name: cells.get(name, unique_id) for name in names}
-
-
-def _split_id(unique_id: str, names: str) -> dict[str, str]:
-    "Return the value of each name in an id, where it first stands; nothing unless the id begins with one of the names."
-    marks: dict[str, re.Match[str]] = {}
-    for mark in re.finditer(rf"(?:^|/)({names})=", unique_id):
-        marks.setdefault(mark[1], mark)
-    found = list(marks.values())
-    if not found or found[0].start():
-        return {}
-    ends = [mark.start() for mark in found[1:]] + [len(unique_id)]
-    return {mark[1]: unique_id[mark.end() : end] for mark, end in zip(found, ends, strict=True)}
-
 # %% ../../../nbs/dashboard/model/13_orders.ipynb #d1c06b7e
 FAR_ABOVE = 1.5  # times the most ever sold
 ORDER_LABELS = {
@@ -266,6 +237,7 @@ ORDER_LABELS = {
     "safety_stock": "Safety stock",
     "most_sold": "Most ever sold",
     "check": "Check",
+    "far_above": "Far above the most sold",
     "days_of_cover": "Days of cover",
     "risk_without_order": "Stock-out risk, no order",
     "stockout_risk": "Stock-out risk",
@@ -274,17 +246,27 @@ ORDER_LABELS = {
 }
 
 
+def stock_after(row: OrderRow) -> float:
+    "Return the stock after the order; where no stock is known, that to which to fill."
+    if row.order is None or row.on_hand is None:
+        return row.order_up_to
+    return row.on_hand + (row.on_order or 0.0) + row.order
+
+
+def far_above(row: OrderRow) -> bool:
+    "Return whether an order fills the stock far above the most that was ever sold."
+    most, after = row.most_sold, stock_after(row)
+    return most is not None and after > FAR_ABOVE * most and after > most + 1
+
+
 def check_words(row: OrderRow, days: int) -> str:
     "Say how the stock after the order compares with the most that was ever sold in so many days."
-    after = row.order_up_to
-    if row.order is not None and row.on_hand is not None:
-        after = row.on_hand + (row.on_order or 0.0) + row.order
     if row.most_sold is None:
         return "–"
     most = f"{number(row.most_sold)} sold in {days} days at most"
-    if after > FAR_ABOVE * row.most_sold and after > row.most_sold + 1:
-        return f"Look again: fills to {number(after)}, {most}"
-    if row.order is not None and after < row.expected:
+    if far_above(row):
+        return f"Check this: fills to {number(stock_after(row))}, {most}"
+    if row.order is not None and stock_after(row) < row.expected:
         return f"Below the expected sales; {most}"
     return f"Fine: {most}"
 
@@ -297,6 +279,7 @@ def order_table(orders: Sequence[OrderRow], level: str, days: int) -> pd.DataFra
     cells = pd.DataFrame([series_cells(name, level) for name in rows.pop("unique_id")], index=rows.index)
     rows["class"] = rows.pop("abc").fillna("") + rows.pop("xyz").fillna("")
     rows["check"] = [check_words(row, days) for row in orders]
+    rows["far_above"] = [far_above(row) for row in orders]
     known = [
         name
         for name in ORDER_LABELS
@@ -328,8 +311,7 @@ def order_totals(table: pd.DataFrame, column: str, days: int) -> pd.DataFrame:
 def supplier_table(table: pd.DataFrame, level: str) -> pd.DataFrame:
     "Return what a supplier needs: a row for everything that is ordered, with its units."
     columns = level.split(",")
-    ordered = table[table["order"] > 0] if "order" in table else table.iloc[:0].assign(order=0.0)
-    rows = ordered[[*columns, "order"]].reset_index(drop=True)
+    rows = table.loc[table["order"] > 0, [*columns, "order"]].reset_index(drop=True)
     whole = rows["order"].eq(rows["order"].round()).all()
     rows["order"] = rows["order"].round().astype(int) if whole else rows["order"].round(3)
     return rows.rename(columns={name: column_label(name) for name in columns} | {"order": "Units to order"})

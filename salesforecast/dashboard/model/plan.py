@@ -17,6 +17,7 @@ import pandas as pd
 from salesforecast.api.schemas import DemandOutput, DemandSum
 from salesforecast.client import ApiError, Client, to_frame
 from salesforecast.core.settings import UserError
+from salesforecast.dashboard.model.calls import UNFIT_STATUSES, call_api
 from salesforecast.dashboard.model.demand import Frequency, Target
 from salesforecast.dashboard.model.formats import day, number, percent
 from salesforecast.dashboard.model.labels import column_label
@@ -161,9 +162,4 @@ def fetch_scenario(
             target=target, by=[level], freq=freq, levels=[80], segments=segments, limit=1, plan=plan
         )
 
-    try:
-        return Scenario(ask(()), ask(rows))
-    except ApiError as error:
-        if error.code in (400, 404):
-            return error
-        raise
+    return call_api(lambda: Scenario(ask(()), ask(rows)), *UNFIT_STATUSES)

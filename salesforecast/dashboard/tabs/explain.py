@@ -15,6 +15,7 @@ import pandas as pd
 
 from salesforecast.api.schemas import Contributions, ModelInfoOutput, SampleRow
 from salesforecast.client import ApiError, Client
+from salesforecast.dashboard.model.calls import call_api
 from salesforecast.dashboard.model.explanations import (
     ContributionsTable,
     contributions_table,
@@ -31,7 +32,7 @@ from salesforecast.dashboard.ui.explanation_charts import (
     importance_chart,
     performance_chart,
 )
-from salesforecast.dashboard.ui.model_panel import FigureCard, ModelPanel, ResultView, call_api, grid
+from salesforecast.dashboard.ui.model_panel import FigureCard, ModelPanel, ResultView, grid
 from salesforecast.dashboard.ui.prediction_charts import force_chart, waterfall_chart
 from salesforecast.dashboard.ui.tables import Format, table_markup
 from salesforecast.dashboard.ui.widgets import box, card, html, kpi, kpis_markup, message

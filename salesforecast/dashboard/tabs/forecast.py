@@ -8,24 +8,25 @@ __all__ = []
 # %% ../../../nbs/dashboard/tabs/05_forecast.ipynb #9e5d11d4
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from html import escape
-from typing import Literal
 
 import ipywidgets as w
 import numpy as np
 import pandas as pd
 
-from salesforecast.api.schemas import BacktestOutput, DemandOutput, DemandSum, ModelInfoOutput
-from salesforecast.client import ApiError, Client, to_frame
-from salesforecast.dashboard.model.demand import Frequency, series_forecast
+from salesforecast.api.schemas import DemandSum
+from salesforecast.client import ApiError, to_frame
+from salesforecast.dashboard.model.calls import REJECTED_STATUSES, call_api
 from salesforecast.dashboard.model.forecasts import (
+    Confidence,
+    DayForecast,
+    ForecastContext,
     LastYear,
     accuracy,
-    daily_series,
     decompose,
-    history_step,
+    fetch_context,
+    fetch_forecast,
     last_year,
     preset_days,
     trust_sentences,
@@ -41,12 +42,10 @@ from salesforecast.dashboard.ui.forecast_charts import (
     forecast_chart,
 )
 from salesforecast.dashboard.ui.model_panel import (
-    REJECTED_STATUSES,
     FigureCard,
     ModelPanel,
     ResultView,
     Sheets,
-    call_api,
     downloads,
     grid,
 )
@@ -62,117 +61,6 @@ from salesforecast.dashboard.ui.widgets import (
     message,
     message_markup,
 )
-
-# %% ../../../nbs/dashboard/tabs/05_forecast.ipynb #92e58ceb
-Confidence = Literal[80, 95]
-FREQUENCY_OF_STEP: dict[int, Frequency] = {1: "D", 7: "W"}
-
-
-@dataclass(frozen=True)
-class ForecastContext:
-    "The history and backtest that a forecast is compared with."
-
-    history: pd.Series  # revenue by day
-    step: int  # days between its values
-    backtest: BacktestOutput
-    metrics: Mapping[str, Mapping[str, float | None]]  # by model, of single days in the backtest
-    served: str = "sarima"  # the forecast: SARIMA or a baseline
-    why: str = ""  # a baseline is served, if one is
-
-
-def fetch_context(client: Client, info: ModelInfoOutput) -> ForecastContext:
-    "Fetch the history and the backtest of the served version."
-    history = to_frame(client.history())
-    step = history_step(history)
-    part = info.parts.get("daily")
-    served, why = (part.served, part.why if part.baseline else "") if part else ("sarima", "")
-    revenue = daily_series(history, step)
-    return ForecastContext(revenue, step, client.backtest(), info.daily_metrics, served, why)
-
-
-@dataclass(frozen=True)
-class DayForecast:
-    "Revenue by day ahead, by whom, and its sum."
-
-    rows: pd.DataFrame  # date, predicted_revenue, lower_80, upper_80, lower_95, upper_95, in_history; with demand, also sarima and is_demand
-    model: str = (
-        ""  # the demand forecast, where it has days of them; empty: the daily model of the version has all
-    )
-    total: DemandSum | None = None  # of all days, with its intervals; None where they are not known
-    wape: float | None = None  # mean error of a day in cross-validation, of a demand forecast
-
-    @property
-    def demand_days(self) -> pd.Series:
-        "Return which rows are of the demand forecast."
-        return self.rows["is_demand"] if "is_demand" in self.rows else self.rows["in_history"] & False
-
-    def made_by(self, daily_model: str) -> str:
-        "Say what made the forecast, and of which days where two models share them."
-        dates = self.rows.loc[self.demand_days, "date"]
-        if not self.model or dates.empty:
-            return daily_model
-        if len(dates) == len(self.rows):
-            return self.model
-        return f"{self.model} from {day(dates.iloc[0])} to {day(dates.iloc[-1])}; {daily_model} for the other days"
-
-
-def fetch_sarima(client: Client, start: date, end: date) -> pd.DataFrame:
-    "Fetch SARIMA's forecast with both intervals: `lower_80`, `upper_80`, `lower_95`, `upper_95` and `in_history`."
-    confidences: tuple[Confidence, ...] = (80, 95)
-    frames = [to_frame(client.forecast_sarima(start, end, level)) for level in confidences]
-    ranges = {
-        f"{side}_{level}": frame[f"confidence_interval_{side}"]
-        for level, frame in zip(confidences, frames, strict=True)
-        for side in ("lower", "upper")
-    }
-    return frames[0][["date", "predicted_revenue"]].assign(**ranges, in_history=frames[0]["in_history"])
-
-
-def fetch_total(client: Client, freq: Frequency, periods: int | None = None) -> DemandOutput | None:
-    "Fetch the demand forecast of total revenue, whole or its first periods; None if the version has none."
-    answer = call_api(
-        lambda: client.forecast(target="revenue", by=("total",), freq=freq, levels=[80, 95], horizon=periods),
-        404,
-        422,
-    )
-    return None if isinstance(answer, ApiError) else answer
-
-
-def fetch_forecast(
-    client: Client,
-    start: date,
-    end: date,
-    step: int = 1,  # days between forecasts: 7 for weekly sales
-) -> DayForecast:
-    "Fetch the forecast of these days: each by the demand forecast's total where it has that day, else by SARIMA."
-    sarima, freq = fetch_sarima(client, start, end), FREQUENCY_OF_STEP[step]
-    answer = None if sarima["in_history"].all() else fetch_total(client, freq)
-    if answer is None:
-        return DayForecast(sarima)
-    made = total_forecast(answer, sarima)
-    periods = len(made.rows)
-    if made.total is None and made.rows["date"].tolist() == [
-        pd.Timestamp(row.ds) for row in answer.forecasts[:periods]
-    ]:  # the first days of it: their sum has an interval of its own
-        begin = fetch_total(client, freq, periods)
-        return made if begin is None else total_forecast(begin, sarima)
-    return made
-
-
-def total_forecast(answer: DemandOutput, sarima: pd.DataFrame) -> DayForecast:
-    "Return all days of `sarima`: those ahead that the demand forecast has by it, with SARIMA's beside."
-    total = answer.sums[0]
-    demand = series_forecast(answer, total.unique_id)[1].set_index("date").reindex(sarima["date"])
-    covered = demand["predicted_revenue"].notna().to_numpy() & ~sarima["in_history"].to_numpy(bool)
-    if not covered.any():
-        return DayForecast(sarima)
-    values = {str(name): np.where(covered, demand[name], sarima[name]) for name in demand}
-    rows = sarima.assign(**values, sarima=sarima["predicted_revenue"], is_demand=covered)
-    champion = next((row for row in answer.champions if row.level == total.level), None)
-    made_by = f"Demand forecast ({model_label(champion.model)})" if champion else "Demand forecast"
-    whole = covered.all() and len(rows) == len(answer.forecasts)
-    wape = champion.wape if champion else None
-    return DayForecast(rows, made_by, total if whole else None, wape)
 
 # %% ../../../nbs/dashboard/tabs/05_forecast.ipynb #69883142
 def forecast_tiles(

@@ -33,15 +33,14 @@ from salesforecast.dashboard.ui.areas import ContentArea
 from salesforecast.dashboard.ui.model_panel import FigureCard, ModelPanel, ResultView, downloads
 from salesforecast.dashboard.ui.tables import paged
 from salesforecast.dashboard.ui.theme import new_figure
-from salesforecast.dashboard.ui.widgets import box, button, card, empty, html, message
+from salesforecast.dashboard.ui.widgets import Kind, box, button, card, empty, html, message
 
 # %% ../../../nbs/dashboard/tabs/09_health.ipynb #ec49dea9
 WORDS = {"green": "Green: fine", "yellow": "Yellow: watch", "red": "Red: act", "grey": "Not known yet"}
-VERDICTS = {
+VERDICTS: dict[str, tuple[Kind, str]] = {
     "green": ("good", "The model is as good as when it was trained."),
     "yellow": ("warn", "The model works, but something needs watching."),
     "red": ("error", "The model is not as good as it was. Act now."),
-    "grey": ("info", "Nobody has looked yet."),
 }
 
 
@@ -112,11 +111,13 @@ class HealthView(ResultView):
     def __init__(self, state: AppState, health: Health, now: datetime):
         self.health, self.cards = health, list[FigureCard]()
         lights, report = health_lights(health, now), health.report
-        kind, verdict = VERDICTS[worst_colour(lights)]
         steps = next_steps(health, now)
-        self.parts = [message(kind, "", title=verdict) if report else self._unseen()]  # type: ignore[arg-type]
         if report:
-            self.parts.append(card("Is the model still good?", html(lights_markup(lights))))
+            kind, verdict = VERDICTS[worst_colour(lights)]
+            answer = card("Is the model still good?", html(lights_markup(lights)))
+            self.parts = [message(kind, "", title=verdict), answer]
+        else:
+            self.parts = [self._unseen()]
         listed = message("info", "", [f"{step}." for step in steps])
         self.parts.append(card("What happens next", listed))
         if report:
@@ -131,8 +132,8 @@ class HealthView(ResultView):
             self.parts.append(downloads(state, "health", self.sheets, about))
 
     def _unseen(self) -> w.Widget:
-        text = "Monitor the model on newer sales, and come back: `salesforecast monitor SALES`. With `salesforecast schedule SALES` it happens by itself."
-        return message("info", text, title="Nobody has looked yet.")
+        text = "Monitor the model on newer sales with `salesforecast monitor SALES`, then refresh. `salesforecast schedule SALES` does it regularly."
+        return message("info", text, title="The model has not been monitored yet.")
 
     def _accuracy(self, state: AppState, rows: pd.DataFrame) -> w.Widget:
         "Show the accuracy of published forecasts by days ahead."
@@ -143,7 +144,9 @@ class HealthView(ResultView):
         if rows.empty:
             return card(
                 title,
-                empty("No forecast has met its day yet", "Take newer sales in, and monitor again."),
+                empty(
+                    "No published forecast can be checked yet", "Update with newer sales, and monitor again."
+                ),
                 help=help,
             )
         labels = {
@@ -159,7 +162,9 @@ class HealthView(ResultView):
         formats = dict.fromkeys(list(labels)[2:], percent)
         table = paged(shown, formats=formats, labels=labels, caption=title, noun="rows")
         chart = FigureCard(state, title, help=help).show(
-            horizon_chart(rows), shown, f"{number(rows['forecasts'].sum())} forecasts have met their day."
+            horizon_chart(rows),
+            shown,
+            f"{number(rows['forecasts'].sum())} forecasts have been compared with sales.",
         )
         self.cards.append(chart)
         return box(chart.view, card("Error and coverage by days ahead", table))
@@ -178,7 +183,7 @@ class HealthView(ResultView):
         "Show the incidents with their history."
         title, help = (
             "Incidents",
-            "What opened, got worse or was resolved in each run; pending was seen, but not often enough for an incident.",
+            "What opened, got worse or was resolved in each run. A pending finding has not been seen often enough to be an incident.",
         )
         if self.incidents.empty:
             return card(
@@ -223,10 +228,10 @@ class HealthPanel(ModelPanel[HealthView]):
     def refresh_content(self) -> None:
         "Read what monitoring wrote."
         folders = settings().model_dir, settings().reports_dir
-        self.place.work(lambda: read_health(*folders), self._show, "Reading what monitoring found …")
+        self.place.work(lambda: read_health(*folders), self._show, "Reading the monitoring report …")
 
     def _show(self, health: Health) -> Sequence[w.Widget]:
-        again = box(button("Look again", self.refresh_content), name="sf-row")
+        again = box(button("Refresh", self.refresh_content), name="sf-row")
         if health.folder_version is None or health.folder_version != self.info.version:
             there = f"serves {health.folder_version}" if health.folder_version else "has no version"
             text = (

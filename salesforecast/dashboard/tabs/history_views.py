@@ -15,7 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from salesforecast.core.settings import UserError
-from salesforecast.dashboard.export import csv_bytes, workbook
+from salesforecast.dashboard.export import BYTE_ORDER_MARK, workbook
 from salesforecast.dashboard.model import aggregates
 from salesforecast.dashboard.model.dataset import Dataset
 from salesforecast.dashboard.model.formats import money, number
@@ -28,6 +28,7 @@ from salesforecast.dashboard.ui.files import Download
 from salesforecast.dashboard.ui.tables import Format, PagedTable, TableStyle
 from salesforecast.dashboard.ui.theme import restyle
 from salesforecast.dashboard.ui.widgets import box, card
+from salesforecast.sales.sinks import write_csv_rows
 
 # %% ../../../nbs/dashboard/tabs/01_history_views.ipynb #172c6ca0
 GRAINS = {"Automatic": "", "By day": "day", "By week": "week", "By month": "month"}
@@ -242,9 +243,9 @@ CHUNK_ROWS = 65_536  # rows that are written at a time
 def write_csv(rows: Rows, path: Path) -> Path:
     "Write all rows as CSV, a chunk at a time."
     with path.open("wb") as file:
+        file.write(BYTE_ORDER_MARK)
         for start in range(0, max(rows.total, 1), CHUNK_ROWS):
-            chunk = csv_bytes(rows.page(start, CHUNK_ROWS), mark=start == 0)
-            file.write(chunk if start == 0 else chunk.partition(b"\r\n")[2])
+            write_csv_rows(rows.page(start, CHUNK_ROWS), file, header=start == 0)
     return path
 
 

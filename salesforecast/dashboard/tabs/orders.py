@@ -9,7 +9,7 @@ __all__ = []
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from html import escape
 from pathlib import Path
 from typing import cast
@@ -22,9 +22,9 @@ from salesforecast.api.schemas import DemandOutput
 from salesforecast.client import ApiError
 from salesforecast.core.palette import BLUE, GREY, ORANGE, SKY
 from salesforecast.dashboard.export import csv_bytes, workbook
-from salesforecast.dashboard.model.demand import Frequency
+from salesforecast.dashboard.model.demand import Frequency, first_day, series_cells, series_label
 from salesforecast.dashboard.model.formats import day, number, percent
-from salesforecast.dashboard.model.labels import column_label
+from salesforecast.dashboard.model.labels import column_label, level_label
 from salesforecast.dashboard.model.orders import (
     RULE_LABELS,
     STOCK_COLUMNS,
@@ -37,7 +37,6 @@ from salesforecast.dashboard.model.orders import (
     order_labels,
     order_table,
     order_totals,
-    series_cells,
     supplier_table,
     usual_level,
 )
@@ -45,6 +44,7 @@ from salesforecast.dashboard.model.state import AppState
 from salesforecast.dashboard.ui.areas import ContentArea
 from salesforecast.dashboard.ui.files import Download, Upload
 from salesforecast.dashboard.ui.model_panel import FigureCard, ModelPanel, ResultView, about_model
+from salesforecast.dashboard.ui.segments import chosen_segments, segment_fields
 from salesforecast.dashboard.ui.tables import Format, paged
 from salesforecast.dashboard.ui.theme import name_axis, new_figure
 from salesforecast.dashboard.ui.widgets import (
@@ -143,7 +143,7 @@ class StockEditor:
 
     def __init__(self, state: AppState, sheet: StockSheet):
         self.state, self.sheet, self.page = state, sheet, 0
-        self.labels = {name: " · ".join(series_cells(name, sheet.level).values()) for name in sheet.series}
+        self.labels = {name: series_label(name, sheet.level) for name in sheet.series}
         accept = (".csv", ".csv.gz", ".xlsx", ".parquet")
         self.upload = Upload(
             state.folder,
@@ -229,7 +229,12 @@ class StockEditor:
 
 # %% ../../../nbs/dashboard/tabs/08_orders.ipynb #e28aaafc
 BARS = 12  # series in the chart
-BEHIND = ("reorder_point", "stockout_risk", "fill_rate")  # columns that are in the files alone
+FILE_COLUMNS = [
+    "reorder_point",
+    "stockout_risk",
+    "fill_rate",
+    "far_above",
+]  # columns that only the files have
 
 
 def order_chart(table: pd.DataFrame, level: str) -> go.Figure:
@@ -289,8 +294,8 @@ def order_tiles(table: pd.DataFrame, days: int) -> list[str]:
     if "risk_without_order" in table:  # not in the answer of an older version
         risky = int((table["risk_without_order"] > 0.5).sum())
         tiles.append(kpi("Likely to run out", number(risky), note="if nothing is ordered"))
-    again = int(table["check"].str.startswith("Look again").sum()) if "check" in table else 0
-    tiles.append(kpi("To look at again", number(again), note="filled far above what was ever sold"))
+    again = int(table["far_above"].sum())
+    tiles.append(kpi("To check", number(again), note="filled far above what was ever sold"))
     return tiles
 
 # %% ../../../nbs/dashboard/tabs/08_orders.ipynb #b6eebfa3
@@ -303,8 +308,7 @@ class OrdersView(ResultView):
         self.columns = level.split(",")
         self.table = order_table(answer.orders, level, days)
         self.has_stock = "order" in self.table
-        first = date.fromisoformat(answer.first_date)
-        first = first if request.freq == "D" else first - timedelta(days=6)
+        first = first_day(answer, request.freq)
         last = first + timedelta(days=days - 1)
         self.about = {
             "What": f"Stock for {days} days, {day(first)} to {day(last)}: {request.terms.goal()}",
@@ -353,6 +357,7 @@ class OrdersView(ResultView):
         "Show the order of each series, the largest first, and the files."
         by = "order" if self.has_stock else "expected"
         rows = self.table.sort_values(by, ascending=False, kind="stable", ignore_index=True)
+        rows = rows.drop(columns=FILE_COLUMNS, errors="ignore")
         caption = "What to order" if self.has_stock else "Up to which stock to fill"
         table = paged(
             rows,
@@ -429,9 +434,6 @@ class OrdersView(ResultView):
         return box(*buttons, name="sf-downloads")
 
 # %% ../../../nbs/dashboard/tabs/08_orders.ipynb #1343886d
-ALL = "All"
-
-
 class OrdersPanel(ModelPanel[OrdersView]):
     "The Orders tab."
 
@@ -456,11 +458,7 @@ class OrdersPanel(ModelPanel[OrdersView]):
         self.choices = answer.choices
         self.freq = cast(Frequency, "D" if "D" in answer.choices.freq else "W")
         self.terms, self.outcome, self.stock_place = TermsForm(), ContentArea(), ContentArea()
-        levels = [
-            (" × ".join(map(column_label, name.split(","))), name)
-            for name in answer.choices.levels
-            if name != "total"
-        ]
+        levels = [(level_label(name), name) for name in answer.choices.levels if name != "total"]
         if not levels:
             return [
                 message(
@@ -472,10 +470,7 @@ class OrdersPanel(ModelPanel[OrdersView]):
         self.level = w.Dropdown(
             description="Order by", options=levels, value=usual_level([name for _, name in levels])
         )
-        self.segments = {
-            name: w.Dropdown(description=column_label(name), options=[ALL, *values], value=ALL)
-            for name, values in answer.choices.segments.items()
-        }
+        self.segments = segment_fields(answer.choices.segments)
         self.level.observe(lambda change: self._choose_level(), "value")
         go_button = button("Calculate the order", self.ask, button_style="primary")
         chosen = box(self.level, *self.segments.values(), name="sf-form")
@@ -530,9 +525,9 @@ class OrdersPanel(ModelPanel[OrdersView]):
             text = "An order needs them. Calculate it when the stock is shown above; if that failed, choose another level."
             self.outcome.show(message("info", text, title="The products are not there yet."))
             return None
-        client, columns = self.state.client, self.level.value.split(",")
-        segments = {n: [c.value] for n, c in self.segments.items() if n in columns and c.value != ALL}
-        request = OrderRequest(self.level.value, self.terms.terms(), self.freq, segments)
+        client, level = self.state.client, self.level.value
+        segments = {name: [value] for name, value in chosen_segments(self.segments, level).items()}
+        request = OrderRequest(level, self.terms.terms(), self.freq, segments)
         sheet, rules = editor.sheet, editor.chosen_rules()
         wanted = self.wanted(sheet, segments)
 

@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../../nbs/dashboard/tabs/10_plan.ipynb #5d6ce5ea
 import asyncio
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -24,9 +24,15 @@ from salesforecast.client import ApiError
 from salesforecast.core.palette import GREY, ORANGE
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.export import csv_bytes
-from salesforecast.dashboard.model.demand import DemandRequest, Frequency, Target, fetch_available_demand
-from salesforecast.dashboard.model.formats import day, money, number, percent
-from salesforecast.dashboard.model.labels import column_label
+from salesforecast.dashboard.model.demand import (
+    DemandRequest,
+    Frequency,
+    Target,
+    fetch_available_demand,
+    first_day,
+    series_label,
+)
+from salesforecast.dashboard.model.formats import day, format_amount, number, percent
 from salesforecast.dashboard.model.plan import (
     KINDS,
     PlanKind,
@@ -44,6 +50,7 @@ from salesforecast.dashboard.ui.areas import ContentArea
 from salesforecast.dashboard.ui.files import Download, Upload
 from salesforecast.dashboard.ui.model_panel import FigureCard, ModelPanel, ResultView, downloads
 from salesforecast.dashboard.ui.prediction_charts import add_band
+from salesforecast.dashboard.ui.segments import chosen_segments, segment_fields
 from salesforecast.dashboard.ui.tables import paged
 from salesforecast.dashboard.ui.theme import amount_axis, dates, new_figure
 from salesforecast.dashboard.ui.widgets import box, button, card, empty, html, kpi, kpis, message
@@ -72,31 +79,20 @@ def scenario_chart(table: pd.DataFrame, currency: str) -> go.Figure:
     return figure.update_layout(hovermode="x unified")
 
 
-def _units(value: float | None) -> str:
-    "Write units: whole ones, or tenths where they are few."
-    return number(value, 0 if value is None or abs(value) >= 100 else 1)
-
-
-def _first_day(answer: DemandOutput, freq: Frequency) -> date:
-    "Return the first day that is forecast; a week is named by its last day."
-    first = date.fromisoformat(answer.first_date)
-    return first - timedelta(days=6) if freq == "W" else first
-
-
 class PlanView(ResultView):
     "The forecast with and without a plan."
 
     def __init__(self, state: AppState, rows: Sequence[Row], scenario: Scenario, freq: Frequency = "D"):
         self.table, answer = scenario.table(), scenario.planned
         currency = state.currency if answer.target == "revenue" else ""
-        amount = partial(money, currency=currency) if answer.target == "revenue" else _units
+        amount = partial(format_amount, target=answer.target, currency=currency)
         usual, planned = scenario.sums
-        span = f"{day(_first_day(answer, freq))} to {day(answer.last_date)}"
+        span = f"{day(first_day(answer, freq))} to {day(answer.last_date)}"
         gain = planned.yhat - usual.yhat
         share = gain / usual.yhat if usual.yhat else 0.0
         moved = self.table[self.table["difference"].abs() > 1e-9 * self.table["without"].abs().max()]
         within = (moved["planned"].sum() / moved["without"].sum() - 1) if moved["without"].sum() else None
-        series = "All sales" if planned.level == "total" else planned.unique_id.replace("/", ", ")
+        series = series_label(planned.unique_id, planned.level)
         tiles = [
             kpi(
                 "Without the plan",
@@ -158,9 +154,6 @@ class PlanView(ResultView):
         ]
 
 # %% ../../../nbs/dashboard/tabs/10_plan.ipynb #ca2ef559
-ALL = "All"
-
-
 class PlanPanel(ModelPanel[PlanView]):
     "The Plan tab."
 
@@ -187,7 +180,7 @@ class PlanPanel(ModelPanel[PlanView]):
             return [message("info", answer.details, title="This version has no forecasts to plan with.")]
         choices = answer.choices
         self.levels, self.freq = choices.levels, cast(Frequency, "D" if "D" in choices.freq else "W")
-        first = _first_day(answer, self.freq)
+        first = first_day(answer, self.freq)
         self.kind = w.Dropdown(description="What", options=list(KINDS))
         weeks = [
             (f"Week {i + 1}: from {day(first + timedelta(days=7 * i))}", i)
@@ -198,10 +191,7 @@ class PlanPanel(ModelPanel[PlanView]):
         self.last_day = w.DatePicker(description="Last day", value=first + timedelta(days=6))
         self.start = first
         self.value = w.Text(description="Discount, %", placeholder="such as 20")
-        self.segments = {
-            name: w.Dropdown(description=column_label(name), options=[ALL, *values])
-            for name, values in choices.segments.items()
-        }
+        self.segments = segment_fields(choices.segments)
         self.target = w.Dropdown(
             description="Show", options=[(name.capitalize(), name) for name in choices.targets]
         )
@@ -252,14 +242,13 @@ class PlanPanel(ModelPanel[PlanView]):
 
     def add(self) -> None:
         "Add the row of the fields, and forecast."
-        scope = {name: choice.value for name, choice in self.segments.items() if choice.value != ALL}
         try:
             row = make_row(
                 cast(PlanKind, KINDS[self.kind.value]),
                 self.first_day.value,
                 self.last_day.value,
                 self.value.value,
-                scope,
+                chosen_segments(self.segments),
             )
         except UserError as error:
             self.problem.show(message("error", f"{error}."))

@@ -17,6 +17,7 @@ import pandas as pd
 
 from salesforecast.api.schemas import Contributions, ModelInfoOutput, PredictionOutput
 from salesforecast.client import ApiError, Client
+from salesforecast.dashboard.model.calls import REJECTED_STATUSES, call_api
 from salesforecast.dashboard.model.comparisons import (
     Sale,
     SimilarSales,
@@ -32,12 +33,10 @@ from salesforecast.dashboard.model.labels import column_label
 from salesforecast.dashboard.model.state import AppState
 from salesforecast.dashboard.ui.areas import ContentArea
 from salesforecast.dashboard.ui.model_panel import (
-    REJECTED_STATUSES,
     FigureCard,
     ModelPanel,
     ResultView,
     Sheets,
-    call_api,
     downloads,
     grid,
 )

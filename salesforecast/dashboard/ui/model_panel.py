@@ -15,7 +15,6 @@ import plotly.graph_objects as go
 from traitlets import Bunch
 
 from salesforecast.api.schemas import ModelInfoOutput
-from salesforecast.client import ApiError
 from salesforecast.dashboard.export import csv_bytes, workbook
 from salesforecast.dashboard.model.formats import day
 from salesforecast.dashboard.model.labels import model_label
@@ -123,20 +122,6 @@ def downloads(
 
     buttons = Download("CSV", f"{name}.csv", as_csv), Download("Excel", f"{name}.xlsx", as_excel)
     return box(*buttons, name="sf-downloads")
-
-# %% ../../../nbs/dashboard/ui/11_model_panel.ipynb #bec46244
-REJECTED_STATUSES = (400, 413, 415, 422)  # the API cannot use what was sent
-Result = TypeVar("Result")
-
-
-def call_api(call: Callable[[], Result], *codes: int) -> Result | ApiError:
-    "Call the API and return its answer, or its error if that has one of these codes."
-    try:
-        return call()
-    except ApiError as error:
-        if error.code in codes:
-            return error
-        raise
 
 # %% ../../../nbs/dashboard/ui/11_model_panel.ipynb #e12fe074
 Shown = TypeVar("Shown", bound=ResultView)
