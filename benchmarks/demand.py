@@ -33,7 +33,7 @@ from salesforecast.forecasting.evaluation import (
 )
 from salesforecast.forecasting.forecaster import fit_demand, forecast_demand
 from salesforecast.forecasting.panel import Panel, make_panel, parse_levels
-from salesforecast.registry.tracking import library_versions
+from salesforecast.registry.tracking import code_commit, library_versions
 from salesforecast.sales.reading import read_sales
 from salesforecast.sales.schema import load_mapping
 
@@ -284,6 +284,11 @@ def cost(count: int) -> dict[str, Any]:
     }
 
 
+def note(found: dict[str, Any], part: str) -> None:
+    """Note on which day and with which code a part was measured."""
+    found.setdefault("measured", {})[part] = {"day": f"{datetime.now(UTC):%Y-%m-%d}", "code": code_commit()}
+
+
 def main() -> None:
     """Run, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -298,7 +303,6 @@ def main() -> None:
     for name in ("cmdstanpy", "prophet"):
         logging.getLogger(name).setLevel(logging.ERROR)
     found: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
-    found["when"] = datetime.now(UTC).isoformat(timespec="seconds")
     found["machine"] = {"cores": os.cpu_count(), "python": platform.python_version()}
     found["libraries"] = library_versions(
         "statsforecast", "mlforecast", "hierarchicalforecast", "xgboost", "prophet", "lightgbm"
@@ -312,12 +316,15 @@ def main() -> None:
         for name in SHOPS:
             panel, covariates = panel_of(name, options.folder, "weekly")
             found["ranges"][f"{name}, weekly"] = ranges(backtest_demand(panel, 4, 6, covariates))
+        note(found, "peers")
+        note(found, "ranges")
         options.out.write_text(json.dumps(found, indent=1) + "\n")
     if options.only in (None, "scale"):
         found["scale"] = []
         for count in options.sizes:
             found["scale"].append(cost(count))
             print(json.dumps(found["scale"][-1]), flush=True)
+        note(found, "scale")
     if options.only in (None, "orders"):
         shops = {
             f"{name}, {often}": shop_products(name, options.folder, often)
@@ -325,6 +332,7 @@ def main() -> None:
             for often in ("daily", "weekly")
         }
         found["orders"] = order_frontier(shops)
+        note(found, "orders")
     options.out.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1), f"written to {options.out}", sep="\n")
 

@@ -17,6 +17,7 @@ from ..forecasting.forecaster import DemandForecast, select_series
 from ..forecasting.order_policy import OrderPolicy
 from ..forecasting.orders import plan_orders
 from ..forecasting.scenarios import apply_plan
+from ..forecasting.selection import chosen_rows
 from ..forecasting.state import DemandState
 from ..forecasting.stock import StockRules, find_level, read_stock
 from ..forecasting.plan import read_plan
@@ -214,7 +215,7 @@ def demand_response(
         "orders": orders,
         "history": past_rows(forecast, rows, request.history),
         "accuracy": _records(forecast.model.by_horizon),
-        "champions": _records(state.leaderboard.query("chosen").drop(columns="chosen")),
+        "champions": _records(chosen_rows(state.leaderboard)),
         "choices": choices(states, state),
         "notes": [*forecast.notes, *order_notes],
     }

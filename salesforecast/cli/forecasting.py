@@ -125,6 +125,9 @@ def backtest(
     target: TargetOption = "revenue",
     freq: FreqOption = None,
     plan: PlanOption = None,
+    sarima: Annotated[
+        bool, typer.Option("--sarima", help="of the total: only SARIMA and the baselines, which is quick")
+    ] = False,
     out: Annotated[
         str | None, typer.Option("--out", help="write the forecasts: .csv, .parquet, .xlsx or a database URL")
     ] = None,
@@ -139,10 +142,14 @@ def backtest(
     from salesforecast.sales.sinks import check_output, write_table
     from salesforecast.core.settings import scale_progress
     from salesforecast.cli.terminal import DAILY_COLUMNS, messages, metrics_table, output, progress_bar
-    from salesforecast.training.daily import backtest_daily
+    from salesforecast.features.daily import daily_revenue
+    from salesforecast.registry.manifest import DEMAND_MODEL
+    from salesforecast.training.daily import add_demand_total, backtest_daily, backtest_metrics
 
     check_output(out, source, plan)
     series = SeriesChoice(by, target, freq, plan)
+    if sarima and not series.is_daily_total:
+        raise UserError("--sarima is of the total revenue. Leave out --by, --target, --freq and --plan.")
     with open_cluster(engine, scheduler) as cluster, progress_bar("reading and checking sales") as report:
         sales = _read_for_levels(
             source,
@@ -153,15 +160,20 @@ def backtest(
         )
         rest = scale_progress(report, 0.1, 1.0)
         if series.is_daily_total:
+            rest = scale_progress(report, 0.1, 0.2)
             forecasts, metrics = backtest_daily(sales, horizon, windows, rest)
-        else:
-            forecasts = _backtest_levels(sales, horizon, windows, series, cluster, rest)
+            rest = scale_progress(report, 0.2, 1.0)
+        if not sarima:
+            demand = _backtest_levels(sales, horizon, windows, series, cluster, rest)
     if not series.is_daily_total:
-        _print_accuracy(forecasts)
-        write_result(forecasts, out, "backtest")
+        _print_accuracy(demand)
+        write_result(demand, out, "backtest")
         return
+    if not sarima:
+        forecasts = add_demand_total(forecasts, demand)
+        metrics = backtest_metrics(forecasts, daily_revenue(sales)[0], sales.mapping)
     title = f"Daily revenue: {windows} windows of {horizon}, up to {forecasts['ds'].max():%Y-%m-%d}"
-    output.print(metrics_table(title, metrics, DAILY_COLUMNS))
+    output.print(metrics_table(title, metrics, DAILY_COLUMNS, DEMAND_MODEL))
     if out:
         write_table(forecasts, out, table="backtest")
         messages.print(f"{len(forecasts):,} forecasts written to {redact_url(out)}", markup=False)
@@ -232,12 +244,13 @@ def _served_forecast(
     "Return the served version's demand forecast, with the plan; None if it does not hold what is asked for."
     from salesforecast.forecasting.forecaster import select_series
     from salesforecast.forecasting.panel import TOTAL, parse_levels
+    from salesforecast.forecasting.selection import chosen_rows
     from salesforecast.registry.bundle import load_bundle
-    from salesforecast.registry.total_forecast import load_demand_states
+    from salesforecast.registry.total_forecast import load_demand_state
 
     bundle = load_bundle(models_dir or settings().model_dir)
     own_freq = "D" if bundle.manifest.mapping.frequency == "daily" else "W"
-    state = load_demand_states(bundle).get((series.target, series.freq or own_freq))
+    state = load_demand_state(bundle, series.target, series.freq or own_freq)
     levels = [TOTAL, *(",".join(level) for level in parse_levels(series.by or ""))]
     problem = _not_served(state, levels, horizon, series)
     if state is None or problem:
@@ -250,7 +263,7 @@ def _served_forecast(
         )
         return None
     names = [str(planned.panel.ids[row]) for row in select_series(planned.panel, levels)]
-    champions = state.leaderboard.query("chosen").drop(columns="chosen")
+    champions = chosen_rows(state.leaderboard)
     champions = champions[champions["level"].isin(levels)].reset_index(drop=True)
     return LevelForecast(planned.forecast, champions, names, horizon or len(state.forecast.days))
 
@@ -329,8 +342,10 @@ def _forecast_levels(
 
 def _fitted_forecast(result: "DemandForecast", series: SeriesChoice) -> LevelForecast:
     "Return the total of a forecast, or all of it where levels are named."
+    from salesforecast.forecasting.selection import chosen_rows
+
     names = [str(name) for name in result.panel.ids]
-    champions = result.model.leaderboard.query("chosen").drop(columns="chosen")
+    champions = chosen_rows(result.model.leaderboard)
     if series.by is None:
         names, champions = names[:1], champions[champions["level"] == result.panel.levels[0]]
     return LevelForecast(result, champions.reset_index(drop=True), names, len(result.days))

@@ -45,17 +45,16 @@ def override_add(
     import pandas as pd
 
     from salesforecast.registry.bundle import load_bundle
-    from salesforecast.forecasting.state import load_demand
+    from salesforecast.registry.total_forecast import load_demand_state
     from salesforecast.forecasting.overrides import record_overrides
     from salesforecast.cli.terminal import number, output
 
-    bundle, name = load_bundle(models_dir or settings().model_dir), f"demand-{target}-{freq}.npz"
-    if name not in bundle.manifest.files:
+    state = load_demand_state(load_bundle(models_dir or settings().model_dir), target, freq)
+    if state is None:
         raise UserError(
             f"The served version has no forecast of {target} by {freq}. Ask for it in the section `demand` of "
             "params.yaml, and train again."
         )
-    forecast = load_demand(bundle.open(name)).forecast
     override = {
         "unique_id": series,
         "ds": parse_day(day, "DAY"),
@@ -63,7 +62,7 @@ def override_add(
         "author": author,
         "reason": reason,
     }
-    kept = record_overrides(overrides_file(target, freq), forecast, pd.DataFrame([override])).iloc[0]
+    kept = record_overrides(overrides_file(target, freq), state.forecast, pd.DataFrame([override])).iloc[0]
     output.print(
         f"{series} on {day}: {number(value, 2)}. The model says {number(kept['model_yhat'], 2)}.",
         markup=False,

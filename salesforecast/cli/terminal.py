@@ -26,7 +26,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from ..registry.manifest import Manifest
+from ..registry.manifest import DEMAND_MODEL, Manifest
 from ..core.text import format_number, format_percent as percent
 from ..core.settings import Progress
 
@@ -189,7 +189,10 @@ def version_report(manifest: Manifest) -> RenderableType:
             manifest.served,
         ),
         metrics_table(
-            "Daily revenue, backtest over the test period", manifest.metrics.daily, DAILY_COLUMNS, "sarima"
+            "Daily revenue, backtest over the test period",
+            manifest.metrics.daily,
+            DAILY_COLUMNS,
+            manifest.served_total,
         ),
         Text(f"← served. {manifest.split.note}", style="dim"),
     )
@@ -210,6 +213,9 @@ def _version_summary(manifest: Manifest) -> Table:
     if day := data.unfinished_last_day:
         table.add_row("left out", f"{day}, the last day, looks unfinished: it is not in the daily revenue")
     table.add_row("daily model", str(manifest.sarima.get("order", "")))
+    if manifest.served_total == DEMAND_MODEL:
+        wape = percent(manifest.total_wape)
+        table.add_row("total", f"forecast by the demand forecast: WAPE {wape} in its cross-validation")
     importance = list(manifest.feature_importance[manifest.served].items())[:6]
     features = ", ".join(f"{name} {percent(share)}" for name, share in importance)
     table.add_row(f"{manifest.model_type} relies on", Text(features))

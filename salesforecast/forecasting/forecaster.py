@@ -17,7 +17,7 @@ from salesforecast.core.engine import LOCAL_ENGINE, Engine
 from salesforecast.core.metrics import ratio
 from salesforecast.core.settings import Progress, UserError, no_progress, scale_progress
 from salesforecast.core.params import CandidateParams
-from salesforecast.forecasting.candidates.task import make_forecast_task
+from salesforecast.forecasting.candidates.task import ForecastTask, make_forecast_task
 from salesforecast.forecasting.bias import correct_past_forecasts
 from salesforecast.forecasting.covariates import Covariates
 from salesforecast.forecasting.effects import CovariateEffects
@@ -261,6 +261,8 @@ class DemandForecast:
         What closures, events, promotions and prices do.
     notes : tuple of str
         What a reader should know, a sentence each.
+    unplanned : numpy.ndarray, optional
+        Expected values without the plan of the days to come, shape (n, horizon); None without a plan.
     """
 
     model: DemandModel
@@ -271,6 +273,7 @@ class DemandForecast:
     revenue: np.ndarray
     effects: CovariateEffects
     notes: tuple[str, ...]
+    unplanned: np.ndarray | None = None
 
     @property
     def panel(self) -> Panel:
@@ -299,6 +302,7 @@ def build_forecast(
     revenue: np.ndarray,  # same shape, or empty
     notes: tuple[str, ...],
     seed: int = 0,  # of the sample paths
+    unplanned: np.ndarray | None = None,  # expected values without the plan
 ) -> DemandForecast:
     "Add intervals and sample paths to expected values."
     return DemandForecast(
@@ -310,6 +314,7 @@ def build_forecast(
         revenue=revenue,
         effects=effects,
         notes=notes,
+        unplanned=unplanned,
     )
 
 # %% ../../nbs/forecasting/13_forecaster.ipynb #6358b491
@@ -319,6 +324,7 @@ def forecast_demand(
     covariates: Covariates | None = None,
     seed: int = 0,
     engine: Engine = LOCAL_ENGINE,
+    compare_plan: bool = True,
 ) -> DemandForecast:
     """Forecast from the panel's last period.
 
@@ -334,21 +340,38 @@ def forecast_demand(
         Of the sample paths: the same seed draws the same paths.
     engine : Engine
         Where the series are worked on: this process, or a Dask cluster.
+    compare_plan : bool
+        Where a plan has days to come, forecast without it as well, so that orders know what it changes.
 
     Returns
     -------
     DemandForecast
         Coherent forecasts of all series.
     """
-    panel = model.panel
-    task = make_forecast_task(panel, horizon, covariates or Covariates())
-    base = champion_forecast(model.champions, task, engine)
-    yhat = reconcile(panel.summing, base, model.errors)
-    yhat = rescale_to_total(panel.summing, yhat, base[0]) if model.fixes_total else yhat
-    yhat = yhat * model.bias_factor
+    panel, covariates = model.panel, covariates or Covariates()
+    task = make_forecast_task(panel, horizon, covariates)
+    yhat = _expected(model, task, engine)
     has_revenue = panel.target == "units" and panel.price.size
     revenue = expected_revenue(panel, task.effects, yhat) if has_revenue else np.empty((0, 0))
-    return build_forecast(model, task.effects, yhat, revenue, (*model.notes, *task.effects.notes), seed)
+    unplanned, past = None, _past_plan(covariates.plan, panel)
+    if compare_plan and len(past) < len(covariates.plan):
+        task = make_forecast_task(panel, horizon, replace(covariates, plan=past))
+        unplanned = _expected(model, task, engine)
+    notes = (*model.notes, *task.effects.notes)
+    return build_forecast(model, task.effects, yhat, revenue, notes, seed, unplanned)
+
+
+def _expected(model: DemandModel, task: ForecastTask, engine: Engine) -> np.ndarray:
+    "Forecast the expected values of a task, coherent and without bias, shape (n, horizon)."
+    summing, base = model.panel.summing, champion_forecast(model.champions, task, engine)
+    yhat = reconcile(summing, base, model.errors)
+    yhat = rescale_to_total(summing, yhat, base[0]) if model.fixes_total else yhat
+    return yhat * model.bias_factor
+
+
+def _past_plan(plan: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    "Select the rows of a plan that begin in the history."
+    return plan[plan["start"].to_numpy().astype("datetime64[D]") <= panel.days[-1]] if len(plan) else plan
 
 # %% ../../nbs/forecasting/13_forecaster.ipynb #4dc23388
 _Day = date | str | np.datetime64

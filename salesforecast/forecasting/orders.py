@@ -22,7 +22,7 @@ from salesforecast.forecasting.order_policy import (
     order_units,
     xyz_classes,
 )
-from salesforecast.forecasting.span_demand import SpanDistribution, span_distribution
+from salesforecast.forecasting.span_demand import SpanDemand, SpanDistribution, span_distribution
 from salesforecast.forecasting.stock import Stock, find_level, read_stock
 from salesforecast.sales.sources import Source
 
@@ -86,10 +86,8 @@ def plan_orders(
         return _from_sample_paths(forecast, policy, orders, rows, expected, periods)
     lead = min(policy.lead_time // panel.step, periods - 1)
     review = forecast.yhat[rows, lead:periods].sum(1)
-    whole = span_distribution(forecast.model.spans, rows, expected, periods, policy.lead_time_sd)
-    before = None
-    if lead:
-        before = span_distribution(forecast.model.spans, rows, expected - review, lead, policy.lead_time_sd)
+    whole = _span(forecast, forecast.model.spans, rows, periods, policy)
+    before = _span(forecast, forecast.model.spans, rows, lead, policy) if lead else None
     up_to, point = _levels(policy, whole, before, expected, review)
     up_to = np.minimum(up_to, _sellable(policy, orders, expected / (periods * panel.step)))
     protection = up_to if point is None else np.minimum(point, up_to)
@@ -130,6 +128,16 @@ def plan_orders(
         days_of_cover=np.where(daily > 0, np.maximum(position, 0) / np.maximum(daily, 1e-12), np.nan),
         risk_without_order=1 - whole.probabilities(position),
     )
+
+
+def _span(
+    forecast: DemandForecast, spans: SpanDemand, rows: np.ndarray, periods: int, policy: OrderPolicy
+) -> SpanDistribution:
+    "Describe the demand of the next periods, with what a plan changes of it."
+    expected = forecast.yhat[rows, :periods].sum(1)
+    usual = expected if forecast.unplanned is None else forecast.unplanned[rows, :periods].sum(1)
+    planned = np.divide(expected, usual, out=np.ones(len(rows)), where=usual > 0)
+    return span_distribution(spans, rows, expected, periods, policy.lead_time_sd, planned)
 
 
 def _levels(

@@ -26,5 +26,8 @@ def apply_plan(
     yhat = panel.summing @ (old.yhat[panel.bottom] * factors)
     price = state.price * np.exp(price_change) if state.price.size else state.price
     revenue = priced_revenue(panel, yhat, price)
-    forecast = build_forecast(old.model, old.effects, yhat, revenue, (*old.notes, *notes))
+    unplanned = old.yhat if old.unplanned is None else old.unplanned
+    forecast = build_forecast(
+        old.model, old.effects, yhat, revenue, (*old.notes, *notes), unplanned=unplanned
+    )
     return replace(state, forecast=forecast, price=price)

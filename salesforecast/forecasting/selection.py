@@ -317,6 +317,11 @@ def select_champion(
     )
 
 
+def chosen_rows(leaderboard: pd.DataFrame) -> pd.DataFrame:
+    "Select the champions of a leaderboard, one row per level."
+    return leaderboard.query("chosen").drop(columns="chosen")
+
+
 def _leaderboard_row(
     cross_validation: CrossValidation, forecasts: np.ndarray, draws: tuple[np.ndarray, np.ndarray]
 ) -> dict[str, float]:

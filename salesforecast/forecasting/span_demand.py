@@ -338,6 +338,8 @@ def span_distribution(
     expected: np.ndarray,  # forecast of the span, not below 0, shape (rows,)
     span: int,  # periods
     lead_time_sd: float = 0.0,  # standard deviation of the length of the span, in days
+    planned: np.ndarray
+    | float = 1.0,  # factor by which a plan changes the span's demand, in `expected` already
 ) -> SpanDistribution:
     """Describe the demand of a span.
 
@@ -347,7 +349,7 @@ def span_distribution(
     weight = np.where(
         demand.age[rows] * demand.step < YOUNG_DAYS, 1.0, _at_span(demand, demand.level_weight, span)[kind]
     )
-    level = np.where(expected > 0, weight * expected + (1 - weight) * long, 0.0)
+    level = np.where(expected > 0, weight * expected + (1 - weight) * long * planned, 0.0)
     beyond = max(span / demand.spans[-1], 1.0)  # of a span longer than those that were looked at
     largest = beyond * _at_span(demand, demand.largest, span)[rows]
     varies = 1 + lead_time_sd / (span * demand.step)

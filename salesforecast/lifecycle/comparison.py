@@ -6,15 +6,15 @@
 __all__ = []
 
 # %% ../../nbs/lifecycle/01_comparison.ipynb #1f918541
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from salesforecast.registry.manifest import Manifest
+from salesforecast.registry.manifest import DEMAND_MODEL, Manifest
 from salesforecast.core.metrics import ratio
-from salesforecast.core.params import Params
+from salesforecast.core.params import DemandParams, Params
 from salesforecast.core.settings import Progress, UserError, no_progress, scale_progress
 from salesforecast.features.columns import compute_row_scale, frame_columns
 from salesforecast.features.history import build_history
@@ -23,7 +23,9 @@ from salesforecast.forecasting.sarima.state import SarimaState, forecast_steps, 
 from salesforecast.models.baselines import is_baseline
 from salesforecast.registry.bundle import ModelBundle, load_bundle
 from salesforecast.registry.predictor import predict_inputs, prepare_inputs
+from salesforecast.registry.total_forecast import forecast_total, load_total_state
 from salesforecast.training.daily import fit_daily
+from salesforecast.training.demand import train_demand
 from salesforecast.training.transactional import (
     evaluate_baselines,
     evaluate_candidate,
@@ -170,8 +172,8 @@ def compare_daily(
 ) -> pd.DataFrame | None:
     "Return errors of both forecasts by day; None where their periods differ, or the champion's state of then is gone."
     series, start = prepared.daily, pd.Timestamp(prepared.test_start)
-    past, state = series[series.index < start], _state_at_training(champion)
-    index = pd.DatetimeIndex(series.index)
+    past, then = series[series.index < start], _at_training(champion)
+    index, state = pd.DatetimeIndex(series.index), None if then is None else then.sarima
     if (
         state is None
         or len(index) < 2
@@ -186,14 +188,64 @@ def compare_daily(
     return joined.groupby("ds", as_index=False)[["challenger", "champion", "y"]].sum()
 
 
-def _state_at_training(champion: ModelBundle) -> SarimaState | None:
-    "Return the forecast's state after the days it was trained on, which an updated version has left behind."
+def _at_training(champion: ModelBundle) -> ModelBundle | None:
+    "Return the version as it was trained, whose days an updated one has left behind; None where it is gone."
     if champion.manifest.updated is None:
-        return champion.sarima
+        return champion
     try:
-        return load_bundle(champion.path.parent, champion.manifest.updated.trained).sarima
+        return load_bundle(champion.path.parent, champion.manifest.updated.trained)
     except UserError:
         return None
+
+# %% ../../nbs/lifecycle/01_comparison.ipynb #a17e0302
+def compare_totals(
+    prepared: PreparedSales,
+    challenger: ModelBundle,
+    champion: ModelBundle,
+    params: Params,
+    progress: Progress = no_progress,
+) -> pd.DataFrame | None:
+    "Return errors of both totals by day; None where neither is a demand forecast's, or they cannot be compared."
+    then, by_demand = _at_training(champion), challenger.manifest.served_total == DEMAND_MODEL
+    if then is None or prepared.is_sample:
+        return None
+    served = load_total_state(then)
+    if served is None and not by_demand:
+        return None
+    last = pd.Timestamp(then.sarima.last_date if served is None else served.panel.days[-1])
+    try:
+        fit = _demand_total if by_demand else _daily_total
+        mine = fit(prepared, challenger.manifest, params, last, progress)
+        table = forecast_total(then, mine.index[0].date(), mine.index[-1].date(), params.forecast.horizon * 7)
+    except UserError:  # too few days, or a total of other periods
+        return None
+    theirs = table.set_index("date")["predicted_revenue"]
+    both = pd.DataFrame({"challenger": mine, "champion": theirs, "y": prepared.daily}).dropna()
+    errors = both[["challenger", "champion"]].sub(both["y"], axis=0).abs()
+    return errors.assign(y=both["y"].abs()).rename_axis("ds").reset_index()
+
+
+def _demand_total(
+    prepared: PreparedSales, recipe: Manifest, params: Params, last: pd.Timestamp, progress: Progress
+) -> pd.Series:
+    "Forecast the total after a day by a demand forecast of the sales until then."
+    sales, freq = prepared.sales, "D" if recipe.mapping.frequency == "daily" else "W"
+    before = sales.frame["Transaction_Date"] < last + pd.Timedelta(days=1)  # rows have times of day
+    known = replace(sales, frame=sales.frame[before])
+    section = (params.demand or DemandParams()).model_copy(update={"targets": ["revenue"], "freq": [freq]})
+    forecast = train_demand(known, lambda levels: known, section, progress)[f"revenue-{freq}"]
+    return pd.Series(forecast.yhat[0], pd.DatetimeIndex(forecast.days))
+
+
+def _daily_total(
+    prepared: PreparedSales, recipe: Manifest, params: Params, last: pd.Timestamp, progress: Progress
+) -> pd.Series:
+    "Forecast the total after a day by SARIMA, or the baseline in its place."
+    past, horizon = prepared.daily.loc[:last], params.forecast.horizon
+    state = fit_daily(recipe.served_daily, past, prepared.sales.mapping, horizon).state
+    first, end = (last + pd.Timedelta(days=days) for days in (1, horizon * state.step))
+    table = state.forecast(first.date(), end.date(), horizon * state.step)
+    return table.set_index("date")["predicted_revenue"]
 
 # %% ../../nbs/lifecycle/01_comparison.ipynb #253d0fcf
 @dataclass(frozen=True)
@@ -204,7 +256,8 @@ class Comparison:
     prepared: PreparedSales  # split where the window begins
     challenger: WindowPredictions
     champion: WindowPredictions
-    daily: pd.DataFrame | None  # ds, y, challenger, champion: absolute errors of the forecasts
+    daily: pd.DataFrame | None  # ds, y, challenger, champion: absolute errors of SARIMA, or of a baseline
+    total: pd.DataFrame | None = None  # the same of the total, where a demand forecast gives it
 
 
 def compare_models(
@@ -226,7 +279,9 @@ def compare_models(
             fitted = refit_and_predict(split, challenger.manifest, params, scale_progress(progress, 0.1, 0.6))
             progress(0.6, "forecasting with both")
             daily = compare_daily(split, champion, params.forecast.horizon, challenger.manifest.served_daily)
-            return Comparison("served", split, fitted, served, daily)
+            part = scale_progress(progress, 0.7, 1.0)
+            total = compare_totals(prepared, challenger, champion, params, part)
+            return Comparison("served", split, fitted, served, daily, total)
     mine = refit_and_predict(prepared, challenger.manifest, params, scale_progress(progress, 0.1, 0.5))
     if _same_recipe(challenger, champion):
         return Comparison("recipe", prepared, mine, mine, None)

@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 import numpy as np
 import pandas as pd
 
-from salesforecast.registry.manifest import Manifest, ServedPart
+from salesforecast.registry.manifest import DEMAND_MODEL, Manifest, ServedPart
 from salesforecast.core.params import GateParams, Params
 from salesforecast.core.settings import Progress, UserError, no_progress
 from salesforecast.features.preprocessing import PreparedSales
@@ -34,7 +34,6 @@ from salesforecast.lifecycle.comparison import (
 from salesforecast.models.baselines import is_baseline
 from salesforecast.registry.bundle import ModelBundle, load_bundle
 from salesforecast.registry.predictor import Predictor
-from salesforecast.registry.total_forecast import DEMAND_MODEL
 
 # %% ../../nbs/lifecycle/02_gate.ipynb #a28cd01a
 @dataclass(frozen=True)
@@ -90,13 +89,18 @@ def segment_check(rows: pd.DataFrame, gate: GateParams, metric: str = "WAPE") ->
     return Check("segments", not worse, "; ".join(worse) or fine, numbers)
 
 
-def daily_check(daily: pd.DataFrame, gate: GateParams) -> Check:
-    "Check that the daily forecast is not significantly worse."
-    difference = _difference(daily.rename(columns={"y": "revenue"}), gate.confidence)
-    worse = _significantly_worse(difference, gate.daily_margin)
-    verdict = "significantly worse by more than" if worse else "not significantly worse by more than"
-    reason = f"{_describe_difference(difference)}; {verdict} {gate.daily_margin:.0%}"
-    return Check("daily forecast", not worse, reason, asdict(difference))
+def forecast_checks(comparison: Comparison, gate: GateParams) -> list[Check]:
+    "Check that the forecast of the total is not significantly worse: the demand forecast's, with SARIMA beside it."
+    checks: list[Check] = []
+    for name, errors in (("forecast of the total", comparison.total), ("daily forecast", comparison.daily)):
+        if errors is not None and len(errors):
+            difference = _difference(errors.rename(columns={"y": "revenue"}), gate.confidence)
+            worse = _significantly_worse(difference, gate.daily_margin)
+            verdict = f"{'' if worse else 'not '}significantly worse by more than {gate.daily_margin:.0%}"
+            beside = "" if not checks else "; it does not decide, as it does not give the total"
+            reason = f"{_describe_difference(difference)}; {verdict}{beside}"
+            checks.append(Check(name, bool(checks) or not worse, reason, asdict(difference)))
+    return checks
 
 
 def _by_day(rows: pd.DataFrame) -> pd.DataFrame:
@@ -206,8 +210,7 @@ def _part_check(name: str, part: ServedPart, gate: GateParams) -> Check:
     "Check a part: training chose it over the baselines; the total of the demand forecast has been reconciled since."
     margin = max(gate.baseline_margin, MAX_TOTAL_ERROR_INCREASE)
     mine, naive = part.errors.get(DEMAND_MODEL), part.errors.get(BASELINE)
-    compared = name == "demand" and mine is not None and naive is not None
-    passed = not compared or bool((mine or 0.0) <= (naive or 0.0) * (1 + margin) + 1e-9)
+    passed = name != "demand" or mine is None or naive is None or mine <= naive * (1 + margin) + 1e-9
     return Check(f"{name}: {part.served or 'not served'}", passed, part.why, dict(part.errors))
 
 
@@ -328,8 +331,7 @@ def evaluate_challenger(
         segment_check(rows, gate, metric),
         coverage_check(comparison, gate),
     ]
-    if comparison.daily is not None and len(comparison.daily):
-        checks.append(daily_check(comparison.daily, gate))
+    checks += forecast_checks(comparison, gate)
     checks += [latency_check(challenger, served, gate), size_check(challenger, served, gate)]
     passed = all(check.passed for check in checks)
     window = _window(comparison.prepared)

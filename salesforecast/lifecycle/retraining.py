@@ -17,6 +17,7 @@ from salesforecast.features.preprocessing import PreparedSales
 from salesforecast.lifecycle.gate import BASIS_TEXTS, Decision, describe_decision, evaluate_challenger
 from salesforecast.lifecycle.promotion import models_lock, promote, repair
 from salesforecast.registry.events import current_user
+from salesforecast.registry.registration import synchronize
 from salesforecast.registry.tracking import log_run_files
 from salesforecast.registry.versions import current_version
 from salesforecast.sales.schema import ColumnMapping
@@ -52,12 +53,14 @@ def pass_gate(
     champion = current_version(models_dir)
     progress(0.0, "the gate: comparing with the served version")
     decision = evaluate_challenger(models_dir, version, champion, prepared, params, progress)
-    promoted, problem = decision.passed or mode == "report-only", ""
+    promoted = decision.passed or mode == "report-only"
     save_decision(models_dir, decision, mode, promoted=False)
     if promoted:
         because = f"{why}: {'passed the gate' if decision.passed else 'the gate only reports'}"
         problem = promote(models_dir, version, because, champion, basis=decision.basis)
         save_decision(models_dir, decision, mode, promoted)
+    else:
+        problem = synchronize(models_dir).problem
     return decision, promoted, problem
 
 # %% ../../nbs/lifecycle/04_retraining.ipynb #9fe288de
@@ -141,7 +144,7 @@ def retrain(
     models_dir = Path(models_dir) if models_dir else settings().model_dir
     params = params or load_params()
     with models_lock(models_dir, "training", wait, progress):
-        repaired = tuple(repair(models_dir))
+        repaired = tuple(repair(models_dir, registry=False))  # which follows the decision
         training = train_models(
             source,
             mapping,

@@ -132,7 +132,7 @@ def publish_trained(
             shutil.copy(bundle.path / name, into)
 
     with models_lock(models_dir, "training", 3600, progress):
-        repair(models_dir)
+        repair(models_dir, registry=False)  # which follows the decision
         if not (models_dir / bundle.version).exists():
             publish(models_dir, bundle.version, bundle.manifest, copy, settings().keep_versions, serve=False)
         mode, reason = gate or settings().gate, "published by the pipeline"

@@ -13,16 +13,16 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from salesforecast.registry.manifest import Manifest
+from salesforecast.registry.manifest import DEMAND_MODEL, Manifest
 from salesforecast.core.metrics import ratio
 from salesforecast.core.settings import UserError
 from salesforecast.core.text import format_number as amount
+from salesforecast.forecasting.selection import chosen_rows
 from salesforecast.core.text import format_percent as percent
 from salesforecast.lifecycle.gate import BASIS_TEXTS, Decision
 from salesforecast.lifecycle.report_parts import HEADINGS, PERCENT_METRICS, Cell, status_box, table, tiles
 from salesforecast.lifecycle.retraining import TrainingOutcome
 from salesforecast.registry.bundle import load_bundle
-from salesforecast.registry.total_forecast import DEMAND_MODEL
 from salesforecast.registry.versions import list_versions
 from salesforecast.training.orchestration import TrainingResult
 
@@ -37,11 +37,10 @@ def training_tiles(training: TrainingResult) -> HTML:
     "Render how much was learned from, and how good the version is."
     m, data = training.manifest.metrics, training.manifest.data
     served, daily = m.transactional[training.manifest.served], m.daily.get(training.manifest.served_daily, {})
-    total = served_total_wape(training.manifest)
     figures = {
         f"sales, {data.first} to {data.last}": amount(data.rows),
         "error of a sale's revenue (WAPE)": percent(served["wape"]),
-        "error of a day's revenue (WAPE)": percent(total),
+        "error of a day's revenue (WAPE)": percent(training.manifest.total_wape),
     }
     ahead = training.forecast[~training.forecast["in_history"]]
     figures |= {
@@ -49,18 +48,9 @@ def training_tiles(training: TrainingResult) -> HTML:
             ahead["predicted_revenue"].sum()
         )
     }
-    if DEMAND_MODEL not in set(training.forecast["model"]):
+    if training.manifest.served_total != DEMAND_MODEL:
         figures |= {"of days within the 80% range": percent(daily.get("coverage_80"), 0)}
     return tiles(figures)
-
-
-def served_total_wape(manifest: Manifest) -> float | None:
-    "Return the WAPE of the served forecast of the total in cross-validation: the demand forecast's, if there is one."
-    part = manifest.parts.get("demand")
-    by_demand = part.errors.get(DEMAND_MODEL) if part else None
-    return (
-        manifest.metrics.daily.get(manifest.served_daily, {}).get("wape") if by_demand is None else by_demand
-    )
 
 # %% ../../nbs/lifecycle/06_training_report.ipynb #9c5ef88b
 PART_LABELS = {
@@ -76,8 +66,7 @@ LABELS_WITH_TOTAL = PART_LABELS | {  # where the demand forecast gives the total
 
 def parts_table(manifest: Manifest) -> HTML:
     "Render what each part of a version is served by, and why."
-    demand = manifest.parts.get("demand")
-    labels = LABELS_WITH_TOTAL if demand and demand.errors else PART_LABELS
+    labels = LABELS_WITH_TOTAL if manifest.served_total == DEMAND_MODEL else PART_LABELS
     rows: list[list[Cell]] = [
         [labels.get(name, name), part.served or "not served", part.why]
         for name, part in manifest.parts.items()
@@ -161,7 +150,7 @@ def demand_table(training: TrainingResult) -> HTML:
             *(percent(row[figure]) for figure in ("wape", "against_naive", "low", "high", "bias")),
         ]
         for name, forecast in training.demand.items()
-        for row in forecast.model.leaderboard.query("chosen").to_dict("records")
+        for row in chosen_rows(forecast.model.leaderboard).to_dict("records")
     ]
     headings = [
         "forecast",
@@ -230,16 +219,15 @@ def previous_manifest(training: TrainingResult) -> Manifest | None:
 def _facts(manifest: Manifest) -> dict[str, str]:
     "Return what is compared of two versions."
     m, served = manifest.metrics, manifest.served
-    total_by_demand = bool("demand" in manifest.parts and manifest.parts["demand"].errors)
     configuration = manifest.configurations[served]
     return {
         "sales": amount(manifest.data.rows),
         "last day": manifest.data.last,
         "data fingerprint": manifest.data.fingerprint,
         "served model": manifest.model_type,
-        "forecast of the total": "demand" if total_by_demand else manifest.served_daily,
+        "forecast of the total": manifest.served_total,
         "WAPE of a sale's revenue": percent(m.transactional[served]["wape"], 2),
-        "WAPE of a day's revenue": percent(served_total_wape(manifest), 2),
+        "WAPE of a day's revenue": percent(manifest.total_wape, 2),
         "configuration": ", ".join(f"{key} {value}" for key, value in configuration.items()),
         "SARIMA order": str(manifest.sarima.get("order")),
         "features": str(len(manifest.feature_names)),

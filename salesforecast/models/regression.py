@@ -17,7 +17,7 @@ import numpy as np
 
 from salesforecast.core.params import ModelOptions
 from salesforecast.core.settings import Progress, UserError, no_progress, atomic_write
-from salesforecast.core.stored import is_stored, read_stored, write_stored
+from salesforecast.core.stored import read_stored, write_stored
 from salesforecast.features.preprocessor import ModelInputs
 from salesforecast.models.catalogue import Regressor, StoredModel, find_regressor
 
@@ -205,16 +205,14 @@ def save_model(model: RevenueModel, path: Path) -> None:
             joblib.dump(stored, beside, compress=3)
 
 
-def load_model(
-    file: Path | bytes,  # the file, or its content
-    name: str = "",  # of the file, for messages
-    verified: bool = False,  # whether these bytes are known to be what was published: only then is a pickle read
-) -> RevenueModel:
-    "Read what `save_model` wrote; raises `UserError` for a pickle that is not verified, or a model of another release."
-    data, name = (file, name) if isinstance(file, bytes) else (file.read_bytes(), name or str(file))
-    parts = cast(
-        dict[str, Any], read_pickle(data) if verified and not is_stored(data) else read_stored(data, name)
-    )
+def load_model(path: Path) -> RevenueModel:
+    "Read what `save_model` wrote; raises `UserError` for a pickle, or a model of another release."
+    return restore_model(read_stored(path.read_bytes(), str(path)))
+
+
+def restore_model(stored: object) -> RevenueModel:
+    "Build the model from what its file holds; raises `UserError` for a model of another release."
+    parts = cast(dict[str, Any], stored)
     regressor = find_regressor(parts["kind"], parts["params"]).from_stored(parts)
     ranges = parts["ranges"] and ErrorQuantiles(**parts["ranges"])
     return RevenueModel(parts["kind"], parts["params"], regressor, parts["cap"], ranges)

@@ -20,7 +20,7 @@ from ..features.preprocessor import Preprocessor
 from ..features.history import History, load_history
 from ..forecasting.sarima.state import SarimaState
 from ..models.catalogue import model_file
-from ..models.regression import RevenueModel, load_model, read_pickle
+from ..models.regression import RevenueModel, read_pickle, restore_model
 from salesforecast.registry.files import (
     CURRENT,
     MANIFEST,
@@ -100,8 +100,7 @@ class ModelBundle:
 
     def load(self, kind: str) -> RevenueModel:
         "Load a transactional model by its key in `params.yaml`, such as xgboost."
-        name = model_file(kind)
-        return load_model(self._open_checked(name), str(self.path / name), verified=True)
+        return restore_model(self._read(model_file(kind)))
 
     @property
     def pickles(self) -> list[str]:
@@ -110,11 +109,11 @@ class ModelBundle:
             return [name for name, about in self.manifest.files.items() if about.pickle]
         return [name for name in self.manifest.files if name.endswith(".pkl")]  # of older releases, all were
 
-    def _open_checked(self, name: str) -> bytes:
-        "Return the content of a file that may be a pickle; raise `UserError` for one that must not be read."
+    def _read(self, name: str) -> object:
+        "Return the value that a file holds; raise `UserError` for a pickle that must not be read."
         data = self.open(name).getvalue()
         if is_stored(data):
-            return data
+            return read_stored(data, str(self.path / name))
         if name not in self.pickles:
             raise UserError(
                 f"{self.path / name} is a pickle, which runs code when it is read, and the manifest does not list it as "
@@ -125,12 +124,7 @@ class ModelBundle:
                 f"{self.path / name} is a pickle, which runs code when it is read, and SALESFORECAST_ALLOW_PICKLES is "
                 "off. Train again with this release, or set it on if you trust who wrote the file."
             )
-        return data
-
-    def _read(self, name: str) -> object:
-        "Return the value that a file holds."
-        data = self._open_checked(name)
-        return read_stored(data, str(self.path / name)) if is_stored(data) else read_pickle(data)
+        return read_pickle(data)
 
 # %% ../../nbs/registry/05_bundle.ipynb #38eebf6a
 def load_bundle(models_dir: str | Path, version: str | None = None) -> ModelBundle:

@@ -51,6 +51,9 @@ def record_forecast(
     bundle: ModelBundle,  # a published version
 ) -> int:
     "Record the total that a version serves; return the number of new rows, 0 if it is recorded already."
+    with _open_ledger(models_dir) as ledger:
+        if ledger.execute("select 1 from forecasts where version = ? limit 1", (bundle.version,)).fetchone():
+            return 0
     state = bundle.sarima
     horizon = max(min(LEDGER_HORIZON, settings().forecast_horizon), state.step)
     first = state.last_date + timedelta(days=1)

@@ -83,6 +83,9 @@ class DemandSummary(ManifestSection):
     champions: list[dict[str, JsonValue]] = []
 
 
+DEMAND_MODEL = "demand"  # the name of the demand forecast among the models of the total
+
+
 class ServedPart(ManifestSection):
     "Name the model that serves one part of a version (transactional, daily or demand), and why."
 
@@ -182,6 +185,27 @@ class Manifest(ManifestSection):
     def served_daily(self) -> str:
         "Return the name of the served daily forecast: `sarima`, or a baseline."
         return self.parts["daily"].served if "daily" in self.parts else "sarima"
+
+    @property
+    def served_total(self) -> str:
+        "Return the name of the served forecast of the total: `demand`, or that of the daily forecast."
+        return DEMAND_MODEL if DEMAND_MODEL in self._demand_errors else self.served_daily
+
+    @property
+    def total_wape(self) -> float | None:
+        "Return the WAPE of the served forecast of the total in cross-validation; None where it is not known."
+        daily = self.metrics.daily.get(self.served_daily, {}).get("wape")
+        return self._demand_errors.get(DEMAND_MODEL, daily)
+
+    @property
+    def _demand_errors(self) -> dict[str, float | None]:
+        "Errors of the total of the demand forecast, and of seasonal naive; empty where it does not give the total."
+        return self.parts["demand"].errors if "demand" in self.parts else {}
+
+    @property
+    def trained_version(self) -> str:
+        "Return the version whose training this one holds: itself, unless it is an update with newer days."
+        return (self.updated and self.updated.trained) or self.version
 
     def require(self, *names: str) -> None:
         "Raise `UserError` unless the manifest has these parts."

@@ -9,8 +9,10 @@ __all__ = ['Predictor', 'load_model', 'predict_source']
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -29,6 +31,9 @@ from ..forecasting.sarima.state import SarimaState
 from ..models.regression import COLUMNS, RevenueModel, predict_inputs
 from ..sales.schema import ColumnMapping, ReadOptions
 from ..core.settings import Progress, UserError, no_progress, settings
+
+if TYPE_CHECKING:
+    from salesforecast.forecasting.forecaster import DemandForecast
 
 # %% ../../nbs/registry/07_predictor.ipynb #2626f41f
 def required_columns(parts: Preprocessor) -> set[str]:
@@ -159,9 +164,18 @@ class Predictor:
             `date`, the columns of `predict`, whether the day is in the history, and `model`: `demand` for the total of the
             demand forecast, as `POST /forecast` and the command line give it, else `sarima` or the baseline in its place.
         """
-        from salesforecast.registry.total_forecast import forecast_total
+        from salesforecast.registry.total_forecast import total_forecast
 
-        return forecast_total(self.bundle, start, end)
+        bundle = self.bundle
+        return total_forecast(bundle.sarima, bundle.manifest.served_daily, self._demand, start, end)
+
+    @cached_property
+    def _demand(self) -> "DemandForecast | None":
+        "Return the demand forecast whose total the version serves, if it has one."
+        from salesforecast.registry.total_forecast import load_total_state
+
+        state = load_total_state(self.bundle)
+        return None if state is None else state.forecast
 
 
 def load_model(models_dir: str | Path | None = None, version: str | None = None) -> Predictor:

@@ -8,8 +8,9 @@ __all__ = []
 # %% ../../nbs/registry/10_pyfunc.ipynb #393a0960
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from fnmatch import filter as matching
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -25,10 +26,12 @@ from salesforecast.core.settings import UserError
 from salesforecast.features.columns import SEGMENT
 from salesforecast.features.history import TOTAL
 from salesforecast.forecasting.forecaster import select_series
-from salesforecast.forecasting.state import DemandState, load_demand
+from salesforecast.forecasting.state import DemandState
 from salesforecast.models.regression import COLUMNS
 from salesforecast.registry.bundle import ModelBundle, load_bundle
+from salesforecast.registry.files import DEMAND_FILE, MANIFEST, SAMPLE_FILE, SARIMA_FILE, SIGNATURE
 from salesforecast.registry.predictor import Predictor
+from salesforecast.registry.total_forecast import load_demand_states
 from salesforecast.registry.versions import list_versions
 
 # %% ../../nbs/registry/10_pyfunc.ipynb #9e331e5b
@@ -59,10 +62,10 @@ class TransactionModel:
         return ["Transaction_Date", *self.numbers, *self.more_numbers, *self.texts]
 
     def example(self, rows: int = 3) -> pd.DataFrame:
-        "Return sales of the test period, or one made up where the version has none."
+        "Return sales of the test period, or a synthetic one where the version has none."
         bundle = self.predictor.bundle
-        if "sample.parquet" in bundle.manifest.files:
-            sample = pd.read_parquet(bundle.open("sample.parquet"))
+        if SAMPLE_FILE in bundle.manifest.files:
+            sample = pd.read_parquet(bundle.open(SAMPLE_FILE))
             if {"Transaction_Date", *self.numbers} <= {*sample}:
                 return sample[[name for name in self.columns if name in sample]].head(rows)
         row = {"Transaction_Date": pd.Timestamp(bundle.sarima.last)} | dict.fromkeys(self.numbers, 1.0)
@@ -118,9 +121,7 @@ class ForecastModel:
     @cached_property
     def states(self) -> dict[tuple[str, str], DemandState]:
         "Return the demand forecasts of the version, by target and frequency."
-        names = [name for name in self.bundle.manifest.files if name.startswith("demand-")]
-        states = [load_demand(self.bundle.open(name)) for name in sorted(names)]
-        return {(state.panel.target, state.frequency): state for state in states}
+        return load_demand_states(self.bundle)
 
     def predict(self, model_input: pd.DataFrame) -> pd.DataFrame:
         """Forecast what each row asks for.
@@ -277,8 +278,16 @@ def signatures(bundle: ModelBundle) -> dict[str, object]:
     }
 
 # %% ../../nbs/registry/10_pyfunc.ipynb #cbd7b013
-def log_version_models(mlflow: ModuleType, bundle: ModelBundle) -> dict[str, LoggedModel]:
-    "Log both models of a published version to the active run; return MLflow's account of each."
+def _unneeded_files(kind: str, names: list[str]) -> set[str]:
+    "Return the files of a version that a kind of model does without."
+    demand = set(matching(names, DEMAND_FILE.format("*")))
+    return demand if kind == "transactions" else {*names} - demand - {MANIFEST, SIGNATURE, SARIMA_FILE}
+
+
+def log_version_models(
+    mlflow: ModuleType, bundle: ModelBundle, kinds: Collection[str] = tuple(KINDS)
+) -> dict[str, LoggedModel]:
+    "Log the models of a published version to the active run, each with the files it needs; return MLflow's account of each."
     found = signatures(bundle)
     examples = {
         "transactions": TransactionModel(bundle).example(),
@@ -288,8 +297,12 @@ def log_version_models(mlflow: ModuleType, bundle: ModelBundle) -> dict[str, Log
     about = {"version": bundle.version, "fingerprint": bundle.manifest.data.fingerprint}
     logged = {}
     with tempfile.TemporaryDirectory() as folder:
-        for kind in KINDS:
-            shutil.copytree(bundle.path, Path(folder, kind, bundle.version))
+        for kind in kinds:
+            shutil.copytree(
+                bundle.path,
+                Path(folder, kind, bundle.version),
+                ignore=lambda _, names, kind=kind: _unneeded_files(kind, names),
+            )
             logged[kind] = mlflow.pyfunc.log_model(
                 name=kind,
                 loader_module="salesforecast.registry.pyfunc",

@@ -20,21 +20,19 @@ import numpy as np
 from salesforecast.core.settings import UserError, settings
 from salesforecast.registry.bundle import ModelBundle, load_bundle
 from salesforecast.registry.manifest import Manifest
-from salesforecast.registry.pyfunc import log_version_models
 from salesforecast.registry.tracking import Run, configure_mlflow, log_run, resume_run
 from salesforecast.registry.versions import current_version, list_versions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
 
 # %% ../../nbs/registry/11_registration.ipynb #abf407d0
 HEADLINES = ("wape", "mae", "rmse", "r2", "bias", "mase", "coverage_80", "coverage_95")
 
 
 def headline_metrics(manifest: Manifest) -> dict[str, float]:
-    "Return the metrics of the served models: `transaction.wape`, `daily.wape`, `demand.revenue-D.wape.total`, …"
-    found: dict[str, object] = {}
+    "Return the metrics of the served models: `transaction.wape`, `total.wape`, `daily.wape`, `demand.revenue-D.wape.total`, …"
+    found: dict[str, object] = {"total.wape": manifest.total_wape}
     parts = {
         "transaction": manifest.metrics.transactional.get(manifest.served, {}),
         "daily": manifest.metrics.daily.get(manifest.served_daily, {}),
@@ -57,6 +55,7 @@ def training_params(manifest: Manifest) -> dict[str, object]:
     served = manifest.configurations.get(manifest.served, {})
     return {
         "model": manifest.served,
+        "total_model": manifest.served_total,
         "daily_model": manifest.served_daily,
         "target": f"revenue / {manifest.scale}",
         "rows": manifest.data.rows,
@@ -73,14 +72,14 @@ def describe_version(manifest: Manifest, version: str) -> str:
     metrics, split = headline_metrics(manifest), manifest.split
     name = settings().mlflow_model
     lines = [
-        f"**{manifest.model_type}** for the revenue of transactions, **{manifest.served_daily}** for the daily revenue.",
+        f"**{manifest.model_type}** for the revenue of transactions, **{manifest.served_total}** for the daily revenue.",
         f"Trained on {manifest.data.rows:,} sales from {manifest.data.first} to {manifest.data.last}; "
         f"the figures are of models fitted before {split.test_start} and measured on {split.test_rows:,} sales since.",
     ]
     if "transaction.wape" in metrics:
         lines.append(f"WAPE of transactions: {metrics['transaction.wape']:.1%}.")
-    if "daily.wape" in metrics:
-        lines.append(f"WAPE of the daily revenue: {metrics['daily.wape']:.1%}.")
+    if "total.wape" in metrics:
+        lines.append(f"WAPE of the daily revenue: {metrics['total.wape']:.1%}.")
     if manifest.updated:
         lines.append(
             f"Brought up to {manifest.updated.last} without training, from {manifest.updated.trained}."
@@ -102,7 +101,7 @@ def version_tags(manifest: Manifest, version: str) -> dict[str, str]:
         "data_fingerprint": manifest.data.fingerprint,
         "code_commit": manifest.code_commit or "",
         "salesforecast": manifest.salesforecast,
-        "trained": manifest.updated.trained if manifest.updated else version,
+        "trained": manifest.trained_version or version,  # before it is published, it has no name
     }
     return {name: str(value) for name, value in tags.items() if value}
 
@@ -148,16 +147,13 @@ def registered_numbers(mlflow: ModuleType) -> Numbers:
             found[name] |= {
                 entry.tags["version"]: str(entry.version)
                 for entry in page
-                if "version" in entry.tags and _is_loadable(client, entry)
+                if "version" in entry.tags
+                and entry.tags.get("kind")
+                in registered_names()  # older releases registered the bare regressor
             }
             if not (token := page.token):
                 break
     return found
-
-
-def _is_loadable(client: "MlflowClient", entry: "ModelVersion") -> bool:
-    "Return whether a version is one of the two models; releases before them registered the bare regressor."
-    return entry.tags.get("kind") in registered_names()
 
 
 def registry_aliases(mlflow: ModuleType, kind: str = "transactions") -> dict[str, str]:
@@ -169,17 +165,22 @@ def registry_aliases(mlflow: ModuleType, kind: str = "transactions") -> dict[str
 
 
 def register_version(mlflow: ModuleType, bundle: ModelBundle, numbers: Numbers) -> None:
-    "Log both models of a published version to its run, and make them versions of the registered models."
+    "Log the models of a published version that the registry lacks to its run, and make them versions of the registered models."
+    from salesforecast.registry.pyfunc import (
+        log_version_models,
+    )  # takes a second to import, and is seldom needed
+
     client, manifest = mlflow.MlflowClient(), bundle.manifest
+    missing = {
+        kind: name for kind, name in registered_names().items() if bundle.version not in numbers.get(name, {})
+    }
     started = int(datetime.fromisoformat(manifest.created).timestamp() * 1000) if manifest.created else None
     with resume_run(mlflow, manifest.mlflow.runs.get("parent"), f"train {bundle.version}") as (run, is_new):
         if is_new:
             log_run(mlflow, training_run(manifest, bundle.version))
             mlflow.set_tags({"recorded_later": "true", "trained_at": manifest.created or str(started)})
-        logged = log_version_models(mlflow, bundle)
-        for kind, name in registered_names().items():
-            if bundle.version in numbers.get(name, {}):
-                continue
+        logged = log_version_models(mlflow, bundle, missing)
+        for kind, name in missing.items():
             _create_model(client, name, kind)
             entry = client.create_model_version(
                 name,
@@ -282,7 +283,7 @@ def synchronize(
         served = current_version(models_dir)
         moved = bool(alias and served and set_champion(mlflow, served, numbers))
         if alias:
-            trained = {_trained(bundle) for bundle in bundles}
+            trained = {bundle.manifest.trained_version for bundle in bundles}
             _forget_superseded(mlflow, numbers, {*list_versions(models_dir)}, trained)
     except Exception as error:  # serving goes on, whatever the store does
         problem = f"MLflow's registry is not in step with {models_dir.name}: {type(error).__name__}: {error}"
@@ -292,12 +293,6 @@ def synchronize(
         problem = f"{served} is served and was trained without tracking, so the registry has no {CHAMPION}."
         return SyncResult(tuple(done), problem=f"{problem} To register it: salesforecast models sync")
     return SyncResult(tuple(done), served if moved and served else "")
-
-
-def _trained(bundle: ModelBundle) -> str:
-    "Return the version whose training a version holds."
-    updated = bundle.manifest.updated
-    return updated.trained if updated else bundle.version
 
 
 def _forget_superseded(

@@ -16,17 +16,23 @@ from salesforecast.forecasting.forecaster import DemandForecast
 from salesforecast.forecasting.sarima.state import SarimaState
 from salesforecast.forecasting.state import DemandState, load_demand
 from salesforecast.registry.bundle import ModelBundle
+from salesforecast.registry.files import DEMAND_FILE
+from salesforecast.registry.manifest import DEMAND_MODEL
 
 # %% ../../nbs/registry/06_total_forecast.ipynb #a17e0007
 def load_demand_states(bundle: ModelBundle) -> dict[tuple[str, str], DemandState]:
     "Load the demand forecasts of a version, by target and frequency such as revenue and D; empty where none was trained."
-    states = [load_demand(bundle.open(name)) for name in matching(bundle.manifest.files, "demand-*.npz")]
+    names = matching(bundle.manifest.files, DEMAND_FILE.format("*"))
+    states = [load_demand(bundle.open(name)) for name in names]
     return {(state.panel.target, state.frequency): state for state in states}
 
+
+def load_demand_state(bundle: ModelBundle, target: str, freq: str) -> DemandState | None:
+    "Load one demand forecast of a version, such as that of revenue by D; None where it was not trained."
+    name = DEMAND_FILE.format(f"{target}-{freq}")
+    return load_demand(bundle.open(name)) if name in bundle.manifest.files else None
+
 # %% ../../nbs/registry/06_total_forecast.ipynb #a17e000a
-DEMAND_MODEL = "demand"  # the name of the demand forecast in the column `model`
-
-
 def with_demand_total(
     table: pd.DataFrame,  # as `SarimaState.forecast` returns it
     forecast: DemandForecast,  # of revenue
@@ -60,7 +66,7 @@ def total_forecast(
 
 def load_total_state(bundle: ModelBundle) -> DemandState | None:
     "Load the demand forecast whose total a version serves: of revenue, by day or, for weekly sales, by week; None without one."
-    return load_demand_states(bundle).get(("revenue", "D" if bundle.sarima.step == 1 else "W"))
+    return load_demand_state(bundle, "revenue", "D" if bundle.sarima.step == 1 else "W")
 
 
 def forecast_total(

@@ -153,7 +153,6 @@ class TrackingResult:
 
     ids: dict[str, str]
     problem: str = ""
-    registered: str = ""
 
 # %% ../../nbs/registry/08_tracking.ipynb #3b9ed751
 def record_training(parent: Run, children: Iterable[Run]) -> TrackingResult:

@@ -6,14 +6,14 @@
 __all__ = ['list_versions', 'current_version']
 
 # %% ../../nbs/registry/03_versions.ipynb #97cb940e
-import json
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..core.settings import atomic_write
+from ..core.settings import UserError, atomic_write
 from .events import read_events
 from .files import CURRENT, MANIFEST, flush_to_disk
+from .manifest import parse_manifest
 
 # %% ../../nbs/registry/03_versions.ipynb #4a0d0a8c
 def new_version() -> str:
@@ -66,10 +66,10 @@ def set_current(models_dir: Path, version: str) -> None:
 # %% ../../nbs/registry/03_versions.ipynb #5d1ba106
 def trained_version(models_dir: Path, version: str | None) -> str | None:
     "Return the version whose training a version holds: itself, unless it is an update with newer days."
+    path = models_dir / str(version) / MANIFEST
     try:
-        manifest = json.loads((models_dir / str(version) / MANIFEST).read_bytes())
-        return manifest.get("updated", {}).get("trained", version)
-    except (OSError, ValueError, AttributeError):  # not there, or not readable
+        return parse_manifest(path.read_bytes(), path).trained_version or version
+    except (OSError, ValueError, UserError):  # not there, no name of a folder, or not readable
         return version
 
 

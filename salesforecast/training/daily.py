@@ -30,8 +30,9 @@ from salesforecast.forecasting.sarima.baselines import (
 )
 from ..forecasting.sarima.fit import SARIMA_MIN_PERIODS, SarimaModel, fit_sarima
 from ..forecasting.forecaster import DemandForecast
+from ..forecasting.panel import TOTAL
 from ..forecasting.sarima.state import SarimaState
-from ..registry.manifest import ServedPart
+from ..registry.manifest import DEMAND_MODEL, ServedPart
 from ..registry.total_forecast import total_forecast
 from ..sales.reading import SalesData
 from ..sales.schema import ColumnMapping
@@ -106,6 +107,19 @@ def backtest_metrics(
     season = 7 if mapping.frequency == "daily" else 52
     rows = leaderboard(forecasts, series, season).to_dict("records") if len(forecasts) else []
     return {str(row.pop("model")): {str(name): float(value) for name, value in row.items()} for row in rows}
+
+
+def add_demand_total(
+    forecasts: pd.DataFrame,  # as `backtest` returns them
+    demand: pd.DataFrame,  # as `backtest_demand` returns it, of revenue by the same period
+) -> pd.DataFrame:
+    "Put the total of the demand forecast first, by the name `demand`, in the windows that both have."
+    total = demand[demand["level"] == TOTAL].assign(
+        model=DEMAND_MODEL, unique_id=forecasts["unique_id"].iloc[0]
+    )
+    both = set(total["cutoff"]) & set(forecasts["cutoff"])
+    rows = pd.concat([total[list(forecasts)], forecasts], ignore_index=True)
+    return rows[rows["cutoff"].isin(both)].reset_index(drop=True)
 
 # %% ../../nbs/training/02_daily.ipynb #412b7fbe
 _LABELS: dict[str, str] = {"sarima": "SARIMA"} | {name: name.replace("_", " ") for name in DAILY_BASELINES}

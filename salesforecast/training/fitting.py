@@ -15,8 +15,7 @@ from ..core.params import Params
 from ..core.settings import Progress, UserError, scale_progress
 from ..forecasting.candidates.registry import BASELINE
 from ..forecasting.forecaster import DemandForecast
-from ..registry.manifest import ServedPart
-from ..registry.total_forecast import DEMAND_MODEL
+from ..registry.manifest import DEMAND_MODEL, ServedPart
 from .daily import DailyResult, forecast_next_days, train_daily
 from .demand import train_demand
 from .inputs import TrainingInput

@@ -14,8 +14,9 @@ from ..core.jsonable import to_jsonable
 from ..core.params import Params
 from ..features.preprocessing import PreparedSales
 from ..forecasting.forecaster import DemandForecast
+from ..forecasting.selection import chosen_rows
 from ..registry.manifest import Manifest
-from ..registry.tracking import TrackingResult, code_commit, library_versions
+from ..registry.tracking import code_commit, library_versions
 from .fitting import TrainedModels
 
 # %% ../../nbs/training/06_manifest.ipynb #755bf762
@@ -27,7 +28,7 @@ def summarize_demand(demand: Mapping[str, DemandForecast]) -> dict[str, object]:
             "series": len(forecast.panel.ids),
             "first": str(forecast.days[0]),
             "last": str(forecast.days[-1]),
-            "champions": forecast.model.leaderboard.query("chosen").drop(columns="chosen").to_dict("records"),
+            "champions": chosen_rows(forecast.model.leaderboard).to_dict("records"),
         }
         for name, forecast in demand.items()
     }
@@ -66,7 +67,6 @@ def make_manifest(
     models: TrainedModels,
     params: Params,
     source: str,  # where the sales came from, without a password
-    recorded: TrackingResult,
 ) -> Manifest:
     "Describe the version, without its files."
     transactional, daily = models.transactional, models.daily
@@ -102,7 +102,6 @@ def make_manifest(
             "libraries": library_versions(
                 "numpy", "pandas", "scikit-learn", "xgboost", "statsmodels", "statsforecast", "joblib"
             ),
-            "mlflow": {"runs": recorded.ids, "problem": recorded.problem},
             "parts": {name: part.model_dump() for name, part in models.parts.items()},
             "demand": summarize_demand(models.demand),
         }

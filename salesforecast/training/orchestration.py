@@ -169,7 +169,7 @@ def train_models(
     if processed_dir:
         save_training_input(prepared, Path(processed_dir))
     models, version = fit_all_models(rows, params, cluster or LOCAL_ENGINE, fitting), new_version()
-    manifest = make_manifest(prepared, models, params, prepared.sales.report.source, TrackingResult({}))
+    manifest = make_manifest(prepared, models, params, prepared.sales.report.source)
     plots, recorded = _record_and_draw(
         version,
         manifest,
@@ -193,9 +193,8 @@ def train_models(
     )
     bundle = load_bundle(models_dir, version)
     record_forecast(models_dir, bundle)
-    if is_tracked(manifest):
-        is_deployed = serve and models_dir.resolve() == settings().model_dir.resolve()
-        synchronize(models_dir, alias=is_deployed)
+    if serve and is_tracked(manifest):  # else the gate decides first
+        synchronize(models_dir, alias=models_dir.resolve() == settings().model_dir.resolve())
     progress(1.0, "done")
     return TrainingResult(
         prepared.sales.report,

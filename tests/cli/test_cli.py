@@ -14,9 +14,12 @@ from rich.console import Console
 from salesforecast.cli.terminal import paths_table, version_report
 from salesforecast.core.params import Params, load_params
 from salesforecast.core.settings import UserError, settings
+from salesforecast.forecasting.covariates import covariates_from_mapping
+from salesforecast.forecasting.evaluation import backtest_demand
+from salesforecast.forecasting.panel import make_panel
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.predictor import Predictor, predict_source
-from salesforecast.sales.reading import read_prediction_rows
+from salesforecast.sales.reading import read_prediction_rows, read_sales
 from salesforecast.sales.schema import ColumnMapping
 from support.models import ROOT, SMALL_YAML, Trained
 
@@ -171,7 +174,8 @@ def test_days_too_early_for_a_forecast_are_reported(
 
 def test_backtest_writes_windows(trained: Trained, run_command: Callable, tmp_path: Path) -> None:
     out = tmp_path / "backtest.csv"
-    done = run_command("backtest", trained.source, "--horizon", 14, "--windows", 2, "--out", out)
+    options = ["--horizon", 14, "--windows", 2, "--out", out]
+    done = run_command("backtest", trained.source, *options, "--by", "")
     assert done.returncode == 0, done.stderr
     result = pd.read_csv(out)
     assert list(result) == [
@@ -187,7 +191,15 @@ def test_backtest_writes_windows(trained: Trained, run_command: Callable, tmp_pa
         "hi-95",
     ]
     assert result.groupby("model").size().unique().tolist() == [28]
-    assert "seasonal_naive" in done.stdout
+    assert "demand ←" in done.stdout and "seasonal_naive" in done.stdout
+    panel = make_panel(read_sales(trained.source), ())
+    demand = backtest_demand(panel, 14, 2, covariates_from_mapping(panel, ColumnMapping()))
+    assert result.loc[result["model"] == "demand", "yhat"].to_numpy() == pytest.approx(demand["yhat"])
+    done = run_command("backtest", trained.source, *options, "--sarima")
+    assert done.returncode == 0 and "demand" not in done.stdout
+    others = result[result["model"] != "demand"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(pd.read_csv(out), others)
+    assert "Leave out --by" in run_command("backtest", trained.source, "--sarima", "--target", "units").stderr
 
 
 def test_validate_names_bad_rows(run_command: Callable, tmp_path: Path) -> None:

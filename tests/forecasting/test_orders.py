@@ -5,10 +5,12 @@ import pandas as pd
 import pytest
 
 from salesforecast.core.settings import UserError
+from salesforecast.forecasting.covariates import Covariates
 from salesforecast.forecasting.forecaster import DemandForecast, fit_demand, forecast_demand
 from salesforecast.forecasting.order_policy import OrderPolicy, expected_fill_rate, fill_rate_levels
 from salesforecast.forecasting.orders import plan_orders
 from salesforecast.forecasting.panel import make_panel, parse_levels
+from salesforecast.forecasting.plan import read_plan
 from salesforecast.forecasting.span_demand import (
     SpanDemand,
     demand_quantiles,
@@ -161,6 +163,27 @@ def test_risk_and_quantity_are_of_one_distribution() -> None:
         free = level < whole.limit
         assert (whole.probabilities(level)[free] >= service - 1e-6).all()
         assert (whole.probabilities(level - 1)[free] < service + 1e-6).all()
+
+
+def test_a_plan_changes_an_order_by_as_much_as_the_forecast(forecast: DemandForecast) -> None:
+    "Half of the days are closed: half of the demand is expected, and the level of the span is half."
+    days = forecast.days[1:14:2].astype(str)
+    plan = read_plan(pd.DataFrame({"start": days, "end": days, "closed": True}))
+    closed = forecast_demand(forecast.model, len(forecast.days), Covariates(plan=plan))
+    assert closed.unplanned == pytest.approx(forecast.yhat)
+    usual, planned = (plan_orders(each, OrderPolicy(7)) for each in (forecast, closed))
+    share = planned["expected"] / usual["expected"]
+    assert share.min() > 0.35 and share.max() < 0.65
+    spans, rows = forecast.model.spans, forecast.panel.bottom
+    assert spans is not None
+    level = span_distribution(spans, rows, usual["expected"].to_numpy(), 14).level
+    halved = span_distribution(
+        spans, rows, planned["expected"].to_numpy(), 14, planned=share.to_numpy()
+    ).level
+    assert halved == pytest.approx(level * share.to_numpy())
+    assert (planned["order_up_to"] < 0.75 * usual["order_up_to"]).all()
+    ahead = forecast_demand(forecast.model, 14, Covariates(plan=plan), compare_plan=False)
+    assert ahead.unplanned is None
 
 
 def test_costs_packs_least_orders_and_shelf_life_shape_an_order(forecast: DemandForecast) -> None:

@@ -21,10 +21,12 @@ import requests
 
 from salesforecast.core.params import GateParams, Params
 from salesforecast.core.settings import UserError, settings
+from salesforecast.lifecycle import retraining
 from salesforecast.lifecycle.comparison import Comparison, WindowPredictions
-from salesforecast.lifecycle.gate import coverage_check
+from salesforecast.lifecycle.gate import Decision, GateWindow, coverage_check
 from salesforecast.lifecycle.promotion import promote, repair, rollback
 from salesforecast.lifecycle.retraining import retrain
+from salesforecast.registry import registration
 from salesforecast.registry.events import EVENT_LOG, append_event, read_events
 from salesforecast.registry.manifest import Manifest, UpdateSummary
 from salesforecast.registry.publishing import publish
@@ -306,9 +308,11 @@ def test_a_tracking_server_that_goes_in_the_middle(trained: Trained, copied: Pat
             assert "registry is not in step" in outcome.problem
         with mlflow_server(tmp_path, port):
             mlflow = configure_mlflow()
+            assert repair(copied) == [
+                f"MLflow's registry has {version} now.",
+                f"The registry's champion is {version} now.",
+            ]
             number = registered_numbers(mlflow)["salesforecast"][version]
-            assert registry_aliases(mlflow) == {"challenger": number}
-            assert repair(copied) == [f"The registry's champion is {version} now."]
             assert registry_aliases(mlflow) == {"champion": number}
             assert repair(copied) == []
 
@@ -344,6 +348,21 @@ def test_two_trainings_at_once_follow_each_other(copied: Path, trained: Trained,
     assert [entry["from"] for entry in promoted] == [first, one]  # the second was judged against the first
     assert whole(copied) == other
     assert len(list((copied / "decisions").glob("*.json"))) == 2
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_a_training_brings_the_registry_into_step_once(
+    copied: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch, passed: bool
+) -> None:
+    calls: list[Path] = []
+    monkeypatch.setattr(registration, "_bundles", lambda folder: calls.append(folder) or [])
+    monkeypatch.setattr(retraining, "train_models", lambda *_, **options: trained.training)
+    window: GateWindow = {"first": "2026-01-01", "last": "2026-01-31", "rows": 1}
+    decision = Decision(trained.training.version, None, "served", passed, [], "", window)
+    monkeypatch.setattr(retraining, "evaluate_challenger", lambda *_: decision)
+    (copied / "current").unlink()  # what is served cannot be promoted again
+    outcome = retrain("sales.csv", models_dir=copied, params=SMALL)
+    assert (outcome.promoted, calls) == (passed, [copied])
 
 
 @pytest.mark.slow
