@@ -15,23 +15,33 @@ import pandas as pd
 
 from salesforecast.dashboard.model.dataset import SUMS
 from salesforecast.dashboard.model.selection import Selection
+from salesforecast.dashboard.model.spans import Span, period_before, year_before
 
 # %% ../../../nbs/dashboard/model/03_aggregates.ipynb #da43a3e4
+def relative_change(value: float | None, before: float | None) -> float | None:
+    "Return the relative change; None where there is nothing to compare with."
+    return (value - before) / abs(before) if value is not None and before else None
+
+
 @dataclass(frozen=True)
 class Kpi:
-    "A key figure and its value in the period before."
+    "A key figure, and its values in the periods that it is compared with; None where they are not known."
 
     name: str
     value: float | None  # None where the sales lack the column
-    before: float | None  # in the days before; None where the data have fewer
+    before: float | None  # in the period before
+    year_before: float | None  # in the same period last year
     kind: Literal["money", "number"]
 
     @property
     def change(self) -> float | None:
-        "Return the relative change; None where there is nothing to compare with."
-        if self.value is None or not self.before:
-            return None
-        return (self.value - self.before) / abs(self.before)
+        "Return the relative change against the period before."
+        return relative_change(self.value, self.before)
+
+    @property
+    def year_change(self) -> float | None:
+        "Return the relative change against the same period last year."
+        return relative_change(self.value, self.year_before)
 
 
 def _figures(part: Selection, start: int, end: int) -> dict[str, float | None]:
@@ -53,17 +63,18 @@ def _figures(part: Selection, start: int, end: int) -> dict[str, float | None]:
     }
 
 
-def has_previous_period(part: Selection) -> bool:
-    "Return whether the dataset holds as many days before the range."
-    return part.start >= part.days
+def _figures_of(part: Selection, span: Span | None) -> dict[str, float | None]:
+    "Compute the key figures of a span; none without one."
+    return _figures(part, span.low, span.high) if span else {}
 
 
 def kpis(part: Selection) -> list[Kpi]:
-    "Compute the key figures of the selection and of the same number of days before it."
+    "Compute the key figures of the selection, of the period before it, and of the same period last year."
     now = _figures(part, part.start, part.end)
-    before = _figures(part, part.start - part.days, part.start - 1) if has_previous_period(part) else {}
+    before, year = _figures_of(part, period_before(part)), _figures_of(part, year_before(part))
+    money = ("Revenue", "Average value")
     return [
-        Kpi(name, value, before.get(name), "money" if name in ("Revenue", "Average value") else "number")
+        Kpi(name, value, before.get(name), year.get(name), "money" if name in money else "number")
         for name, value in now.items()
     ]
 
@@ -150,8 +161,8 @@ def sums_by_dimension(
 ) -> pd.DataFrame:
     "Compute sums, average value, share and change of each category, region or product; the largest first."
     table = _part_sums(part, name, part.start, part.end)
-    if has_previous_period(part):
-        before = _part_sums(part, name, part.start - part.days, part.start - 1)
+    if span := period_before(part):
+        before = _part_sums(part, name, span.low, span.high)
         growth = (table["revenue"] - before["revenue"]) / before["revenue"].abs()
         table["change"] = growth.where(before["revenue"] != 0)
     table = table[(table[list(SUMS)] != 0).any(axis=1)]
@@ -166,6 +177,31 @@ def _part_sums(part: Selection, name: str, start: int, end: int) -> pd.DataFrame
     sums, names = part.segments(start, end), part.data.names[name]
     codes = part.data.codes[name]
     return pd.DataFrame({name: names, **{key: np.bincount(codes, v, len(names)) for key, v in sums.items()}})
+
+
+CHANGES = ("now", "before", "change", "growth", "year_before", "year_change", "year_growth")
+
+
+def changes(
+    part: Selection,
+    name: str,  # Category, Region or Product
+    measure: str = "revenue",
+) -> pd.DataFrame:
+    "Compute the change of each category, region or product against both periods; the largest fall first."
+    table = _part_sums(part, name, part.start, part.end)[[name, measure]].rename(columns={measure: "now"})
+    for column, span in (("before", period_before(part)), ("year_before", year_before(part))):
+        if span:
+            table[column] = _part_sums(part, name, span.low, span.high)[measure]
+    sums = [column for column in ("now", "before", "year_before") if column in table]
+    table = table[(table[sums] != 0).any(axis=1)].reset_index(drop=True)
+    for column, prefix in (("before", ""), ("year_before", "year_")):
+        if column in table:
+            table[f"{prefix}change"] = table["now"] - table[column]
+            growth = table[f"{prefix}change"] / table[column].abs()
+            table[f"{prefix}growth"] = growth.where(table[column] != 0)
+    order = next((column for column in ("change", "year_change") if column in table), "now")
+    table = table.sort_values(order, kind="stable", ignore_index=True)
+    return table[[name, *(column for column in CHANGES if column in table)]]
 
 # %% ../../../nbs/dashboard/model/03_aggregates.ipynb #ccd60f21
 MOST = 8  # series that a chart can show apart

@@ -12,7 +12,9 @@ from salesforecast.dashboard.model import aggregates
 from salesforecast.dashboard.model.dataset import Dataset
 from salesforecast.dashboard.model.formats import day, money, number
 from salesforecast.dashboard.model.selection import Filters, Selection, describe_filters, is_empty
+from salesforecast.dashboard.model.spans import period_before, this_period, year_before
 from salesforecast.dashboard.model.state import AppState
+from salesforecast.dashboard.tabs.changes import Changes
 from salesforecast.dashboard.tabs.history_views import Overview, Products, Segments, Table, View
 from salesforecast.dashboard.ui.areas import ContentArea, api_unavailable
 from salesforecast.dashboard.ui.filters import FilterBar
@@ -27,21 +29,30 @@ def kpi_tiles(part: Selection) -> str:
         format_ = (lambda value: money(value, currency)) if figure.kind == "money" else number
         if figure.value is None:
             tiles.append(kpi(figure.name, "–", note="not in these sales"))
-        elif figure.before is None:
-            tiles.append(kpi(figure.name, format_(figure.value)))
-        else:
-            tiles.append(
-                kpi(figure.name, format_(figure.value), figure.change, f"from {format_(figure.before)}")
+            continue
+        lines = [
+            (change, f"from {format_(value)}{word}")
+            for change, value, word in (
+                (figure.change, figure.before, ""),
+                (figure.year_change, figure.year_before, " last year"),
             )
+            if value is not None
+        ]
+        first, second = [*lines, (None, ""), (None, "")][:2]
+        tiles.append(kpi(figure.name, format_(figure.value), *first, second=second if second[1] else None))
     return kpis_markup(*tiles)
 
 
 def compared_with(part: Selection) -> str:
     "Return which days the key figures are compared with."
-    data = part.data
-    if aggregates.has_previous_period(part):
-        low, high = data.day(part.start - part.days), data.day(part.start - 1)
-        return f"Compared with {day(low)} to {day(high)}, the same number of days before."
+    data, now = part.data, this_period(part).name
+    before, year = period_before(part), year_before(part)
+    spans = [
+        *([before.name] if before else []),
+        *([f"{year.name}, a year before" if before else year.name] if year else []),
+    ]
+    if spans:
+        return f"{now[:1].upper()}{now[1:]} compared with {', and with '.join(spans)}."
     return (
         f"No comparison: it needs {number(part.days)} days before {day(data.day(part.start))}, and the data begin on "
         f"{day(data.first)}."
@@ -50,6 +61,7 @@ def compared_with(part: Selection) -> str:
 # %% ../../../nbs/dashboard/tabs/02_history.ipynb #d72705f7
 VIEWS: dict[str, type[View]] = {
     "Overview": Overview,
+    "Changes": Changes,
     "Categories and regions": Segments,
     "Products": Products,
     "Rows": Table,

@@ -8,9 +8,11 @@ __all__ = []
 # %% ../../../nbs/dashboard/ui/12_filters.ipynb #2be0aac6
 from collections.abc import Callable
 from datetime import date, timedelta
+from typing import Literal
 
 import anywidget
 import ipywidgets as w
+import pandas as pd
 import traitlets
 
 from salesforecast.dashboard.model.dataset import Dataset
@@ -23,20 +25,43 @@ from salesforecast.dashboard.ui.widgets import ASSETS, box, button, card, messag
 # %% ../../../nbs/dashboard/ui/12_filters.ipynb #048af2cd
 ALL, YEAR, CUSTOM = "All days", "This year", "Custom"
 PRESETS = {"Last 30 days": 30, "Last 90 days": 90, "Last 365 days": 365}  # days
+FULL_PERIODS: dict[str, Literal["M", "Q"]] = {"Last full month": "M", "Last full quarter": "Q"}
+
+
+def full_period(data: Dataset, freq: Literal["M", "Q"]) -> tuple[date, date] | None:
+    "Return first and last day of the last calendar month or quarter that the data hold whole; None if they hold none."
+    period = pd.Timestamp(data.last).to_period(freq)
+    if period.end_time.date() > data.last:
+        period -= 1
+    first, last = period.start_time.date(), period.end_time.date()
+    return (first, last) if first >= data.first else None
+
+
+def presets(data: Dataset) -> list[str]:
+    "Return the presets that the data have days for."
+    full = [name for name, freq in FULL_PERIODS.items() if full_period(data, freq)]
+    return [ALL, *PRESETS, *full, YEAR]
 
 
 def preset_range(name: str, data: Dataset) -> tuple[date | None, date | None]:
     "Return first and last day of a preset; None for no limit."
     if name == YEAR:
         return date(data.last.year, 1, 1), None
-    days = PRESETS.get(name)
-    return (data.last - timedelta(days=days - 1), None) if days else (None, None)
+    if name in FULL_PERIODS and (days := full_period(data, FULL_PERIODS[name])):
+        return without_limits(*days, data)
+    length = PRESETS.get(name)
+    return (data.last - timedelta(days=length - 1), None) if length else (None, None)
+
+
+def without_limits(start: date | None, end: date | None, data: Dataset) -> tuple[date | None, date | None]:
+    "Return None in place of the first and the last day of the data."
+    return (start if start != data.first else None, end if end != data.last else None)
 
 
 def preset_of(filters: Filters, data: Dataset) -> str:
     "Return the preset with the days of these filters."
-    days, presets = (filters.start, filters.end), (ALL, *PRESETS, YEAR)
-    return next((name for name in presets if preset_range(name, data) == days), CUSTOM)
+    days = filters.start, filters.end
+    return next((name for name in presets(data) if preset_range(name, data) == days), CUSTOM)
 
 # %% ../../../nbs/dashboard/ui/12_filters.ipynb #36c153e4
 class Choices(anywidget.AnyWidget):
@@ -52,7 +77,7 @@ class FilterForm:
     "The fields of the filters."
 
     def __init__(self, changed: Callable[[traitlets.Bunch], object]):
-        self.preset = w.Dropdown(description="Period", options=[ALL, *PRESETS, YEAR, CUSTOM], value=ALL)
+        self.preset = w.Dropdown(description="Period", options=[ALL, CUSTOM], value=ALL)
         self.start, self.end = w.DatePicker(description="From"), w.DatePicker(description="To")
         self.categories, self.regions = Choices(label="Category"), Choices(label="Region")
         self.product = w.Text(description="Product", placeholder="part of its name", continuous_update=False)
@@ -69,8 +94,15 @@ class FilterForm:
         self.categories.options = data.names.get("Category", [])
         self.regions.options = data.names.get("Region", [])
         self.categories.value, self.regions.value = list(filters.categories), list(filters.regions)
+        if (offered := [*presets(data), CUSTOM]) != list(self.preset.options):
+            self.preset.options = offered
         self.start.value, self.end.value = filters.start or data.first, filters.end or data.last
-        self.product.value, self.preset.value = filters.product, preset_of(filters, data)
+        self.product.value = filters.product
+        if (
+            preset_range(self.preset.value, data) != (filters.start, filters.end)
+            or self.preset.value == CUSTOM
+        ):
+            self.preset.value = preset_of(filters, data)
 
     def days(self, field: w.Widget, data: Dataset) -> tuple[date | None, date | None]:
         "Return first and last day after a change of this field."
@@ -81,8 +113,7 @@ class FilterForm:
     def filters(self, start: date | None, end: date | None, data: Dataset) -> Filters:
         "Return the filters of these days and of the other fields."
         return Filters(
-            start if start != data.first else None,
-            end if end != data.last else None,
+            *without_limits(start, end, data),
             tuple(self.categories.value),
             tuple(self.regions.value),
             self.product.value.strip(),

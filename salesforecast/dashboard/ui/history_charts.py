@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../../nbs/dashboard/ui/02_history_charts.ipynb #069d59cf
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -174,6 +175,73 @@ def describe_bars(table: pd.DataFrame, name: str, currency: str = "") -> str:
         for label, revenue, share in zip(rows[name], rows["revenue"], rows["share"], strict=True)
     ]
     return f"Revenue by {name.lower()}, the largest of {number(len(table))}: {'; '.join(texts)}."
+
+# %% ../../../nbs/dashboard/ui/02_history_charts.ipynb #f18a213c
+def changes_chart(theme: str = "light", height: int = 320) -> go.Figure:
+    "Return an empty chart for `draw_changes`."
+    chart = new_figure(height, theme, barmode="group", xaxis={"showgrid": True}, yaxis={"showgrid": False})
+    for colour in (GREY, BLUE):  # the year before, the period before
+        chart.add_bar(orientation="h", marker={"color": colour}, hovertemplate="%{customdata}<extra></extra>")
+    return chart.update_layout(legend={"traceorder": "reversed"})
+
+
+def draw_changes(
+    chart: go.Figure,
+    table: pd.DataFrame,  # from `changes`
+    name: str,  # its first column
+    names: Mapping[str, str],  # of the periods: `change` and `year_change` against what; those that are there
+    currency: str = "",
+    most: int = 12,  # number of rows
+) -> None:
+    "Draw the largest changes, what fell most on top."
+    order = next(iter(names))
+    rows = table.loc[table[order].abs().nlargest(most).index]
+    largest = rows.sort_values(order, ascending=False, kind="stable")
+    places, labels = list(range(len(largest))), [plain(text, 26) for text in largest[name]]
+    with chart.batch_update():
+        for bars, column in zip(chart.data, ("year_change", "change"), strict=True):
+            known = column in names
+            values = largest[column] if known else largest["now"] * np.nan
+            hover = [
+                f"<b>{label}</b><br>{amount(value, currency)} against {names.get(column, '')}"
+                for label, value in zip(labels, values, strict=True)
+            ]
+            bars.update(x=values, y=places, customdata=hover, visible=known)
+            bars.name = f"Against {names.get(column, '')}"
+        chart.layout.showlegend = True
+        chart.layout.xaxis.update(money_axis(currency))
+        chart.layout.yaxis.update(tickvals=places, ticktext=labels, range=[-0.6, max(len(largest), 1) - 0.4])
+        chart.layout.height = 112 + 38 * max(len(largest), 3)
+
+
+def describe_changes(
+    table: pd.DataFrame,  # from `changes`
+    name: str,
+    names: Mapping[str, str],
+    currency: str = "",
+    measure: str = "revenue",
+) -> str:
+    "Say what fell and rose most against each period."
+    if measure != "revenue":
+        currency = ""
+    sentences = []
+    for column, before in names.items():
+        growth = column.replace("change", "growth")
+        lowest, highest = table.iloc[int(table[column].argmin())], table.iloc[int(table[column].argmax())]
+        words = [
+            f"{row[name]} {verb} most, by {amount(abs(row[column]), currency)}"
+            + (f" ({percent(row[growth], sign=True)})" if pd.notna(row[growth]) else "")
+            for row, verb, holds in (
+                (lowest, "fell", lowest[column] < 0),
+                (highest, "rose", highest[column] > 0),
+            )
+            if holds
+        ]
+        if words:
+            sentences.append(f"Against {before}, {' and '.join(words)}.")
+        else:
+            sentences.append(f"Against {before}, nothing changed.")
+    return " ".join(sentences)
 
 # %% ../../../nbs/dashboard/ui/02_history_charts.ipynb #0a0b8459
 SERIES_COLOURS = [*PALETTE[:7], "#5E6B78", GREY]  # of eight series and all others

@@ -96,24 +96,34 @@ def card(
     return add_classes(box(box(head, *actions, name="sf-card-head"), *children), "sf-card")
 
 
+Direction = Literal["up", "down", "none"]
+
+
+def change_markup(change: float | None, note: str, good: Direction = "up") -> str:
+    "Return the markup of a relative change and a note."
+    if change is None:
+        return escape(note)
+    way = "up" if change > 0 else "down" if change < 0 else "none"
+    kind = "sf-up" if way == good else "sf-down" if "none" not in (way, good) else ""
+    arrow = {"up": "▲", "down": "▼", "none": "■"}[way]
+    text = f'<span class="{kind}"><span aria-hidden="true">{arrow}</span> {percent(change, sign=True)}</span>'
+    return f"{text} {escape(note)}"
+
+
 def kpi(
     label: str,
     value: str,  # formatted
     change: float | None = None,  # against the period before; 0.1 is 10% more
     note: str = "",
-    good: Literal["up", "down", "none"] = "up",  # which way is good
+    good: Direction = "up",  # which way is good
+    second: tuple[float | None, str] | None = None,  # another change and its note
 ) -> str:
     "Return the markup of a key figure."
-    below = escape(note)
-    if change is not None:
-        way = "up" if change > 0 else "down" if change < 0 else "none"
-        kind = "sf-up" if way == good else "sf-down" if "none" not in (way, good) else ""
-        arrow = {"up": "▲", "down": "▼", "none": "■"}[way]
-        text = f'<span class="{kind}"><span aria-hidden="true">{arrow}</span> {percent(change, sign=True)}</span>'
-        below = f"{text} {below}"
+    lines = [change_markup(change, note, good), *([change_markup(*second, good)] if second else [])]
+    below = "".join(f'<div class="sf-kpi-note">{line}</div>' for line in lines)
     return (
         f'<div class="sf-kpi"><div class="sf-kpi-label">{escape(label)}</div>'
-        f'<div class="sf-kpi-value">{escape(value)}</div><div class="sf-kpi-note">{below}</div></div>'
+        f'<div class="sf-kpi-value">{escape(value)}</div>{below}</div>'
     )
 
 
