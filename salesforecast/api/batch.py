@@ -13,7 +13,6 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from collections import Counter
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -28,10 +27,11 @@ import pyarrow.parquet as pq
 
 from ..sales.chunks import LimitedGzipFile, iter_file_tables
 from ..sales.layout import amount_currencies, refuse_other_currency
+from ..sales.prediction_notes import PredictionNotes
 from ..sales.reading import PredictionRows, choose_mapping, parse_prediction_rows
 from salesforecast.registry.predictor import (
-    UnknownValues,
-    find_unknown_values,
+    UnlikeValues,
+    find_unlike_values,
     COLUMNS,
     Predictor,
     predict_rows,
@@ -212,12 +212,13 @@ class RowCounts:
 
     rows: int = 0
     errors: int = 0
-    unknown: Counter[tuple[str, str]] = field(default_factory=Counter)  # rows by column and value
+    unlike: UnlikeValues = field(default_factory=UnlikeValues)
+    notes: PredictionNotes = field(default_factory=PredictionNotes)
     in_parts: bool = False  # whether rows were compared within parts of the file only
 
     def describe(self) -> list[str]:
         "Return what makes the predictions less certain, a sentence each, with counts."
-        warnings = UnknownValues(np.empty(0, object), self.unknown).describe()
+        warnings = [*self.unlike.describe(), *self.notes.describe()]
         return [*warnings, READ_IN_PARTS] if self.in_parts else warnings
 
 
@@ -254,14 +255,15 @@ def predict_file(
         )
         counts.in_parts |= not piece.whole and piece.mapping.totals == "leave_out"
         predictions = predict_rows(predictor, rows)
-        unknown = find_unknown_values(predictor, rows.frame)
-        counts.unknown.update(unknown.counts)
+        unlike = find_unlike_values(predictor, rows.frame)
+        counts.unlike.count(unlike)
+        counts.notes.add(rows)
         if as_csv:
             cells = append_predictions(rows, predictions).drop(
                 columns=["problem", "warning"], errors="ignore"
             )
             cells["problem"] = rows.problems.to_numpy()
-            cells["warning"] = unknown.texts
+            cells["warning"] = unlike.texts
             write_csv_rows(cells, out, header=counts.rows == 0)
         else:
             out.write(json_rows(predictions, rows))

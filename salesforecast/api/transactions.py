@@ -25,6 +25,7 @@ from salesforecast.api.schemas import (
     shorten_value,
 )
 from ..features.columns import add_segment
+from ..registry.predictor import far_values, shown_value
 
 # %% ../../nbs/api/06_transactions.ipynb #e027967f
 def _field_errors(
@@ -96,13 +97,9 @@ def transaction_columns(
     return add_segment(columns)
 
 # %% ../../nbs/api/06_transactions.ipynb #e8a3c103
-EXTRAPOLATION_FACTOR = 2.0  # times the largest value of the training
-DAYS_AHEAD = np.timedelta64(365, "D")  # after the history, from which on a date is warned about
-
-
 def row_warnings(version: ServedVersion, row: PredictionInput) -> list[str]:
     "Return what makes the prediction of a transaction less certain than others."
-    return [*_category_warnings(version, row), *_number_warnings(version, row), *_date_warnings(version, row)]
+    return [*_category_warnings(version, row), *_far_warnings(version, row)]
 
 
 def _category_warnings(version: ServedVersion, row: PredictionInput) -> Iterator[str]:
@@ -117,21 +114,13 @@ def _category_warnings(version: ServedVersion, row: PredictionInput) -> Iterator
             yield f"{name} {shorten_value(value)!r} was not in the training data; it counts as unknown"
 
 
-def _number_warnings(version: ServedVersion, row: PredictionInput) -> Iterator[str]:
-    "Yield a warning for each number far beyond the training data."
-    scaler = version.predictor.preprocessor["scaler"]
-    for name, low, width in zip(scaler["columns"], scaler["min"], scaler["range"], strict=True):
-        if abs(getattr(row, name)) > EXTRAPOLATION_FACTOR * (low + width):
-            yield f"{name} {getattr(row, name):g} is far above the largest of the training, {low + width:g}"
-
-
-def _date_warnings(version: ServedVersion, row: PredictionInput) -> Iterator[str]:
-    "Yield a warning for a date before the history, or more than a year after it."
-    day, history = row.Transaction_Date, version.predictor.history
-    if day and np.datetime64(day) < history.first:
-        yield f"Transaction_Date {day} is before the history, which begins on {history.first}"
-    if day and np.datetime64(day) > history.last + DAYS_AHEAD:
-        yield f"Transaction_Date {day} is more than a year after the history, {history.last}"
+def _far_warnings(version: ServedVersion, row: PredictionInput) -> Iterator[str]:
+    "Yield a warning for each number and date that is far from those of the training."
+    values = {name: np.array([value]) for name, value in row if isinstance(value, int | float)}
+    values["Transaction_Date"] = np.array([row.Transaction_Date or "NaT"], "datetime64[D]")
+    for name, far, how in far_values(version.predictor, values):
+        if far.any():
+            yield f"{name} {shown_value(values[name][0])} is {how}"
 
 # %% ../../nbs/api/06_transactions.ipynb #a3231f43
 def predict_transactions(

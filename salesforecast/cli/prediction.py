@@ -33,22 +33,19 @@ def predict(
     query: QueryOption = None,
 ) -> None:
     "Predict the revenue of each row: the input's rows in order, with predictions and ranges."
-    import pandas as pd
-
     from salesforecast.sales.schema import ReadOptions
     from salesforecast.sales.sinks import check_output, write_table
-    from salesforecast.registry.predictor import Predictor, predict_source
+    from salesforecast.registry.predictor import Predictor, predict_table
     from salesforecast.cli.terminal import messages, progress_bar
 
     check_output(out, file)
     columns = read_mapping(mapping)
     with progress_bar("loading the model") as report:
         predictor = Predictor.load(models_dir or settings().model_dir)
-        rows, problems = predict_source(predictor, file, columns, report, ReadOptions(table, query))
-        write_table(rows, out, table="predictions")
-    messages.print(f"{len(rows):,} rows written to {redact_url(out)}", markup=False)
-    for problem, count in problems[problems != ""].value_counts().head(10).items():
+        found = predict_table(predictor, file, columns, report, ReadOptions(table, query))
+        write_table(found.rows, out, table="predictions")
+    messages.print(f"{len(found.rows):,} rows written to {redact_url(out)}", markup=False)
+    for problem, count in found.problems[found.problems != ""].value_counts().head(10).items():
         messages.print(f"{count:,} rows have no prediction: {problem}")
-    warnings = rows["warning"] if "warning" in rows else pd.Series(dtype=str)
-    for warning, count in warnings[warnings != ""].value_counts().head(10).items():
-        messages.print(f"{count:,} rows: {warning}", markup=False)
+    for warning in found.warnings:
+        messages.print(warning, markup=False)

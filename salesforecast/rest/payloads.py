@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/rest/02_payloads.ipynb #02344a5e
 import io
+import json
 import re
 import secrets
 import shutil
@@ -166,6 +167,7 @@ class WriteCounts(BaseModel):
 
     rows: int
     errors: int
+    warnings: list[str] = []  # what makes the predictions less certain
 
 # %% ../../nbs/rest/02_payloads.ipynb #30036bfd
 def file_frame(answer: FileRows) -> pd.DataFrame:
@@ -191,4 +193,8 @@ def write_response(
     for block in response.iter_content(2**18):
         out.write(block)
     counted = response.headers
-    return WriteCounts(rows=counted.get("X-Num-Records", 0), errors=counted.get("X-Num-Errors", 0))
+    return WriteCounts(
+        rows=counted.get("X-Num-Records", 0),
+        errors=counted.get("X-Num-Errors", 0),
+        warnings=json.loads(counted.get("X-Warnings", "[]")),
+    )

@@ -285,9 +285,7 @@ class _Formula:
     tax: str = ""  # column of tax or shipping that is part of it
 
 
-def _discounted(
-    base: _Formula, units: str, name: str, column: ColumnProfile, numbers: dict[str, np.ndarray]
-) -> list[_Formula]:
+def _discounted(base: _Formula, units: str, name: str, numbers: dict[str, np.ndarray]) -> list[_Formula]:
     "Return the ways in which a discount may be taken off units × price."
     values, quoted = np.nan_to_num(np.abs(numbers[name])), quote_column(name)
     largest = values.max(initial=0)
@@ -318,12 +316,12 @@ def _discounted(
 
 
 def _formulas(
-    base: _Formula, units: str, profile: TableProfile, numbers: dict[str, np.ndarray], roles: dict[str, str]
+    base: _Formula, units: str, numbers: dict[str, np.ndarray], roles: dict[str, str]
 ) -> list[_Formula]:
     "Return what an amount may be, the simplest first."
     result = [base]
     for name in [n for n in numbers if roles[n] == "discount" and np.nan_to_num(numbers[n]).any()][:3]:
-        result += _discounted(base, units, name, profile.columns[name], numbers)
+        result += _discounted(base, units, name, numbers)
     for name in [n for n in numbers if roles[n] in ("tax", "shipping") and np.nan_to_num(numbers[n]).any()][
         :3
     ]:
@@ -342,9 +340,7 @@ def _formulas(
     return result
 
 # %% ../../nbs/sales/30_amount_relations.ipynb #70e59748
-def _base(
-    result: SaleAmounts, units: str, price: str, relation: _Relation | None, numbers: dict[str, np.ndarray]
-) -> _Formula | None:
+def _base(result: SaleAmounts, units: str, price: str, numbers: dict[str, np.ndarray]) -> _Formula | None:
     "Return units × price, or the line's total where the price is that."
     if total := result.expressions.get("Revenue"):
         return _Formula(quote_column(total), numbers[total], total)
@@ -519,13 +515,13 @@ def _settle_revenue(
 ) -> None:
     "Decide what the revenue is."
     total = result.expressions.get("Revenue")
-    base = _base(result, units, price, relation, numbers)
+    base = _base(result, units, price, numbers)
     if base is None:
         _by_name(result, lines, roles, numbers, None)
         return
     line_discounts = {n: ("" if own.get(n) else role) for n, role in roles.items() if role == "discount"}
     usable = roles | {n: (role or "order_discount") for n, role in line_discounts.items()}
-    formulas = _formulas(base, units, profile, numbers, usable)
+    formulas = _formulas(base, units, numbers, usable)
     fits = {name: _best_formula(name, formulas, units, numbers) for name in lines if name != base.expression}
     if relation and not total and relation.amount not in lines:
         fits[relation.amount] = (base, relation.share)
@@ -643,7 +639,6 @@ def _without_extras(
     profile: TableProfile,
     numbers: dict[str, np.ndarray],
     roles: dict[str, str],
-    own: dict[str, Literal["", "first", "every"]],
 ) -> None:
     "Take tax, tips and shipping out of a total where the tax is a fixed rate of what is left, or tell that they may be in it."
     revenue = result.expressions["Revenue"]
@@ -730,7 +725,7 @@ def take_off_rest(
         _prefer_net(result, price, lines, numbers)
         _without_tax(result, profile, numbers, roles)
         if not (units and price) and result.expressions["Revenue"] == revenue:
-            _without_extras(result, profile, numbers, roles, own)
+            _without_extras(result, profile, numbers, roles)
     revenue = result.expressions.get("Revenue", "")
     if not revenue or has_word(revenue, NET_WORDS):
         return

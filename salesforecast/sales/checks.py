@@ -129,10 +129,11 @@ def find_problems(
     now: pd.Timestamp,
     repeats: Repeats | None = None,  # None: found among these rows
     far: np.ndarray | None = None,  # days that are far, datetime64[D]; None: found among these rows
+    rows: pd.DataFrame | None = None,  # problems, as `row_problems` gives them, where they are known
 ) -> tuple[pd.DataFrame, int]:
     "Return all problems (`position`, `reason`), and the number of equal rows that are kept."
     lines = line_problems(loaded)
-    rows = row_problems(parsed, now, mapping.min_realised_share)
+    rows = row_problems(parsed, now, mapping.min_realised_share) if rows is None else rows
     rows = rows[~rows["position"].isin(lines["position"])]
     days = usable_days(parsed, rows)
     far = find_outlier_days(*count_rows_by_day(days)) if far is None else far

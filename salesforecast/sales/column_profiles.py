@@ -13,12 +13,14 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from salesforecast.core.settings import UserError
 from salesforecast.sales.column_names import RATE_WORDS, are_statuses, has_word, name_roles
 from salesforecast.sales.currencies import KNOWN_CODES, currency_code
 from salesforecast.sales.dates import parse_dates
 from salesforecast.sales.numbers import parse_numbers
+from salesforecast.sales.values import with_ascii_digits
 from salesforecast.sales.schema import SourceOptions
 
 # %% ../../nbs/sales/28_column_profiles.ipynb #e97434ff
@@ -148,10 +150,10 @@ def _texts(cells: pd.Series) -> list[str]:
     filled = cells.iloc[:: max(len(cells) // 50_000, 1)].dropna()
     if pd.api.types.is_float_dtype(filled.dtype) and (filled % 1 == 0).all():
         filled = filled.astype("int64")
-    texts = filled.drop_duplicates().astype(str).str.strip()
+    texts = filled.drop_duplicates().astype(str).str.strip().drop_duplicates()
     return [
         text
-        for text in texts.drop_duplicates()
+        for text in with_ascii_digits(pa.array(texts, pa.string())).to_pylist()
         if text and text.lower() not in ("nan", "nat", "none", "null")
     ][:SAMPLE]
 

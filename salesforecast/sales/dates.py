@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/sales/08_dates.ipynb #8c9098e3
+import re
 import zoneinfo
 from functools import reduce
 from typing import Literal
@@ -24,6 +25,7 @@ from salesforecast.sales.values import (
     factorize_cells,
     is_arrow_text,
     is_word,
+    with_ascii_digits,
 )
 
 # %% ../../nbs/sales/08_dates.ipynb #ee756dd4
@@ -33,6 +35,11 @@ NUMERIC_DATE = rf"^{NUMERIC_DAY}{CLOCK_TIME}?$"
 TYPOS = 0.1  # of the dates that tell day and month apart; more of them contradict the rest
 
 
+def full_year(years: pd.Series) -> pd.Series:
+    "Return years of two digits with their century, as strptime's %y has it: 00 to 68 are after 2000."
+    return years.mask(years < 100, years + np.where(years < 69, 2000, 1900))
+
+
 def _numeric_dates(texts: pa.Array, told: bool | None) -> tuple[np.ndarray, bool | None]:
     "31/1/2024, 1/31/2024 2:05 PM, 31.01.24; and whether the day is first, unless that is due to dots alone."
     (days, day), (clocks, clock) = _split_clock(texts)
@@ -40,9 +47,8 @@ def _numeric_dates(texts: pa.Array, told: bool | None) -> tuple[np.ndarray, bool
     a, b = parts["a"].astype(int), parts["b"].astype(int)
     dots = bool((parts["mark"] == ".").all())
     day_first = dots or _day_first(texts, a.to_numpy()[day], b.to_numpy()[day], told)
-    year = parts["year"].astype(int)
     fields = {
-        "year": year.mask(year < 100, year + np.where(year < 69, 2000, 1900)),  # as strptime's %y
+        "year": full_year(parts["year"].astype(int)),
         "month": np.where(day_first, b, a),
         "day": np.where(day_first, a, b),
     }
@@ -166,10 +172,7 @@ def _named_dates(texts: pd.Series) -> pd.Series:
     "31 Jan 2024, January 31, 2024, 31-Jan-24, Jan-31-24, 31. Januar 2024, 31 de enero de 2024."
     parts = texts.str.extract(NAMED_DATE)
     day, month, year = (parts[f"{name}1"].fillna(parts[f"{name}2"]) for name in "dmy")
-    year = year.mask(
-        year.str.len() == 2,
-        year.str.zfill(4).astype(float).map(lambda y: f"{y + (2000 if y < 69 else 1900):.0f}"),
-    )
+    year = full_year(year.astype(float)).map("{:.0f}".format)
     number = month.str.casefold().map(MONTH_NUMBERS).map("{:02.0f}".format)
     written = (
         year
@@ -221,19 +224,19 @@ MEANINGS = {
     "quarter": "quarters, which count on their first day",
     "month": "months, which count on their first day",
 }
+MONTH_OF_YEAR = (  # January 2021, Jan-21, 2021-01, 2021/1, 01.2021
+    rf"(?i)^(?:(?P<m1>{MONTH})\.?[-/_ .']*(?P<y1>(?:19|20)?\d\d)|(?P<y2>(?:19|20)\d\d)[-/_ ]*(?P<m2>{MONTH})\.?"
+    r"|(?P<y3>(?:19|20)\d\d)(?:[-/_ ](?P<n1>0?[1-9]|1[0-2])|\.(?P<n2>0[1-9]|1[0-2]))"
+    r"|(?P<n3>0?[1-9]|1[0-2])[-/_ .](?P<y4>(?:19|20)\d\d))$"
+)
 QUARTER = r"^(?:(?P<y1>(?:19|20)\d\d)[- /._]?[QqTt](?P<q1>[1-4])|[QqTt](?P<q2>[1-4])[- /._']*(?P<y2>(?:19|20)\d\d)|(?P<q3>[1-4])\. ?(?:Quartal|Q)[ /.-]+(?P<y3>(?:19|20)\d\d))$"
-NAMED_MONTH = rf"(?i)^(?:(?P<m1>{MONTH})\.?[-/_ .']*(?P<y1>(?:19|20)?\d\d)|(?P<y2>(?:19|20)\d\d)[-/_ ]*(?P<m2>{MONTH})\.?)$"
 ISO_WEEK = r"^(?P<year>(?:19|20)\d\d)[- ]?(?:[Ww]|[KC][Ww])?[- ]?(?P<week>[0-5]?\d)(?:-(?P<day>[1-7]))?$"
 NAMED_WEEK = r"^(?:19|20)\d\d[- ]?(?:[Ww]|[KC][Ww])[- ]?[0-5]?\d(?:-[1-7])?$"
 STAMPS = {  # digits without marks
     r"^(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d[0-5]\d$": "%Y%m%d%H%M%S",
     r"^(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d$": "%Y%m%d%H%M",
     r"^(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])$": "%Y%m%d%H",
-    r"^(?:19|20)\d\d-(?:0[1-9]|1[0-2])$": "%Y-%m",
-    r"^(?:19|20)\d\d/(?:0[1-9]|1[0-2])$": "%Y/%m",
-    r"^(?:0[1-9]|1[0-2])/(?:19|20)\d\d$": "%m/%Y",
-    r"^(?:0[1-9]|1[0-2])\.(?:19|20)\d\d$": "%m.%Y",
-    NAMED_MONTH: "month",
+    MONTH_OF_YEAR: "month",
     QUARTER: "quarter",
 }
 
@@ -301,16 +304,18 @@ def _first_filled(parts: pd.DataFrame, stem: str) -> pd.Series:
     return reduce(lambda first, next_one: first.where(first.notna(), next_one), columns)
 
 
-def _named_periods(texts: pd.Series, kind: str) -> np.ndarray:
-    "Return the first days of months such as January 2021 or Jan-21, or of quarters such as 2021Q1; NaT where there is none."
-    parts = texts.str.extract(NAMED_MONTH if kind == "month" else QUARTER)
-    year = _first_filled(parts, "y").astype(float)
-    year = year.mask(year < 100, year + np.where(year < 69, 2000, 1900))
-    month = (
-        _first_filled(parts, "m").str.casefold().map(MONTH_NUMBERS).astype(float)
-        if kind == "month"
-        else _first_filled(parts, "q").astype(float) * 3 - 2
-    )
+def period_starts(
+    texts: pd.Series,
+    kind: str,  # month or quarter
+) -> np.ndarray:
+    "Return the first days of months such as January 2021, Jan-21 or 2021-01, or of quarters such as 2021Q1; NaT where there is none."
+    parts = texts.str.extract(MONTH_OF_YEAR if kind == "month" else QUARTER)
+    year = full_year(_first_filled(parts, "y").astype(float))
+    if kind == "month":
+        named = _first_filled(parts, "m").astype(object).str.casefold().map(MONTH_NUMBERS).astype(float)
+        month = named.fillna(_first_filled(parts, "n").astype(float))
+    else:
+        month = _first_filled(parts, "q").astype(float) * 3 - 2
     days = pd.DataFrame({"year": year, "month": month, "day": 1})
     return pd.to_datetime(days, errors="coerce").to_numpy("datetime64[ns]")
 
@@ -323,7 +328,7 @@ def parse_counted(texts: pa.Array, date_format: str) -> np.ndarray:
         weeks = parts["year"] + parts["week"].str.zfill(2) + parts["day"].fillna("1")
         return pd.to_datetime(weeks, format="%G%V%u", errors="coerce").to_numpy("datetime64[ns]")
     if date_format in ("month", "quarter"):
-        return _named_periods(series, date_format)
+        return period_starts(series, date_format)
     numbers = pd.to_numeric(series, errors="coerce")
     if date_format == "excel":
         dates = pd.to_datetime(numbers, unit="D", origin=EXCEL_EPOCH, errors="coerce")
@@ -516,6 +521,24 @@ SPELLINGS = {  # of dates: 2024年1月5日 and 2024년 1월 5일, 5. 1. 2024 and
 }
 
 
+BUDDHIST_YEAR = r"(^|[^\d])(25[3-9]\d|26[0-4]\d)($|[^\d])"  # 1987 to 2106
+YEARS_AHEAD = 543  # of the Buddhist era
+
+
+def _common_era(texts: pa.Array) -> tuple[pa.Array, str]:
+    "Return dates whose years are all of the Buddhist era, as in Thailand, in those of the common era; and a note."
+    filled = texts.filter(pa.array(~is_word(texts, MISSING_NUMBER)))
+    if not len(filled) or not _all_match(filled, BUDDHIST_YEAR):
+        return texts, ""
+    plain = pd.Series(texts.to_pylist(), dtype=object).str.replace(
+        BUDDHIST_YEAR, lambda found: f"{found[1]}{int(found[2]) - YEARS_AHEAD}{found[3]}", n=1, regex=True
+    )
+    year = re.search(BUDDHIST_YEAR, filled[0].as_py())
+    assert year is not None
+    note = f"years such as {year[2]} are of the Buddhist era: {year[2]} is {int(year[2]) - YEARS_AHEAD}"
+    return pa.array(plain, pa.string()), note
+
+
 def _parse_texts(
     cells: pd.Series,
     date_format: str | None,
@@ -525,10 +548,13 @@ def _parse_texts(
 ) -> ParsedColumn:
     "A column of text, numbers or objects as dates, each distinct cell looked at once."
     codes, values = factorize_cells(cells)
-    texts = pc.replace_substring_regex(as_texts(values), r"[\x{00a0}\x{202f}\x{2009}]", " ")
+    texts = pc.replace_substring_regex(
+        with_ascii_digits(as_texts(values)), r"[\x{00a0}\x{202f}\x{2009}]", " "
+    )
     texts = pc.replace_substring_regex(texts, r"(\d) ?([AaPp])\. ?[Mm]\.", r"\1 \2M")
     for pattern, plain in SPELLINGS.items():
         texts = pc.replace_substring_regex(texts, pattern, plain)
+    texts, era = _common_era(texts) if counted else (texts, "")
     clocks, offsets = split_zones(texts)
     dates, order, counting = _text_dates(clocks, date_format, day_first, counted)
     bad = np.isnat(dates) & ~is_word(texts, MISSING_NUMBER)
@@ -536,6 +562,7 @@ def _parse_texts(
         offsets = np.zeros(len(texts))
     shown = expand_codes(dates, codes, np.datetime64("NaT"))
     notes = [f"{texts[0]} is one of {MEANINGS[counting]}"] if counting in MEANINGS and not date_format else []
+    notes += [era] if era else []
     if not np.isnan(offsets).all():
         shown, note = local_times(shown, expand_codes(offsets, codes, np.nan), time_zone)
         notes += [note] if note else []

@@ -197,6 +197,9 @@ def _operators(evaluation: _Evaluation) -> dict[type, Callable]:
     }
 
 # %% ../../nbs/sales/09_expressions.ipynb #a0c0fd1a
+MAX_PADDED = 20  # characters
+
+
 def _functions(evaluation: _Evaluation) -> dict[str, Callable]:
     "Return the functions of expressions, by name."
     number, text = evaluation.number, evaluation.text
@@ -213,6 +216,11 @@ def _functions(evaluation: _Evaluation) -> dict[str, Callable]:
             return np.where(_truth(condition), number(a), number(b))
         one, other = (np.asarray(text(side).astype(object)) for side in (a, b))
         return TextValues(pd.Series(np.where(_truth(condition), one, other)))
+
+    def pad(value: Any, length: Any) -> TextValues:
+        if not isinstance(length, int) or not 0 < length <= MAX_PADDED:
+            raise UserError(f"pad: the length is {length!r}. Write one from 1 to {MAX_PADDED}")
+        return TextValues(pd.Series(text(value).astype(object)).str.zfill(length))
 
     def by_order(order: Any) -> np.ndarray:
         codes = np.asarray(text(order).codes)
@@ -244,6 +252,7 @@ def _functions(evaluation: _Evaluation) -> dict[str, Callable]:
         "startswith": lambda a, start: by_category(a, lambda word: word.startswith(start)),
         "contains": lambda a, part: by_category(a, lambda word: part in word),
         "lower": lambda a: TextValues(pd.Series(text(a).astype(object)).str.lower()),
+        "pad": pad,
         "replace": lambda a, old, new: TextValues(
             pd.Series(text(a).astype(object)).str.replace(old, new, regex=False)
         ),

@@ -62,6 +62,50 @@ def count_title_rows(
     return 0
 
 
+def join_header_rows(
+    rows: Sequence[Sequence[object]],  # the first of a sheet, from the header on
+) -> list[str] | None:
+    "Return the names of columns whose header has two rows, groups above names, as in `Sales Qty`; None for another header."
+    if len(rows) < 3:
+        return None
+    tops, names = ([str(cell).strip() for cell in row] for row in rows[:2])
+    names = ["" if name == top else name for top, name in zip(tops, names, strict=False)]  # merged downwards
+    named = [i for i, name in enumerate(names) if name]
+    without = [i for i, top in enumerate(tops) if not top]
+    if (
+        not without
+        or len(named) < 2
+        or any(not names[i] for i in without)
+        or any(_is_datum(rows[1][i]) for i in named)
+    ):
+        return None
+    spans = all(
+        not tops[i] or (i + 1 < len(tops) and not tops[i + 1]) for i in named
+    )  # of a group, its columns
+    if not spans or not tops[named[0]] or not any(_is_datum(rows[2][i]) and rows[2][i] != "" for i in named):
+        return None
+    joined, group = [], ""
+    for top, name in zip(tops, names, strict=True):
+        group = top or group
+        joined.append(f"{group} {name}" if name else top)
+    return joined
+
+
+def find_joined_header(
+    rows: Sequence[Sequence[object]],  # of a sheet
+    titles: int,  # rows above the header, as `count_title_rows` has them
+) -> tuple[int, list[str]] | None:
+    "Return where a header of two rows begins, and its names; None where there is none."
+    rows = rows[:ROWS_LOOKED_AT]
+    last = (
+        titles if titles or len(_filled(rows[0] if rows else [])) > 1 else len(rows)
+    )  # below titles, or at once
+    for start in range(last + 1):
+        if names := join_header_rows(rows[start : start + 3]):
+            return start, names
+    return None
+
+
 def title_note(
     titles: int,
     first: Sequence[object],  # cells of the first row

@@ -20,7 +20,7 @@ from salesforecast.sales.dates import parse_dates
 from salesforecast.sales.expressions import FALSE, TRUE
 from salesforecast.sales.numbers import UnclearNumberError, find_table_decimal, parse_numbers
 from salesforecast.sales.schema import SourceOptions, find_column
-from salesforecast.sales.sinks import unescape_formula
+from salesforecast.sales.sinks import change_texts, unescape_formula
 from salesforecast.sales.sources import Source, load_table, source_name
 from salesforecast.sales.values import ParsedColumn, as_text, parse_text
 
@@ -134,7 +134,9 @@ def read_input_table(
         If the source cannot be read, a column is missing, or a cell is not of its kind.
     """
     loaded, place = load_table(source, SourceOptions()), place or source_name(source)
-    cells = loaded.cells if isinstance(source, pd.DataFrame) else _unescape_formulas(loaded.cells)
+    cells = loaded.cells
+    if not isinstance(source, pd.DataFrame):  # an export writes the product -A1 as '-A1
+        cells = change_texts(cells, ("'",), unescape_formula)
     if loaded.problems:
         row, problem = min(loaded.problems.items())
         raise UserError(f"The {name} ({place}), row {row}: {problem}")
@@ -156,19 +158,6 @@ def read_input_table(
             error if str(error).startswith("The ") else UserError(f"The {name} ({place}), {error}")
         ) from None
     return InputTable(name, place, cells.assign(**columns_read), (*table.notes, *notes))
-
-
-def _unescape_formulas(cells: pd.DataFrame) -> pd.DataFrame:
-    "Undo what exports do to names and texts that a spreadsheet would take for formulas: `'-A1` is the product `-A1`."
-    plain = cells.copy(deep=False)
-    for i, (_, values) in enumerate(cells.items()):
-        texts = values.astype(object)
-        marked = texts.map(lambda cell: isinstance(cell, str) and cell.startswith("'")).to_numpy(bool)
-        if marked.any():
-            plain.isetitem(
-                i, texts.where(~marked, texts[marked].map(unescape_formula)).astype(values.dtype).array
-            )
-    return plain.rename(columns=lambda name: unescape_formula(str(name)))
 
 
 def _parse_columns(

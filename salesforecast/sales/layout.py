@@ -25,7 +25,7 @@ from ..core.settings import UserError
 from ..core.text import format_money, suggest_name
 from .currencies import amount_currency
 from .delimited import TEXT, SourceTable
-from .dates import MONTH_NUMBERS, QUARTER, parse_dates
+from .dates import MONTH_NUMBERS, MONTH_OF_YEAR, QUARTER, parse_dates, period_starts
 from salesforecast.sales.expressions import (
     ExpressionContext,
     MissingColumnError,
@@ -409,12 +409,7 @@ def _check_line_amounts(
 WEEK = re.compile(
     r"(?i)^(?:(?P<y1>\d{4})[-\s/_]?(?:w|kw|cw|wk|week)[-\s_]?(?P<w1>\d{1,2})|(?:w|kw|cw|wk|week)[-\s_.]?(?P<w2>\d{1,2})[-\s/_]+(?P<y2>\d{4}))$"
 )
-MONTH = re.compile(
-    r"^(?:(?P<y1>(?:19|20)\d\d)[-/._ ]?(?P<m1>0?[1-9]|1[0-2])|(?P<m2>0?[1-9]|1[0-2])[-/._ ](?P<y2>(?:19|20)\d\d))$"
-)
-NAMED_MONTH = re.compile(
-    r"^(?:(?P<m1>[^\W\d]{3,10})\.?[-/_ ']*(?P<y1>(?:19|20)?\d\d)|(?P<y2>(?:19|20)\d\d)[-/_ ]*(?P<m2>[^\W\d]{3,10})\.?)$"
-)
+SIX_DIGITS = re.compile(r"^((?:19|20)\d\d)(0[1-9]|1[0-2])$")  # a month, such as 202401
 DAY = re.compile(
     r"^(?:(?:19|20)\d\d[-/.]\d{1,2}[-/.]\d{1,2}|(?:19|20)\d{6}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d\d)|\d{1,2}[- ][^\W\d]{3,10}\.?[- ,]+\d{2,4}|[^\W\d]{3,10} \d{1,2},? \d{4})(?:[ T]0?0:00(?::00)?)?$"
 )
@@ -428,16 +423,11 @@ def header_period(name: str) -> tuple[Period, pd.Timestamp | None] | None:
         year, week = int(found["y1"] or found["y2"]), int(found["w1"] or found["w2"])
         with suppress(ValueError):
             return "week", pd.Timestamp(date.fromisocalendar(year, week, 1))
-    if found := MONTH.match(text):
-        return "month", pd.Timestamp(int(found["y1"] or found["y2"]), int(found["m1"] or found["m2"]), 1)
-    if found := NAMED_MONTH.match(text):
-        month = MONTH_NUMBERS.get((found["m1"] or found["m2"]).casefold())
-        year = int(found["y1"] or found["y2"])
-        if month:
-            return "month", pd.Timestamp(year + 2000 if year < 100 else year, month, 1)
-    if found := re.match(QUARTER, text):
-        quarter = int(found["q1"] or found["q2"] or found["q3"])
-        return "quarter", pd.Timestamp(int(found["y1"] or found["y2"] or found["y3"]), 3 * quarter - 2, 1)
+    text = SIX_DIGITS.sub(r"\1-\2", text)
+    if re.match(MONTH_OF_YEAR, text):
+        return "month", pd.Timestamp(period_starts(pd.Series([text]), "month")[0])
+    if re.match(QUARTER, text):
+        return "quarter", pd.Timestamp(period_starts(pd.Series([text]), "quarter")[0])
     return ("day", None) if DAY.match(text) else None
 
 
@@ -469,7 +459,7 @@ def find_year_column(cells: pd.DataFrame) -> str | None:
     return None
 
 
-def _dates_by_year(cells: pd.DataFrame, columns: list[str], year: str) -> np.ndarray:
+def dates_by_year(cells: pd.DataFrame, columns: list[str], year: str) -> np.ndarray:
     "Return the first day of each month and row, row by row; raise `UserError` for a year or header that is none."
     years, months = pd.to_numeric(cells[year].astype(object), errors="coerce"), month_headers(columns)
     if years.isna().any():
@@ -642,7 +632,7 @@ def melt_columns(table: SourceTable, mapping: ColumnMapping) -> SourceTable:
             raise UserError(f"melt: the source has a column {name!r} already. Choose another name")
     if rule.year:
         year = _column(rule.year, [str(name) for name in cells], "melt.year")
-        dates = _dates_by_year(cells, columns, year)
+        dates = dates_by_year(cells, columns, year)
     else:
         dates = np.tile(header_dates(columns, mapping), len(cells))
     rows = np.repeat(np.arange(len(cells)), len(columns))

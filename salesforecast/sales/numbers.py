@@ -27,6 +27,7 @@ from salesforecast.sales.values import (
     factorize_cells,
     is_arrow_text,
     is_word,
+    with_ascii_digits,
 )
 
 # %% ../../nbs/sales/07_numbers.ipynb #2daa6396
@@ -216,7 +217,8 @@ def parse_numbers(
         texts = pa.array(
             ["" if is_number[i] else as_text(value) for i, value in enumerate(distinct)], pa.string()
         )
-    values, bad, decimal, note = _text_numbers(pc.utf8_trim_whitespace(texts), codes, read)
+    texts = with_ascii_digits(pc.utf8_trim_whitespace(texts), read.decimal or ".")
+    values, bad, decimal, note = _text_numbers(texts, codes, read)
     for i, number in numbers.items():
         values[i] = number
     return ParsedColumn(
@@ -239,6 +241,7 @@ def find_table_decimal(columns: Iterable[pd.Series]) -> Mark | None:
             continue
         distinct = pd.unique(cells.head(EVIDENCE_ROWS).dropna())
         texts = pa.array([text.strip() for text in distinct if isinstance(text, str)], pa.string())
+        texts = with_ascii_digits(texts)
         plain, _, _ = _number_texts(texts, np.arange(len(texts)))
         told = count_decimal_marks(plain, np.ones(len(texts), int))
         if (

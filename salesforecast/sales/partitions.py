@@ -6,6 +6,7 @@
 __all__ = ['FIRST_PARTS', 'NOT_LOOKED_FOR', 'read_partitioned_sales', 'first_rows']
 
 # %% ../../nbs/sales/26_partitions.ipynb #209ee9d9
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from .currencies import IN_ONE_CURRENCY, column_currencies
-from .dates import parse_dates
+from .dates import SURE_DATE, parse_dates
 from salesforecast.sales.expressions import (
     ExpressionContext,
     MissingColumnError,
@@ -155,9 +156,33 @@ def load_rows(part: Partition, mapping: ColumnMapping) -> SourceTable:
     return arrange_rows(part.load(), mapping, rows_alone=True)
 
 
-def date_texts(part: Partition, mapping: ColumnMapping) -> list[str]:
-    "Return some different dates of a partition that are text."
-    columns = ExpressionContext(load_rows(part, mapping).cells, mapping.read)
+@dataclass(frozen=True)
+class FirstLook:
+    "What has to be known of all partitions before one is parsed."
+
+    dates: list[str]  # some different ones that are text
+    marks: dict[str, str]  # currency beside the amounts of a column
+    currencies: dict[str, set[str]]  # of the columns that hold nothing else
+
+
+def look_at_partition(part: Partition, mapping: ColumnMapping) -> FirstLook:
+    "Look at the dates and the currencies of a partition."
+    loaded = part.load()
+    marks = amount_currencies(loaded.cells, mapping)
+    currencies = {
+        str(name): codes for name in loaded.cells if (codes := column_currencies(loaded.cells[name]))
+    }
+    if mapping.date_format is not None or mapping.day_first is not None:
+        return FirstLook([], marks, currencies)
+    dates = [] if mapping.melt or mapping.unpack else date_texts(loaded.cells, mapping)
+    if not dates or not all(re.match(SURE_DATE, text) for text in dates):  # of sales alone
+        dates = date_texts(arrange_rows(loaded, mapping, rows_alone=True).cells, mapping)
+    return FirstLook(dates, marks, currencies)
+
+
+def date_texts(cells: pd.DataFrame, mapping: ColumnMapping) -> list[str]:
+    "Return some different dates that are text."
+    columns = ExpressionContext(cells, mapping.read)
     expression = column_expressions(mapping, columns.names).get("Transaction_Date")
     try:
         value = (
@@ -170,22 +195,20 @@ def date_texts(part: Partition, mapping: ColumnMapping) -> list[str]:
     return value.cells.drop_duplicates().dropna().astype(str).head(SOME_DATES).tolist()
 
 
-def _with_day_first(parts: Sequence[Partition], mapping: ColumnMapping, engine: Engine) -> ColumnMapping:
+def _with_day_first(looks: Sequence[FirstLook], mapping: ColumnMapping) -> ColumnMapping:
     "Return the mapping with the order of day and month, where dates are text that shows it."
-    if mapping.date_format is not None or mapping.day_first is not None:
-        return mapping
-    texts = [text for some in engine.map(date_texts, ((part, mapping) for part in parts)) for text in some]
+    texts = [text for look in looks for text in look.dates]
     if not texts:
         return mapping
     day_first = parse_dates(pd.Series(texts, dtype=object)).day_first
     return mapping if day_first is None else mapping.model_copy(update={"day_first": day_first})
 
 # %% ../../nbs/sales/26_partitions.ipynb #d62884f3
-def _refuse_currencies(parts: Sequence[Partition], mapping: ColumnMapping, engine: Engine) -> None:
+def _refuse_currencies(looks: Sequence[FirstLook], mapping: ColumnMapping) -> None:
     "Raise `UserError` where the partitions together hold several currencies."
     seen: dict[str, str] = {}
-    for marks in engine.map(_part_marks, ((part, mapping) for part in parts)):
-        refuse_other_currency(marks, seen)
+    for look in looks:
+        refuse_other_currency(look.marks, seen)
     if mapping.currency_column == IN_ONE_CURRENCY:
         return
     if mapping.currency_column or mapping.rates:
@@ -193,8 +216,8 @@ def _refuse_currencies(parts: Sequence[Partition], mapping: ColumnMapping, engin
             "currency_column and rates are for sales that fit into memory; convert or filter before writing Parquet"
         )
     codes: dict[str, set[str]] = {}
-    for currencies in engine.map(_part_currencies, ((part,) for part in parts)):
-        for name, code in currencies.items():
+    for look in looks:
+        for name, code in look.currencies.items():
             codes.setdefault(name, set()).update(code)
     for name, several in codes.items():
         if len(several) > 1:
@@ -202,17 +225,6 @@ def _refuse_currencies(parts: Sequence[Partition], mapping: ColumnMapping, engin
                 f"The column {name!r} holds several currencies ({', '.join(sorted(several))}), which do not add up. Convert or filter "
                 f"before writing Parquet, or set currency_column: {IN_ONE_CURRENCY} where the amounts are in one currency already"
             )
-
-
-def _part_marks(part: Partition, mapping: ColumnMapping) -> dict[str, str]:
-    "Return the currency beside the amounts of each column of a partition."
-    return amount_currencies(part.load().cells, mapping)
-
-
-def _part_currencies(part: Partition) -> dict[str, set[str]]:
-    "Return the currencies of the columns of a partition that hold nothing else."
-    cells = part.load().cells
-    return {str(name): codes for name in cells if (codes := column_currencies(cells[name]))}
 
 # %% ../../nbs/sales/26_partitions.ipynb #4866d9d9
 MISSING_HASH = 0x5851F42D4C957F2D  # any number that no text is likely to have
@@ -259,6 +271,15 @@ class PartitionSummary:
     counts: np.ndarray  # rows of each
     hashes: np.ndarray  # of the rows, shape (n,)
     ids: np.ndarray | None  # hashes of the transaction ids, -1 where there is none
+    problems: "RowProblems | None" = None
+
+
+@dataclass(frozen=True)
+class RowProblems:
+    "The rows of a partition that break the contract, which the check need not find anew."
+
+    columns: tuple[str, ...]  # that were parsed; with others the problems may be others
+    rows: pd.DataFrame  # position, reason
 
 
 def summarize_partition(part: Partition, mapping: ColumnMapping, now: pd.Timestamp) -> PartitionSummary:
@@ -271,7 +292,8 @@ def summarize_partition(part: Partition, mapping: ColumnMapping, now: pd.Timesta
     )
     rows = row_problems(parsed, now, mapping.min_realised_share)
     days, counts = count_rows_by_day(usable_days(parsed, rows))
-    return PartitionSummary(nonempty, days, counts, hash_rows(loaded.cells), hash_ids(parsed))
+    problems = RowProblems(tuple(map(str, parsed.frame)), rows)
+    return PartitionSummary(nonempty, days, counts, hash_rows(loaded.cells), hash_ids(parsed), problems)
 
 # %% ../../nbs/sales/26_partitions.ipynb #9acb6a8a
 @dataclass(frozen=True)
@@ -344,13 +366,19 @@ class CheckedPartition:
     check_summary: CheckSummary
 
 # %% ../../nbs/sales/26_partitions.ipynb #88758cfb
-def check_partition(part: Partition, rules: CheckRules, repeated: Repeats) -> CheckedPartition:
+def check_partition(
+    part: Partition,
+    rules: CheckRules,
+    repeated: Repeats,
+    known: RowProblems | None = None,  # of the summary
+) -> CheckedPartition:
     "Load the rows of a partition, and check them by the rules of all partitions."
     mapping = rules.mapping
     loaded = load_rows(part, mapping)
     parsed = parse_rows(loaded.cells, mapping, nonempty_columns=rules.nonempty_columns)
     check_listed_columns(loaded.cells, parsed, mapping)
-    problems, kept = find_problems(loaded, parsed, mapping, rules.now, repeated, rules.far)
+    broken = known.rows if known and known.columns == tuple(map(str, parsed.frame)) else None
+    problems, kept = find_problems(loaded, parsed, mapping, rules.now, repeated, rules.far, broken)
     rows = CheckedRows(str(part.fragment.path), loaded, parsed, mapping, problems, kept)
     frame, returned, quarantine = split_rejected_rows(rows)
     texts = frame.select_dtypes("category")
@@ -600,18 +628,20 @@ def read_partitioned_sales(
     parts, mapping = list_partitions(source, partition_rows), mapping or ColumnMapping()
     if not parts:
         raise UserError(f"{source} has no row")
-    mapping = _with_day_first(parts, mapping, engine)
-    _refuse_currencies(parts, mapping, engine)
+    looks = list(engine.map(look_at_partition, ((part, mapping) for part in parts)))
+    mapping = _with_day_first(looks, mapping)
+    _refuse_currencies(looks, mapping)
     now = now or pd.Timestamp.now()
     summaries = []
     for i, summary in enumerate(engine.map(summarize_partition, ((part, mapping, now) for part in parts))):
         summaries.append(summary)
         progress(0.5 * (i + 1) / len(parts), f"looking at part {i + 1} of {len(parts)}")
     rules = engine.broadcast(join_summaries(summaries, mapping, now))
-    repeated = split_repeats(summaries, mapping)
+    repeated, known = split_repeats(summaries, mapping), [summary.problems for summary in summaries]
     del summaries
     checked = [
-        engine.persist(check_partition, part, rules, rows) for part, rows in zip(parts, repeated, strict=True)
+        engine.persist(check_partition, part, rules, *what)
+        for part, *what in zip(parts, repeated, known, strict=True)
     ]
     checks = []
     for i, check in enumerate(engine.map(get_check_summary, ((part,) for part in checked))):

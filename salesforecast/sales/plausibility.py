@@ -508,16 +508,23 @@ def repeats_order_totals(frame: pd.DataFrame) -> bool:
     )
 
 
+def order_totals_message(frame: pd.DataFrame, mapping: ColumnMapping) -> str:
+    "Return what to do where Revenue is the order's total on each of its lines; empty text where it is not."
+    spread = "allocate" in mapping.columns.get("Revenue", "")
+    if spread or mapping.odd_rows == "keep" or not repeats_order_totals(frame):
+        return ""
+    order = "Transaction_ID" if "Transaction_ID" in frame else "Transaction_Date"
+    return (
+        "Revenue is the same on all lines of an order, though their products or units differ. Is it the order's "
+        f"total, repeated on each line? Then spread it, as in columns: {{Revenue: 'allocate(total, {order}, 1)'}} with the "
+        "source's own columns, or map the line's amount; if it is the line's own, set odd_rows: keep"
+    )
+
+
 def check_own_amounts(source: str, frame: pd.DataFrame, mapping: ColumnMapping) -> list[str]:
     "Return a note where Revenue looks like a balance; raise `UserError` where it is the order's total on each of its lines."
-    spread = "allocate" in mapping.columns.get("Revenue", "")
-    if not spread and mapping.odd_rows != "keep" and repeats_order_totals(frame):
-        order = "Transaction_ID" if "Transaction_ID" in frame else "Transaction_Date"
-        raise UserError(
-            f"{source}: Revenue is the same on all lines of an order, though their products or units differ. Is it the order's "
-            f"total, repeated on each line? Then spread it, as in columns: {{Revenue: 'allocate(total, {order}, 1)'}} with the "
-            "source's own columns, or map the line's amount; if it is the line's own, set odd_rows: keep"
-        )
+    if message := order_totals_message(frame, mapping):
+        raise UserError(f"{source}: {message}")
     revenue = frame["Revenue"].to_numpy(float)
     steps = np.diff(revenue)
     is_balance = (

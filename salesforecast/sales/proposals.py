@@ -501,6 +501,7 @@ def _require_columns(lines: Sequence[ProposedLine], profile: TableProfile, sourc
 
 MOST_NAMED = 20  # columns in a message
 MOST_ADDED = 12  # columns of a sum in a message
+DAY_AND_MONTH = re.compile(r"^(?:0?[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])$")  # 101, 3112
 
 
 def _ways_out(profile: TableProfile) -> list[str]:
@@ -512,6 +513,13 @@ def _ways_out(profile: TableProfile) -> list[str]:
             ways.append(
                 f"{column.name} holds {', '.join(column.measures)}, which do not add up: keep one, as in where: contains({name}, '{word}') "
                 f"with columns: {{Units_Sold: \"replace({name}, '{word}', '')\"}}"
+            )
+        if {"date", "best_date"} & set(column.roles) and all(
+            map(DAY_AND_MONTH.match, column.values or ["-"])
+        ):
+            ways.append(
+                f"{column.name} holds days without a year, as DATEV writes them: say it, as in columns: {{Transaction_Date: "
+                f"\"join(pad({quote_column(column.name)}, 4), '2024')\"}} with date_format: '%d%m%Y'"
             )
     numbers = [name for name, column in profile.columns.items() if column.kind == "number"]
     names = list(profile.columns)

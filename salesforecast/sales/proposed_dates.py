@@ -6,7 +6,6 @@
 __all__ = []
 
 # %% ../../nbs/sales/32_proposed_dates.ipynb #0b7edb22
-import calendar
 import re
 from collections.abc import Sequence
 
@@ -16,6 +15,7 @@ import pandas as pd
 from salesforecast.sales.amount_relations import Doubt
 from salesforecast.sales.column_names import UTC_WORDS, has_word
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile
+from salesforecast.sales.dates import MONTH_NUMBERS
 from salesforecast.sales.mapping_proposal import OpenQuestion, ProposedLine
 from salesforecast.sales.presets import Preset, quote_column
 
@@ -134,7 +134,7 @@ def _are_parts(numbers: np.ndarray, part: str) -> bool:
 def _are_months(column: ColumnProfile) -> bool:
     "Return whether a column holds names of months that dates are read with."
     return column.kind == "text" and all(
-        text.strip(".").casefold() in ENGLISH_MONTHS for text in column.values
+        text.strip(".").casefold() in MONTH_NUMBERS for text in column.values
     )
 
 
@@ -147,11 +147,6 @@ def _find_part(profile: TableProfile, part: str) -> ColumnProfile | None:
         if _are_parts(numbers, part) or (part == "month" and _are_months(column)):
             return column
     return None
-
-
-ENGLISH_MONTHS = {
-    name.casefold() for names in (calendar.month_name, calendar.month_abbr) for name in names if name
-}
 
 
 def _date_of_parts(profile: TableProfile) -> tuple[list[ProposedLine], list[OpenQuestion], set[str]]:

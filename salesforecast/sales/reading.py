@@ -404,11 +404,13 @@ def _build_sales(rows: CheckedRows) -> SalesData:
 # %% ../../nbs/sales/25_reading.ipynb #41f277b0
 @dataclass
 class PredictionRows:
-    "Rows to predict; all three fields have the same length and order."
+    "Rows to predict; the first three fields have the same length and order."
 
     raw: pd.DataFrame  # the source's cells
     frame: pd.DataFrame  # canonical columns, missing where unusable
     problems: pd.Series  # empty text, or why there can be no prediction
+    mapping: ColumnMapping  # how they were read
+    notes: list[str]  # what was found while reading, a sentence each
 
 # %% ../../nbs/sales/25_reading.ipynb #3c76d84c
 def parse_prediction_rows(
@@ -427,7 +429,8 @@ def parse_prediction_rows(
     frame = parsed.frame
     if "Transaction_Date" not in frame:
         frame.insert(0, "Transaction_Date", pd.Series(pd.NaT, frame.index))
-    return PredictionRows(loaded.cells, frame, _prediction_problems(loaded, parsed))
+    notes = [*loaded.notes, *parsed.notes]
+    return PredictionRows(loaded.cells, frame, _prediction_problems(loaded, parsed), mapping, notes)
 
 
 def _prediction_problems(loaded: SourceTable, parsed: ParsedRows) -> pd.Series:

@@ -148,6 +148,12 @@ HINTS: tuple[tuple[str, str, str], ...] = (  # part of a reason, pattern of its 
         r"='\d{5}(\.\d+)?'",
         "Days that Excel counts, such as 45000, need date_format: excel",
     ),
+    (
+        "not a date",
+        r"(?P<column>\w[^:;,=]*)='(?:0?[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])'",
+        "Days without a year, such as 101 or 3112 in DATEV's exports, need it: columns: "
+        "{Transaction_Date: \"join(pad({column}, 4), '2024')\"} with date_format: '%d%m%Y'",
+    ),
     ("not a date", r"='\d{10}'", "Seconds since 1970 need date_format: unix"),
     ("not a date", r"='\d{13}'", "Milliseconds since 1970 need date_format: unix_ms"),
     (

@@ -76,20 +76,26 @@ def unescape_formula(text: str) -> str:
     return text[1:] if text.startswith("'") and escape_formula(text[1:]) == text else text
 
 
+def change_texts(frame: pd.DataFrame, marks: tuple[str, ...], change: Callable[[str], str]) -> pd.DataFrame:
+    "Return a table with its names, and the texts that begin with one of the marks, changed; other cells and the index stay."
+    changed = frame.copy(deep=False)
+    for i, (_, values) in enumerate(frame.items()):
+        if values.dtype == object:
+            marked = values.map(lambda cell: isinstance(cell, str) and cell.startswith(marks)).to_numpy(bool)
+        elif pd.api.types.is_string_dtype(values.dtype):
+            marked = values.str.startswith(marks, na=False).to_numpy(bool)
+        else:
+            continue
+        if marked.any():
+            texts = values.to_numpy(object, copy=True)
+            texts[marked] = [change(text) for text in texts[marked]]
+            changed.isetitem(i, pd.Series(texts, dtype=values.dtype).array)
+    return changed.rename(columns=lambda name: change(str(name)))
+
+
 def escape_formulas(frame: pd.DataFrame) -> pd.DataFrame:
     "Escape the formulas among names and texts of a table, unless the settings say that they stay."
-    if not settings().escape_formulas:
-        return frame
-    escaped = frame.copy(deep=False)
-    for i, (_, values) in enumerate(frame.items()):
-        if pd.api.types.is_string_dtype(values.dtype):
-            marked = values.str.startswith(FORMULA_MARKS, na=False).to_numpy(bool)
-            if marked.any():
-                texts = values.astype(object)
-                escaped.isetitem(
-                    i, texts.where(~marked, texts[marked].map(escape_formula)).astype(TEXT).array
-                )
-    return escaped.rename(columns=lambda name: escape_formula(str(name)))
+    return change_texts(frame, FORMULA_MARKS, escape_formula) if settings().escape_formulas else frame
 
 
 def write_csv_rows(
@@ -99,7 +105,7 @@ def write_csv_rows(
 ) -> None:
     "Write rows as CSV in UTF-8 to an open file; a text that a spreadsheet would take for a formula is escaped."
     plain = plain_columns(frame).apply(_dates_as_text).replace({"": None}) if len(frame.columns) else frame
-    plain = escape_formulas(plain.set_axis(range(len(plain)), axis=0))
+    plain = escape_formulas(plain)
     if header:
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(plain.columns)

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from .header import count_title_rows, title_note
+from .header import count_title_rows, find_joined_header, title_note
 from .delimited import TEXT, SourceTable, _named, read_text
 from .number_formats import BookFormats, drop_single_currency, mark_currencies
 from .schema import ColumnMapping, ReadOptions, SourceOptions
@@ -61,13 +61,23 @@ def _read_sheet(book: "CalamineWorkbook", path: Path, sheet: str, read: SourceOp
     lines = area.to_python(skip_empty_area=False)
     _fill_merged(lines, area.merged_cell_ranges or [])
     skipped = count_title_rows(lines) if read.skip_rows is None and lines else read.skip_rows or 0
+    joined = find_joined_header(lines, skipped) if read.skip_rows is None else None
+    skipped = joined[0] if joined else skipped
     notes = [title_note(skipped, lines[0])] if read.skip_rows is None and skipped else []
     lines = lines[skipped:]
     if not lines:
         raise UserError(f"The sheet {sheet!r} of {path} is empty. It needs a header line and rows below it")
-    there = [i for i, line in enumerate(lines) if i and any(cell != "" for cell in line)]
-    cells = pd.DataFrame([lines[i] for i in there], columns=range(len(lines[0])), dtype=object).set_axis(
-        lines[0], axis=1
+    header: list[object] = [*lines[0]]
+    first = 1
+    if joined:
+        header, first = [*joined[1]], 2
+        example = next(name for name, top in zip(header, lines[0], strict=True) if name != top)
+        notes.append(
+            f"the header has two rows, which are joined, as in {example!r}; if the second is a row of the table, set read: {{skip_rows: {skipped}}}"
+        )
+    there = [i for i, line in enumerate(lines) if i >= first and any(cell != "" for cell in line)]
+    cells = pd.DataFrame([lines[i] for i in there], columns=range(len(header)), dtype=object).set_axis(
+        header, axis=1
     )
     return SourceTable(_named(cells, np.array(there, int) + skipped + 1, notes), notes=notes)
 

@@ -23,6 +23,7 @@ from salesforecast.sales.layout import (
     WIDE_HEADERS,
     Period,
     date_headers,
+    dates_by_year,
     day_headers,
     find_remarks,
     find_year_column,
@@ -162,10 +163,7 @@ def melt_shape(cells: pd.DataFrame, source: str) -> TableShape | None:
         len(cells),
     )
     if "melt.year" in extra:
-        years, months = cells[str(extra["melt.year"][0])], month_headers(names)
-        starts = np.array(
-            [f"{int(y)}-{months[name]:02}-01" for y in pd.to_numeric(years.astype(object)) for name in names]
-        )
+        starts = dates_by_year(cells, names, str(extra["melt.year"][0])).astype("datetime64[D]").astype(str)
     long = cells[kept].iloc[np.repeat(np.arange(len(cells)), len(names))]
     long = long.assign(Transaction_Date=starts, **{value: cells[names].to_numpy(object).ravel()})
     long = long[~(np.nan_to_num(numbers.reshape(len(names), -1).T.ravel()) == 0)]

@@ -72,6 +72,24 @@ def as_texts(values: list[Any] | pa.Array) -> pa.Array:
     return pc.utf8_trim_whitespace(texts)
 
 
+DIGITS = "٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹०१२३४५६७८९০১২৩৪৫৬৭৮৯๐๑๒๓๔๕๖๗๘๙０１２３４５６７８９"  # each script's from 0 to 9
+DECIMAL_SIGN, THOUSANDS_SIGN = "٫", "٬"  # of Arabic
+IN_ASCII = str.maketrans(DIGITS, "0123456789" * (len(DIGITS) // 10))
+
+
+def with_ascii_digits(
+    texts: pa.Array,
+    decimal: str = ".",  # what the Arabic decimal sign becomes
+) -> pa.Array:
+    "Return texts with the digits of other scripts as 0 to 9: they can be nothing else."
+    odd = pc.match_substring_regex(texts, f"[{DIGITS}]")
+    if not pc.any(odd).as_py():
+        return texts
+    plain = [text.translate(IN_ASCII) for text in texts.filter(odd).to_pylist()]
+    plain = [text.replace(DECIMAL_SIGN, decimal).replace(THOUSANDS_SIGN, "") for text in plain]
+    return pc.replace_with_mask(texts, odd, pa.array(plain, texts.type))
+
+
 def is_word(texts: pa.Array, words: Iterable[str]) -> np.ndarray:
     "Return where a text is one of these words, in any case."
     return pc.is_in(pc.utf8_lower(texts), value_set=pa.array(list(words))).to_numpy(zero_copy_only=False)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 
@@ -13,6 +14,8 @@ from salesforecast.sales.dates import parse_dates
 from salesforecast.sales.layout import line_items
 from salesforecast.sales.proposals import propose_mapping
 from salesforecast.sales.reading import read_sales
+from salesforecast.sales.schema import ColumnMapping
+from salesforecast.sales.sinks import escape_formulas
 
 NOW = pd.Timestamp("2025-06-30")
 ROWS = 120
@@ -362,3 +365,92 @@ def test_choices_of_a_product_are_no_line_items() -> None:
     ]
     frame = dated(Item=ITEMS, Variations="Size: Large, Color: Blue", Qty=UNITS, Price=PRICES)
     assert propose_mapping(frame).mapping.unpack is None
+
+
+def arabic(text: str) -> str:
+    """A number or date in the digits of Arabic."""
+    return text.translate(str.maketrans("0123456789.", "٠١٢٣٤٥٦٧٨٩٫"))
+
+
+@pytest.mark.parametrize(
+    ("dates", "write", "number"),
+    [
+        ("%d/%m/%Y", lambda text: text.replace("2024", "2567"), str),
+        ("%Y-%m-%d", lambda text: text.replace("2024", "2567"), str),
+        ("%d/%m/%Y", arabic, arabic),
+        ("%Y-%m-%d", str, arabic),
+    ],
+    ids=["Thai years", "Thai years first", "Arabic", "Arabic amounts"],
+)
+def test_other_eras_and_digits_are_read_and_proposed(
+    dates: str, write: Callable[[str], str], number: Callable[[str], str], tmp_path: Path
+) -> None:
+    days = pd.date_range("2024-01-20", periods=40)
+    amounts = [f"{i * 1.5 + 3:.2f}" for i in range(40)]
+    cells = {
+        "Date": [write(day) for day in days.strftime(dates)],
+        "Amount": [number(text) for text in amounts],
+    }
+    path = tmp_path / "sales.csv"
+    pd.DataFrame(cells).assign(Item="Tea").to_csv(path, index=False)
+    sales = read_sales(path, propose_mapping(path).mapping)
+    assert sales.frame["Transaction_Date"].tolist() == days.tolist()
+    assert sales.report.revenue_total == pytest.approx(sum(map(float, amounts)))
+    assert ("Buddhist era: 2567 is 2024" in " ".join(sales.report.warnings)) == ("2567" in cells["Date"][0])
+
+
+def test_one_year_of_another_era_among_others_is_no_date() -> None:
+    days = pd.date_range("2024-01-01", periods=40).strftime("%Y-%m-%d").tolist()
+    rows = pd.DataFrame({"Transaction_Date": ["2567-01-01", *days[1:]], "Revenue": 5.0})
+    assert read_sales(rows).report.reasons.keys() == {"Transaction_Date is not a date"}
+
+
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize("title", [False, True])
+def test_a_header_of_two_rows_in_excel_is_joined(merged: bool, title: bool, tmp_path: Path) -> None:
+    days = pd.date_range("2024-01-01", periods=30)
+    rows = [[day.to_pydatetime(), "Tea", i % 3 + 1, 4.5, (i % 3 + 1) * 4.5] for i, day in enumerate(days)]
+    header = [["Date", "Item", "Sales", None, None], [None, None, "Qty", "Price", "Amount"]]
+    book = openpyxl.Workbook()
+    for line in [*([["Sales of January"], []] if title else []), *header, *rows]:
+        book.active.append(line)
+    if merged:
+        first = 3 if title else 1
+        for cells in (f"A{first}:A{first + 1}", f"B{first}:B{first + 1}", f"C{first}:E{first}"):
+            book.active.merge_cells(cells)
+    path = tmp_path / "sales.xlsx"
+    book.save(path)
+    mapping = propose_mapping(path).mapping
+    assert {mapping.columns[name] for name in ("Units_Sold", "Unit_Price")} == {"Sales Qty", "Sales Price"}
+    sales = read_sales(path, mapping)
+    assert sales.report.rows_accepted == 30 and sales.report.revenue_total == sum(row[4] for row in rows)
+    assert sales.frame.index[0] == (5 if title else 3)
+    assert any(
+        "the header has two rows, which are joined, as in 'Sales Qty'" in text
+        for text in sales.report.warnings
+    )
+
+
+def test_days_without_a_year_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    days = pd.date_range("2024-01-01", periods=40)
+    path = tmp_path / "datev.csv"
+    cells = {"Umsatz": range(1, 41), "Belegdatum": [f"{day.day}{day.month:02}" for day in days]}
+    pd.DataFrame(cells).to_csv(path, index=False, sep=";")
+    columns = {"Transaction_Date": "join(pad(Belegdatum, 4), '2024')", "Revenue": "Umsatz"}
+    for ask in (
+        lambda: read_sales(path, ColumnMapping(columns=columns | {"Transaction_Date": "Belegdatum"})),
+        lambda: propose_mapping(path),
+    ):
+        with pytest.raises(UserError) as error:
+            ask()
+        assert columns["Transaction_Date"] in str(error.value)
+        assert "date_format: '%d%m%Y'" in str(error.value)
+    sales = read_sales(path, ColumnMapping(columns=columns, date_format="%d%m%Y"))
+    assert sales.frame["Transaction_Date"].tolist() == days.tolist()
+    with pytest.raises(UserError, match=r"pad: the length is 1000000000. Write one from 1 to 20"):
+        read_sales(path, ColumnMapping(columns=columns | {"Transaction_Date": "pad(Belegdatum, 1000000000)"}))
+
+
+def test_a_repeated_index_does_not_hinder_escaping() -> None:
+    rows = pd.DataFrame({"a": ["=1", "x"], "b": ["-3", None]}, index=[7, 7]).astype("string[pyarrow]")
+    assert escape_formulas(rows).equals(rows.assign(a=pd.array(["'=1", "x"], "string[pyarrow]")))

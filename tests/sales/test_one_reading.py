@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
+from werkzeug.test import TestResponse
 
 from salesforecast.api.batch import mapped_tables
+from salesforecast.api.main import create_app
+from salesforecast.api.model_loader import ModelStore
 from salesforecast.cli.main import app
-from salesforecast.core.settings import UserError
+from salesforecast.core.settings import Settings, UserError
 from salesforecast.dashboard.model.reader import UploadOptions, read_upload
+from salesforecast.registry.predictor import Predictor, predict_table
+from salesforecast.sales.chunks import iter_csv_tables
 from salesforecast.sales.reading import parse_prediction_rows, read_sales
 from salesforecast.sales.schema import ColumnMapping
+from support.models import Trained
 
 ROWS = 60
 
@@ -149,3 +156,95 @@ def test_the_batch_of_the_api_reads_the_same(file: File, tmp_path: Path) -> None
         assert (usable[name].to_numpy() == sales.frame[name].to_numpy()).all()
     for name in ("Product_ID", "Region"):
         assert usable[name].astype(str).tolist() == sales.frame[name].astype(str).tolist()
+
+
+def order_totals(rows: pd.DataFrame) -> pd.DataFrame:
+    """Every two lines are an order, and both have its total as revenue."""
+    orders = np.arange(len(rows)) // 2
+    totals = [f"{order * 3.5 + 10:.2f}" for order in orders]
+    return rows.assign(
+        Transaction_ID=orders.astype(str),
+        Product_ID=np.where(np.arange(len(rows)) % 2, "café", "naïve"),
+        Units_Sold="1",
+        Unit_Price=totals,
+        Revenue=totals,
+    )
+
+
+def a_billion(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row has a billion units."""
+    return rows.assign(Units_Sold=["1000000000", *rows["Units_Sold"][1:]])
+
+
+def few_dates(rows: pd.DataFrame) -> pd.DataFrame:
+    """Two rows of three have no date."""
+    return rows.assign(Transaction_Date=rows["Transaction_Date"].where(rows.index % 3 == 0, ""))
+
+
+def bad_price(rows: pd.DataFrame) -> pd.DataFrame:
+    """A third of the prices is no number."""
+    return rows.assign(Unit_Price=rows["Unit_Price"].where(rows.index % 3 > 0, "?"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "refusal", "warning"),
+    [
+        (
+            order_totals,
+            "Revenue is the same on all lines of an order",
+            "Revenue is the same on all lines of an order",
+        ),
+        (
+            a_billion,
+            "a row is not taken for a sale until you say so",
+            "1 row has a Units_Sold far above the largest of the training",
+        ),
+        (
+            few_dates,
+            "40 of 60 rows (66.7%) cannot be used",
+            "40 of 60 rows (66.7%) have no prediction (Transaction_Date is missing 40); read as sales, the file would be "
+            "refused, as at most 5.0% may be bad",
+        ),
+        (
+            bad_price,
+            "20 of 60 rows (33.3%) cannot be used",
+            "20 of 60 rows (33.3%) have no prediction (Unit_Price is not a number 20); read as sales, the file would be "
+            "refused, as at most 5.0% may be bad",
+        ),
+    ],
+)
+def test_what_reading_refuses_no_prediction_keeps_silent(
+    spoil: Callable[[pd.DataFrame], pd.DataFrame],
+    refusal: str,
+    warning: str,
+    trained: Trained,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "rows.csv"
+    spoil(table()).to_csv(path, index=False)
+    with pytest.raises(UserError) as error:
+        read_sales(path)
+    printed = CliRunner().invoke(app, ["validate", str(path)])
+    upload = read_upload(path, path.name, tmp_path, UploadOptions())
+    assert refusal in str(error.value) and refusal in upload.problem and printed.exit_code != 0
+    out = tmp_path / "out.csv"
+    told = CliRunner().invoke(
+        app, ["predict", str(path), "--out", str(out), "--models-dir", str(trained.models)]
+    )
+    assert told.exit_code == 0 and warning in " ".join(told.output.split()), told.output
+    want = predict_table(Predictor.load(trained.models), path).warnings
+    assert any(warning in text for text in want)
+
+    client = create_app(ModelStore(trained.models), Settings(api_auth="off")).test_client()
+
+    def answer(accept: str) -> TestResponse:
+        data = {"file": (io.BytesIO(path.read_bytes()), path.name)}
+        return client.post("/predict_batch_csv", data=data, headers={"Accept": accept})
+
+    assert answer("application/json").get_json()["warnings"] == want
+    assert json.loads(answer("text/csv").headers["X-Warnings"]) == want
+    pieces = lambda file, name, read, limit: iter_csv_tables(file, read, size=1_000)  # noqa: E731
+    monkeypatch.setattr("salesforecast.api.batch.iter_file_tables", pieces)
+    if spoil is not order_totals:  # which stand in the first piece, and this one is too small
+        assert any(warning in text for text in answer("application/json").get_json()["warnings"])

@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../../nbs/api/endpoints/01_files.ipynb #f45fbdf1
+import json
 import tempfile
 import time
 from typing import IO
@@ -14,7 +15,7 @@ from flask import Response, abort, request
 from flask_openapi3 import FileStorage
 
 from .. import observe
-from ..batch import predict_file, stored_mapping
+from ..batch import RowCounts, predict_file, stored_mapping
 from ..payloads import BadInput
 from ..routes import PREDICT, endpoint, get_served_version, service
 from ..schemas import ErrorDetail, FilePredictionOutput
@@ -54,13 +55,28 @@ def _named_mapping() -> ColumnMapping | None:
         ) from None
 
 
-def _file_response(out: IO[bytes], mimetype: str, rows: int, errors: int) -> Response:
+MAX_HEADER = 4_000  # characters; servers before this one may refuse longer headers
+
+
+def _warnings_header(warnings: list[str]) -> str:
+    "Return the warnings as a JSON list in ASCII: those that fit in a header, from the first on."
+    while len(text := json.dumps(warnings)) > MAX_HEADER:
+        warnings = warnings[:-1]
+    return text
+
+
+def _file_response(out: IO[bytes], mimetype: str, counts: RowCounts) -> Response:
     "Return a response that sends the file from its beginning, and closes it afterwards."
     size = out.seek(0, 2)
     out.seek(0)
     response = Response(iter(lambda: out.read(2**18), b""), mimetype=mimetype)
     response.headers.update(
-        {"Content-Length": str(size), "X-Num-Records": str(rows), "X-Num-Errors": str(errors)}
+        {
+            "Content-Length": str(size),
+            "X-Num-Records": str(counts.rows),
+            "X-Num-Errors": str(counts.errors),
+            "X-Warnings": _warnings_header(counts.describe()),
+        }
     )
     response.call_on_close(out.close)
     return response
@@ -83,4 +99,4 @@ def predict_batch_csv() -> Response:
         raise
     observe.PREDICTIONS.labels(request.path).inc(counts.rows)
     mimetype = "text/csv; charset=utf-8" if as_csv else "application/json"
-    return _file_response(out, mimetype, counts.rows, counts.errors)
+    return _file_response(out, mimetype, counts)

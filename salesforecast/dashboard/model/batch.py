@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../../nbs/dashboard/model/11_batch.ipynb #eaf483c3
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -100,6 +100,7 @@ class BatchResult:
     rejected: list[tuple[int, str]] = field(default_factory=list)  # row number from 1, reason; the first ones
     sums: dict[str, dict[str, float]] = field(default_factory=dict)  # column: predicted revenue by value
     predicted: np.ndarray = field(default_factory=lambda: np.empty(0, "float32"))  # without the failed rows
+    warnings: list[str] = field(default_factory=list)  # what makes the predictions less certain
 
     @property
     def total(self) -> float:
@@ -177,8 +178,8 @@ def predict_upload(client: Client, path: Path, name: str, progress: Progress) ->
     csv = path.with_name(f"{path.name}-predicted.csv")
     try:
         with CountedFile(path, "rb", progress) as file, CountedFile(csv, "wb", progress) as out:
-            client.predict_file(file, out, name)
-        return read_predictions(csv, progress.check)
+            written = client.predict_file(file, out, name)
+        return replace(read_predictions(csv, progress.check), warnings=written.warnings)
     except BaseException:
         csv.unlink(missing_ok=True)
         csv.with_suffix(".parquet").unlink(missing_ok=True)

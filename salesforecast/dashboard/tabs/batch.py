@@ -89,13 +89,18 @@ def rejected_table(outcome: BatchResult) -> pd.DataFrame:
 
 
 def outcome_messages(outcome: BatchResult) -> list[w.Widget]:
-    "Return how many rows have no prediction, and why."
+    "Return how many rows have no prediction, and why, and what makes the others less certain."
+    warnings: list[w.Widget] = [message("warn", f"{text}.") for text in outcome.warnings]
     if not outcome.failed:
-        return [message("good", f"All {number(outcome.count)} rows have a prediction.")]
+        return [message("good", f"All {number(outcome.count)} rows have a prediction."), *warnings]
     first = f" The first {number(MAX_REJECTED)} are listed." if outcome.failed > MAX_REJECTED else ""
     text = f"{number(outcome.failed)} of {number(outcome.count)} rows have no prediction.{first} The first row below the header is row 1."
     labels, title = {"row": "Row", "problem": "Problem"}, "Rows without a prediction"
-    return [message("warn", text), card(title, paged(rejected_table(outcome), labels=labels, caption=title))]
+    return [
+        message("warn", text),
+        *warnings,
+        card(title, paged(rejected_table(outcome), labels=labels, caption=title)),
+    ]
 
 # %% ../../../nbs/dashboard/tabs/04_batch.ipynb #924c1146
 def distribution_card(state: AppState, predicted: np.ndarray) -> FigureCard:
