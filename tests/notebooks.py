@@ -35,6 +35,7 @@ OF_THE_RUN = re.compile(
     r"|^<.*>$",  # an object that is drawn
     re.MULTILINE,
 )
+SHOWN = ("text/html", "text/markdown", "text/plain")  # a page shows the first that an output has
 TAG = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.DOTALL)
 PRELOADED = [
     "pandas",
@@ -61,8 +62,9 @@ def shown_text(outputs: list) -> str:
         if output.output_type == "stream" and output.name == "stdout":
             texts.append("".join(output.text))
         elif output.output_type in ("execute_result", "display_data"):
-            page = "".join(output.data.get("text/html", ""))  # plain tables depend on the terminal's width
-            texts.append(TAG.sub(" ", page) if page else "".join(output.data.get("text/plain", "")))
+            kind = next((kind for kind in SHOWN if kind in output.data), SHOWN[-1])
+            text = "".join(output.data.get(kind, ""))
+            texts.append(TAG.sub(" ", text) if kind == "text/html" else text)
     return OF_THE_RUN.sub("", "\n".join(texts))
 
 

@@ -241,6 +241,31 @@ def test_the_reference_names_every_setting_command_and_endpoint() -> None:
     assert [name for name in document["components"]["schemas"] if f"### {name}\n" not in told] == []
 
 
+FOLDERS = sorted({page.parent for page in NBS.rglob("[0-9][0-9]_*.ipynb") if page in PAGES})
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=name)
+def test_the_notebooks_of_a_folder_are_numbered_by_import(folder: Path) -> None:
+    """Each number once, from 00 on, and no notebook before one of those that it imports."""
+    pages = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    assert [page.name[:2] for page in pages] == [f"{i:02}" for i in range(len(pages))]
+    numbers = {
+        f"salesforecast.{found[1]}": i
+        for i, page in enumerate(pages)
+        if (found := re.search(r"#\| default_exp ([\w.]+)", page.read_text(encoding="utf-8")))
+    }
+    assert len(numbers) == len(pages)
+    late = [
+        (page.name, module)
+        for i, page in enumerate(pages)
+        for source, _ in cells(page, "code")
+        if source.startswith("#| export")
+        for module in re.findall(r"(?m)^\s*from (salesforecast[\w.]*) import", source)
+        if numbers.get(module, -1) > i
+    ]
+    assert not late
+
+
 def test_the_architecture_page_names_every_module() -> None:
     """Its table is made from the notebooks; a new module wants the page executed anew."""
     exported = re.compile(r"#\| default_exp ([\w.]+)")

@@ -4,9 +4,7 @@
 
 # %% auto #0
 __all__ = ['PredictionInput', 'PredictionOutput', 'BatchPredictionInput', 'BatchPredictionOutput', 'SarimaForecastInput',
-           'SarimaForecastOutput', 'BatchSarimaForecastOutput', 'SHAPOutput', 'StatusOutput', 'ModelInfoOutput',
-           'ReloadOutput', 'HistoryOutput', 'SampleOutput', 'BacktestOutput', 'DemandInput', 'DemandOutput',
-           'ErrorOutput']
+           'SarimaForecastOutput', 'BatchSarimaForecastOutput', 'SHAPOutput', 'ErrorOutput']
 
 # %% ../../nbs/api/00_schemas.ipynb #5041312b
 from datetime import date, datetime

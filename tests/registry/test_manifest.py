@@ -96,3 +96,13 @@ def test_a_model_loads_by_text_and_takes_columns_in_any_case(trained: Trained) -
     assert "<table" in trained.training._repr_html_()
     with pytest.raises(UserError, match="Write dates as 2026-10-01"):
         predictor.predict(rows.assign(Transaction_Date="soon"))
+
+
+def test_what_a_manifest_does_not_say_is_none_or_nothing() -> None:
+    manifest = Manifest(demand={"revenue_D": {}}, updated={})
+    assert (manifest.data.rows, manifest.demand["revenue_D"].series, manifest.updated.rows) == (0, 0, 0)
+    split = manifest.split
+    assert (split.train_rows, split.test_rows, split.rows_without_history) == (0, 0, 0)
+    assert (manifest.data.sample, manifest.data.revenue_computed, manifest.updated.last) == (None, None, "")
+    with pytest.raises(UserError, match=r"lacks served, data\. Train again"):
+        manifest.require("served", "demand", "data")
