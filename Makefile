@@ -100,6 +100,9 @@ bench-demand: $(VENV)/.run ## Compare demand forecasts with other libraries and 
 	$(INSTALL) '.[train,peers]'
 	python -m benchmarks.demand '$(REAL_DATA)'
 
+bench-shops: $(VENV)/.run ## Measure accuracy, bias and coverage on forty generated shops; writes benchmarks/shops.json
+	python -m benchmarks.shops
+
 bench-faults: $(VENV)/.dev ## Inject faults into real and synthetic sales, and tell which monitoring finds and names, REAL_DATA=folder
 	@test -d '$(REAL_DATA)' || { echo "Name the folder that holds online_retail.csv.gz and complete_journey.csv.gz: make bench-faults REAL_DATA=folder"; exit 1; }
 	python -m benchmarks.faults '$(REAL_DATA)'
@@ -205,6 +208,6 @@ dist: $(UV) ## Build wheel and source archive into dist/
 audit: $(VENV)/.dev ## Check the locked versions for known vulnerabilities
 	$(UV) tool run pip-audit==$(PIP_AUDIT_VERSION) --require-hashes --disable-pip --requirement requirements.lock
 
-.PHONY: check mutants notebooks test-code test-floors help install dev lock run serve train mlflow bench bench-real bench-demand bench-faults test test-slow test-all format lab \
+.PHONY: check mutants notebooks test-code test-floors help install dev lock run serve train mlflow bench bench-real bench-demand bench-shops bench-faults test test-slow test-all format lab \
 	readme pages docs clean up dashboard demo-loop env-example smoke backup restore deploy-tools deploy-check \
 	images dist audit screenshots
