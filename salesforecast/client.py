@@ -112,6 +112,9 @@ class DemandOptions(TypedDict):
 
     levels: NotRequired[Sequence[Literal[50, 80, 95]]]
     segments: NotRequired[Mapping[str, Sequence[str]]]
+    combine: NotRequired[bool]
+    sum_from: NotRequired[date | str | None]
+    sum_to: NotRequired[date | str | None]
     plan: NotRequired[Sequence[Mapping[str, object]]]
     order: NotRequired[Mapping[str, object] | None]
     limit: NotRequired[int]

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from .schemas import DemandInput, OrderInput, PlanRow
-from ..forecasting.forecaster import DemandForecast, select_series
+from ..forecasting.forecaster import Crossing, DemandForecast, cross_segments, select_series
 from ..forecasting.order_policy import OrderPolicy
 from ..forecasting.orders import plan_orders
+from ..forecasting.panel import Panel
 from ..forecasting.scenarios import apply_plan
 from ..forecasting.selection import chosen_rows
 from ..forecasting.state import DemandState
@@ -102,20 +103,42 @@ def _interval_fields(levels: Sequence[int]) -> dict[str, str]:
     return {f"{side}-{level}": f"{side}_{level}" for level in sorted(set(levels)) for side in ("lo", "hi")}
 
 # %% ../../nbs/api/09_demand.ipynb #fb461056
-def sum_rows(forecast: DemandForecast, rows: np.ndarray, horizon: int, levels: Sequence[int]) -> list[Row]:
-    "Sum each series over the horizon, with intervals from the sums of its sample paths."
+def sum_bounds(paths: np.ndarray, levels: Sequence[int]) -> dict[str, np.ndarray]:
+    "Return median and interval bounds of simulated values, over their first axis."
+    bounds = {
+        f"{side}_{level}": np.quantile(paths, 0.5 + sign * level / 200, axis=0)
+        for level in levels
+        for side, sign in (("lo", -1), ("hi", 1))
+    }
+    return {"median": np.median(paths, axis=0), **bounds}
+
+
+def sum_periods(forecast: DemandForecast, request: DemandInput, horizon: int) -> np.ndarray:
+    "Return which periods are summed; raise `UserError` where a requested sum has none."
+    days = forecast.days[:horizon]
+    inside = np.ones(len(days), bool)
+    if request.sum_from is not None:
+        inside &= days >= np.datetime64(request.sum_from)
+    if request.sum_to is not None:
+        inside &= days <= np.datetime64(request.sum_to)
+    if not inside.any():
+        asked = f"{request.sum_from or days[0]} to {request.sum_to or days[-1]}"
+        raise UserError(f"No period of the forecast lies in {asked}: it goes from {days[0]} to {days[-1]}")
+    return inside
+
+
+def sum_rows(
+    forecast: DemandForecast, rows: np.ndarray, inside: np.ndarray, levels: Sequence[int]
+) -> list[Row]:
+    "Sum each series over the periods inside, with intervals from the sums of its sample paths."
     records: list[Row] = []
-    panel = forecast.panel
+    panel, horizon = forecast.panel, len(inside)
     for row in rows:
-        sums = forecast.paths.of_series(row)[:, :horizon].sum(1)
-        bounds = {
-            f"{side}_{level}": float(np.quantile(sums, 0.5 + sign * level / 200))
-            for level in levels
-            for side, sign in (("lo", -1), ("hi", 1))
-        }
-        yhat = float(forecast.yhat[row, :horizon].sum())
+        sums = forecast.paths.of_series(row)[:, :horizon][:, inside].sum(1)
+        bounds = {name: float(value) for name, value in sum_bounds(sums, levels).items()}
+        yhat = float(forecast.yhat[row, :horizon][inside].sum())
         keys: Row = {"unique_id": str(panel.ids[row]), "level": panel.levels[panel.level[row]]}
-        records.append({**keys, "yhat": yhat, "median": float(np.median(sums)), **bounds})
+        records.append({**keys, "yhat": yhat, **bounds})
     return records
 
 # %% ../../nbs/api/09_demand.ipynb #2731de4a
@@ -166,6 +189,57 @@ def _records(table: pd.DataFrame) -> list[Row]:
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
 
+# %% ../../nbs/api/09_demand.ipynb #91257fe9
+class SeriesFields(TypedDict):
+    "List the fields of a `DemandOutput` that hold the series."
+
+    series: int
+    forecasts: list[Row]
+    sums: list[Row]
+    history: list[Row]
+
+
+def find_crossing(panel: Panel, request: DemandInput) -> Crossing:
+    "Return the sum that is asked for; raise `ForecastNotFound` for cells that are not there, `UserError` for what it excludes."
+    if request.by or request.order:
+        raise UserError("`combine` gives one series: leave out `by` and `order`")
+    try:
+        return cross_segments(panel, request.segments)
+    except UserError as error:
+        raise ForecastNotFound(f"{error}.") from None
+
+
+def combined_series(
+    forecast: DemandForecast, crossing: Crossing, request: DemandInput, inside: np.ndarray
+) -> SeriesFields:
+    "Forecast a sum of series as one."
+    rows, horizon = crossing.rows, len(inside)
+    names: Row = {"unique_id": crossing.unique_id}
+    if len(rows) == 1:
+        forecasts = forecast_rows(forecast, rows, horizon, request.levels)
+        (total,) = sum_rows(forecast, rows, inside, request.levels)
+    else:
+        paths, yhat = forecast.paths.total(rows.tolist())[:, :horizon], forecast.yhat[rows, :horizon].sum(0)
+        columns = {"yhat": yhat, **sum_bounds(paths, request.levels)}
+        if forecast.revenue.size:
+            columns["revenue"] = forecast.revenue[rows, :horizon].sum(0)
+        days = np.datetime_as_string(forecast.days[:horizon])
+        forecasts = [
+            {"ds": str(day), **{name: float(values[i]) for name, values in columns.items()}}
+            for i, day in enumerate(days)
+        ]
+        bounds = sum_bounds(paths[:, inside].sum(1), request.levels)
+        total = {"yhat": float(yhat[inside].sum()), **{name: float(value) for name, value in bounds.items()}}
+    past: dict[str, float] = {}
+    for record in past_rows(forecast, rows, request.history):
+        past[str(record["ds"])] = past.get(str(record["ds"]), 0.0) + float(record["y"] or 0.0)
+    return {
+        "series": 1,
+        "forecasts": [{**row, **names} for row in forecasts],
+        "sums": [{**total, **names, "level": crossing.level}],
+        "history": [{**names, "ds": day, "y": y} for day, y in past.items()],
+    }
+
 # %% ../../nbs/api/09_demand.ipynb #6bcd6682
 class DemandFields(TypedDict):
     "List the fields of a `DemandOutput`."
@@ -200,20 +274,31 @@ def demand_response(
     except UserError as error:
         raise ForecastNotFound(str(error)) from None
     forecast = (apply_plan(state, plan_frame(request.plan)) if request.plan else state).forecast
+    inside = sum_periods(forecast, request, horizon)
     size = state.forecast.yhat[selected].sum(1)
     ranked = selected[np.lexsort((-size, state.panel.level[selected]))]
     rows = ranked[: request.limit]
+    shown: SeriesFields
+    if request.combine:
+        shown = combined_series(forecast, find_crossing(state.panel, request), request, inside)
+    else:
+        shown = {
+            "series": len(selected),
+            "forecasts": forecast_rows(forecast, rows, horizon, request.levels),
+            "sums": sum_rows(forecast, rows, inside, request.levels),
+            "history": past_rows(forecast, rows, request.history),
+        }
     orders, order_notes = order_rows(forecast, ranked, request.order) if request.order else ([], ())
     return {
         "target": request.target,
         "currency": currency,
         "first_date": str(forecast.days[0]),
         "last_date": str(forecast.days[horizon - 1]),
-        "series": len(selected),
-        "forecasts": forecast_rows(forecast, rows, horizon, request.levels),
-        "sums": sum_rows(forecast, rows, horizon, request.levels),
+        "series": shown["series"],
+        "forecasts": shown["forecasts"],
+        "sums": shown["sums"],
+        "history": shown["history"],
         "orders": orders,
-        "history": past_rows(forecast, rows, request.history),
         "accuracy": _records(forecast.model.by_horizon),
         "champions": _records(chosen_rows(state.leaderboard)),
         "choices": choices(states, state),

@@ -478,7 +478,13 @@ class DemandInput(BaseModel):
         description="levels such as `total` or `Category,Region`; all by default, the total first",
     )
     segments: dict[Text, list[Text]] = Field({}, description="only series of these cells, by column")
+    combine: bool = Field(
+        False,
+        description="one series, the sum of all in `segments`, whichever levels there are; without `by`",
+    )
     horizon: int | None = Field(None, ge=1, le=366, description="periods; as many as there are by default")
+    sum_from: date | None = Field(None, description="first day of `sums`; that of the forecast by default")
+    sum_to: date | None = Field(None, description="last day of `sums`; that of the forecast by default")
     levels: list[Literal[50, 80, 95]] = Field([80, 95], description="confidence of the ranges, in percent")
     plan: list[PlanRow] = Field([], max_length=1000, description="what is tried")
     order: OrderInput | None = Field(None, description="asks for quantities to order, of units")

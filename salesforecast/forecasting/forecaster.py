@@ -431,7 +431,7 @@ def select_series(
     by: Sequence[str] = (),  # levels as the panel names them; all by default
     segments: Mapping[str, Sequence[str]] | None = None,  # wanted values, by column
 ) -> np.ndarray:
-    "Return rows of the panel; raises `UserError` for an unknown level, column or value."
+    "Return rows of the panel that lie wholly within the segments; raises `UserError` for an unknown level, column or value."
     if unknown := [name for name in by if name not in panel.levels]:
         raise UserError(
             f"There is no level {unknown[0]!r} in this forecast. It has {'; '.join(panel.levels)}."
@@ -446,9 +446,8 @@ def select_series(
             raise UserError(
                 f"There is no {column} {missing[0]!r} in this forecast. It has {_first_names(present)}."
             )
-        has_column = np.array([column in level.split(",") for level in panel.levels])[panel.level]
-        part = panel.summing.indices[panel.summing.indptr[:-1]]  # any part has the values of its whole
-        selected &= has_column & panel.keys[column].isin(values).to_numpy()[part]
+        inside = panel.summing @ panel.keys[column].isin(values).to_numpy(float)
+        selected &= inside == np.diff(panel.summing.indptr)  # all parts of the series have these values
     return np.flatnonzero(selected)
 
 
@@ -456,3 +455,30 @@ def _first_names(names: set[str]) -> str:
     "List the first ten names."
     ordered = sorted(names)
     return ", ".join(ordered[:10]) + (f" and {len(ordered) - 10} more" if len(ordered) > 10 else "")
+
+# %% ../../nbs/forecasting/13_forecaster.ipynb #623f48fb
+@dataclass(frozen=True)
+class Crossing:
+    "Describe a sum of series by the cells that they share."
+
+    unique_id: str  # such as Category=Toys/Region=North; total without cells
+    level: str  # its columns
+    rows: np.ndarray  # of the panel, of which none contains another
+
+
+def cross_segments(panel: Panel, segments: Mapping[str, Sequence[str]]) -> Crossing:
+    "Return what sums all series of these cells; raises `UserError` for an unknown column or value, and where nothing is sold."
+    select_series(panel, segments=segments)
+    wanted = np.ones(len(panel.keys), bool)
+    for column, values in segments.items():
+        wanted &= panel.keys[column].isin(values).to_numpy()
+    names = {str(column): ", ".join(segments[str(column)]) for column in panel.keys if column in segments}
+    if not wanted.any():
+        cells = ", ".join(f"{column} {value!r}" for column, value in names.items())
+        raise UserError(f"There are no sales of {cells} together in this forecast. Leave one of them out")
+    indicator = wanted.astype(float)
+    sizes = np.diff(panel.summing.indptr)
+    whole = np.flatnonzero((panel.summing @ indicator == sizes) & (sizes == wanted.sum()))
+    rows = whole[:1] if len(whole) else np.arange(len(panel.ids))[panel.bottom][wanted]
+    unique_id = "/".join(f"{column}={value}" for column, value in names.items()) or str(panel.ids[0])
+    return Crossing(unique_id, ",".join(names) or panel.levels[0], rows)

@@ -16,6 +16,7 @@ from salesforecast.client import ApiError, Client, to_frame
 from salesforecast.core.params import DemandParams
 from salesforecast.core.settings import UserError
 from salesforecast.datasets import generate_sales, write_sales
+from salesforecast.forecasting.forecaster import select_series, sum_interval
 from salesforecast.forecasting.order_policy import OrderPolicy
 from salesforecast.forecasting.orders import order_up_to_levels, plan_orders
 from salesforecast.rest.errors import BadRequest
@@ -263,6 +264,47 @@ def test_the_answer_has_the_history(client: Client, with_demand: TrainingResult)
     assert [row.ds for row in answer.history] == [str(when) for when in panel.days[-14:]]
 
 
+def test_any_crossing_is_a_sum_with_its_range(client: Client, with_demand: TrainingResult) -> None:
+    """Toys are no level of this forecast; toys in the north are, and are answered by its own bounds."""
+    made = with_demand.demand["units-D"]
+    names = [name for name in made.panel.ids if name.startswith("Category=Toys/")]
+    days = {"sum_from": str(made.days[1]), "sum_to": str(made.days[3])}
+    answer = client.forecast(
+        "units", segments={"Category": ["Toys"]}, combine=True, history=7, levels=[80, 95], **days
+    )
+    (total,) = answer.sums
+    want = sum_interval(made, names, made.days[1], made.days[3])
+    assert (total.unique_id, total.level) == ("Category=Toys", "Category")
+    got = [total.yhat, total.median, total.lo_80, total.hi_80, total.lo_95, total.hi_95]
+    assert got == pytest.approx(
+        [want[name] for name in ("yhat", "median", "lo-80", "hi-80", "lo-95", "hi-95")]
+    )
+    rows = [made.row(name) for name in names]
+    assert [row.yhat for row in answer.forecasts] == pytest.approx(made.yhat[rows].sum(0).tolist())
+    assert [row.y for row in answer.history] == pytest.approx(made.panel.values[rows, -7:].sum(0).tolist())
+    cells = {"Category": ["Toys"], "Region": ["North"]}
+    north = client.forecast("units", segments=cells, combine=True, levels=[80])
+    usual = client.forecast("units", by="Category,Region", segments=cells, levels=[80])
+    assert (north.sums, north.forecasts) == (usual.sums, usual.forecasts)
+    total_ = client.forecast("units", combine=True, levels=[80])
+    assert total_.sums == client.forecast("units", by="total", levels=[80]).sums
+    for wrong, words in (
+        ({"by": "total"}, "leave out `by`"),
+        ({"sum_from": "2031-01-01"}, "No period of the forecast"),
+        ({"segments": {"Region": ["Nord"]}}, "There is no Region 'Nord'"),
+    ):
+        with pytest.raises(ApiError, match=words):
+            client.forecast("units", combine=True, **wrong)  # type: ignore[arg-type]
+
+
+def test_a_level_within_a_segment_of_another_column(with_demand: TrainingResult) -> None:
+    """Series whose parts all lie in the segment are its series, also where their level lacks the column."""
+    panel = with_demand.demand["units-D"].panel
+    everywhere = {"Category": sorted(set(panel.keys["Category"]))}
+    assert len(select_series(panel, ["Region"], everywhere)) == len(panel.rows(1))
+    assert len(select_series(panel, ["Region"], {"Category": ["Toys"]})) == 0
+
+
 def test_the_dashboard_goes_down(client: Client, browser: Any) -> None:
     """In a real browser: units, the total into its regions, one of them into its parts, and files."""
     with showing(client.url) as dashboard, visiting(browser, dashboard.url) as visitor:
@@ -275,7 +317,7 @@ def test_the_dashboard_goes_down(client: Client, browser: Any) -> None:
             timeout=WAIT
         )
         down.click()
-        expect(tab.get_by_label("Level", exact=True)).to_have_value("Region", timeout=WAIT)
+        expect(tab.get_by_label("Split by", exact=True)).to_have_value("Region", timeout=WAIT)
         tab.get_by_label("Series", exact=True).select_option("Region=North")
         total = client.forecast("units", by="Region", segments={"Region": ["North"]}).sums[0]
         told = tab.locator(".sf-kpi", has_text="Expected").locator(".sf-kpi-value").first
@@ -286,8 +328,8 @@ def test_the_dashboard_goes_down(client: Client, browser: Any) -> None:
         with visitor.page.expect_download(timeout=WAIT) as waiting:
             tab.get_by_role("button", name="Excel").last.click()
         book = pd.read_excel(Path(waiting.value.path()), sheet_name=None)
-        assert {"Demand", "Sums", "Accuracy", "Champions"} <= set(book)
-        assert book["Sums"]["unique_id"].str.endswith("Region=North").all()
+        assert {"Demand", "Sums", "Accuracy", "Models"} <= set(book)
+        assert book["Sums"]["Series"].str.endswith("North").all()
     assert (visitor.errors, visitor.outside) == ([], [])
 
 

@@ -18,9 +18,11 @@ from pydantic import BaseModel
 from salesforecast.api.schemas import DemandOutput
 from salesforecast.client import ApiError, Client, to_frame
 from salesforecast.dashboard.model.calls import UNFIT_STATUSES, call_api
+from salesforecast.dashboard.model.formats import day
 
 # %% ../../../nbs/dashboard/model/12_demand.ipynb #72e567ab
 HISTORY = 56  # periods before the forecast
+MAX_SERIES = 1000  # of a level, the largest
 FREQUENCIES = {"D": "Days", "W": "Weeks"}
 Target = Literal["revenue", "units"]
 Frequency = Literal["D", "W"]
@@ -32,29 +34,54 @@ class DemandRequest:
 
     target: Target = "revenue"
     freq: Frequency = "D"
-    by: tuple[str, ...] = ("total",)  # levels
+    by: tuple[str, ...] = ("total",)  # levels whose series within the segments are added to their sum
     segments: dict[str, list[str]] = field(default_factory=dict)  # column: only these values
+    span: tuple[date, date] | None = None  # days that are summed, both included; all by default
 
 
 def fetch_demand(client: Client, request: DemandRequest) -> DemandOutput | ApiError:
-    "Ask the API for forecasts with 80% and 95% intervals; return the error of a version that has none."
-    return call_api(
-        lambda: client.forecast(
+    "Ask the API for the sum of the segments and for the series within it; return the error of a version that has none."
+    first, last = request.span or (None, None)
+
+    def ask(by: tuple[str, ...] = (), combine: bool = False) -> DemandOutput:
+        return client.forecast(
             target=request.target,
-            by=request.by,
+            by=by,
             freq=request.freq,
+            combine=combine,
+            limit=MAX_SERIES,
             segments=request.segments,
             levels=[80, 95],
             history=HISTORY,
-            limit=1000,
-        ),
-        *UNFIT_STATUSES,
+            sum_from=first,
+            sum_to=last,
+        )
+
+    whole = call_api(lambda: ask(combine=True), *UNFIT_STATUSES)
+    if isinstance(whole, ApiError) or request.by == ("total",):
+        return whole
+    parts = call_api(lambda: ask(by=request.by), *UNFIT_STATUSES)
+    return parts if isinstance(parts, ApiError) else join_demand(whole, parts)
+
+
+def join_demand(whole: DemandOutput, parts: DemandOutput) -> DemandOutput:
+    "Return an answer with the series of both, each once."
+    (name,) = (row.unique_id for row in whole.sums)
+    return parts.model_copy(
+        update={
+            "series": parts.series + 1 - sum(row.unique_id == name for row in parts.sums),
+            "forecasts": [*whole.forecasts, *(row for row in parts.forecasts if row.unique_id != name)],
+            "sums": [*whole.sums, *(row for row in parts.sums if row.unique_id != name)],
+            "history": [*whole.history, *(row for row in parts.history if row.unique_id != name)],
+        }
     )
 
 
 def fetch_available_demand(client: Client, request: DemandRequest) -> DemandOutput | ApiError:
     "Ask for demand; if the version lacks this target or frequency, ask for the total of another one."
     answer = fetch_demand(client, request)
+    if request.segments:
+        return answer
     targets = sorted(("revenue", "units"), key=lambda name: name != request.target)
     for target, freq in [(target, freq) for target in targets for freq in FREQUENCIES]:
         if not isinstance(answer, ApiError):
@@ -124,3 +151,14 @@ def series_forecast(answer: DemandOutput, series: str) -> tuple[pd.Series, pd.Da
     past = [row for row in answer.history if row.unique_id == series]
     history = pd.Series([row.y for row in past], pd.DatetimeIndex([row.ds for row in past]))
     return history, forecast, rows
+
+
+def calendar_spans(first: date, last: date) -> dict[str, tuple[date, date]]:
+    "Return the calendar months that some days touch, by name; the name of a month that they cut says where."
+    spans = {}
+    for month in pd.period_range(first, last, freq="M"):
+        low, high = max(month.start_time.date(), first), min(month.end_time.date(), last)
+        cut = f", from {day(low)}" if low > month.start_time.date() else ""
+        cut += f", until {day(high)}" if high < month.end_time.date() else ""
+        spans[f"{low:%B %Y}{cut}"] = low, high
+    return spans

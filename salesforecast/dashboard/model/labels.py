@@ -53,6 +53,8 @@ def column_label(name: str) -> str:
 
 def level_label(level: str) -> str:
     "Return the label of a level: the labels of its columns."
+    if level == "total":
+        return "Total"
     return " × ".join(map(column_label, level.split(",")))
 
 # %% ../../../nbs/dashboard/model/07_labels.ipynb #4f0a4e5b

@@ -9,6 +9,7 @@ __all__ = []
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from functools import partial
 
 import ipywidgets as w
@@ -20,13 +21,16 @@ from salesforecast.client import ApiError, to_frame
 from salesforecast.dashboard.model.demand import (
     FREQUENCIES,
     DemandRequest,
+    calendar_spans,
     fetch_available_demand,
+    first_day,
     level_below,
     model_frame,
     series_cells,
     series_forecast,
+    series_label,
 )
-from salesforecast.dashboard.model.formats import day, format_amount, percent
+from salesforecast.dashboard.model.formats import day, format_amount, number, percent
 from salesforecast.dashboard.model.labels import level_label, model_label
 from salesforecast.dashboard.model.state import AppState
 from salesforecast.dashboard.ui.areas import ContentArea
@@ -37,12 +41,15 @@ from salesforecast.dashboard.ui.tables import Format, PagedTable, paged
 from salesforecast.dashboard.ui.widgets import box, button, card, html, kpi, kpis_markup, message
 
 # %% ../../../nbs/dashboard/tabs/08_demand.ipynb #9847a9f9
-def demand_tiles(answer: DemandOutput, total: DemandSum, currency: str) -> list[str]:
+Span = tuple[date, date]  # first and last day
+
+
+def demand_tiles(answer: DemandOutput, total: DemandSum, currency: str, span: Span) -> list[str]:
     "Return the key figures of a series."
     mean, low, high = (
         format_amount(v, answer.target, currency) for v in (total.yhat, total.lo_80, total.hi_80)
     )
-    days = f"{day(answer.first_date)} to {day(answer.last_date)}"
+    days = f"{day(span[0])} to {day(span[1])}"
     tiles = [kpi("Expected", mean, note=days)]
     tiles.append(kpi("At least, 9 times in 10", low, note="lower bound of the total's 80% interval"))
     tiles.append(kpi("At most, 9 times in 10", high, note="upper bound of the total's 80% interval"))
@@ -59,9 +66,12 @@ DrillDown = Callable[[str, str], object]  # called with a series and its level; 
 class SeriesView:
     "One series: figures and forecast."
 
-    def __init__(self, state: AppState, answer: DemandOutput, down: DrillDown):
-        self.state, self.answer = state, answer
-        self.series = w.Dropdown(description="Series", options=[row.unique_id for row in answer.sums])
+    def __init__(self, state: AppState, answer: DemandOutput, span: Span, down: DrillDown):
+        self.state, self.answer, self.span = state, answer, span
+        self.series = w.Dropdown(
+            description="Series",
+            options=[(series_label(row.unique_id, row.level), row.unique_id) for row in answer.sums],
+        )
         levels = [("80%", 80), ("95%", 95)]
         self.confidence = w.ToggleButtons(options=levels, value=80, description="Interval")
         self.parts = button("Show its parts", lambda: down(self.series.value, self.total.level))
@@ -82,12 +92,12 @@ class SeriesView:
         "Draw the chosen series."
         answer, total = self.answer, self.total
         currency = self.state.currency if answer.target == "revenue" else ""
-        self.figures.value = kpis_markup(*demand_tiles(answer, total, currency))
+        self.figures.value = kpis_markup(*demand_tiles(answer, total, currency, self.span))
         self.parts.disabled = level_below(answer.choices.levels, total.level) is None
         history, course, rows = series_forecast(answer, total.unique_id)
         noun, chosen = answer.target.capitalize(), self.confidence.value
         mean = format_amount(total.yhat, answer.target, currency)
-        summary = f"{total.unique_id}: {mean} expected in {len(rows)} periods."
+        summary = f"{series_label(total.unique_id, total.level)}: {mean} expected, {day(self.span[0])} to {day(self.span[1])}."
         self.card.show(forecast_chart(history, course, chosen, currency, noun=noun), rows, summary)
 
 # %% ../../../nbs/dashboard/tabs/08_demand.ipynb #59113821
@@ -97,14 +107,26 @@ def series_table(rows: pd.DataFrame, labels: Mapping[str, str], amount: Format, 
     return paged(rows, formats=formats, labels=labels, caption=caption, noun="series")
 
 
-def sums_card(state: AppState, answer: DemandOutput) -> w.Widget:
+def sums_frame(answer: DemandOutput) -> pd.DataFrame:
+    "Return the totals of all series, each called by its values."
+    rows = model_frame(answer.sums)
+    rows["series"] = [series_label(row.unique_id, row.level) for row in answer.sums]
+    return rows[["series", "yhat", "lo_80", "hi_80", "lo_95", "hi_95"]]
+
+
+SUM_LABELS = {"series": "Series", "yhat": "Expected"} | {
+    f"{side}_{c}": f"{word}, {c}%" for c in (80, 95) for side, word in (("lo", "From"), ("hi", "To"))
+}
+
+
+def sums_card(state: AppState, answer: DemandOutput, span: Span) -> w.Widget:
     "Show all series with the intervals of their totals."
-    rows = model_frame(answer.sums)[["unique_id", "yhat", "lo_80", "hi_80", "lo_95", "hi_95"]]
-    labels, sides = {"unique_id": "Series", "yhat": "Expected"}, (("lo", "From"), ("hi", "To"))
-    labels |= {f"{side}_{c}": f"{word}, {c}%" for c in (80, 95) for side, word in sides}
-    help = "Totals over all periods. Each has an interval of its own, because the bounds of periods do not add up."
+    help = f"Totals of {day(span[0])} to {day(span[1])}. Each has an interval of its own, because the bounds of periods do not add up."
+    if answer.series > len(answer.sums):
+        help += f" The {number(len(answer.sums))} largest of {number(answer.series)}; choose a segment to see others."
     amount = partial(format_amount, target=answer.target, currency=state.currency)
-    return card("All series", series_table(rows, labels, amount, "All series"), help=help)
+    table = series_table(sums_frame(answer), SUM_LABELS, amount, "All series")
+    return card("All series", table, help=help)
 
 # %% ../../../nbs/dashboard/tabs/08_demand.ipynb #92af7733
 def trust_card(state: AppState, answer: DemandOutput, level: str, week: int) -> FigureCard:
@@ -115,11 +137,12 @@ def trust_card(state: AppState, answer: DemandOutput, level: str, week: int) -> 
     order = sorted(rows["level"].unique(), key=lambda name: name != level)
     figure = accuracy_chart(renamed, {name: level_label(name) for name in order})
     error = rows.loc[rows["level"] == level, "wape"].mean()
-    summary = f"The error of forecasts by {level_label(level)} is {percent(error)} of sales on average."
+    what = "the total" if level == "total" else f"forecasts by {level_label(level)}"
+    summary = f"The error of {what} is {percent(error)} of sales on average."
     return FigureCard(state, "Accuracy of past forecasts", help=help).show(figure, rows, summary)
 
 # %% ../../../nbs/dashboard/tabs/08_demand.ipynb #d4de31c5
-def set_options(choice: w.Dropdown, options: Sequence[tuple[str, str]]) -> None:
+def set_options(choice: w.Dropdown, options: Sequence[tuple[str, object]]) -> None:
     "Set the options of a dropdown, and keep its value if it is still among them."
     if list(choice.options) != list(options):
         value, values = choice.value, [value for _, value in options]
@@ -128,16 +151,17 @@ def set_options(choice: w.Dropdown, options: Sequence[tuple[str, str]]) -> None:
 
 
 class DemandForm:
-    "The target, period, level and segment to forecast."
+    "The target, period, segment, days and level to forecast."
 
     def __init__(self, ask: Callable[[], object]):
-        self.ask, self.filling = ask, False
+        self.ask, self.filling, self.days = ask, False, (date.min, date.min)
         self.target = w.Dropdown(description="What", options=["revenue", "units"])
         self.freq = w.Dropdown(description="By", options=[("Days", "D")])
-        self.level = w.Dropdown(description="Level", options=["total"])
+        self.level = w.Dropdown(description="Split by", options=[("Nothing", "total")])
+        self.span = w.Dropdown(description="Days in the sum", options=[("All", None)])
         self.segments: dict[str, w.Dropdown] = {}
         self.view = box(name="sf-form")
-        for choice in (self.target, self.freq, self.level):
+        for choice in (self.target, self.freq, self.level, self.span):
             choice.observe(self._chosen, "value")
 
     def _chosen(self, change: Bunch) -> None:
@@ -152,26 +176,30 @@ class DemandForm:
         self.filling = False
 
     def request(self, level: str) -> DemandRequest:
-        "Return the request for a level with the chosen segments."
-        chosen = {name: [value] for name, value in chosen_segments(self.segments, level).items()}
-        return DemandRequest(self.target.value, self.freq.value, (level,), chosen)
+        "Return the request for the chosen segments, and for the series of a level within them."
+        chosen = {name: [value] for name, value in chosen_segments(self.segments).items()}
+        return DemandRequest(self.target.value, self.freq.value, (level,), chosen, self.span.value)
 
     def show(self, answer: DemandOutput) -> None:
-        "Offer what the version has; disable segments that the level does not have."
+        "Offer what the version has."
         choices = answer.choices
         with self.without_asking():
-            set_options(self.target, [(name, name) for name in choices.targets])
+            if answer.target != self.target.value:  # the version lacks what was asked for
+                self.level.value = "total"
+            set_options(self.target, [(name.capitalize(), name) for name in choices.targets])
             set_options(self.freq, [(FREQUENCIES[name], name) for name in choices.freq])
-            set_options(self.level, [(level_label(name), name) for name in choices.levels])
+            levels = [name for name in choices.levels if name != "total"]
+            set_options(self.level, [("Nothing", "total"), *((level_label(name), name) for name in levels)])
             self.target.value = answer.target
-            self.level.value = answer.sums[0].level if answer.sums else self.level.value
+            first, last = first_day(answer, self.freq.value), date.fromisoformat(answer.last_date)
+            months = calendar_spans(first, last) if self.freq.value == "D" else {}
+            set_options(self.span, [(f"All, {day(first)} to {day(last)}", None), *months.items()])
+        self.days = self.span.value or (first, last)
         for name, field in segment_fields(choices.segments).items():
             if name not in self.segments:
                 self.segments[name] = field
                 field.observe(self._chosen, "value")
-        for name, field in self.segments.items():
-            field.disabled = name not in self.level.value.split(",")
-        self.view.children = (self.target, self.freq, self.level, *self.segments.values())
+        self.view.children = (self.target, self.freq, *self.segments.values(), self.span, self.level)
 
     def choose(self, cells: Mapping[str, str], level: str) -> None:
         "Forecast a level of these segments."
@@ -182,34 +210,61 @@ class DemandForm:
         self.ask()
 
 # %% ../../../nbs/dashboard/tabs/08_demand.ipynb #45341ed3
+FORECAST_LABELS = SUM_LABELS | {"ds": "Date", "median": "Median", "revenue": "Revenue"}
+ACCURACY_LABELS = {
+    "level": "Level",
+    "ahead": "From period ahead",
+    "wape": "Error (WAPE)",
+    "bias": "Bias",
+    "model": "Model",
+    "against_naive": "Error against seasonal naive, %",
+    "low": "At best, %",
+    "high": "At worst, %",
+}
+
+
 class DemandView(ResultView):
     "An answer: series, accuracy and files."
 
     def __init__(self, state: AppState, form: DemandForm, answer: DemandOutput, down: DrillDown):
         self.answer = answer
-        self.series = SeriesView(state, answer, down)
+        self.series = SeriesView(state, answer, form.days, down)
         week = 7 if form.freq.value == "D" else 1
         trust = trust_card(state, answer, form.level.value, week)
-        shown = box(self.series.figures, self.series.card.view, sums_card(state, answer))
+        shown = box(self.series.figures, self.series.card.view, sums_card(state, answer, form.days))
         orders = message("info", "What to order of each product is in the tab Orders.")
         notes = " ".join(f"{note.rstrip('.')}." for note in answer.notes)
-        about = {"What": f"Demand ({answer.target}), {answer.first_date} to {answer.last_date}"}
+        first, last = map(day, form.days)
+        about = {
+            "What": f"Forecast {answer.target}, {day(answer.first_date)} to {day(answer.last_date)}; sums of {first} to {last}"
+        }
+        level = form.level.value
+        lacking = level != "total" and not any(row.level == level for row in answer.sums)
+        text = f"No series of the level {level_label(level)} lies wholly within what was chosen: this is its sum. Split by another level."
         self.cards = [self.series.card, trust]
         self.parts = [
             shown,
             trust.view,
+            *([message("info", text)] if lacking else []),
             *([orders] if answer.target == "units" else []),
             *([message("info", notes)] if notes else []),
             downloads(state, "demand", self.sheets, about),
         ]
 
     def sheets(self) -> Sheets:
-        "Return forecasts, totals, accuracy and models as tables."
+        "Return forecasts, totals, accuracy and models as tables, with words as headers."
+        names = {row.unique_id: series_label(row.unique_id, row.level) for row in self.answer.sums}
+        rows = to_frame(self.answer)
+        rows.insert(0, "series", rows.pop("unique_id").map(names))
+        accuracy, champions = model_frame(self.answer.accuracy), model_frame(self.answer.champions)
+        for table in (accuracy, champions):
+            table["level"] = table["level"].map(level_label)
+        champions["model"] = champions["model"].map(model_label)
         return {
-            "Demand": to_frame(self.answer),
-            "Sums": model_frame(self.answer.sums).drop(columns=["lo_50", "hi_50"]),
-            "Accuracy": model_frame(self.answer.accuracy),
-            "Champions": model_frame(self.answer.champions),
+            "Demand": rows.rename(columns=FORECAST_LABELS),
+            "Sums": sums_frame(self.answer).rename(columns=SUM_LABELS),
+            "Accuracy": accuracy.rename(columns=ACCURACY_LABELS),
+            "Models": champions.rename(columns=ACCURACY_LABELS),
         }
 
 
@@ -238,10 +293,10 @@ class DemandPanel(ModelPanel[DemandView]):
 
     def _outcome(self, answer: DemandOutput | ApiError) -> Sequence[w.Widget]:
         if isinstance(answer, ApiError):
-            return [message("info", answer.details, title="This version has no demand forecasts.")]
+            chosen = chosen_segments(self.form.segments)
+            title = "There is no such forecast." if chosen else "This version has no demand forecasts."
+            return [message("info", answer.details, title=title)]
         self.form.show(answer)
-        if not answer.forecasts:
-            return [message("info", "No series matches. Choose another level or segment.")]
         return self.show_result(DemandView(self.state, self.form, answer, self.drill_down))
 
     def drill_down(self, series: str, level: str) -> None:
