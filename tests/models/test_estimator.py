@@ -8,7 +8,9 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import check_estimator
 
 from salesforecast.core.settings import UserError
+from salesforecast.models import estimator
 from salesforecast.models.estimator import RevenueRegressor
+from salesforecast.models.regression import fit_error_quantiles
 from salesforecast.registry.predictor import Predictor
 from salesforecast.sales.reading import read_sales
 from support.models import Trained
@@ -93,3 +95,54 @@ def test_what_is_no_frame_is_refused() -> None:
         RevenueRegressor().fit(np.ones((3, 2)), [1.0, 2.0, 3.0])  # type: ignore[arg-type]
     with pytest.raises(UserError, match="finite revenue"):
         RevenueRegressor().fit(pd.DataFrame({"Transaction_Date": ["2026-01-01"]}), [np.nan])
+
+
+def shop(days: int = 11, **columns: object) -> pd.DataFrame:
+    """Ten sales a day at list price, from 2026-01-01 on; the price tells them apart."""
+    dates = np.repeat(pd.date_range("2026-01-01", periods=days), 10)
+    frame = pd.DataFrame({"Transaction_Date": dates, "Units_Sold": 2.0, "Unit_Price": 5.0})
+    return frame.assign(**columns)
+
+
+def test_one_sale_is_enough_and_returns_alone_are_not() -> None:
+    X = shop(1).head(1)
+    regressor = RevenueRegressor(options={"n_estimators": 2}, calibration_share=0, threads=1)
+    assert_array_equal(clone(regressor).fit(X, [10.0]).predict(X), [10.0])
+    with pytest.raises(UserError, match="no sale to learn from"):
+        clone(regressor).fit(X.assign(is_return=True), [-10.0])
+
+
+def test_the_last_fifth_of_the_days_gives_the_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of eleven days, ten apart, the last two and the day that they begin with, without its returns."""
+    measured: list[int] = []
+
+    def count(predicted: np.ndarray, actual: np.ndarray) -> np.ndarray:
+        measured.append(len(actual))
+        return fit_error_quantiles(predicted, actual)
+
+    monkeypatch.setattr(estimator, "fit_error_quantiles", count)
+    X = shop(is_return=[i == 109 for i in range(110)])
+    RevenueRegressor(options={"n_estimators": 2}, threads=1).fit(X, np.where(X["is_return"], -10.0, 10.0))
+    RevenueRegressor(options={"n_estimators": 2}, calibration_share=0.5, threads=1).fit(X, X["Units_Sold"])
+    assert measured == [29, 59]
+
+
+@pytest.mark.parametrize(
+    ("columns", "returned"),
+    [
+        ({"Units_Sold": [-1.0, 0.0, 1.0]}, [True, False, False]),
+        ({"Units_Sold": [-1.0, 0.0, 1.0], "is_return": [False, True, False]}, [False, True, False]),
+        ({"Unit_Price": [1.0, 2.0, 3.0]}, [False, False, False]),
+    ],
+)
+def test_returns_are_marked_or_have_negative_units(columns: dict[str, list], returned: list[bool]) -> None:
+    assert estimator._returns(pd.DataFrame(columns)).tolist() == returned
+
+
+def test_an_interval_is_of_80_or_95_percent() -> None:
+    X = shop(2)
+    fitted = RevenueRegressor(options={"n_estimators": 2}, calibration_share=0.5, threads=1)
+    fitted.fit(X, np.tile([10.0, 8.0], 10))
+    assert_array_equal(fitted.predict_interval(X), fitted.predict_interval(X, 80))
+    with pytest.raises(UserError, match="coverage is 80 or 95, not 90"):
+        fitted.predict_interval(X, 90)

@@ -143,6 +143,20 @@ def test_a_least_share_can_be_asked_for() -> None:
     }
 
 
+def test_a_share_of_list_revenue_may_be_rounded_to_cents() -> None:
+    """40 × 3.33 at half price is 66.60; prices rounded to cents leave 0.205 of play."""
+    sale = SALE | {"Units_Sold": 40.0, "Unit_Price": 3.33}
+    rows = pd.DataFrame([sale | {"Revenue": revenue} for revenue in (66.6, 66.4, 66.39)])
+    rows["Transaction_Date"] = pd.to_datetime(rows["Transaction_Date"]).astype("datetime64[ns]")
+    names = [name for name in rows if name != "is_return"]
+    assert contract_failures(rows, row_contract(names, NOW, 0.5))["position"].tolist() == [2]
+
+
+def test_a_product_in_fifty_may_be_lost_and_no_category_or_region() -> None:
+    limits = ColumnMapping().max_lost
+    assert (limits.products, limits.categories, limits.regions, limits.days) == (0.02, 0.0, 0.0, 0.02)
+
+
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [

@@ -1,0 +1,87 @@
+"""Planners' numbers: how the parts of a total are fitted to them, and whether they helped."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from scipy.sparse import csr_matrix
+
+from salesforecast.core.settings import UserError
+from salesforecast.forecasting import overrides
+from salesforecast.forecasting.overrides import override_levels, value_added
+
+PANEL = SimpleNamespace(  # a total of two parts
+    ids=["Total", "A", "B"], summing=csr_matrix(np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]]))
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "targets", "fitted"),
+    [
+        ([3.0, 1.0], {0: 8.0}, [6.0, 2.0]),  # a total scales its parts
+        ([0.0, 0.0], {0: 8.0}, [4.0, 4.0]),  # parts without a forecast share alike
+        ([3.0, 1.0], {1: 5.0}, [5.0, 1.0]),
+        ([3.0, 1.0], {0: 8.0, 1: 5.0}, [5.0, 3.0]),
+        ([3.0, 1.0], {0: 0.0}, [0.0, 0.0]),
+        ([3.0, 1.0], {0: 7.0, 1: 5.0, 2: 2.0}, [5.0, 2.0]),
+    ],
+)
+def test_parts_are_fitted_to_what_planners_say(
+    values: list[float], targets: dict[int, float], fitted: list[float]
+) -> None:
+    before = np.array(values)
+    assert_allclose(overrides._fit_to_targets(PANEL, before, targets, "2026-01-01"), fitted, rtol=1e-8)
+    assert before.tolist() == values
+
+
+@pytest.mark.parametrize("targets", [{0: 4.0, 1: 5.0}, {0: 8.0, 1: 5.0, 2: 2.9999}])
+def test_what_cannot_all_hold_is_refused(targets: dict[int, float]) -> None:
+    with pytest.raises(UserError, match="overrides of 2026-01-01 cannot all hold: Total = ") as error:
+        overrides._fit_to_targets(PANEL, np.array([3.0, 1.0]), targets, "2026-01-01")
+    assert "A = 5" in str(error.value)
+
+
+def told(*rows: tuple) -> pd.DataFrame:
+    names = ["unique_id", "ds", "value", "author", "reason", "model_yhat"]
+    return pd.DataFrame(rows, columns=names).assign(ds=lambda f: pd.to_datetime(f["ds"]))
+
+
+def test_value_added_is_by_how_much_the_error_fell() -> None:
+    """Sold were 10 and 20; the later of two numbers for one day is the planner's."""
+    sold = told(("A", "2026-01-01", 0, "", "", 0), ("A", "2026-01-02", 0, "", "", 0))[["unique_id", "ds"]]
+    panel = SimpleNamespace(to_long_frame=lambda: sold.assign(y=[10.0, 20.0]))
+    rows = told(
+        ("A", "2026-01-01", 99.0, "Ann", "fair", 16.0),
+        ("A", "2026-01-01", 13.0, "Ann", "fair", 16.0),
+        ("A", "2026-01-02", 20.0, "Ann", "", 23.0),
+        ("A", "2026-01-02", 26.0, "Bob", "", 23.0),
+        ("A", "2026-01-03", 1.0, "Ann", "", 2.0),  # has not passed
+    )
+    by_author = value_added(rows, panel)
+    assert by_author.to_dict("records") == [
+        {
+            "author": "Ann",
+            "overrides": 2,
+            "wape_model": 0.3,
+            "wape_planner": 0.1,
+            "value_added": pytest.approx(0.2),
+        },
+        {
+            "author": "Bob",
+            "overrides": 1,
+            "wape_model": 0.15,
+            "wape_planner": 0.3,
+            "value_added": pytest.approx(-0.15),
+        },
+    ]
+    assert value_added(rows, panel, "unique_id")["overrides"].tolist() == [3]
+    assert value_added(rows, panel, "reason")["reason"].tolist() == ["", "fair"]
+    with pytest.raises(UserError, match="not 'ds'"):
+        value_added(rows, panel, "ds")
+
+
+def test_the_levels_are_those_that_the_names_speak_of() -> None:
+    names = ["Total", "Category=Toys", "Category=Toys/Region=North", "Category=Food"]
+    assert override_levels(names) == (("Category",), ("Category", "Region"))
