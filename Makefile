@@ -103,9 +103,13 @@ bench-demand: $(VENV)/.run ## Compare demand forecasts with other libraries and 
 bench-shops: $(VENV)/.run ## Measure accuracy, bias and coverage on forty generated shops; writes benchmarks/shops.json
 	python -m benchmarks.shops
 
-bench-faults: $(VENV)/.dev ## Inject faults into real and synthetic sales, and tell which monitoring finds and names, REAL_DATA=folder
+PEERS := .venv-peers
+bench-faults: $(VENV)/.dev ## Inject faults into real and synthetic sales, and tell which monitoring, Evidently and NannyML find, REAL_DATA=folder
 	@test -d '$(REAL_DATA)' || { echo "Name the folder that holds online_retail.csv.gz and complete_journey.csv.gz: make bench-faults REAL_DATA=folder"; exit 1; }
-	python -m benchmarks.faults '$(REAL_DATA)'
+	python -m benchmarks.faults '$(REAL_DATA)' --tables $(PEERS)/tables
+	$(UV) venv --quiet --clear $(PEERS)/evidently && $(UV) pip install --quiet --python $(PEERS)/evidently/bin/python evidently==0.7.23 'pandas<3' pyarrow
+	$(UV) venv --quiet --clear $(PEERS)/nannyml && $(UV) pip install --quiet --python $(PEERS)/nannyml/bin/python nannyml==0.13.1 pyarrow
+	for library in evidently nannyml; do $(PEERS)/$$library/bin/python benchmarks/faults_peers.py $(PEERS)/tables benchmarks/faults.json $$library || exit 1; done
 
 # --- the gate ----------------------------------------------------------------------------
 
@@ -164,13 +168,14 @@ pages: $(VENV)/.dev ## Prepare the pages of the docs in _proc, without Quarto
 	python -c "from nbdev.quarto import proc_nbs; proc_nbs(force=True)"
 	python .ci/pages.py _proc
 
-docs: pages ## Render the docs into _docs with Quarto
+docs: pages ## Render the docs into _docs with Quarto, and check the rendered pages
 	@command -v quarto >/dev/null || $(UV) pip install --quiet --python $(BIN)/python quarto-cli >/dev/null 2>&1 || {
 		echo "The pages stand in _proc, but were not rendered: Quarto is neither on PATH, nor can PyPI's quarto-cli fetch it."
 		echo "Get it from https://quarto.org/docs/get-started, then run make docs again."
 		exit 1
 	}
 	quarto render _proc
+	python .ci/rendered.py _docs
 
 clean: ## Remove generated files (not data, not models)
 	rm -rf _proc _docs build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache

@@ -20,6 +20,9 @@ from pydantic_core import PydanticUndefined
 ROOT = Path(__file__).parents[1]
 SEARCHED = ("index", "front_door", "tutorials", "how-to", "explanations", "reference")
 ALT_LENGTH = 160
+PICTURE = re.compile(
+    r"^!\[([^\]]+)\]\([^)]+\)$", re.M
+)  # alone in its line: its words become a caption, not an alt text
 
 
 def annotation_text(annotation: object) -> str:
@@ -105,6 +108,7 @@ def finish_page(path: Path, page: Path) -> None:
         if cell["cell_type"] == "raw" and source.startswith("---") and not searched:
             cell["source"] = source.replace("---\n", "---\nsearch: false\n", 1).splitlines(True)
         elif cell["cell_type"] == "markdown":
+            cell["source"] = PICTURE.sub(r'\g<0>{fig-alt="\1"}', source).splitlines(True)
             prose = source if re.sub(r"<!--.*?-->", "", source).strip() else prose
         elif cell["cell_type"] == "code":
             finish_cell(cell, module, prose)

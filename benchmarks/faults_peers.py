@@ -1,6 +1,6 @@
-"""What Evidently and NannyML hear of the same faults: `python benchmarks/faults_peers.py TABLES RESULTS`.
+"""What Evidently and NannyML hear of the same faults: `python benchmarks/faults_peers.py TABLES RESULTS LIBRARY`.
 
-Runs in an environment of its own, as these libraries do not install beside this one, on the tables that
+Each library runs in an environment of its own (Evidently 0.7 does not start with pandas 3), on the tables that
 `python -m benchmarks.faults FOLDER --tables TABLES` writes, and adds "peers" to its results. Each library sees the sales
 before the first month, with their predicted revenue, as its reference, and one month after the other, with its defaults:
 Evidently's drift of each column, NannyML's univariate drift and realised performance with chunks of a month. An *alarm* is
@@ -116,7 +116,7 @@ def summary(shops: dict[str, dict]) -> dict[str, object]:
 
 
 def main() -> None:
-    """Look at the tables with each library that is installed here, and add what it found to the results."""
+    """Look at the tables of each shop with a library, and add what it found to the results."""
     tables, results, name = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     shops = {shop.name: look_at(shop, LIBRARIES[name]) for shop in sorted(tables.iterdir())}
     result = json.loads(results.read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import unquote
 
@@ -146,6 +147,10 @@ def test_pages_are_prepared_and_load_nothing_from_elsewhere(tmp_path: Path) -> N
             assert "fig-alt" in source or not any(kind.startswith("image/") for kind in kinds), path.name
             shown = " ".join("".join(found.get("text/markdown", "")) for found in data)
             assert not re.search(r"<(script|link|img)[^>]+(src|href)=.https?:", shown), path.name
+        for source, _ in cells(path, "markdown"):
+            assert not re.search(r"^!\[[^\]]+\]\([^)]+\)$", source, re.M), (
+                "a picture's words are its caption only"
+            )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -154,11 +159,46 @@ def test_pictures_have_an_alternative_text(page: Path) -> None:
         assert not re.search(r"!\[\s*\]\(", text)
 
 
+def ci_script(name: str) -> ModuleType:
+    """Import a script of `.ci`."""
+    loader = SourceFileLoader(name, str(ROOT / ".ci" / f"{name}.py"))
+    module = module_from_spec(spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
+
+
+RIGHT = """<a href="https://example.org/edit/main/nbs/index.ipynb">Edit</a> <a href="sub/two.html#part">two</a>
+<h2 id="here">Here</h2> <a href="#here">here</a> <a href="sub/">two</a> <img src="a.png" alt="A chart">
+<script src="site_libs/a.js">loads: Annotated</script><link rel="stylesheet" href="a.css">"""
+WRONG = [
+    ('<script src="https://cdn.example.org/a.js"></script>', "another host: https://cdn.example.org/a.js"),
+    ('<link rel="stylesheet" href="//cdn.example.org/a.css">', "another host: //cdn.example.org/a.css"),
+    ('<a href="three.html">three</a>', "no such page: three.html"),
+    ('<a href="sub/two.html#none">two</a>', "no such section: sub/two.html#none"),
+    ('<a href="#nowhere">here</a>', "no such section: #nowhere"),
+    ('<a href="https://example.org/edit/main/index.ipynb">Edit</a>', "no file to edit"),
+    ('<img src="a.png" alt=" ">', "without alternative text: a.png"),
+    ("<p>DriftParams (**data:Any)</p>", "nobody can read: **data:Any"),
+    ("<p>main (source:Annotated[str])</p>", "nobody can read: :Annotated"),
+]
+
+
+@pytest.mark.parametrize(("part", "fault"), WRONG, ids=[fault for _, fault in WRONG])
+def test_faults_of_rendered_pages_are_found(tmp_path: Path, part: str, fault: str) -> None:
+    rendered = ci_script("rendered")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "two.html").write_text('<h1 id="part">Two</h1>')
+    (tmp_path / "sub" / "index.html").write_text("")
+    (tmp_path / "index.html").write_text(RIGHT)
+    assert rendered.faults(tmp_path) == []
+    (tmp_path / "index.html").write_text(RIGHT + part)
+    (found,) = rendered.faults(tmp_path)
+    assert found.startswith("index.html: ") and fault in found
+
+
 def test_fields_and_charts_are_described() -> None:
     """What `.ci/pages.py` makes of a class and of the words before a chart."""
-    loader = SourceFileLoader("pages", str(ROOT / ".ci" / "pages.py"))
-    pages = module_from_spec(spec_from_loader(loader.name, loader))
-    loader.exec_module(pages)
+    pages = ci_script("pages")
     shown = pages.model_output(DriftParams)
     row = next(line for line in shown.splitlines() if line.startswith("| `psi`"))
     assert (

@@ -63,11 +63,13 @@ def smearing_factor(
     revenue: np.ndarray,  # of the state's history, shape (n,)
 ) -> float:
     "Compute mean revenue over median revenue from the errors of one-step predictions; 1 on the plain scale."
+    if not state.log:
+        return 1.0
     days = state.first + np.arange(len(revenue)) * np.timedelta64(state.step, "D")
     known = np.isfinite(state.past_mean) & np.isfinite(revenue) & ~state.calendar.closed(days)
     expected, actual = state.past_mean[known], np.maximum(revenue[known], 0.0)
     sold, median = actual > 0, np.expm1(expected).sum()
-    if not state.log or not sold.any() or median <= 0:
+    if not sold.any() or median <= 0:
         return 1.0
     errors = np.log1p(actual[sold]) - expected[sold]
     return float(np.clip(actual.sum() / median, sold.mean(), np.exp((errors**2).mean() / 2)))
