@@ -10,12 +10,14 @@ fault changed; neither library is asked for a segment.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
+os.environ.update(NML_DISABLE_USAGE_LOGGING="true", DO_NOT_TRACK="1")
 NUMBERS = ["Units_Sold", "Unit_Price", "Revenue", "Predicted"]
 CHANGED = {
     "price x1.3 in a category": ["Unit_Price", "Revenue"],

@@ -171,6 +171,7 @@ class Settings(ApiSettings):
     dashboard_port: int = Field(8501, ge=1, le=65535, validation_alias=_named("DASHBOARD_PORT"))
     dashboard_url: str = Field("", description="where visitors reach it, when a proxy stands in front")
     dashboard_token: SecretStr | None = Field(None, description="that visitors have to give")
+    dashboard_user_header: str = Field("", description="in which a proxy names who has logged in")
     dashboard_auth: Literal["auto", "off"] = Field("auto", description="auto: a token off loopback")
     dashboard_sessions: int = Field(8, ge=1, description="visitors at a time, each with a process")
     dashboard_warm: int = Field(1, ge=0, description="processes that wait for the next visitors")

@@ -25,11 +25,13 @@ require("voila", "dashboard")
 
 import jinja2
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_server.auth import IdentityProvider, User
+from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.services.kernels.handlers import KernelHandler
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
-from tornado.web import HTTPError, StaticFileHandler, authenticated
-from traitlets import Dict, Integer, Set
+from tornado.web import HTTPError, RequestHandler, StaticFileHandler, authenticated
+from traitlets import Dict, Integer, Set, Unicode
 from traitlets.config import Config
 from voila.app import Voila
 from voila.static_file_handler import AllowListFileHandler, TemplateStaticFileHandler
@@ -58,11 +60,18 @@ def notebook_path() -> Path:
 def check_address(settings: Settings) -> None:
     "Raise `UserError` for an address that cannot or must not be served."
     host, port = settings.dashboard_host, settings.dashboard_port
-    if settings.dashboard_auth != "off" and not is_loopback(host) and not settings.dashboard_token:
+    guarded = settings.dashboard_token or settings.dashboard_user_header or settings.dashboard_auth == "off"
+    if not guarded and not is_loopback(host):
         raise UserError(
             f"Other machines can reach {host}, and no token is set. Set SALESFORECAST_DASHBOARD_TOKEN to a "
             f"secret such as {secrets.token_urlsafe(18)}, or listen on 127.0.0.1, or set "
+            "SALESFORECAST_DASHBOARD_USER_HEADER to the header in which your proxy names who has logged in, or "
             "SALESFORECAST_DASHBOARD_AUTH=off where something else guards the dashboard."
+        )
+    if settings.dashboard_token and settings.dashboard_user_header:
+        raise UserError(
+            "Both SALESFORECAST_DASHBOARD_TOKEN and SALESFORECAST_DASHBOARD_USER_HEADER are set. Remove the one "
+            "that visitors do not log in by."
         )
     check_bindable(host, port, "DASHBOARD_HOST and DASHBOARD_PORT")
 
@@ -99,6 +108,17 @@ def shown_address(settings: Settings) -> str:
     origin, base = public_address(settings)
     host = f"[{settings.dashboard_host}]" if ":" in settings.dashboard_host else settings.dashboard_host
     return f"{origin or f'http://{host}:{settings.dashboard_port}'}{base}"
+
+# %% ../../nbs/dashboard/02_server.ipynb #d0e1f2a4
+class ProxyLogin(IdentityProvider):
+    "The visitors as a proxy names them."
+
+    header = Unicode(help="the header that names the visitor", config=True)
+
+    def get_user(self, handler: RequestHandler) -> User | None:
+        "Return the visitor, None where the proxy names none."
+        name = handler.request.headers.get(self.header, "").strip()
+        return User(username=name) if name else None
 
 # %% ../../nbs/dashboard/02_server.ipynb #fe991d74
 class Kernels(AsyncMappingKernelManager):
@@ -160,6 +180,12 @@ class PageHandler(TornadoVoilaHandler):
         _ = self.xsrf_token  # sets the cookie with which a closed page ends its process
         await super().get()
 
+    def get_login_url(self) -> str:
+        "Return where a visitor logs in with the token; refuse one that a proxy did not name."
+        if isinstance(self.identity_provider, ProxyLogin):
+            raise HTTPError(403)
+        return super().get_login_url()
+
     def write_error(self, status_code: int, **details: object) -> None:
         "Show the designed error page; say when to try again if the dashboard is full."
         if status_code == 503:
@@ -184,6 +210,7 @@ class HealthHandler(JupyterHandler):
 
     auth_resource = "health"
 
+    @allow_unauthenticated
     def get(self) -> None:
         self.set_header("Content-Type", "application/json")
         kernels = cast(Kernels, self.kernel_manager)
@@ -304,6 +331,9 @@ def server_config(settings: Settings) -> Config:
             "local_hostnames": ["localhost", *([urlsplit(origin).hostname] if origin else [])],
         },
     )
+    if settings.dashboard_user_header:
+        config.Voila.identity_provider_class = ProxyLogin
+        config.ProxyLogin.header = settings.dashboard_user_header
     config.VoilaConfiguration.update(
         template="salesforecast",
         strip_sources=True,

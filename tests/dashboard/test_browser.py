@@ -226,6 +226,7 @@ def test_a_connection_without_the_protocol_is_refused(dashboard: str) -> None:
 def test_a_token_is_asked_for_where_one_is_set(browser: Browser, api: str) -> None:
     with showing(api, SALESFORECAST_DASHBOARD_TOKEN="open-sesame") as board:
         page = browser.new_page()
+        assert requests.get(f"{board.url}/healthz", timeout=60).json()["status"] == "ok"
         page.goto(board.url)
         expect(page.get_by_text("This dashboard needs a token")).to_be_visible()
         page.get_by_label("Token").fill("wrong")
@@ -235,6 +236,20 @@ def test_a_token_is_asked_for_where_one_is_set(browser: Browser, api: str) -> No
         page.get_by_role("button", name="Log in").click()
         page.wait_for_selector("[data-sf-ready]", state="attached", timeout=WAIT)
         page.close()
+
+
+def test_a_proxy_names_the_visitor(api: str) -> None:
+    with showing(api, SALESFORECAST_DASHBOARD_USER_HEADER="X-Forwarded-User") as board:
+        ann = {"X-Forwarded-User": "ann"}
+        channels = f"{board.url}/api/kernels/00000000-0000-0000-0000-000000000000/channels"
+        for url, named in ((board.url, 200), (channels, 400)):
+            for headers in ({}, {"X-Forwarded-User": ""}, {"Remote-User": "ann"}):
+                refused = requests.get(url, headers=headers, timeout=60)
+                assert refused.status_code == 403, url
+            assert requests.get(url, headers=ann, timeout=120).status_code == named, url
+        page = requests.get(board.url, timeout=60)
+        assert "You are not logged in" in page.text and "token" not in page.text.lower()
+        assert requests.get(f"{board.url}/healthz", timeout=60).json()["status"] == "ok"
 
 
 @pytest.mark.slow
