@@ -123,15 +123,15 @@ def main() -> None:
     parser.add_argument("--candidates", nargs="*", default=[], help="all built-in ones by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(SHOPS)), help="of the shops")
     options = parser.parse_args()
-    parts = []
+    day, code, parts = f"{datetime.now(UTC):%Y-%m-%d}", code_commit(), []
     for seed in options.seeds:
         parts.append(measure(seed, tuple(options.candidates)))
         print(parts[-1][["seed", "kind", "period", "level", "rmsse", "wape", "wql", "bias"]], flush=True)
     rows = pd.concat(parts, ignore_index=True)
     parts_of = {"tuning": rows["seed"] < TUNING, "judging": rows["seed"] >= TUNING}
     found = {
-        "day": f"{datetime.now(UTC):%Y-%m-%d}",
-        "code": code_commit(),
+        "day": day,
+        "code": code,
         "candidates": options.candidates or "all",
         **{name: summary(rows[chosen]) for name, chosen in parts_of.items() if chosen.any()},
     }

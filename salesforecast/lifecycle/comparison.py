@@ -193,7 +193,7 @@ def _at_training(champion: ModelBundle) -> ModelBundle | None:
     if champion.manifest.updated is None:
         return champion
     try:
-        return load_bundle(champion.path.parent, champion.manifest.updated.trained)
+        return load_bundle(champion.path.parent, champion.manifest.trained_version)
     except UserError:
         return None
 

@@ -213,7 +213,7 @@ def _publish(
 ) -> Path:
     "Publish the updated version; it is served if the version it comes from still is."
     manifest = updated_manifest(bundle, new, state)
-    trained = manifest.updated.trained if manifest.updated else bundle.version
+    trained = manifest.trained_version or bundle.version
     drop_updates(models_dir, trained, keep=bundle.version)
 
     def write(folder: Path) -> None:
