@@ -87,7 +87,7 @@ def test_a_folder_that_may_not_be_written_to_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "parquet", "xlsx"])
 def test_a_full_disk_is_a_sentence_and_leaves_the_old_file(suffix: str, tmp_path: Path) -> None:
     frame = pd.DataFrame({"text": [os.urandom(40).hex() for _ in range(20_000)]})
-    with small_disk(tmp_path / "small", 256 * 1024) as (folder, _):
+    with small_disk(256 * 1024) as (folder, _):
         path = folder / f"table.{suffix}"
         write_table(frame.head(3), path)
         before = path.read_bytes()
@@ -101,7 +101,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_the_old_file(suffix: str, tmp_path
 def test_predictions_and_a_model_on_a_full_disk_are_a_sentence(
     trained: Trained, run_command: Callable, tmp_path: Path
 ) -> None:
-    with small_disk(tmp_path / "small", 64 * 1024) as (folder, _):
+    with small_disk(64 * 1024) as (folder, _):
         out = folder / "predicted.csv"
         done = run_command("predict", trained.source, "--out", out, "--models-dir", trained.models)
         one_sentence(done, "No space left on device. Make room")

@@ -233,7 +233,7 @@ def test_a_full_disk_leaves_what_is_served_and_the_next_run_succeeds(
         for name in trained.training.manifest.files:
             shutil.copy(trained.training.path / name, folder)
 
-    with small_disk(tmp_path / "small", int(1.5 * size)) as (small, grow):
+    with small_disk(int(1.5 * size)) as (small, grow):
         publish(small, A, manifest, copy)
         with pytest.raises(OSError) as full:
             publish(small, B, manifest, copy)

@@ -148,7 +148,7 @@ def test_a_kill_in_an_update_leaves_a_served_version(watched: Watched, tmp_path:
 def test_a_full_disk_in_an_update_leaves_what_is_served(watched: Watched, tmp_path: Path) -> None:
     new = part(watched.sales, tmp_path / "new.csv", "2026-07-01", "2026-07-31")
     size = sum(path.stat().st_size for path in watched.models.rglob("*") if path.is_file())
-    with small_disk(tmp_path / "small", int(1.5 * size)) as (small, grow):
+    with small_disk(int(1.5 * size)) as (small, grow):
         models = copytree(watched.models, small / "models")
         with pytest.raises(OSError) as full:
             update_bundle(models, new)

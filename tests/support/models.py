@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import joblib
@@ -105,21 +106,24 @@ def demand_training(folder: Path) -> Trained:
 
 
 @contextmanager
-def small_disk(folder: Path, size: int) -> Iterator[tuple[Path, Callable[[int], None]]]:
-    """A file system of so many bytes, and what gives it another size."""
-    folder.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", f"size={size // 1024}k", "tmpfs", str(folder)]
-    mounted = subprocess.run(words, capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"a small tmpfs cannot be mounted here: {mounted.stderr.decode().strip()}")
+def small_disk(size: int) -> Iterator[tuple[Path, Callable[[int], None]]]:
+    """A file system of so many bytes, and what gives it another size.
 
-    def grow(size: int) -> None:
-        subprocess.run(["mount", "-o", f"remount,size={size // 1024}k", str(folder)], check=True)
+    It is not below `tmp_path`: pytest cannot remove what a run that was killed has left mounted there, and says so in later ones.
+    """
+    with TemporaryDirectory(prefix="small-disk-") as folder:
+        words = ["mount", "-t", "tmpfs", "-o", f"size={size // 1024}k", "tmpfs", folder]
+        mounted = subprocess.run(words, capture_output=True)
+        if mounted.returncode != 0:
+            pytest.skip(f"a small tmpfs cannot be mounted here: {mounted.stderr.decode().strip()}")
 
-    try:
-        yield folder, grow
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        def grow(size: int) -> None:
+            subprocess.run(["mount", "-o", f"remount,size={size // 1024}k", folder], check=True)
+
+        try:
+            yield Path(folder), grow
+        finally:
+            subprocess.run(["umount", folder], check=True)
 
 
 def whole(models: Path) -> str:
