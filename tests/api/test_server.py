@@ -214,7 +214,7 @@ def test_sigterm_does_not_wait_for_idle_connections(two_versions: Path, tmp_path
         assert server.predict().status_code == 200
         began = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 18  # an idle connection is closed after 20 s
 
 
 def test_sigterm_lets_a_request_finish(two_versions: Path, tmp_path: Path) -> None:
