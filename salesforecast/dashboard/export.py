@@ -10,13 +10,13 @@ import io
 import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from functools import partial
 from html import escape
 
 import pandas as pd
 
 from salesforecast import __version__
 from salesforecast.core.optional import require
+from salesforecast.dashboard.model.labels import column_title
 from salesforecast.sales.sinks import has_no_time, write_csv_rows, write_excel
 
 require("plotly", "dashboard")
@@ -39,9 +39,13 @@ def csv_bytes(
 
 # %% ../../nbs/dashboard/00_export.ipynb #407b0651
 MONEY = re.compile(
-    r"revenue|price|amount|average value|list_|^lower|^upper|_lower|_upper|\bmae\b|currency", re.I
+    r"revenue|price|amount|average value|average_value|list_|^lower|^upper|_lower|_upper|\bmae\b|currency|sarima",
+    re.I,
 )
-PERCENT = re.compile(r"share|change|wape|percent|coverage|%", re.I)
+PERCENT = re.compile(
+    r"share|^change$|growth|wape|\bbias\b|percent|coverage|, %$|% interval|risk|^fill_rate$", re.I
+)
+MAX_SHARE = 20  # what is larger is no share, whatever its name
 
 
 def money_format(currency: str) -> str:
@@ -66,7 +70,7 @@ def cell_format(
         return "General"
     if name in money or (not money and MONEY.search(name)):
         return money_format(currency)
-    if PERCENT.search(name):
+    if PERCENT.search(name) and not values.abs().max() > MAX_SHARE:
         return "0.0%"
     whole = pd.api.types.is_integer_dtype(kind) or (values.dropna() % 1 == 0).all()
     return "#,##0" if whole else "#,##0.00"
@@ -77,16 +81,43 @@ def provenance() -> dict[str, str]:
     return {"Made on": f"{datetime.now():%Y-%m-%d %H:%M}", "Made with": f"salesforecast {__version__}"}
 
 
+ISO_DATE = r"\d{4}-\d{2}-\d{2}"
+
+
+def with_words(frame: pd.DataFrame) -> pd.DataFrame:
+    "Return a table whose columns have titles in words, and whose days are dates where they were text."
+    titles: dict[object, str] = {}
+    for name in frame:
+        title = column_title(str(name))
+        titles[name] = title if title not in titles.values() else str(name)
+    typed = frame.copy(deep=False)
+    for name in frame:
+        values = frame[name].dropna()
+        is_text = pd.api.types.is_string_dtype(values.dtype) and len(values) > 0
+        if is_text and values.astype(str).str.fullmatch(ISO_DATE).all():
+            typed[name] = pd.to_datetime(frame[name])
+    return typed.rename(columns=titles)
+
+
 def workbook(
     sheets: Mapping[str, pd.DataFrame],  # by title, without their index
     about: Mapping[str, str],  # what the numbers are: source, filters, columns
     currency: str = "",  # symbol or code
     money: Collection[str] = (),  # columns of amounts; recognised by `MONEY` if empty
+    words: bool = False,  # columns get titles in words; not for columns of the visitor
 ) -> bytes:
     "Return an Excel file of these tables and a sheet `About`; raises `UserError` for too many rows."
     file = io.BytesIO()
-    formats = partial(cell_format, currency=currency, money=money)
-    write_excel(sheets, file, formats, {**about, **provenance()})
+    names: dict[str, str] = {}
+    if words:
+        for frame in sheets.values():
+            names |= dict(zip(map(str, with_words(frame[:0])), map(str, frame), strict=True))
+        sheets = {title: with_words(frame) for title, frame in sheets.items()}
+
+    def number_format(name: str, values: pd.Series) -> str:
+        return cell_format(names.get(name, name), values, currency, money)
+
+    write_excel(sheets, file, number_format, {**about, **provenance()})
     return file.getvalue()
 
 # %% ../../nbs/dashboard/00_export.ipynb #07cef0c4

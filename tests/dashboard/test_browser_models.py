@@ -2,6 +2,7 @@
 
 import io
 import re
+from datetime import datetime
 from pathlib import Path
 
 import openpyxl
@@ -12,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from salesforecast.client import Client, to_frame
 from salesforecast.dashboard.model.forecasts import preset_days
-from support.browsing import WAIT, free_port, serving, showing, visiting
+from support.browsing import WAIT, drawn, free_port, serving, showing, visiting
 from support.models import Trained
 
 EVIL = "<script>alert(1)</script>"
@@ -57,8 +58,8 @@ def test_one_sale_is_predicted_explained_and_varied(page: Page) -> None:
     expect(chart(tab, "What if").locator(".xtitle")).to_have_text("Units", timeout=WAIT)
     book = openpyxl.load_workbook(io.BytesIO(saved(page, tab.get_by_role("button", name="Excel").last)))
     head, row = list(book["Prediction"].values)[:2]
-    assert f"{row[head.index('predicted_revenue')]:,.2f}" == told
-    assert row[head.index("Product_ID")] == EVIL
+    assert f"{row[head.index('Predicted revenue')]:,.2f}" == told
+    assert row[head.index("Product")] == EVIL
 
 
 def test_a_file_is_predicted_paged_and_taken_away(page: Page, trained: Trained) -> None:
@@ -98,7 +99,8 @@ def test_the_forecast_is_drawn_and_taken_away(page: Page) -> None:
     expect(excel).to_be_visible(timeout=WAIT)
     head, *rows = list(openpyxl.load_workbook(io.BytesIO(saved(page, excel)))["Forecast"].values)
     assert len(rows) == 28
-    assert f"{sum(row[head.index('predicted_revenue')] for row in rows):,.0f}" == total
+    assert f"{sum(row[head.index('Predicted revenue')] for row in rows):,.0f}" == total
+    assert all(isinstance(row[head.index("Date")], datetime) for row in rows)
 
 
 def test_explanations_are_drawn_for_all_and_for_one(page: Page) -> None:
@@ -107,6 +109,13 @@ def test_explanations_are_drawn_for_all_and_for_one(page: Page) -> None:
         chart(tab, title)
     for title in ("From the mean to the prediction", "What raises and lowers the prediction"):
         chart(tab, title)
+    (bars,) = drawn(tab, "From the mean to the prediction")
+    words = tab.locator(".sf-card", has_text="One sale in detail").locator("p").last.inner_text()
+    texts = chart(tab, "From the mean to the prediction").evaluate("plot => plot._fullData[0].text")
+    amounts = re.findall(r"\(([+−][\d,.]+)\)", words)
+    assert amounts and set(amounts) <= set(texts)
+    assert words.startswith(f"From {texts[0]}, the mean") and f" to {texts[-1]}: mostly by" in words
+    assert bars.type == "waterfall" and "RandomForestRegressor" not in tab.inner_text()
     tab.get_by_label("Feature", exact=True).select_option(label="Unit price")
     expect(chart(tab, "One feature").locator(".xtitle")).to_have_text("Unit price", timeout=WAIT)
     tab.get_by_role("button", name="Inputs of the model").click()

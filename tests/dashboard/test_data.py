@@ -6,7 +6,7 @@ import io
 import json
 import subprocess
 import sys
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -290,6 +290,42 @@ def test_files_hold_numbers_and_no_formula() -> None:
     assert cells["About"]["B1"].value == "=about" and cells["About"]["B1"].data_type == "s"
     lines = csv_bytes(frame, mark=False).decode().splitlines()
     assert lines[1] == '"\'=1+1",1.5' and lines[2] == '"\'@x",-2'
+
+
+def test_a_workbook_has_words_dates_and_numbers() -> None:
+    frame = pd.DataFrame(
+        {
+            "ds": ["2026-03-01", "2026-03-02", None],
+            "Product_ID": ["00123", "7", None],
+            "predicted_revenue": [1234.5, -2.0, np.nan],
+            "lower_95": [1.0, 2.0, 3.0],
+            "wape": [0.25, 0.5, np.nan],
+            "Change against August 2026": [-1806.0, 0.5, 3.0],
+            "From, 80%": [12394.0, 1.0, 2.0],
+            "change": [-0.136, 0.5, np.nan],
+        }
+    )
+    sheet = openpyxl.load_workbook(io.BytesIO(workbook({"All": frame}, {}, "EUR", words=True)))["All"]
+    head, *rows = list(sheet.values)
+    assert head == (
+        "Date", "Product", "Predicted revenue", "From, 95%", "Error (WAPE)", "Change against August 2026", "From, 80%",
+        "Change",
+    )  # fmt: skip
+    assert rows[0][:5] == (datetime(2026, 3, 1), "00123", 1234.5, 1.0, 0.25) and rows[2][:3] == (
+        None,
+        None,
+        None,
+    )
+    formats = {title: sheet.cell(2, i).number_format for i, title in enumerate(head, 1)}
+    assert formats["Date"] == "yyyy-mm-dd" and formats["Predicted revenue"] == '#,##0.00 "EUR"'
+    assert formats["From, 95%"] == '#,##0.00 "EUR"'
+    shares = [title for title, code in formats.items() if code == "0.0%"]
+    assert shares == [
+        "Error (WAPE)",
+        "Change",
+    ]  # an amount is no share, though its title has a change or a percent
+    kept = openpyxl.load_workbook(io.BytesIO(workbook({"All": frame}, {})))["All"]
+    assert [cell.value for cell in kept[1]] == list(frame) and kept["A2"].value == "2026-03-01"
 
 
 def test_the_page_needs_no_training_library() -> None:

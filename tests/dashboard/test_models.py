@@ -23,6 +23,7 @@ from salesforecast.core.settings import UserError
 from salesforecast.dashboard.model import state as module
 from salesforecast.dashboard.model.batch import BatchResult, read_predictions
 from salesforecast.dashboard.model.comparisons import what_if_values
+from salesforecast.dashboard.model.explanations import effect_words
 from salesforecast.dashboard.model.forecasts import decompose
 from salesforecast.dashboard.model.state import AppState, refresh
 from salesforecast.dashboard.tabs.batch import EXCEL_ROWS, BatchPanel, predictions_workbook
@@ -426,9 +427,8 @@ def test_explanations_are_those_of_the_api(url: str) -> None:
             why[worst].prediction, abs=0.05
         )
         panel.result.detail.sale.value = panel.result.detail.sale.options[3][1]
-        assert why[panel.result.detail.sale.value].explanation.split("(")[0] in text(
-            panel.result.detail.summary
-        ).replace("&#x27;", "'")
+        words = effect_words(why[panel.result.detail.sale.value], panel.state.currency)
+        assert words in text(panel.result.detail.summary).replace("&#x27;", "'")
         assert "best baseline" in text(panel.view) and "not used for training" in text(panel.view)
 
     run(work())

@@ -14,6 +14,7 @@ import pandas as pd
 
 from salesforecast.api.schemas import Contributions
 from salesforecast.dashboard.model.comparisons import list_revenue
+from salesforecast.dashboard.model.formats import money
 from salesforecast.dashboard.model.labels import column_label, input_columns, input_label, model_label
 
 # %% ../../../nbs/dashboard/model/10_explanations.ipynb #db5258c1
@@ -95,17 +96,42 @@ def largest_effects(
     return largest | ({"": sum(effects[name] for name in order[most:])} if order[most:] else {})
 
 # %% ../../../nbs/dashboard/model/10_explanations.ipynb #697c9802
+BASE_LABEL = "Mean of orders of this size"
+
+
 def effects_table(contributions: Contributions) -> pd.DataFrame:
     "Return the contributions of a sale as a table from mean to prediction."
     effects = sorted(contributions.shap_values_by_feature.items(), key=lambda item: -abs(item[1]))
-    rows = [("Mean of such an order", "", contributions.base_value)]
+    rows = [(BASE_LABEL, "", contributions.base_value)]
     rows += [
-        (column_label(name), str(contributions.instance_features.get(name, "")), value)
-        for name, value in effects
+        (column_label(name), contributions.instance_features.get(name, ""), value) for name, value in effects
     ]
     return pd.DataFrame(
         [*rows, ("Prediction", "", contributions.prediction)], columns=["feature", "value", "amount"]
     )
+
+# %% ../../../nbs/dashboard/model/10_explanations.ipynb #c3f52488
+LEAST_NAMED = 0.1  # of the largest contribution: smaller ones are not named
+
+
+def effect_words(
+    contributions: Contributions,
+    currency: str,
+    most: int = 2,  # contributions that are named
+) -> str:
+    "Say what moves a prediction most; the API's words where no column of the sale does."
+    effects = largest_effects(contributions.shap_values_by_feature, most)
+    named = {name: value for name, value in effects.items() if name and abs(value) >= 0.005}
+    if not named or not contributions.explanation.startswith("Mostly"):
+        return contributions.explanation
+    least = LEAST_NAMED * max(abs(value) for value in named.values())
+    words = [
+        f"{column_label(name)} ({'+' if value > 0 else ''}{money(value, currency)})"
+        for name, value in named.items()
+        if abs(value) >= least
+    ]
+    start, end = money(contributions.base_value, currency), money(contributions.prediction, currency)
+    return f"From {start}, the mean of orders of this size, to {end}: mostly by {' and '.join(words)}."
 
 # %% ../../../nbs/dashboard/model/10_explanations.ipynb #d81e832d
 def performance(

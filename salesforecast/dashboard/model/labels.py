@@ -116,3 +116,38 @@ MODEL_LABELS = {
 def model_label(name: str) -> str:
     "Return the label of a model."
     return MODEL_LABELS.get(name, name.replace("_", " "))
+
+# %% ../../../nbs/dashboard/model/07_labels.ipynb #cd8f1a4c
+TITLES = {
+    "ds": "Date",
+    "date": "Date",
+    "Transaction_Date": "Date",
+    "yhat": "Expected",
+    "wape": "Error (WAPE)",
+    "backtest_wape": "Error in the backtest (WAPE)",
+    "mae": "Mean error",
+    "rmse": "RMSE",
+    "r2": "R²",
+    "sarima": "SARIMA",
+    "lead": "Days ahead",
+    "first": "First day ahead",
+    "last": "Last day ahead",
+    "n": "Days compared",
+    "revenue_364_days_before": "Same day last year",
+    "moving_average": "Moving average",
+    "year_before": "Year before",
+}
+BOUND_TITLES = {"lo": "From", "lower": "From", "hi": "To", "upper": "To"}
+
+
+def column_title(name: str) -> str:
+    "Return the title of a column of a saved table: words, without underscores."
+    if name in TITLES:
+        return TITLES[name]
+    side, _, level = name.rpartition("_")
+    if level.isdigit() and side in BOUND_TITLES:
+        return f"{BOUND_TITLES[side]}, {level}%"
+    if level.isdigit() and side == "coverage":
+        return f"In the {level}% interval"
+    text = column_label(name)
+    return text[:1].upper() + text[1:]

@@ -19,6 +19,7 @@ from salesforecast.dashboard.model.calls import call_api
 from salesforecast.dashboard.model.explanations import (
     ContributionsTable,
     contributions_table,
+    effect_words,
     effects_table,
     grouped_importance,
     performance,
@@ -213,15 +214,10 @@ class SaleView:
         "Draw the chosen sale."
         currency, row = self.state.currency, self.past.rows[self.sale.value]
         contributions = self.past.contributions[self.sale.value]
-        self.summary.value = (
-            f"{sale_tiles(row, contributions, currency)}<p>{escape(contributions.explanation)}</p>"
-        )
-        self.waterfall.show(
-            waterfall_chart(contributions, currency), effects_table(contributions), contributions.explanation
-        )
-        self.force.show(
-            force_chart(contributions, currency), effects_table(contributions), contributions.explanation
-        )
+        words = effect_words(contributions, currency)
+        self.summary.value = f"{sale_tiles(row, contributions, currency)}<p>{escape(words)}</p>"
+        self.waterfall.show(waterfall_chart(contributions, currency), effects_table(contributions), words)
+        self.force.show(force_chart(contributions, currency), effects_table(contributions), words)
 
 # %% ../../../nbs/dashboard/tabs/07_explain.ipynb #4097a839
 class PastView(ResultView):

@@ -237,9 +237,10 @@ class ForecastView(ResultView):
             revenue_364_days_before=year_before(history, forecast["date"]).to_numpy(),
         )
         if "sarima" in forecast:
-            by = np.where(self.made.demand_days, "demand", self.context.served)
+            by = np.where(self.made.demand_days, "Demand forecast", model_label(self.context.served))
             table = table.assign(sarima=forecast["sarima"].to_numpy(), model=by)
-        return {"Forecast": table, "Accuracy": accuracy(to_frame(self.context.backtest))}
+        errors = accuracy(to_frame(self.context.backtest))
+        return {"Forecast": table, "Accuracy": errors.assign(model=errors["model"].map(model_label))}
 
 
 def rejected_days(error: ApiError) -> w.Widget:

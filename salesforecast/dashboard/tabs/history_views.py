@@ -297,7 +297,9 @@ class Table(View):
                 "Save CSV, or filter first."
             )
         facts = {"What": "The filtered rows, one per sale", **self.about()}
-        return workbook({"Sales": self.rows.page(0, self.rows.total)}, facts, self.part.data.currency)
+        return workbook(
+            {"Sales": self.rows.page(0, self.rows.total)}, facts, self.part.data.currency, words=True
+        )
 
 
 def sort_options(columns: Sequence[str]) -> list[tuple[str, str]]:

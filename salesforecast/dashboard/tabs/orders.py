@@ -420,7 +420,9 @@ class OrdersView(ResultView):
             return csv_bytes(supplier_table(self.table, self.request.level))
 
         def everything() -> bytes:
-            return workbook(self.sheets(), {**self.about, **about_model(self.state)}, self.state.currency)
+            return workbook(
+                self.sheets(), {**self.about, **about_model(self.state)}, self.state.currency, words=True
+            )
 
         def figures() -> bytes:
             return csv_bytes(self.table.rename(columns=order_labels(self.request.level)))

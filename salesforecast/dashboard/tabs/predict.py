@@ -27,7 +27,7 @@ from salesforecast.dashboard.model.comparisons import (
     what_if_rows,
     what_if_values,
 )
-from salesforecast.dashboard.model.explanations import effects_table
+from salesforecast.dashboard.model.explanations import effect_words, effects_table
 from salesforecast.dashboard.model.formats import money, percent
 from salesforecast.dashboard.model.labels import column_label
 from salesforecast.dashboard.model.state import AppState
@@ -270,12 +270,9 @@ def interval_card(state: AppState, answer: SalePrediction) -> FigureCard:
 def contributions_card(state: AppState, contributions: Contributions) -> FigureCard:
     "Show what each column of the sale adds."
     help = "From the mean of orders of this size to this prediction."
-    card_ = FigureCard(state, "Why", html(f"<p>{escape(contributions.explanation)}</p>"), help=help)
-    return card_.show(
-        waterfall_chart(contributions, state.currency),
-        effects_table(contributions),
-        contributions.explanation,
-    )
+    words = effect_words(contributions, state.currency)
+    card_ = FigureCard(state, "Why", html(f"<p>{escape(words)}</p>"), help=help)
+    return card_.show(waterfall_chart(contributions, state.currency), effects_table(contributions), words)
 
 # %% ../../../nbs/dashboard/tabs/04_predict.ipynb #7941b0ed
 class WhatIf:
@@ -327,7 +324,7 @@ class PredictionView(ResultView):
         self.cards = [interval_card(state, answer), contributions_card(state, answer.contributions), *more]
         about = {
             "What": "The predicted revenue of one sale, and why",
-            "Explanation": answer.contributions.explanation,
+            "Explanation": effect_words(answer.contributions, state.currency),
             "Compared with": similar_words(answer.similar),
         }
         saved = downloads(state, "prediction", self.sheets, about)

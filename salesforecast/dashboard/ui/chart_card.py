@@ -98,7 +98,7 @@ class ChartCard:
 
     def excel(self) -> bytes:
         "Return the numbers as Excel."
-        return workbook({self.title: self.table()}, self.facts(), self.state.currency)
+        return workbook({self.title: self.table()}, self.facts(), self.state.currency, words=True)
 
     def csv(self) -> bytes:
         "Return the numbers as CSV."

@@ -118,7 +118,7 @@ def downloads(
         return csv_bytes(next(iter(sheets().values())))
 
     def as_excel() -> bytes:
-        return workbook(sheets(), {**about, **about_model(state)}, state.currency)
+        return workbook(sheets(), {**about, **about_model(state)}, state.currency, words=True)
 
     buttons = Download("CSV", f"{name}.csv", as_csv), Download("Excel", f"{name}.xlsx", as_excel)
     return box(*buttons, name="sf-downloads")

@@ -15,7 +15,7 @@ from salesforecast.api.schemas import Contributions, PredictionOutput
 from salesforecast.core.optional import require
 from salesforecast.core.palette import BLUE, GREY, ORANGE
 from salesforecast.dashboard.model.comparisons import Sale, list_revenue
-from salesforecast.dashboard.model.explanations import largest_effects
+from salesforecast.dashboard.model.explanations import BASE_LABEL, largest_effects
 from salesforecast.dashboard.model.labels import column_label
 from salesforecast.dashboard.ui.theme import (
     CLEAR,
@@ -170,7 +170,7 @@ def waterfall_chart(contributions: Contributions, currency: str) -> go.Figure:
         if abs(value) >= 0.005
     }
     names = [
-        "Mean of orders of this size",
+        BASE_LABEL,
         *(effect_label(name, contributions.instance_features) for name in effects),
         "Prediction",
     ]
