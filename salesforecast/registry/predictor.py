@@ -210,7 +210,7 @@ def predict_source(
     progress: Progress = no_progress,
     read_options: ReadOptions = ReadOptions(),
 ) -> tuple[pd.DataFrame, pd.Series]:
-    """Predict the revenue of each row of a file or table; `predict_table` has what else there is to say of it.
+    """Predict the revenue of each row of a file or table.
 
     Parameters
     ----------
@@ -240,7 +240,7 @@ def predict_source(
     found = predict_table(predictor, source, mapping, progress, read_options)
     return found.rows, found.problems
 
-
+# %% ../../nbs/registry/07_predictor.ipynb #21ec0cd2
 @dataclass
 class TablePrediction:
     "The predictions for a file or table."
