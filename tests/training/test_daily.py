@@ -1,0 +1,30 @@
+"""The backtest of the total: the demand forecast beside SARIMA and the baselines, in the same windows."""
+
+import pandas as pd
+import pytest
+
+from salesforecast.core.metrics import BACKTEST_COLUMNS
+from salesforecast.sales.schema import ColumnMapping
+from salesforecast.training.daily import add_demand_total, backtest_metrics
+
+DAYS = pd.date_range("2026-01-05", periods=28)
+
+
+def forecasts(error: float, cutoffs: tuple[int, ...], **columns: str) -> pd.DataFrame:
+    """Forecast a week of days from each cutoff; each day sold 100."""
+    rows = [(DAYS[cut + ahead], DAYS[cut - 1], 100.0, 100.0 + error) for cut in cutoffs for ahead in range(7)]
+    frame = pd.DataFrame(rows, columns=["ds", "cutoff", "y", "yhat"]).assign(**columns)
+    return frame.assign(**dict.fromkeys(("lo-80", "hi-80", "lo-95", "hi-95"), frame["yhat"]))
+
+
+def test_the_total_of_the_demand_forecast_is_judged_in_the_windows_of_sarima() -> None:
+    sarima = forecasts(20.0, (14, 21), unique_id="total", model="sarima")[list(BACKTEST_COLUMNS)]
+    early = forecasts(90.0, (7,), unique_id="total", level="total")
+    demand = forecasts(10.0, (14, 21), unique_id="total", level="total")
+    parts = forecasts(99.0, (14, 21), unique_id="Category=Food", level="Category")
+    both = add_demand_total(sarima, pd.concat([early, demand, parts]))
+    assert list(both) == list(BACKTEST_COLUMNS)
+    assert both.groupby("model", sort=False).size().to_dict() == {"demand": 14, "sarima": 14}
+    metrics = backtest_metrics(both, pd.Series(100.0, DAYS), ColumnMapping())
+    wapes = {name: row["wape"] for name, row in metrics.items()}
+    assert wapes == pytest.approx({"demand": 0.1, "sarima": 0.2})
