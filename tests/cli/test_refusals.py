@@ -12,7 +12,7 @@ from salesforecast.core.params import load_params
 from salesforecast.core.settings import UserError, settings
 from salesforecast.registry.events import append_event, read_events
 from salesforecast.registry.manifest import Manifest
-from salesforecast.registry.publishing import LEFTOVER_AGE, publish
+from salesforecast.registry.publishing import publish
 from salesforecast.sales.reading import read_sales
 from salesforecast.sales.schema import ColumnMapping
 from salesforecast.sales.sinks import check_output, escape_formula, write_table
@@ -159,7 +159,7 @@ def test_what_a_kill_left_beside_current_is_removed_once_it_is_old(tmp_path: Pat
     old, new = tmp_path / ".current-1-ab", tmp_path / ".current-2-cd"
     for path in (old, new):
         path.write_text("half")
-    os.utime(old, (0, time.time() - LEFTOVER_AGE - 1))
+    os.utime(old, (0, time.time() - 3601))
     publish(tmp_path, "20260101-000000-0000", Manifest(), lambda at: None)
     assert not old.exists() and new.exists()
 

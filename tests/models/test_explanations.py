@@ -398,6 +398,22 @@ def test_sentences() -> None:
     assert describe_explanation(total, {}) == "Mostly the past sales of all products (+1.00)."
 
 
+@pytest.mark.parametrize(
+    ("amounts", "told"),
+    [
+        ([50.0, 5.0], "Mostly the price (+50.00) and the quantity (+5.00)."),  # a tenth of the largest
+        ([50.0, 4.9], "Mostly the price (+50.00)."),
+        ([50.0, 20.0, 10.0], "Mostly the price (+50.00) and the quantity (+20.00)."),  # the two largest
+        ([0.005], "Mostly the price (+0.01)."),  # half a cent
+        ([0.0049], "Nothing moves this prediction away from the mean."),
+    ],
+)
+def test_a_sentence_names_what_matters(amounts: list[float], told: str) -> None:
+    columns = ("Unit_Price", "Units_Sold", "Region")
+    parts = {FeatureSource((name,)): amount for name, amount in zip(columns, amounts, strict=False)}
+    assert describe_explanation(explanation_of(parts), {}) == told
+
+
 def test_sentences_where_there_is_nothing_to_tell() -> None:
     source = FeatureSource(("Region",))
     assert describe_explanation(explanation_of({source: 0.001}), {}).startswith("Nothing moves")
