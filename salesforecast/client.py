@@ -178,9 +178,13 @@ class ForecastCalls(Connection):
         "Return past transactions in random order, with their actual and predicted revenue."
         return self.send_request("GET", "sample", SampleOutput, params={"limit": limit})
 
-    def backtest(self) -> BacktestOutput:
+    def backtest(
+        self,
+        forecasts: bool = False,  # return them as well, beside the actual revenue
+    ) -> BacktestOutput:
         "Return the errors of the daily forecast in the backtest, by model and days ahead."
-        return self.send_request("GET", "backtest", BacktestOutput)
+        query = {"forecasts": forecasts} if forecasts else {}
+        return self.send_request("GET", "backtest", BacktestOutput, params=query)
 
 # %% ../nbs/client.ipynb #dc8d0c6c
 class PredictCalls(Connection):

@@ -102,6 +102,22 @@ def _error_metrics(rows: pd.DataFrame) -> BacktestFields:
         "coverage_95": coverage(rows["y"], rows["lo-95"], rows["hi-95"]),
     }
 
+# %% ../../nbs/api/07_reports.ipynb #f381aee4
+def backtest_forecasts(
+    backtest: pd.DataFrame,  # ds, cutoff, model, y, yhat, lo-80, hi-80, lo-95, hi-95
+) -> list[dict[str, object]]:
+    "Return the forecasts of a backtest beside the actual revenue, with the fields of a `BacktestForecast`."
+    bounds = {
+        f"{old}-{level}": f"{new}_{level}"
+        for level in (80, 95)
+        for old, new in (("lo", "lower"), ("hi", "upper"))
+    }
+    rows = backtest.rename(columns={"ds": "date", "y": "actual", "yhat": "predicted_revenue", **bounds})
+    days = {name: rows[name].dt.strftime("%Y-%m-%d") for name in ("cutoff", "date")}
+    names = ["model", "cutoff", "date", "actual", "predicted_revenue", *bounds.values()]
+    records = rows.assign(**days)[names].dropna().to_dict("records")
+    return [{str(name): value for name, value in record.items()} for record in records]
+
 # %% ../../nbs/api/07_reports.ipynb #8a48111e
 def parts_output(manifest: Manifest) -> dict[str, PartOutput]:
     "Return what each part of the version is served by."

@@ -357,12 +357,35 @@ class BacktestRow(BaseModel):
     coverage_95: float
 
 # %% ../../nbs/api/00_schemas.ipynb #871a45eb
+class BacktestForecast(BaseModel):
+    "Forecast of a past day by a model that knew the sales until its cutoff."
+
+    model: str
+    cutoff: str
+    date: str
+    actual: float
+    predicted_revenue: float
+    lower_80: float
+    upper_80: float
+    lower_95: float
+    upper_95: float
+
+
+class BacktestQuery(BaseModel):
+    "What to return of the backtest."
+
+    model_config = ConfigDict(extra="forbid")
+
+    forecasts: bool = Field(False, description="the forecasts as well, beside the actual revenue")
+
+
 class BacktestOutput(BaseModel):
     "Errors of the daily forecast in the backtest, by model and days ahead."
 
     horizon: int
     windows: int
     rows: list[BacktestRow]
+    forecasts: list[BacktestForecast] = []
 
 # %% ../../nbs/api/00_schemas.ipynb #9086e402
 class PlanRow(BaseModel):

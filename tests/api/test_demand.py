@@ -312,13 +312,13 @@ def test_the_dashboard_goes_down(client: Client, browser: Any) -> None:
         tab = visitor.page.locator(".sf-panel:visible")
         down = tab.get_by_role("button", name="Show its parts")
         expect(down).to_be_visible(timeout=WAIT)
-        tab.get_by_label("What", exact=True).select_option("units")
+        tab.get_by_label("What", exact=True).select_option(label="Units")
         expect(tab.get_by_text("What to order of each product is in the tab Orders.")).to_be_visible(
             timeout=WAIT
         )
         down.click()
         expect(tab.get_by_label("Split by", exact=True)).to_have_value("Region", timeout=WAIT)
-        tab.get_by_label("Series", exact=True).select_option("Region=North")
+        tab.get_by_label("Series", exact=True).select_option(label="North")
         total = client.forecast("units", by="Region", segments={"Region": ["North"]}).sums[0]
         told = tab.locator(".sf-kpi", has_text="Expected").locator(".sf-kpi-value").first
         expect(told).to_have_text(f"{total.yhat:.{0 if total.yhat >= 100 else 1}f}", timeout=WAIT)

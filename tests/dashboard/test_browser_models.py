@@ -103,6 +103,41 @@ def test_the_forecast_is_drawn_and_taken_away(page: Page) -> None:
     assert all(isinstance(row[head.index("Date")], datetime) for row in rows)
 
 
+def test_the_past_is_drawn_as_it_was_forecast_without_knowing_it(page: Page, api: str) -> None:
+    client = Client(api)
+    served = client.model_info().parts["daily"].served
+    rows = pd.DataFrame([row.model_dump() for row in client.backtest(forecasts=True).forecasts])
+    tested = "demand" if "demand" in set(rows["model"]) else served
+    rows = rows[rows["model"] == tested]
+    fold = rows[rows["cutoff"] == rows["cutoff"].max()].sort_values("date")
+    history = to_frame(client.history()).groupby("date")["revenue"].sum()
+    tab = opened(page, "Forecast")
+    chart(tab, "Revenue by day")
+    tab.get_by_role("button", name="Past 4 weeks").click()
+    expect(tab.get_by_text("none of the days that it forecast")).to_be_visible(timeout=WAIT)
+    (line,) = [one for one in drawn(tab, "Revenue by day") if one.name.startswith("Forecast of ")]
+    last = pd.Timestamp(fold["cutoff"].iloc[0])
+    assert line.name == f"Forecast of {last.day} {last:%b %Y}"
+    assert line.x == fold["date"].tolist() and len(line.x) == 28
+    assert line.y == pytest.approx(fold["predicted_revenue"].tolist(), rel=1e-6)
+    actual = history.reindex(pd.to_datetime(fold["date"])).fillna(0.0).to_numpy()
+    assert fold["actual"].tolist() == pytest.approx(actual.tolist(), abs=0.01)
+    inside = ((fold["lower_95"] <= actual) & (actual <= fold["upper_95"])).sum()
+    expect(tab.get_by_text(f"interval contained {inside} of 28 days")).to_be_visible()
+    bars = drawn(tab, "Accuracy of past forecasts")
+    labels = {"demand": "Demand forecast", "sarima": "SARIMA"}
+    assert bars[0].name == labels.get(tested, bars[0].name)
+    weeks = (
+        rows.assign(
+            week=((pd.to_datetime(rows["date"]) - pd.to_datetime(rows["cutoff"])).dt.days - 1) // 7,
+            error=(rows["predicted_revenue"] - rows["actual"]).abs(),
+        )
+        .groupby("week")[["error", "actual"]]
+        .sum()
+    )
+    assert bars[0].y == pytest.approx((weeks["error"] / weeks["actual"]).tolist(), rel=0.02)
+
+
 def test_explanations_are_drawn_for_all_and_for_one(page: Page) -> None:
     tab = opened(page, "Explain")
     for title in ("Feature importance", "Accuracy of the model", "Effects in past sales", "One feature"):

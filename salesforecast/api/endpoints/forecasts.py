@@ -11,10 +11,11 @@ from flask import Response, request
 from .. import observe
 from ..demand import demand_response
 from ..payloads import json_response
-from ..reports import backtest_rows, history_rows
+from ..reports import backtest_forecasts, backtest_rows, history_rows
 from ..routes import FORECAST, endpoint, get_served_version, service
 from salesforecast.api.schemas import (
     BacktestOutput,
+    BacktestQuery,
     BatchSarimaForecastOutput,
     DemandInput,
     DemandOutput,
@@ -69,9 +70,10 @@ def history(query: HistoryQuery) -> Response:
 
 
 @endpoint("GET", "/backtest", FORECAST, BacktestOutput)
-def backtest() -> Response:
+def backtest(query: BacktestQuery) -> Response:
     "Return the errors of the daily forecast in the backtest, by model and days ahead."
     windows = get_served_version().backtest
     rows = backtest_rows(windows)
     horizon = max((row["lead_days"] for row in rows), default=0)
-    return json_response({"horizon": horizon, "windows": windows["cutoff"].nunique(), "rows": rows})
+    content = {"horizon": horizon, "windows": windows["cutoff"].nunique(), "rows": rows}
+    return json_response(content | ({"forecasts": backtest_forecasts(windows)} if query.forecasts else {}))

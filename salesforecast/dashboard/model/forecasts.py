@@ -20,6 +20,7 @@ from salesforecast.dashboard.model.calls import call_api
 from salesforecast.dashboard.model.demand import Frequency, series_forecast
 from salesforecast.dashboard.model.formats import day
 from salesforecast.dashboard.model.labels import model_label
+from salesforecast.registry.manifest import DEMAND_MODEL
 
 # %% ../../../nbs/dashboard/model/17_forecasts.ipynb #9288fc2c
 def daily_series(
@@ -266,6 +267,12 @@ class ForecastContext:
     served: str = "sarima"  # the forecast: SARIMA or a baseline
     why: str = ""  # a baseline is served, if one is
 
+    @property
+    def tested(self) -> str:
+        "Return the model of the backtest that forecasts the total: the demand forecast, where it was tested."
+        models = {row.model for row in self.backtest.rows}
+        return DEMAND_MODEL if DEMAND_MODEL in models else self.served
+
 
 def fetch_context(client: Client, info: ModelInfoOutput) -> ForecastContext:
     "Fetch the history and the backtest of the served version."
@@ -274,7 +281,23 @@ def fetch_context(client: Client, info: ModelInfoOutput) -> ForecastContext:
     part = info.parts.get("daily")
     served, why = (part.served, part.why if part.baseline else "") if part else ("sarima", "")
     revenue = daily_series(history, step)
-    return ForecastContext(revenue, step, client.backtest(), info.daily_metrics, served, why)
+    return ForecastContext(revenue, step, client.backtest(forecasts=True), info.daily_metrics, served, why)
+
+
+def past_forecast(context: ForecastContext, start: date, end: date) -> DayForecast | None:
+    "Return how days of the history were forecast in the backtest, without knowing them; None where none of them was."
+    rows = pd.DataFrame(
+        [row.model_dump() for row in context.backtest.forecasts if row.model == context.tested]
+    )
+    if rows.empty:
+        return None
+    rows = rows.assign(date=pd.to_datetime(rows["date"]), cutoff=pd.to_datetime(rows["cutoff"]))
+    rows = rows[rows["date"].between(pd.Timestamp(start), pd.Timestamp(end))]
+    latest = rows.sort_values("cutoff").drop_duplicates("date", keep="last").sort_values("date")
+    if latest.empty:
+        return None
+    columns = ["date", "predicted_revenue", "lower_80", "upper_80", "lower_95", "upper_95", "cutoff"]
+    return DayForecast(latest[columns].reset_index(drop=True).assign(in_history=True))
 
 # %% ../../../nbs/dashboard/model/17_forecasts.ipynb #8d144aa9
 def preset_days(

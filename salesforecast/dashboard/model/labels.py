@@ -102,6 +102,7 @@ def input_columns(name: str, columns: Sequence[str]) -> tuple[str, ...]:
 # %% ../../../nbs/dashboard/model/07_labels.ipynb #0b07900a
 MODEL_LABELS = {
     "sarima": "SARIMA",
+    "demand": "Demand forecast",
     "auto_ets": "Exponential smoothing",
     "auto_arima": "AutoARIMA",
     "seasonal_naive": "Same day last week",

@@ -28,6 +28,7 @@ from salesforecast.dashboard.model.forecasts import (
     fetch_context,
     fetch_forecast,
     last_year,
+    past_forecast,
     preset_days,
     trust_sentences,
 )
@@ -149,7 +150,7 @@ def year_before(history: pd.Series, dates: pd.Series) -> pd.Series:
 def trust_words(context: ForecastContext, ahead: int, confidence: int) -> str:
     "Describe how accurate forecasts so many days ahead have been."
     backtest, windows = to_frame(context.backtest), context.backtest.windows
-    sentences = trust_sentences(backtest, context.metrics, windows, ahead, confidence, context.served)
+    sentences = trust_sentences(backtest, context.metrics, windows, ahead, confidence, context.tested)
     return " ".join([context.why, *sentences]).strip()
 
 
@@ -164,12 +165,38 @@ def forecast_words(
         made = forecast.made_by(model_label(context.served))
         error = f" In cross-validation, the average error of a day's total revenue was {percent(forecast.wape, 0)}."
         return f"{made}.{error if forecast.wape is not None else ''} SARIMA is drawn beside it."
+    if "cutoff" in forecast.rows:
+        return past_words(context, forecast.rows, confidence)
     if forecast.rows["in_history"].all():
         return (
             "SARIMA predicts each of these days from the day before, and was fitted to them: they show how closely it "
             "follows, and are no forecast."
         )
     return f"{model_label(context.served)}. {trust_words(context, ahead, confidence)}"
+
+
+def past_words(
+    context: ForecastContext,
+    rows: pd.DataFrame,  # of `past_forecast`
+    confidence: int,
+) -> str:
+    "Say how well days of the past were forecast without knowing them."
+    actual = context.history.reindex(rows["date"]).to_numpy(float)
+    cutoffs = sorted(rows["cutoff"].unique())
+    until = " and ".join(day(pd.Timestamp(cutoff)) for cutoff in cutoffs[-3:])
+    error = (
+        np.abs(rows["predicted_revenue"] - actual).sum() / np.abs(actual).sum()
+        if np.abs(actual).sum()
+        else None
+    )
+    inside = (rows[f"lower_{confidence}"] <= actual) & (actual <= rows[f"upper_{confidence}"])
+    words = (
+        f"{model_label(context.tested)} in the backtest: it knew the sales until {until}, and none of the days that it forecast. "
+        f"The {confidence}% interval contained {int(inside.sum())} of {len(rows)} days."
+    )
+    return words + (
+        f" The average error of a day's revenue was {percent(error, 0)}." if error is not None else ""
+    )
 
 
 def time_words(
@@ -198,9 +225,11 @@ class ForecastView(ResultView):
         )
         self.card = FigureCard(state, "Revenue by day", help=help)
         self.draw(confidence)
+        past = "cutoff" in forecast
         about = {
-            "What": "Forecast of daily revenue",
-            "Made by": made.made_by(model_label(context.served)),
+            "What": "Forecast of daily revenue"
+            + (", from the backtest: without knowing these days" if past else ""),
+            "Made by": model_label(context.tested) if past else made.made_by(model_label(context.served)),
             "Interval": "for each day; the bounds of days do not add up to bounds of their sum",
         }
         saved = downloads(state, "forecast", self.sheets, about)
@@ -255,10 +284,10 @@ COMPARED_MODELS = ("sarima", "auto_ets", "seasonal_naive")
 def accuracy_card(state: AppState, context: ForecastContext) -> FigureCard:
     "Show the accuracy of past forecasts by days ahead."
     table = accuracy(to_frame(context.backtest))
-    compared = dict.fromkeys([context.served, *COMPARED_MODELS])
+    compared = dict.fromkeys([context.tested, context.served, *COMPARED_MODELS])
     names = {name: model_label(name) for name in compared if name in set(table["model"])}
-    names |= {context.served: model_label(context.served)}
-    help = "Average error of a day's revenue in tests on past days, by days ahead."
+    names |= {context.tested: model_label(context.tested)}
+    help = f"Average error of a day's revenue in tests on past days, by days ahead. In orange: {model_label(context.tested)}."
     figure_card = FigureCard(state, "Accuracy of past forecasts", help=help)
     return figure_card.show(accuracy_chart(table, names), table, trust_words(context, 0, 95))
 
@@ -324,9 +353,16 @@ class ForecastPanel(ModelPanel[ForecastView]):
         client, days = self.state.client, self.form.days()
         if days is None or self.context is None:
             return None  # the tab asks again once it has the history
-        step = self.context.step
+        context = self.context
+
+        def forecast() -> DayForecast:
+            past = (
+                past_forecast(context, *days) if pd.Timestamp(days[1]) <= context.history.index[-1] else None
+            )
+            return past or fetch_forecast(client, *days, context.step)
+
         return self.outcome.work(
-            lambda: call_api(lambda: fetch_forecast(client, *days, step), *REJECTED_STATUSES),
+            lambda: call_api(forecast, *REJECTED_STATUSES),
             self._outcome,
             "Forecasting …",
         )

@@ -24,7 +24,7 @@ from plotly.subplots import make_subplots
 # %% ../../../nbs/dashboard/ui/04_forecast_charts.ipynb #a58968e1
 def forecast_chart(
     history: pd.Series,  # actual revenue by day, the part to show
-    forecast: pd.DataFrame,  # date, predicted_revenue, lower_80, upper_80, lower_95, upper_95
+    forecast: pd.DataFrame,  # date, predicted_revenue, lower_80, upper_80, lower_95, upper_95; of the past, cutoff
     confidence: int,  # 80 or 95: the widest band
     currency: str,
     last_year: pd.Series | None = None,  # revenue 364 days earlier, by day of the forecast
@@ -45,12 +45,25 @@ def forecast_chart(
     texts, line = _day_texts(history, currency, ""), {"color": BLUE, "width": 1.6}
     _add_days(figure, history, texts, line=line, name=noun)
     ahead = forecast.set_index("date")["predicted_revenue"]
-    texts, line = _forecast_texts(forecast, confidence, currency), {"color": ORANGE, "width": 2.2}
+    line = {"color": ORANGE, "width": 2.2}
     mode = "lines+markers" if len(ahead) <= 45 else "lines"
-    _add_days(figure, ahead, texts, line=line, name="Forecast", mode=mode, marker={"size": 5})
+    for name, rows in _made_on(forecast):
+        texts, means = (
+            _forecast_texts(rows, confidence, currency),
+            rows.set_index("date")["predicted_revenue"],
+        )
+        _add_days(figure, means, texts, line=line, name=name, mode=mode, marker={"size": 5})
     figure.update_yaxes(amount_axis(currency, history, ahead))
     figure.update_layout(hovermode="closest")
     return figure
+
+
+def _made_on(forecast: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    "Split a forecast into those that were made on different days, each with its name."
+    if "cutoff" not in forecast:
+        return [("Forecast", forecast)]
+    cutoffs = pd.DatetimeIndex(forecast["cutoff"].drop_duplicates().sort_values())
+    return [(f"Forecast of {day(cutoff)}", forecast[forecast["cutoff"] == cutoff]) for cutoff in cutoffs]
 
 
 def _day_texts(series: pd.Series, currency: str, note: str) -> list[str]:
