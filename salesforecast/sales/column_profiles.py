@@ -145,11 +145,17 @@ class ColumnProfile:
     measures: tuple[str, ...] = ()
 
 
-def _texts(cells: pd.Series) -> list[str]:
-    "Return distinct cells as text, of rows from the whole table."
+def _filled(cells: pd.Series) -> pd.Series:
+    "Return the cells that hold something, of rows from the whole table."
     filled = cells.iloc[:: max(len(cells) // 50_000, 1)].dropna()
     if pd.api.types.is_float_dtype(filled.dtype) and (filled % 1 == 0).all():
-        filled = filled.astype("int64")
+        return filled.astype("int64")
+    return filled[filled != ""] if filled.dtype == object else filled
+
+
+def _texts(cells: pd.Series) -> list[str]:
+    "Return distinct cells as text, of rows from the whole table."
+    filled = _filled(cells)
     texts = filled.drop_duplicates().astype(str).str.strip().drop_duplicates()
     return [
         text
@@ -180,7 +186,25 @@ def _is_date(values: Sequence[str], roles: dict[str, float]) -> tuple[bool, bool
     return 1 - float(np.mean(parsed.bad)) >= MIN_SHARE, False
 
 
-def find_kind(values: Sequence[str], roles: dict[str, float]) -> tuple[Kind, bool]:
+NUMBER_ROLES = {"units", "unit_price", "amount", "discount", "tax", "cost"}
+
+
+def _mostly_numbers(values: Sequence[str], roles: dict[str, float], cells: pd.Series | None) -> bool:
+    "Return whether cells are numbers: most distinct ones, or most of all where the name speaks of a number."
+    numbers = {text for text in values if _core(text)}
+    if len(numbers) >= MIN_SHARE * len(values):
+        return True
+    if cells is None or not roles.keys() & NUMBER_ROLES:
+        return False
+    texts = with_ascii_digits(pa.array(_filled(cells).astype(str).str.strip(), pa.string())).to_pylist()
+    return bool(pd.Series(texts).isin(numbers).mean() >= MIN_SHARE)
+
+
+def find_kind(
+    values: Sequence[str],
+    roles: dict[str, float],
+    cells: pd.Series | None = None,  # all of them: few distinct numbers hold many cells
+) -> tuple[Kind, bool]:
     "Return what distinct cells are, and whether the day of a date is unclear."
     if not values:
         return "empty", False
@@ -190,7 +214,7 @@ def find_kind(values: Sequence[str], roles: dict[str, float]) -> tuple[Kind, boo
         date, unclear = _is_date(values, roles)
         if date:
             return "date", unclear
-        if sum(bool(_core(text)) for text in values) >= MIN_SHARE * len(values):
+        if _mostly_numbers(values, roles, cells):
             return "number", False
     return "text", False
 
@@ -209,7 +233,7 @@ def _profile(name: str, cells: pd.Series) -> ColumnProfile:
     values, roles = _texts(cells), name_roles(name)
     kind: Kind
     stamps = cells.dtype.kind == "M" and bool(values)
-    kind, unclear = ("date", False) if stamps else find_kind(values, roles)
+    kind, unclear = ("date", False) if stamps else find_kind(values, roles, cells)
     blank = cells.isna().to_numpy() | cells.isin(["", " "]).to_numpy()
     if "region" in roles and kind == "text" and len(values) > 1 and are_statuses(values):
         roles = {role: score for role, score in roles.items() if role != "region"} | {"status": 20.0}

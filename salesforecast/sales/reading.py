@@ -9,7 +9,7 @@ __all__ = ['SalesData', 'read_sales', 'write_quarantine']
 import hashlib
 import hmac
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -411,6 +411,7 @@ class PredictionRows:
     problems: pd.Series  # empty text, or why there can be no prediction
     mapping: ColumnMapping  # how they were read
     notes: list[str]  # what was found while reading, a sentence each
+    source_columns: dict[str, list[str]] = field(default_factory=dict)  # canonical column: what it comes from
 
 # %% ../../nbs/sales/25_reading.ipynb #3c76d84c
 def parse_prediction_rows(
@@ -430,7 +431,8 @@ def parse_prediction_rows(
     if "Transaction_Date" not in frame:
         frame.insert(0, "Transaction_Date", pd.Series(pd.NaT, frame.index))
     notes = [*loaded.notes, *parsed.notes]
-    return PredictionRows(loaded.cells, frame, _prediction_problems(loaded, parsed), mapping, notes)
+    problems = _prediction_problems(loaded, parsed)
+    return PredictionRows(loaded.cells, frame, problems, mapping, notes, parsed.source_columns)
 
 
 def _prediction_problems(loaded: SourceTable, parsed: ParsedRows) -> pd.Series:

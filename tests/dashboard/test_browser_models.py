@@ -15,6 +15,7 @@ from salesforecast.client import Client, to_frame
 from salesforecast.dashboard.model.forecasts import preset_days
 from support.browsing import WAIT, drawn, free_port, serving, showing, visiting
 from support.models import Trained
+from support.sales import german_orders
 
 EVIL = "<script>alert(1)</script>"
 
@@ -83,6 +84,49 @@ def test_a_file_is_predicted_paged_and_taken_away(page: Page, trained: Trained) 
     want = as_csv["predicted_revenue"]
     assert len(found) == 200 and [v for v in found if v is not None] == pytest.approx(want.dropna().tolist())
     assert as_csv["problem"].iloc[-1] == "Units_Sold is not a number"
+
+
+def test_500_orders_of_an_excel_file_are_predicted_corrected_and_taken_away(page: Page) -> None:
+    cells = german_orders(500)
+    content = io.BytesIO()
+    cells.to_excel(content, index=False)
+    tab = opened(page, "Predict many")
+    tab.locator("input[type=file]").set_input_files(
+        {"name": "aufträge.xlsx", "mimeType": "application/octet-stream", "buffer": content.getvalue()}
+    )
+    expect(tab.get_by_text("Which column is which?")).to_be_visible(timeout=WAIT)
+    assert tab.get_by_label("Units", exact=True).input_value() == "Menge"
+    assert tab.get_by_label("Unit price", exact=True).input_value() == "Stückpreis"
+    tab.get_by_role("button", name="Read the file").click()
+    expect(tab.get_by_text("3 of 500 rows have no prediction")).to_be_visible(timeout=WAIT)
+    predicted = tab.locator(".sf-kpi", has_text="Predicted revenue").locator(".sf-kpi-value")
+    before = float(predicted.inner_text().replace(",", ""))
+    lines = tab.locator(".sf-fix-line")
+    expect(lines).to_have_count(3)
+    expect(lines.nth(0)).to_contain_text("Menge (Units_Sold) is not a number")
+    assert lines.nth(0).get_by_label("Menge").input_value() == "viele"
+    lines.nth(0).get_by_label("Menge").fill("3")
+    lines.nth(1).get_by_label("Datum").fill("31.12.2025")
+    lines.nth(2).get_by_label("Stückpreis").fill("soon")
+    tab.get_by_role("button", name="Predict the corrected rows").click()
+    expect(tab.get_by_text("2 corrected rows have a prediction now")).to_be_visible(timeout=WAIT)
+    expect(lines).to_have_count(1)
+    assert lines.first.get_by_label("Stückpreis").input_value() == "soon"
+    lines.first.get_by_label("Stückpreis").fill("10,5")
+    tab.get_by_role("button", name="Predict the corrected rows").click()
+    expect(tab.get_by_text("All 500 rows have a prediction")).to_be_visible(timeout=WAIT)
+    bars = drawn(tab, "Predicted revenue by region")[0]
+    rows = tab.locator(".sf-card", has_text="All rows").last
+    book = openpyxl.load_workbook(io.BytesIO(saved(page, rows.get_by_role("button", name="Excel"))))
+    head, *found = list(book["Predictions"].values)
+    frame = pd.DataFrame(found, columns=head)
+    assert [type(value) for value in frame["Menge"]] == [int] * 500
+    assert frame["Stückpreis"][30] == 10.5 and frame["Datum"][20] == datetime(2025, 12, 31)
+    assert list(frame)[:6] == list(cells) and frame["predicted_revenue"].notna().all()
+    assert f"{frame['predicted_revenue'].sum():,.0f}" == predicted.inner_text()
+    assert frame["predicted_revenue"].sum() > before
+    by_region = frame.groupby("Gebiet")["predicted_revenue"].sum()
+    assert sorted(bars.x) == pytest.approx(sorted(by_region))
 
 
 def test_the_forecast_is_drawn_and_taken_away(page: Page) -> None:

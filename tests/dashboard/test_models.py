@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Coroutine, Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ from salesforecast.api.schemas import PredictionOutput
 from salesforecast.client import Client, to_frame
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.model import state as module
-from salesforecast.dashboard.model.batch import BatchResult, read_predictions
+from salesforecast.dashboard.model.batch import BatchResult
 from salesforecast.dashboard.model.comparisons import what_if_values
 from salesforecast.dashboard.model.explanations import effect_words
 from salesforecast.dashboard.model.forecasts import decompose
+from salesforecast.dashboard.model.prediction_rows import RowsResult
 from salesforecast.dashboard.model.state import AppState, refresh
 from salesforecast.dashboard.tabs.batch import EXCEL_ROWS, BatchPanel, predictions_workbook
 from salesforecast.dashboard.tabs.explain import ExplainPanel
@@ -33,8 +34,10 @@ from salesforecast.dashboard.tabs.predict import PredictPanel
 from salesforecast.dashboard.ui.forecast_charts import decomposition_chart
 from salesforecast.dashboard.ui.model_panel import ModelPanel
 from salesforecast.dashboard.ui.prediction_charts import range_chart, sums_chart
+from salesforecast.registry.predictor import COLUMNS
 from salesforecast.registry.publishing import publish
 from support.models import OLD, Trained
+from support.sales import german_orders
 from support.server import serving
 
 EVIL = "<script>alert(1)</script>"
@@ -251,9 +254,9 @@ def test_a_file_is_predicted_with_its_faults_charts_and_downloads(url: str, trai
         assert "Predicting my sales.csv" in text(panel.place)
         await settle()
         found = panel.result.outcome
-        assert (found.count, found.failed) == (300, int((want["problem"] != "").sum()))
-        assert found.total == pytest.approx(want["predicted_revenue"].sum(), rel=1e-5)
-        assert found.rejected[-1] == (300, "Units_Sold is not a number")
+        assert (found.count, len(found.failed)) == (300, int((want["problem"] != "").sum()))
+        assert found.total == pytest.approx(want["predicted_revenue"].sum())
+        assert found.predictions["problem"].iloc[-1] == "Units_Sold is not a number"
         page = found.page(20, 10)
         assert page["predicted_revenue"].tolist() == want["predicted_revenue"].iloc[20:30].tolist()
         said = text(panel.place)
@@ -268,11 +271,11 @@ def test_a_file_is_predicted_with_its_faults_charts_and_downloads(url: str, trai
         cells = list(book["Predictions"].values)
         at = cells[0].index("predicted_revenue")
         assert [row[at] for row in cells[1:4]] == pytest.approx(want["predicted_revenue"].iloc[:3].tolist())
-        assert {"Predictions", "Rejected rows", "About"} <= set(book.sheetnames)
-        assert pd.read_csv(found.csv)["problem"].notna().sum() == found.failed
+        assert {"Predictions", "Rows without a prediction", "About"} <= set(book.sheetnames)
+        assert pd.read_csv(found.csv())["problem"].notna().sum() == len(found.failed)
         panel.take(rows_file(trained, folder, 11), "again.csv")
         await settle()
-        assert not found.csv.exists() and not found.rows.exists() and panel.result.outcome.count == 10
+        assert not found.folder.exists() and panel.result.outcome.count == 10
 
     run(work())
 
@@ -280,9 +283,9 @@ def test_a_file_is_predicted_with_its_faults_charts_and_downloads(url: str, trai
 @pytest.mark.parametrize(
     ("data", "name", "says"),
     [
-        (b"a,b\n1,2\n", "few.csv", "Units_Sold"),
-        (b"\0" * 100, "few.parquet", "Parquet"),
-        (b"Units_Sold,Unit_Price\n", "few.csv", "no row below"),
+        (b"a,b\n1,2\n", "few.csv", "Which column is which?"),
+        (b"\0" * 100 + b"PAR0", "few.parquet", "Parquet"),
+        (b"Units_Sold,Unit_Price\n", "few.csv", "no row"),
     ],
 )
 def test_a_file_that_cannot_be_predicted_is_explained(url: str, data: bytes, name: str, says: str) -> None:
@@ -293,7 +296,8 @@ def test_a_file_that_cannot_be_predicted_is_explained(url: str, data: bytes, nam
         panel.take(path, name)
         await settle()
         said = text(panel.place)
-        assert says in said and 'role="alert"' in said and "Traceback" not in said
+        assert says in said and "sf-message" in said and "Traceback" not in said and str(path) not in said
+        assert not list(panel.state.folder.glob("predict-*"))
 
     run(work())
 
@@ -306,28 +310,73 @@ def test_a_file_that_is_cancelled_ends_and_leaves_nothing(url: str, trained: Tra
         button(panel.place, "Cancel").click()
         await settle()
         assert "Cancelled" in text(panel.place) and panel.result is None
-        assert not list(panel.state.folder.glob("*-predicted*"))
+        assert not list(panel.state.folder.glob("predict-*"))
 
     run(work())
 
 
-def test_an_answer_of_many_rows_is_read_a_block_at_a_time(tmp_path: Path) -> None:
-    path, rows = tmp_path / "answer.csv", 120_000
-    frame = pd.DataFrame({"Category": np.where(np.arange(rows) % 2, "A", "B"), "Note": '"a\nb"'})
-    frame = frame.assign(
-        predicted_revenue=1.5, lower_80=1.0, upper_80=2.0, lower_95=0.5, upper_95=3.0, problem=""
-    )
-    frame.to_csv(path, index=False)
-    found = read_predictions(path)
-    assert (found.count, found.failed, found.total) == (rows, 0, 1.5 * rows)
-    assert dict(found.sums["Category"]) == {"A": 0.75 * rows, "B": 0.75 * rows}
+def test_corrected_rows_are_predicted_alone_and_as_if_they_had_been_right(url: str, tmp_path: Path) -> None:
+    async def work() -> None:
+        panel = await opened(BatchPanel, url)
+        cells = german_orders(60)
+        path = panel.state.folder / "orders.xlsx"
+        cells.to_excel(path, index=False)
+        panel.take(path, "orders.xlsx")
+        await settle()
+        form = next(one for one in widgets(panel.place) if getattr(one, "description", "") == "Units")
+        assert form.value == "Menge"
+        button(panel.place, "Read the file").click()
+        await settle()
+        first = panel.result.outcome
+        assert first.failed.tolist() == [10, 20, 30]
+        assert "Menge (Units_Sold) is not a number" in text(panel.place)
+        kept = first.predictions.copy()
+        faulty = panel.result.faulty
+        for line, name, value in (
+            (12, "Menge", "3"),
+            (22, "Datum", "31.12.2025"),
+            (32, "Stückpreis", "many"),
+        ):
+            faulty.edit(line, name, value)
+        faulty.run()
+        await settle()
+        found = panel.result.outcome
+        assert found.failed.tolist() == [30] and "2 corrected rows have a prediction now" in text(panel.place)
+        pd.testing.assert_frame_equal(found.predictions.drop([10, 20, 30]), kept.drop([10, 20, 30]))
+        right = cells.loc[[10, 20]].assign(Menge=[3, cells.loc[20, "Menge"]])
+        right["Datum"] = [cells.loc[10, "Datum"], pd.Timestamp("2025-12-31")]
+        names = {"Datum": "Transaction_Date", "Menge": "Units_Sold", "Stückpreis": "Unit_Price"}
+        names |= {"Warengruppe": "Category", "Gebiet": "Region"}
+        want = panel.state.client.predict_batch(
+            right.rename(columns=names)[list(names.values())].to_dict("records")
+        )
+        assert found.predictions["predicted_revenue"][[10, 20]].tolist() == pytest.approx(
+            [one.predicted_revenue for one in want.predictions]
+        )
+        book = load_workbook(io.BytesIO(predictions_workbook(panel.state, found, "orders.xlsx")))
+        head, *rows = list(book["Predictions"].values)
+        units, day = head.index("Menge"), head.index("Datum")
+        assert [type(row[units]) for row in rows] == [int] * 60 and rows[10][units] == 3
+        assert rows[20][day] == datetime(2025, 12, 31) and rows[30][head.index("Stückpreis")] == "many"
+        assert book["Predictions"].cell(22, day + 1).number_format == "yyyy-mm-dd"
+
+    run(work())
+
+
+def test_many_rows_are_paged_and_saved_as_csv_only(tmp_path: Path) -> None:
+    rows = 60_000
+    cells = pd.DataFrame({"Category": np.where(np.arange(rows) % 2, "A", "B"), "Note": "a\nb"})
+    cells.to_parquet(tmp_path / "cells.parquet", row_group_size=10_000)
+    cells[["Category"]].to_parquet(tmp_path / "frame.parquet")
+    predictions = pd.DataFrame(dict.fromkeys(COLUMNS, 1.5), index=range(rows)).assign(problem="", warning="")
+    found = BatchResult(tmp_path, RowsResult(sources={"Category": ["Category"]}), predictions)
+    assert (found.count, len(found.failed), found.total) == (rows, 0, 1.5 * rows)
+    assert found.sums()["Category"].to_dict() == {"A": 0.75 * rows, "B": 0.75 * rows}
     assert found.page(rows - 3, 25)["Category"].tolist() == ["A", "B", "A"]
     assert found.page(rows + 50, 25).empty
-    assert rows > EXCEL_ROWS
+    assert len(pd.read_csv(found.csv())) == rows > EXCEL_ROWS
     with pytest.raises(UserError, match="Save CSV"):
-        predictions_workbook(
-            AppState(Client("http://127.0.0.1:9")), BatchResult(path, path, count=rows), "x.csv"
-        )
+        predictions_workbook(AppState(Client("http://127.0.0.1:9")), found, "x.csv")
 
 
 # --- the forecast ---------------------------------------------------------------------------------

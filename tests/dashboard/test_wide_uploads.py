@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from salesforecast.dashboard.model.reader import UploadOptions, UploadResult, read_upload
-from salesforecast.dashboard.tabs.data import ColumnForm
+from salesforecast.dashboard.ui.column_form import ColumnForm
 
 
 def wide(folder: Path) -> Path:

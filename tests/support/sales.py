@@ -24,3 +24,22 @@ def sales(rows: int = 3_000) -> pd.DataFrame:
     )
     frame["Revenue"] = np.round(frame["Units_Sold"] * frame["Unit_Price"] * 0.9, 2)
     return frame
+
+
+def german_orders(rows: int = 500) -> pd.DataFrame:
+    """Sales to predict as a German shop lists them: foreign names, and three rows with a fault."""
+    frame = sales(rows)
+    cells = pd.DataFrame(
+        {
+            "Belegnummer": [f"B{i:05}" for i in range(rows)],
+            "Datum": frame["Transaction_Date"].dt.normalize().astype(object),
+            "Warengruppe": frame["Category"],
+            "Gebiet": frame["Region"],
+            "Menge": frame["Units_Sold"].astype(object),
+            "Stückpreis": frame["Unit_Price"].astype(object),
+        }
+    )
+    cells.loc[10, "Menge"] = "viele"
+    cells.loc[20, "Datum"] = "irgendwann"
+    cells.loc[30, "Stückpreis"] = None
+    return cells

@@ -35,6 +35,7 @@ def model_info() -> Response:
             "test_start": manifest.split.test_start,
             "features": ["Transaction_Date", *columns],
             "choices": version.choices,
+            "mapping": manifest.mapping.model_dump(mode="json", exclude_defaults=True),
             "sarima": manifest.sarima,
             "parts": {name: part.model_dump() for name, part in parts_output(manifest).items()},
             "currency": manifest.mapping.currency,

@@ -10,10 +10,10 @@ import asyncio
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import Any, TypedDict, TypeVar, cast
 
 import pandas as pd
 from pydantic import ValidationError
@@ -78,10 +78,13 @@ def propose_upload(
         return None
 
 
-def guess_columns(proposal: MappingProposal | None) -> dict[str, str]:
-    "Return the proposed column or expression of each of `FIELD_LABELS`."
+def guess_columns(
+    proposal: MappingProposal | None,
+    fields: Collection[str] = tuple(FIELD_LABELS),  # canonical columns that the form asks for
+) -> dict[str, str]:
+    "Return the proposed column or expression of each field of the form."
     proposed = proposal.mapping.columns if proposal else {}
-    return {name: proposed[name] for name in FIELD_LABELS if name in proposed}
+    return {name: proposed[name] for name in fields if name in proposed}
 
 # %% ../../../nbs/dashboard/model/06_reader.ipynb #1c4b6317
 @dataclass(frozen=True)
@@ -177,6 +180,9 @@ class UploadResult:
     reasons: list[list[str]] = field(default_factory=list)  # key, value, reason and doubt of the proposal
     report: UploadReport | None = None  # None if the file was not read
 
+
+Answer = TypeVar("Answer", bound=UploadResult)
+
 # %% ../../../nbs/dashboard/model/06_reader.ipynb #df40b808
 WAYS_OUT = {  # key of a mapping that an error names: what the form offers instead
     "currency_column:": "Under “How to read the file”, write the currency to read. Rows in other currencies are left out.",
@@ -208,7 +214,13 @@ def _fits(options: UploadOptions, columns: list[str]) -> bool:
     return bool(options.columns) and all(c in columns or any(mark in c for mark in "`(*/+-") for c in chosen)
 
 
-def proposed_options(proposal: MappingProposal | None) -> dict[str, object]:
+FIELDS = tuple(FIELD_LABELS)
+
+
+def proposed_options(
+    proposal: MappingProposal | None,
+    fields: Collection[str] = FIELDS,  # canonical columns that the form asks for
+) -> dict[str, object]:
     "Return the further fields of `UploadOptions` that are proposed."
     if proposal is None:
         return {}
@@ -221,17 +233,17 @@ def proposed_options(proposal: MappingProposal | None) -> dict[str, object]:
         fill_down=list(mapping.fill_down),
         time_zone=mapping.time_zone,
         returns="" if mapping.returns == ReturnRule() else mapping.returns.when,
-        further=further_keys(mapping),
+        further=further_keys(mapping, fields),
     )
 
 
 IN_FORM = ("day_first", "currency", "where", "fill_down", "time_zone", "returns")  # keys that the form shows
 
 
-def further_keys(mapping: ColumnMapping) -> dict[str, object]:
+def further_keys(mapping: ColumnMapping, fields: Collection[str] = FIELDS) -> dict[str, object]:
     "Return the keys of a mapping that the form does not show, so that reading the file keeps them."
     keys = mapping.model_dump(mode="json", exclude_defaults=True)
-    columns = {name: column for name, column in mapping.columns.items() if name not in FIELD_LABELS}
+    columns = {name: column for name, column in mapping.columns.items() if name not in fields}
     read = {name: value for name, value in keys.get("read", {}).items() if name != "decimal"}
     others = {name: value for name, value in keys.items() if name not in (*IN_FORM, "columns", "read")}
     others |= {"returns": {"effect": mapping.returns.effect}} if mapping.returns.effect != "net" else {}
@@ -257,7 +269,13 @@ KNOWN = (
 NOTHING_FOUND = "No column looks like a date, or none like an amount. Choose them if the file has them."
 
 
-def add_columns(path: Path, name: str, options: UploadOptions, answer: UploadResult) -> UploadResult:
+def add_columns(
+    path: Path,
+    name: str,
+    options: UploadOptions,
+    answer: Answer,
+    fields: Collection[str] = FIELDS,  # canonical columns that the form asks for
+) -> Answer:
     "Add the columns, the proposal and the first rows of the file to the answer, if the file is a table."
     fresh = not options.columns
     answer.sheets = sheet_names(path)
@@ -270,8 +288,8 @@ def add_columns(path: Path, name: str, options: UploadOptions, answer: UploadRes
         return answer
     answer.columns = [str(column) for column in cells]
     proposal = None if _fits(options, answer.columns) else propose_upload(cells, name, base)
-    answer.guess = guess_columns(proposal) if proposal else options.columns
-    answer.proposed = proposed_options(proposal)
+    answer.guess = guess_columns(proposal, fields) if proposal else options.columns
+    answer.proposed = proposed_options(proposal, fields)
     answer.reasons = [[str(cell) for cell in row] for row in proposal.table().to_numpy()] if proposal else []
     answer.sample = (
         cells.head(SAMPLE_ROWS).astype(object).where(cells.notna(), "").astype(str).to_numpy().tolist()
@@ -319,28 +337,67 @@ def read_upload(path: Path, name: str, folder: Path, options: UploadOptions) -> 
 # %% ../../../nbs/dashboard/model/06_reader.ipynb #a6709e27
 MEMORY_LIMIT = 6 * 2**30  # bytes of address space
 TIMEOUT = 300.0  # seconds
-START = "import pathlib, sys; from salesforecast.dashboard.model.reader import main; main(pathlib.Path(sys.argv[1]))"
+START = "import pathlib, sys; from salesforecast.dashboard.model import {module} as reader; reader.main(pathlib.Path(sys.argv[1]))"
 ENDED_EARLY = (
     "{name} could not be read: the process ended early. The file may be broken or too large for this server."
 )
 TIMED_OUT = "{name} was not read within {seconds:g} seconds. Upload a smaller file, or CSV instead of Excel."
 
 
-def main(request: Path) -> None:
-    "Carry out a request; runs in the child process."
+def answer_request(
+    request: Path,
+    read: Callable[[dict[str, Any], Path], UploadResult],  # reads the file of a task into a folder
+) -> None:
+    "Carry out a request with a limit of memory and write the answer; runs in the child process."
     try:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     except ImportError:  # not on Windows
         pass
-    task = json.loads(request.read_text("utf-8"))
-    folder, path, name = request.parent, Path(task["path"]), task["name"]
+    task, folder = json.loads(request.read_text("utf-8")), request.parent
     try:
-        answer = read_upload(path, name, folder, UploadOptions(**task["options"]))
+        answer = read(task, folder)
     except MemoryError:
-        answer = UploadResult(f"{name} needs more memory than the server has. Upload a smaller file.")
+        answer = UploadResult(f"{task['name']} needs more memory than the server has. Upload a smaller file.")
     (folder / "answer.json").write_text(json.dumps(asdict(answer), default=str), "utf-8")
+
+
+def main(request: Path) -> None:
+    "Read a file of sales; runs in the child process."
+    answer_request(
+        request,
+        lambda task, folder: read_upload(
+            Path(task["path"]), task["name"], folder, UploadOptions(**task["options"])
+        ),
+    )
+
+
+async def ask_child(
+    module: str,  # of this package, whose `main` runs in the child process
+    task: Mapping[str, object],  # with the `name` of the file on the visitor's machine
+    folder: Path,  # for the results
+    seconds: float,
+) -> dict[str, Any]:
+    "Carry out a task in a child process and return its answer; raises `UserError` if the child fails or takes too long."
+    folder.mkdir(parents=True, exist_ok=True)
+    request, answer, name = folder / "request.json", folder / "answer.json", task["name"]
+    answer.unlink(missing_ok=True)
+    request.write_text(json.dumps(task), "utf-8")
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", START.format(module=module), str(request)
+    )
+    try:
+        await asyncio.wait_for(child.wait(), seconds)
+        return json.loads(answer.read_text("utf-8"))
+    except TimeoutError:
+        raise UserError(TIMED_OUT.format(name=name, seconds=seconds)) from None
+    except FileNotFoundError:
+        raise UserError(ENDED_EARLY.format(name=name)) from None
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
 
 
 async def read_in_subprocess(
@@ -351,21 +408,8 @@ async def read_in_subprocess(
     seconds: float = TIMEOUT,
 ) -> UploadResult:
     "Read a file in a child process; raises `UserError` if the child fails or takes too long."
-    folder.mkdir(parents=True, exist_ok=True)
-    request = folder / "request.json"
-    request.write_text(json.dumps({"path": str(path), "name": name, "options": asdict(options)}), "utf-8")
-    child = await asyncio.create_subprocess_exec(sys.executable, "-c", START, str(request))
-    try:
-        await asyncio.wait_for(child.wait(), seconds)
-        return UploadResult(**json.loads((folder / "answer.json").read_text("utf-8")))
-    except TimeoutError:
-        raise UserError(TIMED_OUT.format(name=name, seconds=seconds)) from None
-    except FileNotFoundError:
-        raise UserError(ENDED_EARLY.format(name=name)) from None
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
+    task = {"path": str(path), "name": name, "options": asdict(options)}
+    return UploadResult(**await ask_child("reader", task, folder, seconds))
 
 # %% ../../../nbs/dashboard/model/06_reader.ipynb #c00c766b
 def remove_upload(folder: Path) -> None:

@@ -8,10 +8,8 @@ __all__ = []
 # %% ../../../nbs/dashboard/tabs/00_data.ipynb #ec127c43
 import asyncio
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import ipywidgets as w
 import numpy as np
@@ -21,7 +19,6 @@ from salesforecast.dashboard.export import csv_bytes, workbook
 from salesforecast.dashboard.model.dataset import Dataset
 from salesforecast.dashboard.model.formats import day, money, number, percent
 from salesforecast.dashboard.model.reader import (
-    FIELD_LABELS,
     SUFFIXES,
     UploadOptions,
     UploadReport,
@@ -32,215 +29,11 @@ from salesforecast.dashboard.model.reader import (
 from salesforecast.dashboard.model.rows import load_dataset, rows_at
 from salesforecast.dashboard.model.state import AppState, run_in_background
 from salesforecast.dashboard.ui.areas import ContentArea, api_unavailable
+from salesforecast.dashboard.ui.column_form import ColumnForm
 from salesforecast.dashboard.ui.files import Download, Upload
 from salesforecast.dashboard.ui.tables import PagedTable, table_markup
 from salesforecast.sales.layout import WHERE_NOTE
 from salesforecast.dashboard.ui.widgets import box, busy, button, card, failure, html, message, toggle
-
-# %% ../../../nbs/dashboard/tabs/00_data.ipynb #3136953c
-NO_COLUMN = "– not in this file –"
-DATE_ORDERS = {
-    "Detect automatically": "",
-    "Day first, as in 31/12/2026": "day",
-    "Month first, as in 12/31/2026": "month",
-}
-DECIMALS = {"Detect automatically": "", "Point, as in 1,234.50": ".", "Comma, as in 1.234,50": ","}
-DELIMITERS = {"Detect automatically": "", "Comma": ",", "Semicolon": ";", "Tab": "\t", "Bar |": "|"}
-
-
-def missing_columns(columns: Mapping[str, str]) -> str:
-    "Return which choice is missing; empty if the columns suffice."
-    if "Transaction_Date" not in columns:
-        return "Choose the column that holds the date of the sale."
-    if "Revenue" not in columns and not {"Units_Sold", "Unit_Price"} <= columns.keys():
-        return "Choose the revenue, or both the units and the unit price."
-    return ""
-
-
-DAY_FIRST = {"": None, "day": True, "month": False}  # value of the form: that of `UploadOptions`
-KEY_LABELS = {  # key of a mapping: its label in the form
-    "name": "System",
-    "where": "Read only rows where",
-    "returns.when": "A row is a return if",
-    "returns.effect": "Returns",
-    "fill_down": "Empty cells repeat the one above",
-    "time_zone": "Time zone of the shop",
-    "day_first": "Date order",
-    "date_format": "Date format",
-    "read.decimal": "Decimal mark",
-    "read.thousands": "Mark between thousands",
-    "read.sheets": "Sheets",
-    "read.skip_rows": "Lines above the header",
-    "currency_column": "Column of the currency",
-    "duplicates": "Rows that repeat",
-    "frequency": "A row is for",
-}
-
-
-def column_field(label: str, columns: list[str], proposed: str) -> w.Dropdown:
-    "Return the choice of a column; a proposed expression is a choice too."
-    computed = [proposed] if proposed and proposed not in columns else []
-    choices = [
-        (NO_COLUMN, ""),
-        *((f"computed: {name}", name) for name in computed),
-        *((name, name) for name in columns),
-    ]
-    return w.Dropdown(description=label, options=choices, value=proposed)
-
-
-def _plain_reasons(reasons: pd.DataFrame) -> pd.DataFrame:
-    "Return the lines of a proposal with the labels of the form."
-    labels = FIELD_LABELS | KEY_LABELS
-
-    def label(key: str) -> str:
-        name = key.removeprefix("columns.")
-        text = labels.get(name) or name.replace(".", ", ").replace("_", " ")
-        return text[:1].upper() + text[1:]
-
-    return reasons.assign(What=reasons["What"].map(label))
-
-
-MELTED = [("Money", "Revenue"), ("Units sold", "Units_Sold")]  # what the cells of a wide table hold
-
-
-def sheet_choices(sheets: list[str], alike: bool) -> list[tuple[str, str]]:
-    "Return the choices of a sheet; `alike` says whether sheets with the same columns are read as one table."
-    return [("All with the same columns" if alike else "The first", ""), *((name, name) for name in sheets)]
-
-
-class ColumnForm:
-    "A form that asks how to read a file."
-
-    def __init__(
-        self,
-        answer: UploadResult,  # with the file's columns, the proposal and the first rows
-        options: UploadOptions,  # with which the file was read
-        on_read: Callable[[UploadOptions], object],
-    ):
-        self.on_read = on_read
-        self.before = options
-        options = replace(options, **answer.proposed)  # type: ignore[arg-type]
-        self.proposed, self.guess = options, answer.guess
-        self.columns = {
-            name: column_field(label, answer.columns, answer.guess.get(name, ""))
-            for name, label in FIELD_LABELS.items()
-        }
-        alike = "sheets" in str(options.further.get("read", ""))
-        self.sheet = w.Dropdown(
-            description="Sheet", options=sheet_choices(answer.sheets, alike), value=options.sheet
-        )
-        self.skip_rows = w.Text(
-            description="Lines above the header",
-            value="" if options.skip_rows is None else str(options.skip_rows),
-            placeholder="detected; a number such as 3",
-        )
-        self.fill_down = w.SelectMultiple(
-            description="Empty cells repeat the one above",
-            options=answer.columns,
-            value=[name for name in options.fill_down if name in answer.columns],
-            rows=4,
-        )
-        self.where = w.Text(
-            description="Read only rows where",
-            value=options.where,
-            placeholder="such as Status != 'Cancelled'",
-        )
-        self.returns = w.Text(
-            description="A row is a return if", value=options.returns, placeholder="such as Type == 'Refund'"
-        )
-        self.time_zone = w.Text(
-            description="Time zone of the shop", value=options.time_zone, placeholder="such as Europe/London"
-        )
-        order = next(name for name, value in DAY_FIRST.items() if value is options.day_first)
-        self.order = w.Dropdown(description="Date order", options=DATE_ORDERS, value=order)
-        self.decimal = w.Dropdown(description="Decimal mark", options=DECIMALS, value=options.decimal)
-        self.delimiter = w.Dropdown(
-            description="Column separator", options=DELIMITERS, value=options.delimiter
-        )
-        rule = options.further.get("melt")
-        self.melt = cast(dict[str, object], rule) if isinstance(rule, dict) else {}
-        self.melted = w.Dropdown(
-            description="Cells below the dates hold",
-            options=MELTED,
-            value=self.melt.get("value") if self.melt.get("value") in dict(MELTED).values() else "Revenue",
-        )
-        self.currency = w.Text(description="Currency", value=options.currency, placeholder="such as £ or EUR")
-        self.problem = ContentArea()
-        read = button("Read the file", self.read, button_style="primary")
-        sample = pd.DataFrame(answer.sample, columns=answer.columns)
-        reasons = pd.DataFrame(answer.reasons, columns=["What", "From", "Why", "How sure"])
-        why = [html(table_markup(_plain_reasons(reasons), caption="What is proposed, and why"))]
-        self.view = card(
-            "How to read the file",
-            box(html(table_markup(sample, caption="First rows of the file")), name="sf-sample"),
-            box(*self.columns.values(), *([self.melted] if self.melt else []), name="sf-form"),
-            box(self.order, self.decimal, self.delimiter, self.currency, self.time_zone, name="sf-form"),
-            box(self.where, self.returns, name="sf-form"),
-            box(self.fill_down, self.skip_rows, *([self.sheet] if answer.sheets else []), name="sf-form"),
-            *(why if answer.reasons else []),
-            self.problem,
-            box(read, name="sf-row"),
-            help="Choose the column of each field. Charts leave out what the file does not have.",
-        )
-
-    def read(self) -> None:
-        "Read the file with the options of the form, or show what is missing."
-        columns = {name: field.value for name, field in self.columns.items() if field.value}
-        above = self.skip_rows.value.strip()
-        if above and not (above.isdecimal() and int(above) < 1_000):
-            self.problem.show(
-                message("error", f"“{above}” is no number of lines. Write 3, or leave it empty.")
-            )
-            return
-        skip_rows = int(above) if above else None
-        elsewhere = (skip_rows, self.sheet.value) != (self.before.skip_rows, self.before.sheet)
-        if (missing := missing_columns(columns | self._melted_columns(columns))) and not elsewhere:
-            self.problem.show(message("error", missing))
-            return
-        self.problem.show()
-        if elsewhere:  # another table, for which columns are proposed anew
-            self.on_read(UploadOptions(skip_rows=skip_rows, sheet=self.sheet.value))
-            return
-        self.on_read(
-            UploadOptions(
-                columns=columns,
-                day_first=DAY_FIRST[self.order.value],
-                decimal=self.decimal.value,
-                delimiter=self.delimiter.value,
-                currency=self.currency.value.strip()[:8],
-                skip_rows=skip_rows,
-                sheet=self.sheet.value,
-                where=self.where.value.strip(),
-                fill_down=list(self.fill_down.value),
-                time_zone=self.time_zone.value.strip(),
-                returns=self.returns.value.strip(),
-                further=self._further(columns),
-            )
-        )
-
-    def _melted_columns(self, columns: Mapping[str, str]) -> dict[str, str]:
-        "Return the fields that a column per day, week or month gives."
-        if not self.melt or "Transaction_Date" in columns:
-            return {}
-        return {
-            "Transaction_Date": "",
-            self.melted.value: "",
-            **({"Unit_Price": ""} if self.melted.value == "Units_Sold" else {}),
-        }
-
-    def _further(self, columns: Mapping[str, str]) -> dict[str, object]:
-        "Return the proposed keys that the form does not show, without a format of dates that another column was proposed for."
-        kept = dict(self.proposed.further)
-        if columns.get("Transaction_Date") != self.guess.get("Transaction_Date"):
-            kept.pop("date_format", None)
-        if self.melt:
-            kept["melt"] = self.melt | {"value": self.melted.value}
-            constants = cast(dict[str, object], kept.pop("constants", {}))
-            constants.pop("Unit_Price", None)
-            if self.melted.value == "Units_Sold" and "Unit_Price" not in columns:
-                constants["Unit_Price"] = 1
-            kept |= {"constants": constants} if constants else {}
-        return kept
 
 # %% ../../../nbs/dashboard/tabs/00_data.ipynb #8f594999
 HELP = {  # part of a reason: what may help
