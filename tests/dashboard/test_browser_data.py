@@ -8,8 +8,11 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
 
-from support.browsing import WAIT
-from support.sales import EVIL, sales
+from salesforecast.sales.proposals import propose_mapping
+from salesforecast.sales.reading import read_sales
+from salesforecast.sales.schema import load_mapping
+from support.browsing import WAIT, card, trace
+from support.sales import EVIL, german_books, sales
 
 
 def figure(page: Page, name: str) -> str:
@@ -78,6 +81,36 @@ def test_other_names_a_bad_file_and_a_filter_without_result(page: Page) -> None:
     page.get_by_role("tabpanel", name="History").get_by_label("From", exact=True).fill("2026-01-31")
     page.get_by_role("tabpanel", name="History").get_by_label("From", exact=True).press("Tab")
     page.wait_for_function("document.querySelector('.sf-kpi-value').textContent.includes('20.00')")
+
+
+def test_an_excel_file_with_foreign_names_is_proposed_previewed_and_saved_as_mapping(
+    page: Page, tmp_path: Path
+) -> None:
+    frame, content = german_books()
+    upload(page, "umsatzliste.xlsx", content)
+    expect(page.get_by_text("Which column is which?")).to_be_visible(timeout=WAIT)
+    tab = page.get_by_role("tabpanel", name="Data")
+    (tmp_path / "umsatzliste.xlsx").write_bytes(content)
+    proposal = propose_mapping(tmp_path / "umsatzliste.xlsx")
+    fields = {"Date of the sale": "Transaction_Date", "Revenue": "Revenue", "Units": "Units_Sold"}
+    for label, name in fields.items():
+        assert tab.get_by_label(label, exact=True).input_value() == proposal.mapping.columns[name]
+    assert tab.get_by_label("Decimal mark").input_value() == "Comma, as in 1.234,50"
+    page.get_by_role("button", name="Read the file").click()
+    expect(page.get_by_text("umsatzliste.xlsx was read.")).to_be_visible(timeout=WAIT)
+    first = card(page, "First rows as they were read").locator("tbody tr").first
+    expect(first).to_contain_text(f"{frame['Revenue'][0]:,.2f}")
+    months = frame.groupby(frame["Transaction_Date"].dt.to_period("M"))["Revenue"].sum()
+    bars = trace(page, "Revenue by month", "Revenue")
+    assert bars.x == [f"{month:%b %Y}" for month in months.index]
+    assert bars.y == pytest.approx(months.tolist())
+    with page.expect_download(timeout=WAIT) as waiting:
+        tab.get_by_role("button", name="Save as mapping").click()
+    assert waiting.value.suggested_filename == "umsatzliste-mapping.yaml"
+    waiting.value.save_as(tmp_path / "mapping.yaml")
+    read = read_sales(tmp_path / "umsatzliste.xlsx", load_mapping(tmp_path / "mapping.yaml"))
+    assert read.frame["Revenue"].sum() == pytest.approx(frame["Revenue"].sum())
+    assert "# certain: cells such as" in (tmp_path / "mapping.yaml").read_text()
 
 
 def test_it_fits_a_phone(page: Page) -> None:

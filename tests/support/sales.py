@@ -1,5 +1,7 @@
 """Synthetic sales that tests of the dashboard share."""
 
+import io
+
 import numpy as np
 import pandas as pd
 
@@ -43,3 +45,25 @@ def german_orders(rows: int = 500) -> pd.DataFrame:
     cells.loc[20, "Datum"] = "irgendwann"
     cells.loc[30, "Stückpreis"] = None
     return cells
+
+
+def german_books(rows: int = 2_000) -> tuple[pd.DataFrame, bytes]:
+    """Sales, and the same as a German shop exports them to Excel: a title above, foreign names, amounts as text."""
+    frame = sales(rows)
+    money = frame["Revenue"].map(lambda value: f"{value:,.2f}".translate(str.maketrans(",.", ".,")) + " €")
+    cells = pd.DataFrame(
+        {
+            "Belegdatum": frame["Transaction_Date"].dt.strftime("%d.%m.%Y"),
+            "Artikel": frame["Product_Name"],
+            "Warengruppe": frame["Category"],
+            "Gebiet": frame["Region"],
+            "Menge": frame["Units_Sold"].astype(int).astype(str),
+            "Umsatz brutto": money,
+        }
+    )
+    file = io.BytesIO()
+    with pd.ExcelWriter(file, engine="openpyxl") as book:
+        cells.to_excel(book, index=False, startrow=3)
+        sheet = book.sheets["Sheet1"]
+        sheet["A1"], sheet["A2"] = "Muster GmbH, Umsatzliste", "gedruckt am 02.01.2026"
+    return frame, file.getvalue()

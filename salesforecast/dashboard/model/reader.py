@@ -21,7 +21,9 @@ from pydantic import ValidationError
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.model.dataset import from_sales
 from salesforecast.dashboard.model.rows import ROW_GROUP, save_dataset, write_rows
+from salesforecast.sales.amount_relations import Doubt
 from salesforecast.sales.mapping_proposal import MappingProposal, ProposedLine, nested_keys
+from salesforecast.sales.presets import PRESETS
 from salesforecast.sales.proposals import propose_columns, propose_sheets
 from salesforecast.sales.reading import SalesData, read_sales
 from salesforecast.sales.schema import ColumnMapping, ReadOptions, ReturnRule, SourceOptions, find_column
@@ -105,6 +107,7 @@ class UploadOptions:
     further: dict[str, object] = field(
         default_factory=dict
     )  # keys of the proposed mapping that the form does not show
+    reasons: list[list[str]] = field(default_factory=list)  # of the proposal, for the mapping file
 
     def mapping(self) -> ColumnMapping:
         "Return the options as a column mapping of the library."
@@ -178,6 +181,9 @@ class UploadResult:
     sheets: list[str] = field(default_factory=list)  # of an Excel file
     proposed: dict[str, object] = field(default_factory=dict)  # further fields of `UploadOptions`
     reasons: list[list[str]] = field(default_factory=list)  # key, value, reason and doubt of the proposal
+    questions: list[str] = field(default_factory=list)  # what the file does not tell, and what is assumed
+    preview: dict[str, list[object]] = field(default_factory=dict)  # first rows as they were read, by column
+    mapping: str = ""  # mapping file of how it was read
     report: UploadReport | None = None  # None if the file was not read
 
 
@@ -291,6 +297,11 @@ def add_columns(
     answer.guess = guess_columns(proposal, fields) if proposal else options.columns
     answer.proposed = proposed_options(proposal, fields)
     answer.reasons = [[str(cell) for cell in row] for row in proposal.table().to_numpy()] if proposal else []
+    answer.questions = (
+        [f"{q.text} Assumed: {q.assumed}." for q in proposal.questions] + list(proposal.notes)
+        if proposal
+        else []
+    )
     answer.sample = (
         cells.head(SAMPLE_ROWS).astype(object).where(cells.notna(), "").astype(str).to_numpy().tolist()
     )
@@ -317,6 +328,38 @@ def save_upload(sales: SalesData, name: str, folder: Path) -> None:
     texts.to_parquet(folder / "rejected.parquet", index=False, row_group_size=ROW_GROUP)
 
 
+MAPPING_GROUPS = ("columns", "constants", "read", "returns", "melt", "rates")  # keys with keys below them
+
+
+def mapping_file(mapping: ColumnMapping, name: str, reasons: Sequence[Sequence[str]] = ()) -> str:
+    "Return a mapping as the file that `salesforecast map` writes; what differs from the proposal is as chosen."
+    proposed = {key: (value, reason, doubt) for key, value, reason, doubt in reasons}
+    keys: dict[str, object] = {}
+    for key, value in mapping.model_dump(mode="json", exclude_defaults=True).items():
+        keys |= {f"{key}.{part}": v for part, v in value.items()} if key in MAPPING_GROUPS else {key: value}
+    plain = MappingProposal(
+        name, [ProposedLine(key, value, "as chosen", "certain") for key, value in keys.items()]
+    )
+    written = dict(zip(keys, plain.table()["from"], strict=True))
+    lines = [
+        ProposedLine(key, value, proposed[key][1], cast(Doubt, proposed[key][2]))
+        if key in proposed and proposed[key][0] == written[key]
+        else ProposedLine(key, value, "as chosen", "certain")
+        for key, value in keys.items()
+    ]
+    preset = next((preset for preset in PRESETS if preset.title == mapping.name), None)
+    return MappingProposal(name, lines, preset=preset).to_yaml()
+
+
+def preview_rows(sales: SalesData) -> dict[str, list[object]]:
+    "Return the first rows as they were read, without personal columns."
+    hidden = {"is_return", *sales.mapping.personal}
+    rows = sales.frame[[name for name in sales.frame if name not in hidden]].head(SAMPLE_ROWS)
+    days = {name: rows[name].dt.strftime("%Y-%m-%d") for name in rows.select_dtypes("datetime")}
+    plain = rows.assign(**days).astype(object)
+    return {str(name): values.where(values.notna(), None).tolist() for name, values in plain.items()}
+
+
 def read_upload(path: Path, name: str, folder: Path, options: UploadOptions) -> UploadResult:
     "Read a file and save its contents, or say why not."
     if reason := refusal(path, name):
@@ -332,7 +375,9 @@ def read_upload(path: Path, name: str, folder: Path, options: UploadOptions) -> 
         return add_columns(path, name, options, UploadResult(problem, details=details))
     save_upload(sales, name, folder)
     report = cast(UploadReport, sales.report.to_dict() | {"source": name})
-    return add_columns(path, name, options, UploadResult(report=report))
+    mapping = mapping_file(options.mapping(), name, options.reasons)
+    read = UploadResult(report=report, preview=preview_rows(sales), mapping=mapping)
+    return add_columns(path, name, options, read)
 
 # %% ../../../nbs/dashboard/model/06_reader.ipynb #a6709e27
 MEMORY_LIMIT = 6 * 2**30  # bytes of address space

@@ -16,9 +16,11 @@ import numpy as np
 import pandas as pd
 
 from salesforecast.dashboard.export import csv_bytes, workbook
+from salesforecast.dashboard.model.aggregates import trend
 from salesforecast.dashboard.model.dataset import Dataset
 from salesforecast.dashboard.model.formats import day, money, number, percent
 from salesforecast.dashboard.model.reader import (
+    FIELD_LABELS,
     SUFFIXES,
     UploadOptions,
     UploadReport,
@@ -27,13 +29,16 @@ from salesforecast.dashboard.model.reader import (
     remove_upload,
 )
 from salesforecast.dashboard.model.rows import load_dataset, rows_at
+from salesforecast.dashboard.model.selection import Filters, Selection
 from salesforecast.dashboard.model.state import AppState, run_in_background
 from salesforecast.dashboard.ui.areas import ContentArea, api_unavailable
 from salesforecast.dashboard.ui.column_form import ColumnForm
 from salesforecast.dashboard.ui.files import Download, Upload
+from salesforecast.dashboard.ui.model_panel import FigureCard
+from salesforecast.dashboard.ui.month_chart import describe_months, month_chart
 from salesforecast.dashboard.ui.tables import PagedTable, table_markup
 from salesforecast.sales.layout import WHERE_NOTE
-from salesforecast.dashboard.ui.widgets import box, busy, button, card, failure, html, message, toggle
+from salesforecast.dashboard.ui.widgets import add_classes, box, busy, button, card, failure, html, message, toggle
 
 # %% ../../../nbs/dashboard/tabs/00_data.ipynb #8f594999
 HELP = {  # part of a reason: what may help
@@ -197,20 +202,63 @@ def rejected_upload(answer: UploadResult, options: UploadOptions, read: Read) ->
     return [text, ColumnForm(answer, options, read).view] if answer.columns else [text]
 
 
+class MonthsCard(FigureCard):
+    "Revenue by month of an upload, to be compared with the books."
+
+    def __init__(self, state: AppState, data: Dataset):
+        super().__init__(
+            state, "Revenue by month", help="Compare it with your books before you rely on the file."
+        )
+        self.card.about = lambda: {"Source": data.name}
+        months = trend(Selection(data, Filters()), "month")[["date", "revenue", "complete"]]
+        self.show(month_chart(months, data.currency), months, describe_months(months, data.currency))
+
+
+def preview_card(answer: UploadResult, currency: str) -> w.Widget:
+    "Show the first rows as they were read."
+    rows = pd.DataFrame(answer.preview)
+    formats = {name: lambda value: money(value, currency) for name in ("Revenue", "Unit_Price")}
+    formats["Units_Sold"] = lambda value: number(value, 0 if value == round(value) else 2)
+    labels = FIELD_LABELS | {name: name.replace("_", " ") for name in rows if name not in FIELD_LABELS}
+    table = html(table_markup(rows, formats, labels, caption="First rows as they were read"))
+    table = add_classes(table, "sf-wide-table")
+    return card("First rows as they were read", table, help="The columns as the models and charts use them.")
+
+
+def mapping_download(answer: UploadResult, name: str) -> Download:
+    "Return a button that saves how the file was read as a mapping."
+    return Download(
+        "Save as mapping",
+        f"{name.split('.')[0]}-mapping.yaml",
+        lambda: answer.mapping.encode(),
+        hint="salesforecast train FILE --mapping this file",
+    )
+
+
 def accepted_upload(
-    report: UploadReport, answer: UploadResult, options: UploadOptions, read: Read, folder: Path, name: str
-) -> list[w.Widget]:
-    "Show what was read, and what was rejected."
-    form = ColumnForm(answer, options, read).view
+    state: AppState,
+    report: UploadReport,
+    answer: UploadResult,
+    options: UploadOptions,
+    read: Read,
+    folder: Path,
+    data: Dataset,
+) -> tuple[list[w.Widget], MonthsCard]:
+    "Show what was read, and what was rejected; also return the card of the months, to be closed."
+    form, name = ColumnForm(answer, options, read).view, data.name
     toggle(form)
     change = button("Change how it is read", lambda: toggle(form))
     parts: list[w.Widget] = [message("good", f"{name} was read. The History tab now shows it.")]
     if warnings := plain_warnings(report):
         parts.append(message("warn", "Please check:", warnings))
-    parts.append(card("Data report", fact_list(facts(report, options.currency)), actions=(change,)))
+    months = MonthsCard(state, data)
+    parts.append(preview_card(answer, options.currency))
+    parts.append(months.view)
+    actions = (mapping_download(answer, name), change)
+    parts.append(card("Data report", fact_list(facts(report, options.currency)), actions=actions))
     if report["rows_quarantined"]:
         parts.append(rejected_rows_card(folder / "rejected.parquet", report, name))
-    return [*parts, form]
+    return [*parts, form], months
 
 # %% ../../../nbs/dashboard/tabs/00_data.ipynb #20e18323
 class FileReader:
@@ -220,6 +268,7 @@ class FileReader:
         self.state, self.show, self.outcome = state, show, ContentArea()
         self.path, self.name, self.count = Path(), "", 0
         self.task: asyncio.Task[None] | None = None
+        self.months: MonthsCard | None = None  # of the file before
 
     @property
     def folder(self) -> Path:
@@ -245,6 +294,12 @@ class FileReader:
         if self.task is not None and not self.task.done():
             self.task.cancel()
 
+    def forget(self) -> None:
+        "Release the chart of the file before, which has left the page."
+        if self.months is not None:
+            self.months.close()
+        self.months = None
+
     async def _read(self, options: UploadOptions, folder: Path) -> None:
         count, name = self.count, self.name
         data: Dataset | None = None
@@ -257,10 +312,13 @@ class FileReader:
         except Exception as error:  # the page goes on
             parts = [failure(error), message("info", UNCHANGED)]
         else:
-            if report is None:
+            if report is None or data is None:
                 parts = rejected_upload(answer, options, self.read)
             else:
-                parts = accepted_upload(report, answer, options, self.read, folder, name)
+                self.forget()
+                parts, self.months = accepted_upload(
+                    self.state, report, answer, options, self.read, folder, data
+                )
         if data is None:
             remove_upload(folder)
         else:

@@ -105,6 +105,7 @@ class ColumnForm:
         self.before = options
         options = replace(options, **answer.proposed)  # type: ignore[arg-type]
         self.proposed, self.guess = options, answer.guess
+        self.reasons = answer.reasons or options.reasons
         self.columns = {
             name: column_field(label, answer.columns, answer.guess.get(name, ""))
             for name, label in fields.items()
@@ -153,10 +154,12 @@ class ColumnForm:
         read = button("Read the file", self.read, button_style="primary")
         sample = pd.DataFrame(answer.sample, columns=answer.columns)
         reasons = pd.DataFrame(answer.reasons, columns=["What", "From", "Why", "How sure"])
+        check = [message("warn", "", answer.questions, title="Please check:")] if answer.questions else []
         why = [html(table_markup(_plain_reasons(reasons), caption="What is proposed, and why"))]
         self.view = card(
             "How to read the file",
             box(html(table_markup(sample, caption="First rows of the file")), name="sf-sample"),
+            *check,
             box(*self.columns.values(), *([self.melted] if self.melt else []), name="sf-form"),
             box(self.order, self.decimal, self.delimiter, self.currency, self.time_zone, name="sf-form"),
             box(self.where, self.returns, name="sf-form"),
@@ -200,6 +203,7 @@ class ColumnForm:
                 time_zone=self.time_zone.value.strip(),
                 returns=self.returns.value.strip(),
                 further=self._further(columns),
+                reasons=self.reasons,
             )
         )
 
