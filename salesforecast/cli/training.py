@@ -75,14 +75,25 @@ def train(
     gate: GateMode = None,
     engine: EngineOption = "pandas",
     scheduler: SchedulerOption = None,
+    job: Annotated[
+        Path | None,
+        typer.Option(
+            "--job", help="folder where progress and outcome are recorded, for who watches from elsewhere"
+        ),
+    ] = None,
 ) -> None:
     "Train and evaluate the models, and serve them if the gate lets them pass; ends with 3 where it does not."
     from salesforecast.sales.schema import ReadOptions
+    from salesforecast.lifecycle.jobs import record_job
     from salesforecast.lifecycle.retraining import retrain
     from salesforecast.cli.terminal import forecast_table, output, paths_table, progress_bar, version_report
     from salesforecast.core.params import load_params
 
-    with open_cluster(engine, scheduler) as cluster, progress_bar("starting") as report:
+    with (
+        record_job(job) as recorder,
+        open_cluster(engine, scheduler) as cluster,
+        progress_bar("starting") as report,
+    ):
         outcome = retrain(
             source,
             read_mapping(mapping),
@@ -94,9 +105,11 @@ def train(
             plots_dir=reports_dir or settings().reports_dir,
             track=track,
             gate=gate,
-            progress=report,
+            progress=recorder.progress(report),
+            wait=0 if job else 3600,
             read_options=ReadOptions(table, query, max_quarantined_share),
         )
+        recorder.finish(outcome.decision.version, outcome.promoted, outcome.sentence)
     trained = outcome.training
     output.print(trained.report)
     output.print(version_report(trained.manifest))

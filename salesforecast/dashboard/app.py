@@ -29,6 +29,7 @@ from salesforecast.dashboard.tabs.history import HistoryPanel
 from salesforecast.dashboard.tabs.orders import OrdersPanel
 from salesforecast.dashboard.tabs.plan import PlanPanel
 from salesforecast.dashboard.tabs.predict import PredictPanel
+from salesforecast.dashboard.tabs.train import TrainPanel
 from salesforecast.dashboard.ui.widgets import ASSETS, add_classes
 
 # %% ../../nbs/dashboard/01_app.ipynb #583255a0
@@ -61,6 +62,7 @@ PANELS: tuple[Callable[[AppState], Panel], ...] = (
     PlanPanel,
     ExplainPanel,
     HealthPanel,
+    TrainPanel,
 )
 
 # %% ../../nbs/dashboard/01_app.ipynb #04aac0d7

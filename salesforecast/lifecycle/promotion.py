@@ -44,9 +44,8 @@ def models_lock(
         try:
             lock.acquire(timeout=wait)
         except Timeout:
-            raise UserError(
-                f"Another {what} in {models_dir} has not ended for {wait:,.0f} seconds. Wait for it, or end it."
-            ) from None
+            state = f"has not ended for {wait:,.0f} seconds" if wait else "is running"
+            raise UserError(f"Another {what} in {models_dir} {state}. Wait for it, or end it.") from None
     try:
         yield
     finally:

@@ -30,7 +30,7 @@ from salesforecast.dashboard.model.reader import (
 )
 from salesforecast.dashboard.model.rows import load_dataset, rows_at
 from salesforecast.dashboard.model.selection import Filters, Selection
-from salesforecast.dashboard.model.state import AppState, run_in_background
+from salesforecast.dashboard.model.state import AppState, UploadSource, run_in_background
 from salesforecast.dashboard.ui.areas import ContentArea, api_unavailable
 from salesforecast.dashboard.ui.column_form import ColumnForm
 from salesforecast.dashboard.ui.files import Download, Upload
@@ -38,7 +38,17 @@ from salesforecast.dashboard.ui.model_panel import FigureCard
 from salesforecast.dashboard.ui.month_chart import describe_months, month_chart
 from salesforecast.dashboard.ui.tables import PagedTable, table_markup
 from salesforecast.sales.layout import WHERE_NOTE
-from salesforecast.dashboard.ui.widgets import add_classes, box, busy, button, card, failure, html, message, toggle
+from salesforecast.dashboard.ui.widgets import (
+    add_classes,
+    box,
+    busy,
+    button,
+    card,
+    failure,
+    html,
+    message,
+    toggle,
+)
 
 # %% ../../../nbs/dashboard/tabs/00_data.ipynb #8f594999
 HELP = {  # part of a reason: what may help
@@ -278,6 +288,7 @@ class FileReader:
     def take(self, path: Path, name: str) -> None:
         "Read a new file."
         if self.path != path and self.path.is_file():
+            self.state.source = None
             self.path.unlink()
         self.path, self.name = path, name
         self.read(UploadOptions(currency=self.state.currency))
@@ -316,6 +327,13 @@ class FileReader:
                 parts = rejected_upload(answer, options, self.read)
             else:
                 self.forget()
+                self.state.source = UploadSource(
+                    self.path,
+                    name,
+                    answer.mapping,
+                    int(report["rows_accepted"]),
+                    f"{day(data.first)} to {day(data.last)}",
+                )
                 parts, self.months = accepted_upload(
                     self.state, report, answer, options, self.read, folder, data
                 )

@@ -1,0 +1,102 @@
+"""Trainings as processes of their own: their record, a second one, and what ends them."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from salesforecast.core.settings import UserError
+from salesforecast.lifecycle import jobs
+from salesforecast.lifecycle.jobs import JobRecord, read_jobs, read_log, start_training, stop_job
+from salesforecast.lifecycle.promotion import models_lock
+
+WORK = """
+import sys, time
+from pathlib import Path
+from salesforecast.core.settings import no_progress
+from salesforecast.lifecycle.jobs import record_job
+folder = Path(sys.argv[sys.argv.index("--job") + 1])
+with record_job(folder) as recorder:
+    print(Path(sys.argv[1]).read_text(), flush=True)
+    recorder.progress(no_progress)(0.5, "fitting")
+    while not (folder / "go").exists():
+        time.sleep(0.05)
+    recorder.finish("20260101-000000-0000", True, "It is served.")
+"""
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], JobRecord]:
+    """Start a job that works until it finds a file `go`."""
+    monkeypatch.setattr(jobs, "TRAIN", (sys.executable, "-c", WORK))
+    source = tmp_path / "upload-1.csv"
+    source.write_text("the sales")
+    return lambda: start_training(tmp_path / "models", source, "my sales.csv", "name: mine\n")
+
+
+def wait_for(models: Path, state: str, label: str = "") -> JobRecord:
+    """The newest job, once it is in this state."""
+    end = time.monotonic() + 120
+    while (record := read_jobs(models)[0]).state != state or label not in record.label:
+        assert time.monotonic() < end, record
+        time.sleep(0.05)
+    return record
+
+
+def test_a_job_is_recorded_and_its_copy_of_the_sales_removed(start: Callable, tmp_path: Path) -> None:
+    models, first = tmp_path / "models", start()
+    running = wait_for(models, "running", "fitting")
+    folder = models / "jobs" / first.name
+    assert (running.source, running.done, running.name) == ("my sales.csv", 0.5, first.name)
+    assert (folder / "mapping.yaml").read_text() == "name: mine\n"
+    (folder / "go").touch()
+    ended = wait_for(models, "promoted")
+    assert (ended.message, ended.version, ended.done) == ("It is served.", "20260101-000000-0000", 1.0)
+    assert "the sales" in read_log(models, first.name) and not (folder / "upload").exists()
+    second = start()  # which is allowed again
+    wait_for(models, "running", "fitting")
+    (models / "jobs" / second.name / "go").touch()
+    wait_for(models, "promoted")
+
+
+def test_a_second_job_is_refused_with_the_reason(start: Callable, tmp_path: Path) -> None:
+    models, first = tmp_path / "models", start()
+    with pytest.raises(UserError, match="A training of my sales.csv has been running since"):
+        start()
+    wait_for(models, "running", "fitting")
+    with pytest.raises(UserError, match="50%: fitting"):
+        start()
+    assert len(read_jobs(models)) == 1
+    (models / "jobs" / first.name / "go").touch()
+    wait_for(models, "promoted")
+    with (
+        models_lock(models, "training", 0),
+        pytest.raises(UserError, match="Another training is running"),
+    ):
+        start()
+
+
+def test_a_job_that_is_killed_is_told_as_such(start: Callable, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    start()
+    os.kill(wait_for(models, "running", "fitting").pid, signal.SIGKILL)
+    record = wait_for(models, "killed")
+    assert "ended without a word" in record.message and "still served" in record.message
+    again = start()  # nothing is in its way
+    wait_for(models, "running", "fitting")
+    stop_job(models, again.name)
+    assert wait_for(models, "stopped").message == "The training was stopped."
+
+
+def test_the_command_records_why_it_failed(run_command: Callable, tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "jobs" / "20260101-000000-0000"
+    source = tmp_path / "bad.csv"
+    source.write_text("a,b\n1,2\n")
+    done = run_command("train", source, "--models-dir", tmp_path / "models", "--job", folder)
+    record = read_jobs(tmp_path / "models")[0]
+    assert done.returncode == 2 and record.state == "failed"
+    assert "Transaction_Date" in record.message and record.ended
