@@ -53,6 +53,17 @@ class ApiConnection:
     checked_at: datetime | None = field(default=None, compare=False)  # a new time alone is no change
 
 
+@dataclass(frozen=True)
+class UploadSource:
+    "The visitor's own file as it was read."
+
+    path: Path
+    name: str  # on the visitor's machine
+    mapping: str  # mapping file, as text
+    rows: int  # accepted
+    days: str  # first and last, for people
+
+
 POLL = 3.0  # seconds between checks of the API
 
 
@@ -65,6 +76,7 @@ class AppState(HasTraits):
     today = Instance(date, help="the age of the data counts to it")
     served = Instance(Dataset, allow_none=True, help="history of the served model")
     uploaded = Instance(Dataset, allow_none=True, help="the visitor's own file")
+    source = Instance(UploadSource, allow_none=True, help="the file of `uploaded`")
     dataset = Instance(Dataset, allow_none=True, help="the one that is shown")
     filters = Instance(Filters)
     theme = Enum(("light", "dark"), "light")
