@@ -63,6 +63,8 @@ def cell_format(
     money: Collection[str] = (),  # columns that are amounts, whatever their name
 ) -> str:
     "Return Excel's number format of a column."
+    if values.dtype == object:  # by what is no text among them
+        values = values[[not isinstance(value, str) for value in values]].dropna().infer_objects()
     kind = values.dtype
     if pd.api.types.is_datetime64_any_dtype(kind):
         return "yyyy-mm-dd" if has_no_time(values) else "yyyy-mm-dd hh:mm"
