@@ -259,6 +259,9 @@ class ModelInfoOutput(BaseModel):
     test_start: str
     features: list[str] = Field(description="columns of a transaction that the model uses")
     choices: dict[str, list[str]] = Field(description="known values of Category and Region, for forms")
+    mapping: dict[str, Any] = Field(
+        {}, description="how the sales of the training were read: the keys of a mapping file that are set"
+    )
     sarima: dict[str, Any]
     parts: dict[str, PartOutput] = Field(
         {}, description="transactional, daily and demand: what serves them, and why"

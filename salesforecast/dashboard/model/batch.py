@@ -171,10 +171,8 @@ class BatchResult:
 Predictions = tuple[pd.DataFrame, list[str]]
 
 
-def predict_positions(
-    client: Client, folder: Path, positions: np.ndarray, progress: Progress
-) -> pd.DataFrame:
-    "Predict rows of `frame.parquet`; returns the columns `APPENDED`."
+def predict_positions(client: Client, folder: Path, positions: np.ndarray, progress: Progress) -> Predictions:
+    "Predict rows of `frame.parquet`; returns the columns `APPENDED` and the warnings of the API."
     frame = pq.read_table(folder / FRAME)
     frame = frame.select([name for name in frame.column_names if not name.startswith("_")])
     request, answer = folder / "request.parquet", folder / "answer.csv"

@@ -355,7 +355,7 @@ def preview_rows(sales: SalesData) -> dict[str, list[object]]:
     "Return the first rows as they were read, without personal columns."
     hidden = {"is_return", *sales.mapping.personal}
     rows = sales.frame[[name for name in sales.frame if name not in hidden]].head(SAMPLE_ROWS)
-    days = {name: rows[name].dt.strftime("%Y-%m-%d") for name in rows.select_dtypes("datetime")}
+    days = {str(name): rows[name].dt.strftime("%Y-%m-%d") for name in rows.select_dtypes("datetime")}
     plain = rows.assign(**days).astype(object)
     return {str(name): values.where(values.notna(), None).tolist() for name, values in plain.items()}
 

@@ -229,7 +229,7 @@ def preview_card(answer: UploadResult, currency: str) -> w.Widget:
     rows = pd.DataFrame(answer.preview)
     formats = {name: lambda value: money(value, currency) for name in ("Revenue", "Unit_Price")}
     formats["Units_Sold"] = lambda value: number(value, 0 if value == round(value) else 2)
-    labels = FIELD_LABELS | {name: name.replace("_", " ") for name in rows if name not in FIELD_LABELS}
+    labels = {str(name): FIELD_LABELS.get(str(name), str(name).replace("_", " ")) for name in rows}
     table = html(table_markup(rows, formats, labels, caption="First rows as they were read"))
     table = add_classes(table, "sf-wide-table")
     return card("First rows as they were read", table, help="The columns as the models and charts use them.")
