@@ -118,7 +118,8 @@ def predictions_first(rows: pd.DataFrame) -> pd.DataFrame:
 def outcome_messages(outcome: BatchResult, corrected: int) -> list[w.Widget]:
     "Return how many rows have no prediction, how many were corrected, and what makes the others less certain."
     failed = len(outcome.failed)
-    warnings: list[w.Widget] = [message("warn", f"{text}.") for text in outcome.warnings]
+    heading = "What makes the predictions less certain:"
+    warnings: list[w.Widget] = [message("warn", heading, outcome.warnings)] if outcome.warnings else []
     again = (
         f" {number(corrected)} of them {'was' if corrected == 1 else 'were'} corrected." if corrected else ""
     )
