@@ -8,9 +8,10 @@ __all__ = []
 # %% ../../nbs/dashboard/00_export.ipynb #01452df7
 import io
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from html import escape
+from typing import TypeAlias
 
 import pandas as pd
 
@@ -146,3 +147,44 @@ def chart_html(
         for name, text in {**about, **provenance()}.items()
     )
     return PAGE.format(title=escape(title), chart=chart, about=facts)
+
+# %% ../../nbs/dashboard/00_export.ipynb #afaeb844
+REPORT = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title><style>
+body {{ font: 14px/1.45 system-ui, sans-serif; margin: 20px auto; max-width: 860px; padding: 0 16px; color: #1c2733 }}
+h1 {{ font-size: 22px; margin: 0 0 4px }} h2 {{ font-size: 16px; margin: 20px 0 6px }} p {{ margin: 4px 0 }}
+table {{ border-collapse: collapse; width: 100%; font-size: 13px; font-variant-numeric: tabular-nums }}
+th, td {{ padding: 3px 8px; border-bottom: 1px solid #d5dce3; text-align: left }} .sf-num {{ text-align: right }}
+caption {{ display: none }} dl {{ display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; font-size: 12px; color: #52606d }} dd {{ margin: 0 }}
+@page {{ size: A4; margin: 12mm }} @media print {{ body {{ margin: 0; max-width: none }} section {{ break-inside: avoid }} }}
+</style></head><body><h1>{title}</h1>{sections}<dl>{about}</dl></body></html>
+"""
+Part: TypeAlias = str | go.Figure  # markup, or a chart
+
+
+def report_html(
+    title: str,
+    sections: Mapping[str, Sequence[Part]],  # by heading; markup is trusted
+    about: Mapping[str, str],  # what the numbers are: source, filters
+) -> str:
+    "Return a report as a page that loads nothing."
+    library, written = True, []
+    for heading, parts in sections.items():
+        written.append(f"<section><h2>{escape(heading)}</h2>")
+        for part in parts:
+            if isinstance(part, str):
+                written.append(part)
+                continue
+            chart = go.Figure(part).update_layout(
+                paper_bgcolor="white", plot_bgcolor="white", height=260, width=820, autosize=False
+            )
+            written.append(
+                chart.to_html(full_html=False, include_plotlyjs=library, config={"staticPlot": True})
+            )
+            library = False
+        written.append("</section>")
+    facts = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(str(text))}</dd>"
+        for name, text in {**about, **provenance()}.items()
+    )
+    return REPORT.format(title=escape(title), sections="".join(written), about=facts)

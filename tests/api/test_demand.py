@@ -324,6 +324,9 @@ def test_the_dashboard_goes_down(client: Client, browser: Any) -> None:
         expect(told).to_have_text(f"{total.yhat:.{0 if total.yhat >= 100 else 1}f}", timeout=WAIT)
         down.click()
         expect(tab.get_by_label("Region", exact=True)).to_have_value("North", timeout=WAIT)
+        parts = tab.get_by_label("Series", exact=True)
+        expect(parts.locator("option").nth(1)).to_contain_text(" · North", timeout=WAIT)
+        parts.select_option(index=1)
         expect(down).to_be_disabled()
         with visitor.page.expect_download(timeout=WAIT) as waiting:
             tab.get_by_role("button", name="Excel").last.click()

@@ -1,6 +1,8 @@
 """How did last month go against the month before and the same month last year, and which category fell most?"""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -72,3 +74,34 @@ def test_the_table_of_changes_sorts(tab: Locator, monthly: pd.DataFrame) -> None
     )
     tab.get_by_label("Of", exact=True).select_option(label="Units")
     expect(card(tab, "All changes").locator("tbody td").first).to_be_visible()
+
+
+def test_a_report_for_the_boss(
+    browser: Any, tab: Locator, monthly: pd.DataFrame, api: str, tmp_path: Path
+) -> None:
+    """A page of its own: what is said and drawn are the period's numbers and the forecast of the Forecast tab."""
+    now = pd.Period(tab.get_by_label("To", exact=True).input_value(), "M")
+    with tab.page.expect_download(timeout=WAIT) as waiting:
+        tab.get_by_role("button", name="Report (HTML)").click()
+    waiting.value.save_as(file := tmp_path / "report.html")
+    page, asked = browser.new_page(), list[str]()
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(file.as_uri())
+    expect(page.locator("h1")).to_have_text(f"Sales report: {now.strftime('%B %Y')}")
+    this, before = monthly.loc[now], monthly.loc[now - 1]
+    cells = page.locator("tbody tr").first.locator("td").all_inner_texts()
+    assert cells[:3] == ["Revenue", f"{this.sum():,.0f}", percent(this.sum() / before.sum() - 1, sign=True)]
+    assert f"{(this - before).idxmin()} fell most" in page.locator("body").inner_text()
+    plots = page.locator(".js-plotly-plot")
+    expect(plots).to_have_count(3)
+    names = plots.nth(2).evaluate("plot => plot._fullData.map((trace) => trace.name)")
+    line = plots.nth(2).evaluate("plot => Array.from(plot._fullData.find((t) => t.name === 'Forecast').y)")
+    client = Client(api)
+    last = pd.Timestamp(client.model_info().training_period["end"])
+    ahead = to_frame(
+        client.forecast_sarima((last + pd.Timedelta(days=1)).date(), (last + pd.Timedelta(days=28)).date())
+    )
+    assert line == pytest.approx(ahead["predicted_revenue"].tolist(), rel=1e-6) and "80% interval" in names
+    assert f"{ahead['predicted_revenue'].sum():,.0f} expected" in page.locator("body").inner_text()
+    assert asked == [file.as_uri()]  # it loads nothing
+    page.close()

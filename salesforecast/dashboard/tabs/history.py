@@ -6,18 +6,29 @@
 __all__ = []
 
 # %% ../../../nbs/dashboard/tabs/03_history.ipynb #8035ea72
-import ipywidgets as w
+from html import escape
 
+import ipywidgets as w
+import pandas as pd
+
+from salesforecast.client import ApiError
+from salesforecast.dashboard.export import Part, report_html
 from salesforecast.dashboard.model import aggregates
 from salesforecast.dashboard.model.dataset import Dataset
-from salesforecast.dashboard.model.formats import day, money, number
+from salesforecast.dashboard.model.forecasts import fetch_context, fetch_forecast, last_year, preset_days
+from salesforecast.dashboard.model.formats import day, money, number, percent
+from salesforecast.dashboard.model.labels import model_label
 from salesforecast.dashboard.model.selection import Filters, Selection, describe_filters, is_empty
-from salesforecast.dashboard.model.spans import period_before, this_period, year_before
+from salesforecast.dashboard.model.spans import describe_mix, period_before, this_period, year_before
 from salesforecast.dashboard.model.state import AppState
-from salesforecast.dashboard.tabs.changes import Changes
-from salesforecast.dashboard.tabs.history_views import Overview, Products, Segments, Table, View
+from salesforecast.dashboard.tabs.changes import Changes, compared_periods
+from salesforecast.dashboard.tabs.history_views import Overview, Products, Segments, Table, View, automatic
+from salesforecast.dashboard.ui import history_charts as charts
 from salesforecast.dashboard.ui.areas import ContentArea, api_unavailable
+from salesforecast.dashboard.ui.files import Download
 from salesforecast.dashboard.ui.filters import FilterBar
+from salesforecast.dashboard.ui.forecast_charts import forecast_chart
+from salesforecast.dashboard.ui.tables import table_markup
 from salesforecast.dashboard.ui.widgets import box, busy, button, card, empty, html, kpi, kpis_markup
 
 # %% ../../../nbs/dashboard/tabs/03_history.ipynb #e294f466
@@ -81,7 +92,69 @@ def about_sales(state: AppState) -> dict[str, str]:
         "Transactions": "Sales without returns",
     }
 
+# %% ../../../nbs/dashboard/tabs/03_history.ipynb #28aefd4b
+def period_section(part: Selection) -> list[Part]:
+    "Return how a period went: key figures, the largest changes, and the trend."
+    currency, periods = part.data.currency, compared_periods(part)
+    rows = [
+        {
+            "figure": figure.name,
+            "value": money(figure.value, currency) if figure.kind == "money" else number(figure.value),
+            **{
+                before: percent(figure.change if column == "change" else figure.year_change, sign=True)
+                for column, before in periods.items()
+            },
+        }
+        for figure in aggregates.kpis(part)
+        if figure.value is not None
+    ]
+    labels = {"figure": "", "value": this_period(part).name} | {b: f"Against {b}" for b in periods.values()}
+    parts: list[Part] = [table_markup(pd.DataFrame(rows), labels=labels, caption="Key figures")]
+    grain = automatic(part.days)
+    table = aggregates.trend(part, grain)
+    charts.draw_trend(trend := charts.trend_chart(), table, grain, currency)
+    parts.append(trend)
+    if periods and part.data.names:
+        name = next(iter(part.data.names))
+        changes = aggregates.changes(part, name)
+        words = charts.describe_changes(changes, name, periods, currency)
+        mix = [describe_mix(part, span) for span in (period_before(part), year_before(part)) if span]
+        parts.append("".join(f"<p>{escape(text)}</p>" for text in [words, *mix]))
+        charts.draw_changes(drawn := charts.changes_chart(), changes, name, periods, currency)
+        parts.append(drawn)
+    return parts
 
+
+def forecast_section(state: AppState) -> list[Part]:
+    "Return what the next four weeks will bring."
+    if state.info is None or not state.connection.reachable:
+        return ["<p>The prediction service is not available, so there is no forecast.</p>"]
+    context = fetch_context(state.client, state.info)
+    start, end = preset_days(context.history.index[-1].date())["Next 4 weeks"]
+    made = fetch_forecast(state.client, start, end, context.step)
+    currency, rows = state.currency, made.rows
+    total = money(rows["predicted_revenue"].sum(), currency)
+    words = f"All sales, {day(start)} to {day(end)}: {total} expected"
+    if made.total is not None and made.total.lo_80 is not None:
+        words += f", {money(made.total.lo_80, currency)} to {money(made.total.hi_80, currency)} at 80%"
+    if (compared := last_year(rows, context.history)) and compared.change is not None:
+        words += f"; {percent(compared.change, sign=True)} against the same days last year"
+    words += f". Made by: {made.made_by(model_label(context.served))}."
+    recent = context.history[-56:]
+    return [f"<p>{escape(words)}</p>", forecast_chart(recent, rows, 80, currency)]
+
+
+def sales_report(state: AppState, part: Selection) -> bytes:
+    "Return the report of a period and of the forecast as a page."
+    try:
+        ahead = forecast_section(state)
+    except ApiError as error:
+        ahead = [f"<p>There is no forecast: {escape(error.details)}</p>"]
+    sections = {"How it went": period_section(part), "What is ahead": ahead}
+    name = this_period(part).name
+    return report_html(f"Sales report: {name}", sections, about_sales(state)).encode()
+
+# %% ../../../nbs/dashboard/tabs/03_history.ipynb #4d630a16
 class Report:
     "The figures of a selection, and one of its views."
 
@@ -89,9 +162,11 @@ class Report:
         self.state, self.views = state, dict[str, View]()
         self.part: Selection | None = None
         self.figures, self.compared, self.place = html(""), html(""), ContentArea()
+        self.page = Download("Report (HTML)", "sales-report.html", self.save_page)
         self.choice = w.ToggleButtons(options=list(VIEWS), description="Show")
         self.choice.observe(lambda change: self.draw_view(), "value")
-        self.parts = (self.figures, self.compared, self.choice, self.place)
+        saved = box(self.page, name="sf-downloads")
+        self.parts = (self.figures, self.compared, saved, self.choice, self.place)
 
     def draw(self, selection: Selection) -> None:
         "Show a selection."
@@ -115,6 +190,11 @@ class Report:
         "Apply the theme."
         for view in self.views.values():
             view.restyle()
+
+    def save_page(self) -> bytes:
+        "Return the report of the shown period, and of the forecast."
+        assert self.part is not None  # the button is shown with it
+        return sales_report(self.state, self.part)
 
 # %% ../../../nbs/dashboard/tabs/03_history.ipynb #a41ae9fa
 class HistoryPanel:
