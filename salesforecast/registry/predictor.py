@@ -240,7 +240,7 @@ def predict_source(
     found = predict_table(predictor, source, mapping, progress, read_options)
     return found.rows, found.problems
 
-# %% ../../nbs/registry/07_predictor.ipynb #21ec0cd2
+
 @dataclass
 class TablePrediction:
     "The predictions for a file or table."
