@@ -126,7 +126,8 @@ def main() -> None:
     day, code, parts = f"{datetime.now(UTC):%Y-%m-%d}", code_commit(), []
     for seed in options.seeds:
         parts.append(measure(seed, tuple(options.candidates)))
-        print(parts[-1][["seed", "kind", "period", "level", "rmsse", "wape", "wql", "bias"]], flush=True)
+        columns = ["seed", "kind", "period", "level", "rmsse", "wape", "wql", "bias"]
+        print(parts[-1][columns].round(3).to_string(index=False), flush=True)
     rows = pd.concat(parts, ignore_index=True)
     parts_of = {"tuning": rows["seed"] < TUNING, "judging": rows["seed"] >= TUNING}
     found = {
