@@ -32,11 +32,14 @@ SAMPLE = (
     "monitoring/incidents",
     "training/inputs",
     "lifecycle/gate",
-    "lifecycle/schedule",
     "api/batch",
     "dashboard/model/comparisons",
     "cli/options",
 )
+REFUSED = (
+    "lifecycle/jobs",
+    "lifecycle/schedule",
+)  # they end processes: changed, they would end those of others
 OPERATORS: dict[type[ast.AST], type] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
@@ -122,6 +125,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    if refused := sorted(set(options.modules) & set(REFUSED)):
+        parser.error(f"{', '.join(refused)} would, changed, end the processes of others.")
     print(
         "\n".join(
             line for module in options.modules for line in survivors(module, options.count, options.seed)

@@ -1,15 +1,16 @@
 """What the schedule runs next, by journals that are written out, and what it alerts of."""
 
 import json
+import subprocess
 import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
 from salesforecast.core.settings import settings
-from salesforecast.lifecycle import schedule
 from salesforecast.lifecycle.schedule import (
     DueRun,
     Job,
@@ -81,11 +82,18 @@ def test_one_failure_of_monitoring_is_an_alert_and_one_result_ends_it(
     assert "2026-01-02 06:00 came to no result: no disk" in told[0]["message"]
 
 
-def test_a_leftover_is_a_process_of_the_same_folder(tmp_path: Path) -> None:
+def test_a_leftover_is_a_process_of_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sees one process of its own alone, so that a fault here ends nobody else's."""
     folder = tmp_path / "run"
-    process = schedule.subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(60)", "--folder", str(tmp_path / "other")]
-    )
+    words = [sys.executable, "-c", "import time; time.sleep(60)", "--folder", str(tmp_path / "other")]
+    process = subprocess.Popen(words)
+
+    def process_iter(names: list[str]) -> list[psutil.Process]:
+        found = psutil.Process(process.pid)
+        found.info = found.as_dict(names)
+        return [found]
+
+    monkeypatch.setattr(psutil, "process_iter", process_iter)
     try:
         assert end_leftovers(folder) == 0 and process.poll() is None
         assert end_leftovers(tmp_path / "other") == 1 and process.poll() is not None
