@@ -102,7 +102,7 @@ def test_an_excel_file_with_foreign_names_is_proposed_previewed_and_saved_as_map
     expect(first).to_contain_text(f"{frame['Revenue'][0]:,.2f}")
     months = frame.groupby(frame["Transaction_Date"].dt.to_period("M"))["Revenue"].sum()
     bars = trace(page, "Revenue by month", "Revenue")
-    assert bars.x == [f"{month:%b %Y}" for month in months.index]
+    assert bars.x == [month.strftime("%b %Y") for month in months.index]
     assert bars.y == pytest.approx(months.tolist())
     with page.expect_download(timeout=WAIT) as waiting:
         tab.get_by_role("button", name="Save as mapping").click()
