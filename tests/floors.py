@@ -15,6 +15,11 @@ forecast: {windows: 1}
 """
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """Return the variables of a process whose versions are in `folder`."""
+    return os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MODEL_DIR": str(folder / "models")}
+
+
 def salesforecast(folder: Path, *words: str) -> str:
     """Run the command in `folder`; return what it prints."""
     done = subprocess.run(
@@ -22,7 +27,7 @@ def salesforecast(folder: Path, *words: str) -> str:
         capture_output=True,
         text=True,
         cwd=folder,
-        env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+        env=environment(folder),
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -61,6 +66,6 @@ from salesforecast.api.main import create_app
 answer = create_app().test_client().post("/predict", json={"Units_Sold": 2, "Unit_Price": 5.0})
 print(answer.status_code, answer.get_json()["predicted_revenue"] > 0)
 """
-    env = os.environ | {"MODEL_DIR": str(folder / "models"), "SALESFORECAST_API_AUTH": "off"}
+    env = environment(folder) | {"SALESFORECAST_API_AUTH": "off"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, env=env)
     assert done.stdout.split() == ["200", "True"], done.stderr
