@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).parents[1]
 UNREADABLE = re.compile(r"\*\*data:\s*Any|:\s*Annotated\b|<object object at 0x")
-EDIT = re.compile(r"/(?:edit|blob)/main/(.+)$")
+EDIT = re.compile(r"//github\.(?:com|dev)/salesforecast/salesforecast/(?:edit|blob)/main/([^#]+)")
 
 
 class Page(HTMLParser):

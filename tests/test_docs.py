@@ -167,7 +167,8 @@ def ci_script(name: str) -> ModuleType:
     return module
 
 
-RIGHT = """<a href="https://example.org/edit/main/nbs/index.ipynb">Edit</a> <a href="sub/two.html#part">two</a>
+EDIT = "https://github.com/salesforecast/salesforecast/edit/main"
+RIGHT = f"""<a href="{EDIT}/nbs/index.ipynb">Edit</a> <a href="https://github.com/a/b/blob/main/c.py#L10">c</a> <a href="sub/two.html#part">two</a>
 <h2 id="here">Here</h2> <a href="#here">here</a> <a href="sub/">two</a> <img src="a.png" alt="A chart">
 <script src="site_libs/a.js">loads: Annotated</script><link rel="stylesheet" href="a.css">"""
 WRONG = [
@@ -176,7 +177,7 @@ WRONG = [
     ('<a href="three.html">three</a>', "no such page: three.html"),
     ('<a href="sub/two.html#none">two</a>', "no such section: sub/two.html#none"),
     ('<a href="#nowhere">here</a>', "no such section: #nowhere"),
-    ('<a href="https://example.org/edit/main/index.ipynb">Edit</a>', "no file to edit"),
+    (f'<a href="{EDIT}/index.ipynb">Edit</a>', "no file to edit"),
     ('<img src="a.png" alt=" ">', "without alternative text: a.png"),
     ("<p>DriftParams (**data:Any)</p>", "nobody can read: **data:Any"),
     ("<p>main (source:Annotated[str])</p>", "nobody can read: :Annotated"),
