@@ -178,7 +178,8 @@ class DemandForm:
     def request(self, level: str) -> DemandRequest:
         "Return the request for the chosen segments, and for the series of a level within them."
         chosen = {name: [value] for name, value in chosen_segments(self.segments).items()}
-        return DemandRequest(self.target.value, self.freq.value, (level,), chosen, self.span.value)
+        span = self.span.value if self.freq.value == "D" else None  # a month has no weeks of its own
+        return DemandRequest(self.target.value, self.freq.value, (level,), chosen, span)
 
     def show(self, answer: DemandOutput) -> None:
         "Offer what the version has."
@@ -284,19 +285,24 @@ class DemandPanel(ModelPanel[DemandView]):
         self.form.segments = {}
         self.ask()
 
-    def ask(self) -> asyncio.Task[None] | None:
-        "Ask the API with the fields of the form."
+    def ask(self, again: bool = False) -> asyncio.Task[None] | None:
+        "Ask the API with the fields of the form; once more where the answer changes them."
         client, request = self.state.client, self.form.request(self.form.level.value)
         return self.outcome.work(
-            lambda: fetch_available_demand(client, request), self._outcome, "Forecasting …"
+            lambda: fetch_available_demand(client, request),
+            lambda answer: self._outcome(answer, None if again else request),
+            "Forecasting …",
         )
 
-    def _outcome(self, answer: DemandOutput | ApiError) -> Sequence[w.Widget]:
+    def _outcome(self, answer: DemandOutput | ApiError, asked: DemandRequest | None) -> Sequence[w.Widget]:
         if isinstance(answer, ApiError):
             chosen = chosen_segments(self.form.segments)
             title = "There is no such forecast." if chosen else "This version has no demand forecasts."
             return [message("info", answer.details, title=title)]
         self.form.show(answer)
+        if asked not in (None, self.form.request(self.form.level.value)):
+            self.ask(again=True)  # the sums are of other days or series than the form says now
+            return []
         return self.show_result(DemandView(self.state, self.form, answer, self.drill_down))
 
     def drill_down(self, series: str, level: str) -> None:
