@@ -78,7 +78,9 @@ def train(
     job: Annotated[
         Path | None,
         typer.Option(
-            "--job", help="folder where progress and outcome are recorded, for who watches from elsewhere"
+            "--job",
+            help="new folder where progress and outcome are recorded, for who watches from elsewhere; "
+            "does not wait for another training to end",
         ),
     ] = None,
 ) -> None:
@@ -90,7 +92,7 @@ def train(
     from salesforecast.core.params import load_params
 
     with (
-        record_job(job) as recorder,
+        record_job(job, source) as recorder,
         open_cluster(engine, scheduler) as cluster,
         progress_bar("starting") as report,
     ):
@@ -107,6 +109,7 @@ def train(
             gate=gate,
             progress=recorder.progress(report),
             wait=0 if job else 3600,
+            why=recorder.why,
             read_options=ReadOptions(table, query, max_quarantined_share),
         )
         recorder.finish(outcome.decision.version, outcome.promoted, outcome.sentence)

@@ -12,10 +12,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Literal
@@ -24,13 +25,14 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from salesforecast.core.settings import Progress, UserError, atomic_write
+from salesforecast.core.text import redact_url
 from salesforecast.registry.versions import new_version
 
 # %% ../../nbs/lifecycle/14_jobs.ipynb #53be2025
 JOBS_DIR, RECORD, LOCK, LOG = "jobs", "record.json", ".lock", "log.txt"
 State = Literal["starting", "running", "promoted", "refused", "failed", "stopped", "killed"]
 KILLED = (
-    "The training ended without a word: it was killed, the memory was used up, or the machine was restarted. "
+    "The training ended unexpectedly: it was killed, the memory was used up, or the machine was restarted. "
     "What was served before is still served."
 )
 
@@ -58,6 +60,10 @@ class JobRecord(BaseModel):
         The version that was trained; empty before.
     pid
         Its process.
+    who
+        Name of the key with which it was started; empty for the command line.
+    copied
+        Whether the folder has a copy of the sales, which is removed when the training ends.
     """
 
     name: str
@@ -70,6 +76,8 @@ class JobRecord(BaseModel):
     message: str = ""
     version: str = ""
     pid: int = 0
+    who: str = ""
+    copied: bool = False
 
     @property
     def is_active(self) -> bool:
@@ -97,21 +105,43 @@ def _is_held(path: Path) -> bool:
         return True
 
 
-START_SECONDS = 120  # that a job may take from its start to its first record
+def _is_running(pid: int) -> bool:
+    "Return whether a process runs."
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return True
+
+
+def _read_record(folder: Path) -> JobRecord | None:
+    "Read the record of a job as it was written, None where there is none."
+    try:
+        return JobRecord.model_validate_json((folder / RECORD).read_text("utf-8"))
+    except (OSError, ValidationError):
+        return None
 
 
 def read_job(folder: Path) -> JobRecord | None:
-    "Read the record of a job, None where there is none; one that ended without a word is told as killed."
-    try:
-        record = JobRecord.model_validate_json((folder / RECORD).read_text("utf-8"))
-    except (OSError, ValidationError):
-        return None
-    age = datetime.now(UTC) - datetime.fromisoformat(record.started)
-    young = record.state == "starting" and age < timedelta(seconds=START_SECONDS)
-    if not record.is_active or young or _is_held(folder / LOCK):
+    "Read the record of a job, None where there is none; one whose process is gone is told as killed."
+    record = _read_record(folder)
+    if record is None or not record.is_active:
         return record
-    again = JobRecord.model_validate_json((folder / RECORD).read_text("utf-8"))  # it may have ended just now
-    return again.model_copy(update={"state": "killed", "message": KILLED}) if again.is_active else again
+    if (record.state == "starting" and record.pid and _is_running(record.pid)) or _is_held(folder / LOCK):
+        return record
+    again = _read_record(folder)  # it may have ended just now
+    if again != record or again is None:
+        return again
+    remove_inputs(folder, record)
+    return record.model_copy(update={"state": "killed", "message": KILLED})
+
+
+def remove_inputs(folder: Path, record: JobRecord) -> None:
+    "Remove the copy of the sales and what is temporary, where the folder has them."
+    for name in ("upload", "tmp") if record.copied else ():
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def read_jobs(models_dir: Path) -> list[JobRecord]:
@@ -135,11 +165,17 @@ SECONDS = 0.5  # between two records of the progress
 class JobRecorder:
     "The record of the job that this process is; without a folder, of none."
 
-    def __init__(self, folder: Path | None):
+    def __init__(self, folder: Path | None, source: str = ""):
         self.folder, self.written = folder, 0.0
-        self.record = read_job(folder) if folder else None
-        if folder and self.record is None:
-            self.record = JobRecord(name=folder.name, source="", started=_now())
+        self.record = _read_record(folder) if folder else None
+        if folder and (self.record is None or self.record.state != "starting"):  # not of `start_training`
+            shown = redact_url(source) if "://" in source else Path(source).name
+            self.record = JobRecord(name=folder.resolve().name, source=shown, started=_now())
+
+    @property
+    def why(self) -> str:
+        "Return why it trains, for the history of the versions."
+        return f"in the dashboard, by {self.record.who}" if self.record and self.record.who else "training"
 
     def update(self, **fields: object) -> None:
         "Change the record."
@@ -170,18 +206,40 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
+def _prepare(folder: Path) -> None:
+    "Make the folder of a job; raises `UserError` where it has other things, or cannot be made."
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        others = sorted(path.name for path in folder.iterdir() if path.name != LOCK)
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be used for --job: {error.strerror}. Name another folder."
+        ) from None
+    if others and _read_record(folder) is None:
+        raise UserError(
+            f"{folder} is not the folder of a training: it has {', '.join(others[:3])}{' …' * (len(others) > 3)}. "
+            "Name a new or an empty folder for --job."
+        )
+
+
 @contextmanager
 def record_job(
     folder: Path | None,  # of the job; None for no record
+    source: str = "",  # file of sales, or the address of a database
 ) -> Iterator[JobRecorder]:
     "Record the training within the block: that it runs, how far it is, and how it ends."
-    recorder = JobRecorder(folder)
     if folder is None:
-        yield recorder
+        yield JobRecorder(None)
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    before = signal.signal(signal.SIGTERM, _stop)
-    with FileLock(folder / LOCK, timeout=10):
+    _prepare(folder)
+    try:
+        lock = FileLock(folder / LOCK).acquire(timeout=10)
+    except Timeout:
+        text = f"Another training is recorded in {folder}. Wait for it, or name another folder for --job."
+        raise UserError(text) from None
+    with lock:
+        before = signal.signal(signal.SIGTERM, _stop)
+        recorder = JobRecorder(folder, source)
         recorder.update(state="running", pid=os.getpid())
         try:
             yield recorder
@@ -198,13 +256,8 @@ def record_job(
             raise
         finally:
             signal.signal(signal.SIGTERM, before)
-            remove_inputs(folder)
-
-
-def remove_inputs(folder: Path) -> None:
-    "Remove the copy of the sales and what is temporary."
-    for name in ("upload", "tmp"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+            if recorder.record is not None:
+                remove_inputs(folder, recorder.record)
 
 # %% ../../nbs/lifecycle/14_jobs.ipynb #39d527de
 TRAIN = (sys.executable, "-c", "from salesforecast.cli.main import main; main()", "train")
@@ -212,10 +265,11 @@ TRAINING_LOCK = ".training.lock"  # of `models_lock`
 
 
 def command_environment() -> dict[str, str]:
-    "Return the environment for a command whose output is plain text; a notebook's kernel asks for colours."
-    kept = {
-        name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "CLICOLOR_FORCE")
+    "Return the environment for a command with plain output: without the colours and the one thread of a page's kernel."
+    dropped = {"FORCE_COLOR", "CLICOLOR_FORCE"} | {
+        f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL")
     }
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return kept | {"COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb"}
 
 
@@ -239,6 +293,7 @@ def start_training(
     source: Path,  # file of sales, which is copied
     name: str,  # of the file, for people
     mapping: str,  # a mapping file, as text
+    who: str = "",  # name of the key
 ) -> JobRecord:
     """Start a training as a process of its own, which goes on when this one ends.
 
@@ -258,30 +313,41 @@ def start_training(
     except OSError as error:
         raise UserError(f"{jobs} cannot be written: {error.strerror}. Choose another MODEL_DIR.") from None
     with FileLock(jobs / ".start.lock", timeout=10):
-        refuse_second(models_dir)
-        for ended in jobs.glob("[0-9]*/"):
-            remove_inputs(ended)
+        refuse_second(models_dir)  # and removes what trainings that were killed have left
         folder = jobs / new_version()
         (folder / "tmp").mkdir(parents=True)
         upload = folder / "upload" / re.sub(r"[^\w.-]+", "_", name)
         upload.parent.mkdir()
         shutil.copy(source, upload)
         (folder / "mapping.yaml").write_text(mapping, encoding="utf-8")
-        record = JobRecord(name=folder.name, source=name, started=_now())
-        write_record(folder, record)
+        record = JobRecord(name=folder.name, source=name, started=_now(), who=who, copied=True)
+        env = command_environment() | {"TMPDIR": str(folder / "tmp")}
         options = ["--mapping", folder / "mapping.yaml", "--models-dir", models_dir, "--job", folder]
         words = [*TRAIN, *map(str, [upload, *options])]
-        env = command_environment() | {"TMPDIR": str(folder / "tmp")}
-        with (folder / LOG).open("wb") as log:
-            subprocess.Popen(
+        with FileLock(folder / LOCK), (folder / LOG).open("wb") as log:  # the command waits for the lock
+            write_record(folder, record)
+            process = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True
             )
+            record = record.model_copy(update={"pid": process.pid})
+            write_record(folder, record)
+        threading.Thread(target=process.wait, daemon=True).start()  # a dead child keeps its number until then
     return record
 
 
 def stop_job(models_dir: Path, name: str) -> None:
     "Stop a job; one that has ended stays as it is."
     folder = models_dir / JOBS_DIR / name
-    record = read_job(folder)
-    if record is not None and record.state == "running":
+    with FileLock(models_dir / JOBS_DIR / ".start.lock", timeout=10):  # its process is known from then on
+        record = read_job(folder)
+    if record is None or not record.is_active:
+        return
+    with suppress(ProcessLookupError):
         os.kill(record.pid, signal.SIGTERM)
+    if record.state == "starting":  # it cannot record its end itself
+        with suppress(Timeout), FileLock(folder / LOCK, timeout=10):
+            again = _read_record(folder)
+            if again is not None and again.is_active:
+                message = {"message": "The training was stopped.", "ended": _now()}
+                write_record(folder, again.model_copy(update={"state": "stopped", **message}))
+                remove_inputs(folder, again)

@@ -35,7 +35,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], JobRe
     monkeypatch.setattr(jobs, "TRAIN", (sys.executable, "-c", WORK))
     source = tmp_path / "upload-1.csv"
     source.write_text("the sales")
-    return lambda: start_training(tmp_path / "models", source, "my sales.csv", "name: mine\n")
+    return lambda: start_training(tmp_path / "models", source, "my sales.csv", "name: mine\n", "anna")
 
 
 def wait_for(models: Path, state: str, label: str = "") -> JobRecord:
@@ -52,6 +52,7 @@ def test_a_job_is_recorded_and_its_copy_of_the_sales_removed(start: Callable, tm
     running = wait_for(models, "running", "fitting")
     folder = models / "jobs" / first.name
     assert (running.source, running.done, running.name) == ("my sales.csv", 0.5, first.name)
+    assert (running.who, running.pid) == ("anna", first.pid)
     assert (folder / "mapping.yaml").read_text() == "name: mine\n"
     (folder / "go").touch()
     ended = wait_for(models, "promoted")
@@ -85,18 +86,90 @@ def test_a_job_that_is_killed_is_told_as_such(start: Callable, tmp_path: Path) -
     start()
     os.kill(wait_for(models, "running", "fitting").pid, signal.SIGKILL)
     record = wait_for(models, "killed")
-    assert "ended without a word" in record.message and "still served" in record.message
+    assert not list((models / "jobs").glob("*/upload"))
+    assert "ended unexpectedly" in record.message and "still served" in record.message
     again = start()  # nothing is in its way
     wait_for(models, "running", "fitting")
     stop_job(models, again.name)
     assert wait_for(models, "stopped").message == "The training was stopped."
 
 
-def test_the_command_records_why_it_failed(run_command: Callable, tmp_path: Path) -> None:
+def sleep_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let jobs stay at their start, as while libraries are imported."""
+    monkeypatch.setattr(jobs, "TRAIN", (sys.executable, "-c", "import time; time.sleep(600)"))
+
+
+def test_a_job_that_is_starting_can_be_stopped(
+    start: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = tmp_path / "models"
+    sleep_before(monkeypatch)
+    first = start()
+    folder = models / "jobs" / first.name
+    old = first.model_copy(update={"started": "2026-01-01T12:00:00+00:00"})
+    jobs.write_record(folder, old)  # however long it takes, it is starting as long as its process is there
+    assert jobs.read_job(folder) == old and (folder / "upload").exists()
+    stop_job(models, first.name)
+    assert wait_for(models, "stopped").message == "The training was stopped."
+    assert not (folder / "upload").exists()
+
+
+def test_a_job_that_dies_while_it_starts_is_in_nobody_s_way(
+    start: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = tmp_path / "models"
+    sleep_before(monkeypatch)
+    first = start()
+    os.kill(first.pid, signal.SIGKILL)
+    wait_for(models, "killed")
+    assert not (models / "jobs" / first.name / "upload").exists()
+    stop_job(models, start().name)
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    """A file that cannot be trained on."""
+    path = tmp_path / "bad.csv"
+    path.write_text("a,b\n1,2\n")
+    return path
+
+
+def test_a_folder_that_is_no_job_is_left_as_it_is(run_command: Callable, tmp_path: Path, bad: Path) -> None:
+    project = tmp_path / "project"
+    for name in ("tmp", "upload"):
+        (project / name).mkdir(parents=True)
+        (project / name / "mine.txt").write_text("mine")
+    (project / "record.json").write_text("[1]")
+    before = sorted(project.rglob("*"))
+    done = run_command("train", bad, "--models-dir", tmp_path / "models", "--job", project)
+    assert done.returncode == 2 and "is not the folder of a training: it has record.json, tmp" in done.stderr
+    assert sorted(project.rglob("*")) == before and (project / "record.json").read_text() == "[1]"
+
+
+def test_only_the_copy_of_the_sales_is_removed_from_a_folder(tmp_path: Path) -> None:
+    with jobs.record_job(tmp_path / "job", "sqlite:///x.db?password=1") as recorder:
+        (tmp_path / "job" / "tmp").mkdir()
+    assert (tmp_path / "job" / "tmp").exists() and recorder.record is not None
+    assert recorder.record.source == "sqlite:///x.db?password=***"
+    with jobs.record_job(
+        tmp_path / "job", "of/sales.csv"
+    ) as recorder:  # a second training in the same folder
+        assert recorder.record is not None
+        assert (recorder.record.source, recorder.record.ended, recorder.why) == ("sales.csv", "", "training")
+
+
+def test_a_training_takes_its_threads_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("SALESFORECAST_THREADS", "2")
+    assert {name: value for name, value in jobs.command_environment().items() if "THREADS" in name} == {
+        "SALESFORECAST_THREADS": "2"
+    }
+
+
+def test_the_command_records_why_it_failed(run_command: Callable, tmp_path: Path, bad: Path) -> None:
     folder = tmp_path / "models" / "jobs" / "20260101-000000-0000"
-    source = tmp_path / "bad.csv"
-    source.write_text("a,b\n1,2\n")
-    done = run_command("train", source, "--models-dir", tmp_path / "models", "--job", folder)
+    done = run_command("train", bad, "--models-dir", tmp_path / "models", "--job", folder)
     record = read_jobs(tmp_path / "models")[0]
-    assert done.returncode == 2 and record.state == "failed"
+    assert done.returncode == 2 and (record.state, record.source) == ("failed", "bad.csv")
     assert "Transaction_Date" in record.message and record.ended

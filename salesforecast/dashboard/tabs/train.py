@@ -76,7 +76,8 @@ class JobView:
         self.words.value = f'<span role="status">{escape(text)} It goes on if you close this page.</span>'
         if record != self.shown and not record.is_active:
             details = [record.message] if record.message else []
-            about = f"{record.source}, started {day(record.started)}."
+            by = f" by {record.who}" if record.who else ""
+            about = f"{record.source}, started {day(record.started)}{by}."
             self.outcome.show(message(KINDS[record.state], about, details, title=TITLES[record.state]))
         elif record.is_active:
             self.outcome.show()
@@ -239,10 +240,10 @@ class TrainPanel:
     def train(self) -> None:
         "Start a training on the upload, or say why not."
         source = self.state.source
-        if source is None or not self._who(self.problem):
+        if source is None or not (who := self._who(self.problem)):
             return
         try:
-            start_training(self.models_dir, source.path, source.name, source.mapping)
+            start_training(self.models_dir, source.path, source.name, source.mapping, who)
         except (UserError, OSError) as error:
             self.problem.show(message("error", str(error)))
         self.refresh()
