@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../../nbs/dashboard/model/19_batch.ipynb #eaf483c3
+import codecs
 import io
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -152,6 +153,7 @@ class BatchResult:
         "Write all rows as CSV, a group at a time."
         path = self.folder / "predicted.csv"
         with path.open("wb") as file:
+            file.write(codecs.BOM_UTF8)  # by which Excel detects UTF-8
             for start in range(0, self.count, GROUP):
                 write_csv_rows(self.page(start, GROUP), file, header=start == 0)
         return path

@@ -348,14 +348,18 @@ class BatchPanel(ModelPanel[OutcomeView]):
         self.options, self.count = options, self.count + 1
         self.progress = Progress()
         view = ProgressView(self.name, self.progress, self.cancel)
-        faulty = self.result.faulty if self.result is not None and edits else None
+        before = self.result if edits else None
         place = (
-            faulty.problem if faulty else self.place
+            before.faulty.problem if before and before.faulty else self.place
         )  # a chart is not drawn again because of a faulty cell
         self.work_place = place
         place.show(view.view)
+        if before is None:
+            self._forget()  # its predictions are those of another reading
         folder = self.state.folder / f"predict-{self.count}"
-        self.task = run_in_background(self._predict(folder, edits or {}, place))
+        self.task = run_in_background(
+            self._predict(folder, before.outcome if before else None, edits or {}, place)
+        )
         run_in_background(view.follow(self.task))
         return self.task
 
@@ -380,7 +384,9 @@ class BatchPanel(ModelPanel[OutcomeView]):
             remove_upload(self.result.outcome.folder)
         self.result = None
 
-    async def _predict(self, folder: Path, edits: Edits, place: ContentArea) -> None:
+    async def _predict(
+        self, folder: Path, before: BatchResult | None, edits: Edits, place: ContentArea
+    ) -> None:
         progress = self.progress
         parts: list[w.Widget] = []
         try:
@@ -390,7 +396,7 @@ class BatchPanel(ModelPanel[OutcomeView]):
             if rows.problem:
                 parts = self._asked(rows)
             else:
-                outcome = await asyncio.to_thread(self._call, folder, rows, edits, progress)
+                outcome = await asyncio.to_thread(self._call, before, folder, rows, edits, progress)
                 progress.check()
                 parts, place = self._shown(outcome), self.place
         except asyncio.CancelledError:
@@ -403,12 +409,14 @@ class BatchPanel(ModelPanel[OutcomeView]):
         if progress is self.progress and not progress.cancelled:
             place.show(*parts)
 
-    def _call(self, folder: Path, rows: RowsResult, edits: Edits, progress: Progress) -> BatchResult:
-        "Ask the API for the predictions; runs in a thread."
+    def _call(
+        self, before: BatchResult | None, folder: Path, rows: RowsResult, edits: Edits, progress: Progress
+    ) -> BatchResult:
+        "Ask the API for the predictions, or for those of the rows corrected since `before`; runs in a thread."
         client = Client(self.state.client.url, timeout=600)
-        if self.result is None:
+        if before is None:
             return predict_all(client, folder, rows, progress)
-        return predict_corrected(client, self.result.outcome, folder, rows, edits, progress)
+        return predict_corrected(client, before, folder, rows, edits, progress)
 
     def _asked(self, rows: RowsResult) -> list[w.Widget]:
         "Return why there are no predictions, with the form if it may help."
