@@ -305,6 +305,12 @@ def append_predictions(rows: PredictionRows, predictions: pd.DataFrame) -> pd.Da
 # %% ../../nbs/registry/07_predictor.ipynb #cd043cdf
 NAMED_COLUMNS = ("Category", "Region", "Product_ID")
 MOST_NAMED = 5  # values that a summary names
+MAX_NAMED_LENGTH = 40  # characters of a value that is named
+
+
+def quoted(value: str) -> str:
+    "Return a value in quotes, shortened."
+    return repr(value if len(value) <= MAX_NAMED_LENGTH else f"{value[: MAX_NAMED_LENGTH - 1]}…")
 
 
 @dataclass
@@ -327,7 +333,7 @@ class UnlikeValues:
             sentences.append(f"{count:,} {'rows have' if count > 1 else 'row has'} a {column} {how}")
         for column in dict.fromkeys(name for name, _ in self.unknown):
             values = Counter({value: n for (name, value), n in self.unknown.items() if name == column})
-            named = ", ".join(f"{value!r} {n:,}" for value, n in values.most_common(MOST_NAMED))
+            named = ", ".join(f"{quoted(value)} {n:,}" for value, n in values.most_common(MOST_NAMED))
             more = f" and {len(values) - MOST_NAMED:,} others" if len(values) > MOST_NAMED else ""
             rows = f"{values.total():,} rows have" if values.total() > 1 else "1 row has"
             sentences.append(
@@ -386,7 +392,7 @@ def find_unlike_values(predictor: Predictor, frame: pd.DataFrame) -> UnlikeValue
         for value, rows in values[mask].astype(str).value_counts().items():
             found.unknown[name, str(value)] += int(rows)
         sentences = [
-            f"{name} {value[:40]!r} was not in the training data; it counts as unknown"
+            f"{name} {quoted(value)} was not in the training data; it counts as unknown"
             for value in values[mask].astype(str)
         ]
         _add_sentences(found.texts, mask, sentences)

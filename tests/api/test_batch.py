@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import json
+from collections import Counter
 from collections.abc import Callable
 
 import pandas as pd
@@ -9,7 +11,9 @@ import pytest
 
 from salesforecast.api import batch
 from salesforecast.api.batch import MAX_FILE_COLUMNS, check_width, mapped_tables, read_excel_upload
+from salesforecast.api.endpoints.files import MAX_HEADER, _warnings_header
 from salesforecast.core.settings import UserError
+from salesforecast.registry.predictor import UnlikeValues
 from salesforecast.sales.schema import ColumnMapping, SourceOptions
 
 LIMIT = 10**8
@@ -62,3 +66,31 @@ def test_a_part_knows_whether_it_is_the_whole_file(rows: int, whole: list[bool] 
     pieces = list(mapped_tables(io.BytesIO(text), "a.csv", ColumnMapping(), LIMIT))
     assert [piece.whole for piece in pieces] == (whole or [False] * 2)
     assert sum(len(piece.table.cells) for piece in pieces) == rows
+
+
+def test_long_values_leave_room_for_all_warnings() -> None:
+    names = Counter({("Category", letter * 1_000): n for n, letter in enumerate("abcdefg", start=1)})
+    unlike = UnlikeValues(unknown=names + Counter({("Region", "Süd" * 13): 1}))
+    named = ", ".join(f"'{letter * 39}…' {n}" for n, letter in zip((7, 6, 5, 4, 3), "gfedc", strict=True))
+    want = [
+        f"28 rows have a Category that was not in the training data ({named} and 2 others); it counts as unknown",
+        f"1 row has a Region that was not in the training data ('{'Süd' * 13}' 1); it counts as unknown",
+    ]
+    assert unlike.describe() == want
+    assert json.loads(_warnings_header(want)) == want
+
+
+@pytest.mark.parametrize(
+    ("warnings", "sent"),
+    [
+        ([], []),
+        (["a" * 600, "b"], ["a" * 600, "b"]),
+        (["a" * 5_000, "b"], ["a" * 599 + "…", "b"]),
+        (["ü" * 600, "b" * 600, "c" * 600], ["ü" * 600, "and 2 more"]),
+        (["\U0001f600" * 600, "b"], ["and 2 more"]),
+    ],
+)
+def test_warnings_that_do_not_fit_in_the_header_are_counted(warnings: list[str], sent: list[str]) -> None:
+    header = _warnings_header(warnings)
+    assert header.isascii() and len(header) <= MAX_HEADER
+    assert json.loads(header) == sent

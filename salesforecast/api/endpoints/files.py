@@ -56,13 +56,18 @@ def _named_mapping() -> ColumnMapping | None:
 
 
 MAX_HEADER = 4_000  # characters; servers before this one may refuse longer headers
+MAX_SENTENCE = 600  # characters of a warning in a header
 
 
 def _warnings_header(warnings: list[str]) -> str:
-    "Return the warnings as a JSON list in ASCII: those that fit in a header, from the first on."
-    while len(text := json.dumps(warnings)) > MAX_HEADER:
-        warnings = warnings[:-1]
-    return text
+    "Return the warnings as a JSON list in ASCII: those that fit in a header, shortened, and how many more there are."
+    short = [text if len(text) <= MAX_SENTENCE else f"{text[: MAX_SENTENCE - 1]}…" for text in warnings]
+    for count in range(len(short), -1, -1):
+        more = [f"and {len(short) - count} more"] if count < len(short) else []
+        header = json.dumps([*short[:count], *more])
+        if len(header) <= MAX_HEADER:
+            break
+    return header
 
 
 def _file_response(out: IO[bytes], mimetype: str, counts: RowCounts) -> Response:
