@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
-from ..core.settings import Settings, UserError
+from ..core.settings import CLI_COMMAND, Settings, UserError
 
 # %% ../../nbs/cli/01_services.ipynb #b9558651
 @dataclass(frozen=True)
@@ -42,9 +42,6 @@ class Service:
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
-CLI_COMMAND = ["-c", "from salesforecast.cli.main import main; main()"]
-
-
 def configured_services(settings: Settings) -> list[Service]:
     "List the services to start; MLflow only if it is installed."
     services = [_api(settings), _dashboard(settings)]
@@ -56,13 +53,13 @@ def _api(settings: Settings) -> Service:
     # a log line per request would hide the addresses
     env = {"SALESFORECAST_LOG_LEVEL": "warning"} if settings.log_level == "info" else {}
     address = (settings.api_host, settings.api_port, "/livez", "API_PORT")
-    return Service("API", [*CLI_COMMAND, "serve"], *address, env, "docs at /docs")
+    return Service("API", [*CLI_COMMAND[1:], "serve"], *address, env, "docs at /docs")
 
 
 def _dashboard(settings: Settings) -> Service:
     "Describe the dashboard."
     address = (settings.dashboard_host, settings.dashboard_port, "/healthz", "DASHBOARD_PORT")
-    return Service("Dashboard", [*CLI_COMMAND, "dashboard"], *address)
+    return Service("Dashboard", [*CLI_COMMAND[1:], "dashboard"], *address)
 
 
 def _mlflow(settings: Settings) -> Service:

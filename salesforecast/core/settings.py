@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -24,6 +25,11 @@ class UserError(ValueError):
     """Something given by the user cannot be used; the message names the value and the fix."""
 
 # %% ../../nbs/core/00_settings.ipynb #2bd99eab
+CLI_COMMAND = (
+    sys.executable,
+    "-c",
+    "from salesforecast.cli.main import main; main()",
+)  # in a process of its own
 ROOT_MARKERS = ("params.yaml", ".salesforecast")
 
 

@@ -11,7 +11,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from typing import Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
-from salesforecast.core.settings import Progress, UserError, atomic_write
+from salesforecast.core.settings import CLI_COMMAND, Progress, UserError, atomic_write
 from salesforecast.core.text import redact_url
 from salesforecast.registry.versions import new_version
 
@@ -260,7 +259,7 @@ def record_job(
                 remove_inputs(folder, recorder.record)
 
 # %% ../../nbs/lifecycle/14_jobs.ipynb #39d527de
-TRAIN = (sys.executable, "-c", "from salesforecast.cli.main import main; main()", "train")
+TRAIN = (*CLI_COMMAND, "train")
 TRAINING_LOCK = ".training.lock"  # of `models_lock`
 
 

@@ -17,6 +17,7 @@ from salesforecast.features.preprocessing import PreparedSales
 from salesforecast.lifecycle.gate import BASIS_TEXTS, Decision, describe_decision, evaluate_challenger
 from salesforecast.lifecycle.promotion import models_lock, promote, repair
 from salesforecast.registry.events import current_user
+from salesforecast.registry.files import DECISIONS_DIR
 from salesforecast.registry.registration import synchronize
 from salesforecast.registry.tracking import log_run_files
 from salesforecast.registry.versions import current_version
@@ -24,9 +25,6 @@ from salesforecast.sales.schema import ColumnMapping
 from salesforecast.training.orchestration import TrainingResult, train_models
 
 # %% ../../nbs/lifecycle/04_retraining.ipynb #23b5b5b8
-DECISIONS_DIR = "decisions"
-
-
 def save_decision(models_dir: Path, decision: Decision, mode: str, promoted: bool) -> Path:
     "Write the record of a decision, and return its path."
     path = models_dir / DECISIONS_DIR / f"{decision.version}.json"

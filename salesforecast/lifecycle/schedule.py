@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,7 +23,7 @@ from pydantic import JsonValue
 
 from salesforecast.core.jsonable import append_json_line, parse_json_lines
 from salesforecast.core.optional import require
-from salesforecast.core.settings import UserError, atomic_write, settings
+from salesforecast.core.settings import CLI_COMMAND, UserError, atomic_write, settings
 from salesforecast.monitoring.alerts import Channels, notify
 from salesforecast.monitoring.findings import Finding
 from salesforecast.monitoring.report import EXIT_CODES
@@ -163,7 +162,7 @@ def _alert_retraining(jobs: Iterable[Job], journal: Journal) -> DueRun | None:
     return DueRun(train, _due_of(alert), "alert")
 
 # %% ../../nbs/lifecycle/12_schedule.ipynb #d5cc5523
-COMMAND = (sys.executable, "-c", "from salesforecast.cli.main import main; main()", "run")
+COMMAND = (*CLI_COMMAND, "run")
 RESULT_CODES = set(EXIT_CODES.values())
 END_SECONDS = 10  # that a process has to end by itself
 

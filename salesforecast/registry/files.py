@@ -15,6 +15,7 @@ from ..core.settings import settings
 
 # %% ../../nbs/registry/00_files.ipynb #83bf46e2
 MANIFEST, SIGNATURE, CURRENT = "manifest.json", "manifest.sig", "current"
+DECISIONS_DIR = "decisions"  # of the gate, a file for each version that it saw
 STAGING_PREFIX = ".building-"  # of the hidden directory in which a version is written
 PREPROCESSOR_FILE, FEATURE_NAMES_FILE = "preprocessor.pkl", "feature_names.pkl"
 SARIMA_FILE = "sarima_model.pkl"

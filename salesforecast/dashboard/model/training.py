@@ -7,8 +7,8 @@ __all__ = []
 
 # %% ../../../nbs/dashboard/model/18_training.ipynb #3270c230
 import json
+import re
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from typing import Any
 import pandas as pd
 
 from salesforecast.api.auth import hash_key, read_keys
-from salesforecast.core.settings import Settings, UserError
+from salesforecast.core.settings import CLI_COMMAND, Settings, UserError
 from salesforecast.dashboard.model.labels import model_label
 from salesforecast.lifecycle.jobs import command_environment
-from salesforecast.registry.files import MANIFEST
+from salesforecast.registry.files import DECISIONS_DIR, MANIFEST
 from salesforecast.registry.manifest import Manifest, parse_manifest
 from salesforecast.registry.versions import current_version, list_versions
 
@@ -49,36 +49,39 @@ def admin_name(settings: Settings, key: str) -> str:
     return found.name
 
 # %% ../../../nbs/dashboard/model/18_training.ipynb #430e2766
-COMMAND = (sys.executable, "-c", "from salesforecast.cli.main import main; main()")
+LOG_LINE = re.compile(r"\d{4}[/-]\d\d[/-]\d\d.* (INFO|DEBUG)|(INFO|DEBUG)\b")  # of libraries
 
 
-def run_command(*words: str | Path) -> str:
-    "Run `salesforecast WORDS…` and return what it prints; raises `UserError` with its message if it fails."
-    call, env = [*COMMAND, *map(str, words)], command_environment() | {"COLUMNS": "1000"}
+def run_command(*words: str | Path) -> tuple[str, str]:
+    "Run `salesforecast WORDS…`; returns what it prints and its warnings, raises `UserError` with its message if it fails."
+    call, env = [*CLI_COMMAND, *map(str, words)], command_environment() | {"COLUMNS": "1000"}
     done = subprocess.run(call, capture_output=True, text=True, check=False, env=env)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"The command ended with {done.returncode}."]
         start = next((i for i, line in enumerate(lines) if line.startswith("Error:")), len(lines) - 1)
         raise UserError(" ".join(lines[start:]).removeprefix("Error: "))
-    return done.stdout.strip()
+    return done.stdout.strip(), "\n".join(
+        line for line in done.stderr.splitlines() if line.strip() and not LOG_LINE.match(line)
+    )
 
 
-def serve_version(models_dir: Path, version: str, who: str) -> str:
-    "Serve a version, whatever the gate said of it."
+def serve_version(models_dir: Path, version: str, who: str) -> tuple[str, str]:
+    "Serve a version, whatever the gate said of it; returns what came of it and warnings."
     why = f"in the dashboard, by {who}"
     return run_command("models", "promote", version, "--why", why, "--models-dir", models_dir)
 
 
-def roll_back(models_dir: Path, who: str) -> str:
-    "Serve again the version that the served one replaced."
-    return run_command(
-        "models", "rollback", "--why", f"in the dashboard, by {who}", "--models-dir", models_dir
-    )
+def roll_back(models_dir: Path, served: str | None, version: str, who: str) -> tuple[str, str]:
+    "Serve an earlier version again; raises `UserError` where the served one is no longer the one that was shown."
+    now = current_version(models_dir)
+    if now != served:
+        raise UserError(
+            f"{now} is served by now, no longer {served}: nothing was changed. Look at the versions and choose again."
+        )
+    why = f"in the dashboard, by {who}"
+    return run_command("models", "rollback", version, "--why", why, "--models-dir", models_dir)
 
 # %% ../../../nbs/dashboard/model/18_training.ipynb #9ba3ec78
-DECISIONS_DIR = "decisions"  # where a training behind the gate writes its decision
-
-
 def read_decision(models_dir: Path, version: str) -> Mapping[str, Any] | None:
     "Return the gate's decision on a version; None where there is none."
     try:

@@ -48,21 +48,27 @@ TITLES = {
     "stopped": "The training was stopped.",
     "killed": "The training was killed.",
 }
+NEEDS_KEY = "What the training said, and its log, are shown to those who enter an admin key."
 
 
 class JobView:
     "How far a job is, or what came of it, with the last lines that it printed."
 
-    def __init__(self, models_dir: Path, stop: Callable[[str], object]):
-        self.models_dir, self.stop, self.name = models_dir, stop, ""
+    def __init__(
+        self,
+        models_dir: Path,
+        stop: Callable[[str], object],
+        may_read: Callable[[], bool],  # the message and the log, which may quote the sales
+    ):
+        self.models_dir, self.stop, self.may_read, self.name = models_dir, stop, may_read, ""
         self.bar, self.words = w.FloatProgress(max=1.0), html("")
         self.log = html("")
         self.ending = button("Stop the training", lambda: self.stop(self.name))
-        self.outcome = ContentArea()
-        running = box(self.bar, self.words, box(self.ending, name="sf-row"))
+        self.outcome, self.problem = ContentArea(), ContentArea()
+        running = box(self.bar, self.words, box(self.ending, name="sf-row"), self.problem)
         self.running = running
         self.view = card("Latest training", running, self.outcome, self.log)
-        self.shown: JobRecord | None = None
+        self.shown: tuple[JobRecord, bool] | None = None
 
     def draw(self, record: JobRecord | None) -> None:
         "Show the job."
@@ -74,15 +80,16 @@ class JobView:
         self.bar.value = record.done
         text = f"{record.source}: {record.label}, {percent(record.done, 0)}. Started {format_age(record.started)}."
         self.words.value = f'<span role="status">{escape(text)} It goes on if you close this page.</span>'
-        if record != self.shown and not record.is_active:
-            details = [record.message] if record.message else []
+        readable = self.may_read()
+        if (record, readable) != self.shown and not record.is_active:
+            details = [record.message if readable else NEEDS_KEY] if record.message else []
             by = f" by {record.who}" if record.who else ""
             about = f"{record.source}, started {day(record.started)}{by}."
             self.outcome.show(message(KINDS[record.state], about, details, title=TITLES[record.state]))
         elif record.is_active:
             self.outcome.show()
-        self.shown = record
-        text = read_log(self.models_dir, record.name)
+        self.shown = record, readable
+        text = read_log(self.models_dir, record.name) if readable else ""
         self.log.value = (
             f'<details class="sf-log"><summary>What the command printed</summary><pre>{escape(text)}</pre></details>'
             if text and not record.is_active
@@ -139,7 +146,7 @@ class TrainPanel:
         self.key = w.Password(description="Admin key", placeholder="sf_…")
         self.source, self.problem = html(""), ContentArea()
         self.start = button("Train on this file", self.train, button_style="primary")
-        self.job = JobView(self.models_dir, self.stop)
+        self.job = JobView(self.models_dir, self.stop, self._has_key)
         self.comparison, self.versions = ContentArea(), html("")
         self.choice = w.Dropdown(description="Version")
         self.promote = button("Serve this version", self.serve)
@@ -147,9 +154,12 @@ class TrainPanel:
         self.changed = ContentArea()
         fields = box(self.choice, name="sf-form"), box(self.promote, self.back, name="sf-row")
         self.change = box(*fields, self.changed)
-        self.view = box()
-        self.following = False
+        self.other, self.view = ContentArea(), box()
+        self.shown: tuple[str | None, str | None] = (None, None)  # the served version, and the one before
+        self.following = self.built = False
         state.observe(self._show_source, "source")
+        state.observe(self._compare_with_api, "connection")
+        self.key.observe(lambda change: self.job.draw(next(iter(read_jobs(self.models_dir)), None)), "value")
 
     def _parts(self) -> list[w.Widget]:
         "Return the parts of the tab, or how to allow what it does."
@@ -158,6 +168,7 @@ class TrainPanel:
             text = "No admin key is set, so nobody may train or change the served version from this page."
             first: list[w.Widget] = [message("info", text, [f"{line}." for line in HOW_TO_ALLOW])]
             change: list[w.Widget] = []
+            self.job.ending.layout.display = "none"
         else:
             form = box(self.key, name="sf-form")
             first = [
@@ -173,19 +184,42 @@ class TrainPanel:
             change = [self.change]
         about = "Any version can be served again; the API follows within seconds."
         versions = card("Versions", add_classes(self.versions, "sf-wide-table"), *change, help=about)
-        return [*first, self.job.view, self.comparison, versions]
+        return [self.other, *first, self.job.view, self.comparison, versions]
 
     def on_open(self) -> None:
         "Read anew whenever the tab is opened."
-        if not self.view.children:
-            self.view.children = tuple(self._parts())
-        self._show_source()
-        self.refresh()
+        try:
+            if not self.built:
+                self.view.children, self.built = tuple(self._parts()), True
+            self._show_source()
+            self._compare_with_api()
+            self.refresh()
+        except (UserError, OSError) as error:  # a file of keys or a folder that cannot be read
+            self.view.children, self.built = (message("error", str(error)),), False
+
+    def _compare_with_api(self, change: Bunch | None = None) -> None:
+        "Warn where the API serves another version than the folder that this tab changes."
+        if not self.built:
+            return
+        status, here = self.state.connection.status, current_version(self.models_dir)
+        if status is None or status.version == here:
+            self.other.show()
+            return
+        text = (
+            f"The API serves {status.version}, but this tab changes {self.models_dir.resolve()}, which serves "
+            f"{here or 'no version'}. If this stays so for a minute, set MODEL_DIR of the API and of the dashboard to the same folder."
+        )
+        self.other.show(message("warn", text))
 
     def _show_source(self, change: Bunch | None = None) -> None:
         "Show what can be trained on."
         source = self.state.source
-        text = NO_UPLOAD if source is None else f"{source.name}: {number(source.rows)} sales, {source.days}."
+        text = NO_UPLOAD
+        if source is not None:
+            text = (
+                f"{source.name}: {number(source.rows)} sales, {source.days}. "
+                "The server keeps a copy of the file until the training ends."
+            )
         self.source.value = f"<p>{escape(text)}</p>"
         self.start.disabled = source is None
 
@@ -215,6 +249,7 @@ class TrainPanel:
         before = previous_version(self.models_dir)
         self.promote.disabled, self.back.disabled = not others, before not in others
         self.back.description = f"Roll back to {before}" if before in others else "Roll back"
+        self.shown = served, before
 
     async def _follow(self) -> None:
         "Show the progress of a job until it ends."
@@ -226,6 +261,13 @@ class TrainPanel:
         finally:
             self.following = False
         self.refresh()
+
+    def _has_key(self) -> bool:
+        "Return whether an admin key was entered."
+        try:
+            return bool(admin_name(self.settings, self.key.value))
+        except UserError:
+            return False
 
     def _who(self, place: ContentArea) -> str:
         "Return whose key was entered; empty, and a message, if it is none."
@@ -250,7 +292,7 @@ class TrainPanel:
 
     def stop(self, name: str) -> None:
         "Stop the training."
-        if self._who(self.problem):
+        if self._who(self.job.problem):
             stop_job(self.models_dir, name)
 
     def serve(self) -> None:
@@ -260,15 +302,23 @@ class TrainPanel:
             self._change(lambda: serve_version(self.models_dir, version, who))
 
     def roll_back(self) -> None:
-        "Serve the version before again."
-        if who := self._who(self.changed):
-            self._change(lambda: roll_back(self.models_dir, who))
+        "Serve the version before again, the one that the button names."
+        served, before = self.shown
+        if before and (who := self._who(self.changed)):
+            self._change(lambda: roll_back(self.models_dir, served, before, who))
 
-    def _change(self, call: Callable[[], str]) -> None:
+    def _change(self, call: Callable[[], tuple[str, str]]) -> None:
         "Change what is served, and show the versions again."
 
-        def done(text: str) -> w.Widget:
-            self._show_versions()
-            return message("good", text)
+        def result() -> tuple[Kind, str, str]:
+            try:
+                return "good", *call()
+            except UserError as error:
+                return "error", str(error), ""
 
-        self.changed.work(call, done, "Changing what is served …")
+        def done(found: tuple[Kind, str, str]) -> list[w.Widget]:
+            kind, text, warning = found
+            self._show_versions()
+            return [message(kind, text), *([message("warn", warning)] if warning else [])]
+
+        self.changed.work(result, done, "Changing what is served …")
