@@ -14,15 +14,18 @@ import openpyxl
 import pandas as pd
 import pytest
 
+from salesforecast.api.schemas import BacktestOutput, ModelInfoOutput
 from salesforecast.client import Client
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.export import csv_bytes, workbook
 from salesforecast.dashboard.model import aggregates
 from salesforecast.dashboard.model.dataset import Dataset, from_sales
+from salesforecast.dashboard.model.forecasts import DayForecast, ForecastContext
 from salesforecast.dashboard.model.reader import UploadOptions, UploadResult, read_in_subprocess
 from salesforecast.dashboard.model.rows import Rows, load_dataset, write_rows
 from salesforecast.dashboard.model.selection import Filters, Selection
-from salesforecast.dashboard.model.state import AppState
+from salesforecast.dashboard.model.state import ApiConnection, AppState
+from salesforecast.dashboard.tabs import history
 from salesforecast.dashboard.tabs.data import DataPanel
 from salesforecast.dashboard.tabs.history import HistoryPanel
 from salesforecast.dashboard.tabs.history_views import write_csv
@@ -335,3 +338,30 @@ def test_the_page_needs_no_training_library() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(said.stdout) == []
+
+
+def test_the_report_says_whose_forecast_it_shows(shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    past = pd.Series(100.0, pd.date_range("2025-08-01", "2025-09-30"))
+    context = ForecastContext(past, 1, BacktestOutput(horizon=28, windows=0, rows=[]), {})
+    ahead = pd.DataFrame({"date": pd.date_range("2025-10-01", periods=28), "predicted_revenue": 50.0})
+    ahead = ahead.assign(lower_80=40.0, upper_80=60.0, lower_95=30.0, upper_95=70.0, in_history=False)
+    monkeypatch.setattr(history, "fetch_context", lambda client, info: context)
+    monkeypatch.setattr(history, "fetch_forecast", lambda client, start, end, step: DayForecast(ahead))
+    state = AppState(Client("http://127.0.0.1:9", retries=0))
+    period = {"start": "2023-01-01", "end": "2025-09-30"}
+    state.info = ModelInfoOutput.model_construct(
+        version="v1", model_type="XGBRegressor", training_period=period, currency="€"
+    )
+    state.connection = ApiConnection(True, None, "", datetime(2025, 10, 1))
+    _, data = shop
+    of_the_model = (
+        "Forecast of the served model, trained on sales from 1 Jan 2023 to 30 Sep 2025, not of this file"
+    )
+    without_filters = "The filters do not apply to the forecast."
+    for field, title in (("served", "What is ahead"), ("uploaded", of_the_model)):
+        setattr(state, field, data)
+        page = history.sales_report(state, Selection(data)).decode()
+        assert f"<h2>{title}</h2>" in page and "1,400" in page and without_filters not in page
+        page = history.sales_report(state, Selection(data, Filters(regions=("West",)))).decode()
+        assert f"<h2>{title}</h2>" in page and without_filters in page
+        setattr(state, field, None)

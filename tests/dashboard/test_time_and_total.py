@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 
 from salesforecast.api.schemas import (
+    BacktestForecast,
+    BacktestOutput,
     BatchSarimaForecastOutput,
     ChampionRow,
     DemandChoices,
@@ -25,9 +27,14 @@ from salesforecast.api.schemas import (
 from salesforecast.client import Client
 from salesforecast.dashboard.app import App, status_pill
 from salesforecast.dashboard.model import health
-from salesforecast.dashboard.model.forecasts import fetch_forecast, total_forecast
+from salesforecast.dashboard.model.forecasts import (
+    ForecastContext,
+    fetch_forecast,
+    past_forecast,
+    total_forecast,
+)
 from salesforecast.dashboard.model.state import ApiConnection, AppState, refresh
-from salesforecast.dashboard.tabs.forecast import forecast_tiles, time_words
+from salesforecast.dashboard.tabs.forecast import forecast_tiles, forecast_words, time_words
 
 STATUS = StatusOutput(
     timestamp="",
@@ -191,3 +198,37 @@ def test_days_beyond_the_demand_forecast_are_shown_with_those_it_has() -> None:
     assert first.rows["predicted_revenue"].tolist() == [100.0] and first.total is not None
     fetch_forecast(api, date(2026, 10, 2), date(2026, 10, 2), 7)  # type: ignore[arg-type]
     assert api.asked == [("D", None), ("D", None), ("D", 1), ("W", None)]
+
+
+@pytest.mark.parametrize(
+    ("step", "first", "says"),
+    [
+        (
+            1,
+            "2026-09-17",
+            "14 of the 28 days that you chose were forecast in the backtest: the figures are of these. ",
+        ),
+        (1, "2026-09-03", ""),
+        (
+            7,
+            "2026-09-16",
+            "3 of the 4 weeks that you chose were forecast in the backtest: the figures are of these. ",
+        ),
+    ],
+)
+def test_days_of_the_past_that_the_backtest_lacks_are_counted(step: int, first: str, says: str) -> None:
+    last = date(2026, 9, 30)
+    tested = [
+        BacktestForecast(
+            model="sarima", cutoff="2026-08-31", date=f"{day:%Y-%m-%d}", actual=10, predicted_revenue=10,
+            lower_80=9, upper_80=11, lower_95=8, upper_95=12,
+        )
+        for day in pd.date_range(first, last, freq=f"{step}D")
+    ]  # fmt: skip
+    history = pd.Series(10.0, pd.date_range(end=last, periods=60, freq=f"{step}D"))
+    backtest = BacktestOutput(horizon=28, windows=1, rows=[], forecasts=tested)
+    context = ForecastContext(history, step, backtest, {})
+    made = past_forecast(context, date(2026, 9, 3), last)
+    assert made is not None and len(made.rows) == len(tested)
+    words = forecast_words(context, made, 0, 80)
+    assert words.startswith(says + "SARIMA in the backtest: it knew the sales until 31 Aug 2026")

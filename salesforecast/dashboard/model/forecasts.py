@@ -178,6 +178,9 @@ class DayForecast:
     )
     total: DemandSum | None = None  # of all days, with its intervals; None where they are not known
     wape: float | None = None  # mean error of a day in cross-validation, of a demand forecast
+    chosen: int = (
+        0  # days, or weeks, of the past that were asked for: the backtest may have forecast only some
+    )
 
     @property
     def demand_days(self) -> pd.Series:
@@ -297,7 +300,9 @@ def past_forecast(context: ForecastContext, start: date, end: date) -> DayForeca
     if latest.empty:
         return None
     columns = ["date", "predicted_revenue", "lower_80", "upper_80", "lower_95", "upper_95", "cutoff"]
-    return DayForecast(latest[columns].reset_index(drop=True).assign(in_history=True))
+    last, step = context.history.index[-1].date(), context.step
+    chosen = (last - start).days // step - (last - end - timedelta(days=1)).days // step
+    return DayForecast(latest[columns].reset_index(drop=True).assign(in_history=True), chosen=chosen)
 
 # %% ../../../nbs/dashboard/model/17_forecasts.ipynb #8d144aa9
 def preset_days(

@@ -166,13 +166,24 @@ def forecast_words(
         error = f" In cross-validation, the average error of a day's total revenue was {percent(forecast.wape, 0)}."
         return f"{made}.{error if forecast.wape is not None else ''} SARIMA is drawn beside it."
     if "cutoff" in forecast.rows:
-        return past_words(context, forecast.rows, confidence)
+        return f"{chosen_words(forecast, context.step)}{past_words(context, forecast.rows, confidence)}"
     if forecast.rows["in_history"].all():
         return (
             "SARIMA predicts each of these days from the day before, and was fitted to them: they show how closely it "
             "follows, and are no forecast."
         )
     return f"{model_label(context.served)}. {trust_words(context, ahead, confidence)}"
+
+
+def chosen_words(
+    forecast: DayForecast,
+    step: int,  # days between its rows
+) -> str:
+    "Say how many of the chosen days of the past the figures are of, where they are not of all."
+    count, period = len(forecast.rows), "weeks" if step == 7 else "days"
+    if count >= forecast.chosen:
+        return ""
+    return f"{count} of the {forecast.chosen} {period} that you chose were forecast in the backtest: the figures are of these. "
 
 
 def past_words(
@@ -225,10 +236,11 @@ class ForecastView(ResultView):
         )
         self.card = FigureCard(state, "Revenue by day", help=help)
         self.draw(confidence)
-        past = "cutoff" in forecast
+        past, some = "cutoff" in forecast, chosen_words(made, context.step)
         about = {
             "What": "Forecast of daily revenue"
             + (", from the backtest: without knowing these days" if past else ""),
+            **({"Days": some.strip()} if some else {}),
             "Made by": model_label(context.tested) if past else made.made_by(model_label(context.served)),
             "Interval": "for each day; the bounds of days do not add up to bounds of their sum",
         }

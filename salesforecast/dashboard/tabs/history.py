@@ -28,6 +28,7 @@ from salesforecast.dashboard.ui.areas import ContentArea, api_unavailable
 from salesforecast.dashboard.ui.files import Download
 from salesforecast.dashboard.ui.filters import FilterBar
 from salesforecast.dashboard.ui.forecast_charts import forecast_chart
+from salesforecast.dashboard.ui.model_panel import about_model
 from salesforecast.dashboard.ui.tables import table_markup
 from salesforecast.dashboard.ui.widgets import box, busy, button, card, empty, html, kpi, kpis_markup
 
@@ -125,7 +126,14 @@ def period_section(part: Selection) -> list[Part]:
     return parts
 
 
-def forecast_section(state: AppState) -> list[Part]:
+def forecast_title(state: AppState, part: Selection) -> str:
+    "Return the heading of the forecast, which says whose it is where that is not the sales above it."
+    if state.info is None or part.data is state.served:
+        return "What is ahead"
+    return f"Forecast of the served model, trained on {about_model(state)['Trained on']}, not of this file"
+
+
+def forecast_section(state: AppState, part: Selection) -> list[Part]:
     "Return what the next four weeks will bring."
     if state.info is None or not state.connection.reachable:
         return ["<p>The prediction service is not available, so there is no forecast.</p>"]
@@ -140,6 +148,8 @@ def forecast_section(state: AppState) -> list[Part]:
     if (compared := last_year(rows, context.history)) and compared.change is not None:
         words += f"; {percent(compared.change, sign=True)} against the same days last year"
     words += f". Made by: {made.made_by(model_label(context.served))}."
+    if part.chosen is not None:
+        words += " The filters do not apply to the forecast."
     recent = context.history[-56:]
     return [f"<p>{escape(words)}</p>", forecast_chart(recent, rows, 80, currency)]
 
@@ -147,10 +157,10 @@ def forecast_section(state: AppState) -> list[Part]:
 def sales_report(state: AppState, part: Selection) -> bytes:
     "Return the report of a period and of the forecast as a page."
     try:
-        ahead = forecast_section(state)
+        ahead = forecast_section(state, part)
     except ApiError as error:
         ahead = [f"<p>There is no forecast: {escape(error.details)}</p>"]
-    sections = {"How it went": period_section(part), "What is ahead": ahead}
+    sections = {"How it went": period_section(part), forecast_title(state, part): ahead}
     name = this_period(part).name
     return report_html(f"Sales report: {name}", sections, about_sales(state)).encode()
 
