@@ -355,8 +355,8 @@ def forecast_demand(
     revenue = expected_revenue(panel, task.effects, yhat) if has_revenue else np.empty((0, 0))
     unplanned, past = None, _past_plan(covariates.plan, panel)
     if compare_plan and len(past) < len(covariates.plan):
-        task = make_forecast_task(panel, horizon, replace(covariates, plan=past))
-        unplanned = _expected(model, task, engine)
+        without = make_forecast_task(panel, horizon, replace(covariates, plan=past))
+        unplanned = _expected(model, without, engine)
     notes = (*model.notes, *task.effects.notes)
     return build_forecast(model, task.effects, yhat, revenue, notes, seed, unplanned)
 
