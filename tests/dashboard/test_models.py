@@ -396,6 +396,7 @@ def test_the_forecast_of_the_next_days_is_there_when_the_tab_opens(url: str) -> 
         before = panel.context.history.reindex(want["date"] - pd.Timedelta(days=364)).sum()
         assert f"{before:,.0f}" in said
         assert len(figures(panel.view)) == 3
+        assert len({figure.layout.height for figure in figures(panel.past)}) == 1  # side by side
         names = [trace.name for trace in panel.result.card.figure.data if trace.name]
         assert {"Revenue", "Forecast", "80% interval", "95% interval", "Same days last year"} == set(names)
         panel.form.confidence.value = 80

@@ -358,7 +358,10 @@ class ForecastPanel(ModelPanel[ForecastView]):
         words = time_words(context.history.index[-1].date(), datetime.now().date())
         self.form.time.value = f'<p class="sf-help">{escape(words)}</p>'
         self.form.choose(*next(iter(ranges.values())))
-        return grid([accuracy_card(self.state, context), parts_card(self.state, context)])
+        past, parts = accuracy_card(self.state, context), parts_card(self.state, context)
+        if past.figure is not None and parts.figure is not None:
+            past.figure.layout.height = parts.figure.layout.height  # the cards are as high as each other
+        return grid([past, parts])
 
     def ask(self) -> asyncio.Task[None] | None:
         "Forecast the days of the form."
