@@ -372,7 +372,7 @@ def test_planners_override_and_are_evaluated(
     pd.concat(later).to_csv(tmp_path / "later.csv", index=False)
     judged = run("judge", tmp_path / "later.csv")
     assert judged.returncode == 0, judged.stderr
-    assert "Ana" in judged.stdout and "value_added" in judged.stdout
+    assert "Ana" in judged.stdout and " planner " in judged.stdout
     assert "is gone" in run("remove", 1).stdout
     assert "no overrides" in run("list").stdout
     assert "no override 1" in run("remove", 1).stderr
