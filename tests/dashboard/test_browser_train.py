@@ -102,8 +102,14 @@ def test_an_upload_is_trained_compared_promoted_and_rolled_back(browser: Browser
         expect(rows).to_have_count(2)
         expect(rows.first).to_contain_text(job.version)
         expect(rows.first).to_contain_text("4,000")
+        assert job.who == "anna" and not list((board.models / "jobs").glob("*/upload"))
+        expect(tab.get_by_text("are shown to those who enter an admin key")).to_be_visible(timeout=WAIT)
+        expect(tab.get_by_text("What the command printed")).to_be_hidden()
         tab.get_by_label("Admin key").fill(board.key)
-        if job.state == "refused":
+        expect(tab.get_by_text("What the command printed")).to_be_visible(timeout=WAIT)
+        if job.state == "promoted":
+            assert read_events(board.models)[-1]["why"] == "in the dashboard, by anna: passed the gate"
+        else:
             tab.get_by_role("button", name="Serve this version").click()
             expect(tab.get_by_text(f"{job.version} is served now.")).to_be_visible(timeout=WAIT)
         assert current_version(board.models) == job.version
@@ -113,6 +119,7 @@ def test_an_upload_is_trained_compared_promoted_and_rolled_back(browser: Browser
         expect(rows.nth(1)).to_contain_text("served")
         assert current_version(board.models) == old
         assert read_events(board.models)[-1]["why"] == "in the dashboard, by anna"
+        expect(tab.get_by_text("was trained without tracking")).to_be_visible(timeout=WAIT)  # a warning
     visitor.check()
 
 

@@ -84,7 +84,7 @@ def test_what_is_rolled_back_to_is_what_the_button_names(
 
 def test_warnings_of_a_command_are_shown(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = "2026/01/01 00:00:00 INFO mlflow.store: Creating tables"
-    code = f"import sys; print('It is served.'); print('{log}\\nThe registry is away.', file=sys.stderr)"
+    code = f"import sys; print('It is served.'); print('{log}\\n' + 2 * 'The registry is away.\\n', file=sys.stderr)"
     monkeypatch.setattr(training, "CLI_COMMAND", (sys.executable, "-c", code))
     panel = opened()
     panel.key.value = KEY

@@ -60,9 +60,8 @@ def run_command(*words: str | Path) -> tuple[str, str]:
         lines = done.stderr.strip().splitlines() or [f"The command ended with {done.returncode}."]
         start = next((i for i, line in enumerate(lines) if line.startswith("Error:")), len(lines) - 1)
         raise UserError(" ".join(lines[start:]).removeprefix("Error: "))
-    return done.stdout.strip(), "\n".join(
-        line for line in done.stderr.splitlines() if line.strip() and not LOG_LINE.match(line)
-    )
+    warnings = [line for line in done.stderr.splitlines() if line.strip() and not LOG_LINE.match(line)]
+    return done.stdout.strip(), "\n".join(dict.fromkeys(warnings))  # a warning may be logged as well
 
 
 def serve_version(models_dir: Path, version: str, who: str) -> tuple[str, str]:
