@@ -277,7 +277,7 @@ def predict_table(
     unlike = find_unlike_values(predictor, rows.frame)
     answer = append_predictions(rows, predictions)
     if unlike.texts.any():
-        answer = answer.assign(warning=unlike.texts)
+        answer = answer.drop(columns="warning", errors="ignore").assign(warning=unlike.texts)
     return TablePrediction(answer, rows.problems, [*unlike.describe(), *notes.describe()])
 
 # %% ../../nbs/registry/07_predictor.ipynb #fe708941

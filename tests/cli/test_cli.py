@@ -90,7 +90,12 @@ def test_predict_keeps_rows_and_order(trained: Trained, run_process: Callable, t
     assert done.returncode == 0, done.stderr
     given, result = pd.read_csv(trained.source, dtype=str), pd.read_csv(out, dtype=str)
     pd.testing.assert_frame_equal(result[given.columns], given)
-    assert list(result)[-5:] == COLUMNS
+    assert list(result)[-6:] == [*COLUMNS, "warning"]
+    late = result["warning"].notna()
+    assert (
+        set(given.loc[late, "Transaction_Date"].str[:4]) == {"2196"}
+        and "more than a year" in result["warning"][late].iloc[0]
+    )
     numbers = result[COLUMNS].astype(float)
     whole = numbers.dropna()
     assert len(whole) > 0.99 * len(given)

@@ -44,9 +44,9 @@ def test_a_visitor_finds_tabs_by_keyboard_a_status_and_two_themes(page: Page) ->
         expect(page.get_by_role("tab", selected=True)).to_have_text(name)
         expect(page.get_by_role("tabpanel", name=name, exact=True)).to_be_visible()
     page.locator("#sf-status summary").click()
-    expect(page.get_by_text("Sales until")).to_be_visible()
+    expect(page.locator("#sf-status").get_by_text("Sales until")).to_be_visible()
     page.keyboard.press("Escape")
-    expect(page.get_by_text("Sales until")).not_to_be_visible()
+    expect(page.locator("#sf-status").get_by_text("Sales until")).not_to_be_visible()
     assert theme(page) == "light"
     page.get_by_role("button", name="Switch between light and dark").click()
     assert theme(page) == "dark"
