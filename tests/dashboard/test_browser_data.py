@@ -60,7 +60,7 @@ def test_an_upload_is_filtered_and_taken_away_in_excel(page: Page, tmp_path: Pat
         assert waiting.value.suggested_filename.endswith(suffix) and path.stat().st_size > 1_000
     book = openpyxl.load_workbook(io.BytesIO((tmp_path / "saved.xlsx").read_bytes()))
     found = pd.DataFrame(book["Top products"].values)
-    found = found[1:].set_axis(found.iloc[0], axis=1).set_index("Product")["revenue"].astype(float)
+    found = found[1:].set_axis(found.iloc[0], axis=1).set_index("Product")["Revenue"].astype(float)
     expected = rows.groupby("Product_Name")["Revenue"].sum()
     assert found.to_dict() == pytest.approx(expected.to_dict()) and EVIL in found.index
     assert "regions West" in [row[1].value for row in book["About"]][4]

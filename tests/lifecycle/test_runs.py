@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -77,9 +78,16 @@ def test_the_run_notebooks_say_what_each_parameter_is() -> None:
         assert all(parameter["help"] for parameter in known.values())
 
 
+def command(process: psutil.Process) -> str:
+    """What the process was started with; nothing for one that has just ended."""
+    with suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
+
+
 def kernels() -> set[psutil.Process]:
     """The kernels that these tests started and that still run; other tests keep a dashboard."""
-    return {p for p in psutil.Process().children(recursive=True) if "ipykernel" in " ".join(p.cmdline())}
+    return {child for child in psutil.Process().children(recursive=True) if "ipykernel" in command(child)}
 
 
 @pytest.mark.parametrize(
