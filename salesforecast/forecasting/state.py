@@ -106,6 +106,7 @@ def save_demand(forecast: DemandForecast, path: Path | IO[bytes]) -> None:
         values=panel.values[:, recent].astype("float32"),
         yhat=forecast.yhat,
         price=prices,
+        unplanned=np.empty(0) if forecast.unplanned is None else forecast.unplanned,
         responses=effects.series_factors,
         usual_price=effects.usual_price,
         **{key: getattr(calibration, name) for key, name in CALIBRATION_ARRAYS.items()},
@@ -176,7 +177,10 @@ def load_demand(path: Path | IO[bytes]) -> DemandState:
         usual_price=arrays["usual_price"],
     )
     revenue = priced_revenue(model.panel, arrays["yhat"], arrays["price"])
-    forecast = build_forecast(model, effects, arrays["yhat"], revenue, model.notes)
+    unplanned = arrays.get("unplanned", np.empty(0))  # releases before did not store it
+    forecast = build_forecast(
+        model, effects, arrays["yhat"], revenue, model.notes, unplanned=unplanned if unplanned.size else None
+    )
     return DemandState(forecast, pd.DataFrame(text["leaderboard"]), arrays["price"])
 
 

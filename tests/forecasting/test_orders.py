@@ -1,5 +1,7 @@
 """Order quantities are judged by what follows: the share of spans that they last, and how they compare with what was ever sold."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +19,7 @@ from salesforecast.forecasting.span_demand import (
     estimate_span_demand,
     span_distribution,
 )
+from salesforecast.forecasting.state import load_demand, save_demand
 from salesforecast.sales.reading import read_sales
 
 SPAN = 14
@@ -182,6 +185,10 @@ def test_a_plan_changes_an_order_by_as_much_as_the_forecast(forecast: DemandFore
     ).level
     assert halved == pytest.approx(level * share.to_numpy())
     assert (planned["order_up_to"] < 0.75 * usual["order_up_to"]).all()
+    save_demand(closed, file := io.BytesIO())
+    file.seek(0)
+    stored = plan_orders(load_demand(file).forecast, OrderPolicy(7))
+    assert stored["order_up_to"].equals(planned["order_up_to"])
     ahead = forecast_demand(forecast.model, 14, Covariates(plan=plan), compare_plan=False)
     assert ahead.unplanned is None
 
