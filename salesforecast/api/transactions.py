@@ -25,7 +25,6 @@ from salesforecast.api.schemas import (
     shorten_value,
 )
 from ..features.columns import add_segment
-from ..registry.predictor import far_values, shown_value
 
 # %% ../../nbs/api/06_transactions.ipynb #e027967f
 def _field_errors(
@@ -116,11 +115,11 @@ def _category_warnings(version: ServedVersion, row: PredictionInput) -> Iterator
 
 def _far_warnings(version: ServedVersion, row: PredictionInput) -> Iterator[str]:
     "Yield a warning for each number and date that is far from those of the training."
-    values = {name: np.array([value]) for name, value in row if isinstance(value, int | float)}
-    values["Transaction_Date"] = np.array([row.Transaction_Date or "NaT"], "datetime64[D]")
-    for name, far, how in far_values(version.predictor, values):
-        if far.any():
-            yield f"{name} {shown_value(values[name][0])} is {how}"
+    day = np.datetime64(row.Transaction_Date) if row.Transaction_Date else None
+    for limit in version.predictor.limits:
+        value = day if limit.column == "Transaction_Date" else getattr(row, limit.column)
+        if value is not None and limit.is_passed(value):
+            yield limit.describe(value)
 
 # %% ../../nbs/api/06_transactions.ipynb #a3231f43
 def predict_transactions(

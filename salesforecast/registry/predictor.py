@@ -7,7 +7,7 @@ __all__ = ['Predictor', 'load_model']
 
 # %% ../../nbs/registry/07_predictor.ipynb #c8af298a
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -22,6 +22,7 @@ from .bundle import ModelBundle, load_bundle
 from ..sales.prediction_notes import PredictionNotes
 from ..sales.reading import PredictionRows, read_prediction_rows
 from ..features.columns import SEGMENT, Columns, frame_columns, select_rows
+from ..features.history import History
 from salesforecast.features.preprocessor import (
     InputCache,
     ModelInputs,
@@ -64,6 +65,44 @@ def _canonical_frame(frame: pd.DataFrame, names: set[str]) -> pd.DataFrame:
 
 # %% ../../nbs/registry/07_predictor.ipynb #ac75c541
 CHUNK_ROWS = 100_000  # rows predicted at once, which bounds the memory
+EXTRAPOLATION_FACTOR = 2.0  # times the largest value of the training
+DAYS_AHEAD = np.timedelta64(365, "D")  # after the history, from which on a date is warned about
+
+
+@dataclass(frozen=True)
+class Limit:
+    "A bound beyond which a value is far from those of the training."
+
+    column: str
+    bound: float | np.datetime64
+    is_lowest: bool  # else the highest
+    how: str  # a value beyond it is
+
+    def is_passed(self, values: np.ndarray | float | np.datetime64) -> np.ndarray:
+        "Return whether a value, or each of an array, is beyond the bound."
+        return values < self.bound if self.is_lowest else values > self.bound  # type: ignore[operator,return-value]
+
+    def describe(self, value: float | np.datetime64) -> str:
+        "Say in a sentence that a value is beyond the bound."
+        shown = str(value)[:10] if isinstance(value, np.datetime64) else f"{value:g}"
+        return f"{self.column} {shown} is {self.how}"
+
+
+def training_limits(parts: Preprocessor, history: History) -> Iterator[Limit]:
+    "Yield the bounds of numbers, with either sign, and of dates."
+    scaler = parts["scaler"]
+    for name, low, width in zip(scaler["columns"], scaler["min"], scaler["range"], strict=True):
+        bound, how = (
+            float(EXTRAPOLATION_FACTOR * (low + width)),
+            f"far above the largest of the training, {low + width:g}",
+        )
+        yield Limit(name, bound, False, how)
+        yield Limit(name, -bound, True, how)
+    yield Limit(
+        "Transaction_Date", history.first, True, f"before the history, which begins on {history.first}"
+    )
+    last = history.last
+    yield Limit("Transaction_Date", last + DAYS_AHEAD, False, f"more than a year after the history, {last}")
 
 # %% ../../nbs/registry/07_predictor.ipynb #7be77433
 class Predictor:
@@ -81,6 +120,7 @@ class Predictor:
         self.preprocessor = bundle.preprocessor
         self.history = bundle.history
         self.required_columns = required_columns(self.preprocessor)
+        self.limits = tuple(training_limits(self.preprocessor, self.history))
         self._input_cache: InputCache = {}
 
     @classmethod
@@ -342,43 +382,14 @@ class UnlikeValues:
         return sentences
 
 
-EXTRAPOLATION_FACTOR = 2.0  # times the largest value of the training
-DAYS_AHEAD = np.timedelta64(365, "D")  # after the history, from which on a date is warned about
-
-
-def far_values(
-    predictor: Predictor,
-    columns: Mapping[str, np.ndarray],  # numbers, and dates as datetime64
-) -> Iterator[tuple[str, np.ndarray, str]]:
-    "Yield column, rows (bool) and how for values far from those of the training."
-    scaler, history = predictor.preprocessor["scaler"], predictor.history
-    for name, low, width in zip(scaler["columns"], scaler["min"], scaler["range"], strict=True):
-        if name in columns:
-            far = np.abs(columns[name]) > EXTRAPOLATION_FACTOR * (low + width)
-            yield name, far, f"far above the largest of the training, {low + width:g}"
-    if "Transaction_Date" in columns:
-        days = columns["Transaction_Date"]
-        yield "Transaction_Date", days < history.first, f"before the history, which begins on {history.first}"
-        yield (
-            "Transaction_Date",
-            days > history.last + DAYS_AHEAD,
-            f"more than a year after the history, {history.last}",
-        )
-
-
-def shown_value(value: np.generic | float) -> str:
-    "Return a number or date as text."
-    return str(value)[:10] if isinstance(value, np.datetime64) else f"{value:g}"
-
-
 def find_unlike_values(predictor: Predictor, frame: pd.DataFrame) -> UnlikeValues:
     "Find the values of rows that are unlike those of the training: unknown names, far numbers and dates."
     found = UnlikeValues(np.full(len(frame), "", dtype=object))
     numbers = {str(name): values.to_numpy() for name, values in frame.items() if values.dtype.kind in "fiuM"}
-    for name, far, how in far_values(predictor, numbers):
-        if far.any():
-            found.far[name, how] += int(far.sum())
-            sentences = [f"{name} {shown_value(value)} is {how}" for value in numbers[name][far]]
+    for limit in predictor.limits:
+        if limit.column in numbers and (far := limit.is_passed(numbers[limit.column])).any():
+            found.far[limit.column, limit.how] += int(far.sum())
+            sentences = [limit.describe(value) for value in numbers[limit.column][far]]
             _add_sentences(found.texts, far, sentences)
     for name in NAMED_COLUMNS:
         level = predictor.history.levels.get(name)
