@@ -13,7 +13,13 @@ import numpy as np
 import pandas as pd
 
 from .schemas import DemandInput, OrderInput, PlanRow
-from ..forecasting.forecaster import Crossing, DemandForecast, cross_segments, select_series
+from salesforecast.forecasting.forecaster import (
+    Crossing,
+    DemandForecast,
+    cross_segments,
+    periods_between,
+    select_series,
+)
 from ..forecasting.order_policy import OrderPolicy
 from ..forecasting.orders import plan_orders
 from ..forecasting.panel import Panel
@@ -113,20 +119,6 @@ def sum_bounds(paths: np.ndarray, levels: Sequence[int]) -> dict[str, np.ndarray
     return {"median": np.median(paths, axis=0), **bounds}
 
 
-def sum_periods(forecast: DemandForecast, request: DemandInput, horizon: int) -> np.ndarray:
-    "Return which periods are summed; raise `UserError` where a requested sum has none."
-    days = forecast.days[:horizon]
-    inside = np.ones(len(days), bool)
-    if request.sum_from is not None:
-        inside &= days >= np.datetime64(request.sum_from)
-    if request.sum_to is not None:
-        inside &= days <= np.datetime64(request.sum_to)
-    if not inside.any():
-        asked = f"{request.sum_from or days[0]} to {request.sum_to or days[-1]}"
-        raise UserError(f"No period of the forecast lies in {asked}: it goes from {days[0]} to {days[-1]}")
-    return inside
-
-
 def sum_rows(
     forecast: DemandForecast, rows: np.ndarray, inside: np.ndarray, levels: Sequence[int]
 ) -> list[Row]:
@@ -206,7 +198,7 @@ def find_crossing(panel: Panel, request: DemandInput) -> Crossing:
     try:
         return cross_segments(panel, request.segments)
     except UserError as error:
-        raise ForecastNotFound(f"{error}.") from None
+        raise ForecastNotFound(str(error)) from None
 
 
 def combined_series(
@@ -274,7 +266,7 @@ def demand_response(
     except UserError as error:
         raise ForecastNotFound(str(error)) from None
     forecast = (apply_plan(state, plan_frame(request.plan)) if request.plan else state).forecast
-    inside = sum_periods(forecast, request, horizon)
+    inside = periods_between(forecast.days[:horizon], request.sum_from, request.sum_to)
     size = state.forecast.yhat[selected].sum(1)
     ranked = selected[np.lexsort((-size, state.panel.level[selected]))]
     rows = ranked[: request.limit]

@@ -373,10 +373,24 @@ def _past_plan(plan: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     "Select the rows of a plan that begin in the history."
     return plan[plan["start"].to_numpy().astype("datetime64[D]") <= panel.days[-1]] if len(plan) else plan
 
-# %% ../../nbs/forecasting/13_forecaster.ipynb #4dc23388
+# %% ../../nbs/forecasting/13_forecaster.ipynb #b8c9d0e1
 _Day = date | str | np.datetime64
 
 
+def periods_between(days: np.ndarray, first: _Day | None, last: _Day | None) -> np.ndarray:
+    "Return which periods lie between two days, both included; raises `UserError` if none does."
+    start, end = (
+        pd.Timestamp(day).normalize().to_datetime64() for day in (first or days[0], last or days[-1])
+    )
+    inside = (days >= start) & (days <= end)
+    if not inside.any():
+        asked = f"{first or days[0]} and {last or days[-1]}"
+        raise UserError(
+            f"No period of the forecast lies between {asked}: it goes from {days[0]} to {days[-1]}"
+        )
+    return inside
+
+# %% ../../nbs/forecasting/13_forecaster.ipynb #4dc23388
 def sum_interval(
     forecast: DemandForecast,
     series: Sequence[str] | None = None,
@@ -409,15 +423,7 @@ def sum_interval(
         raise UserError(
             f"{', '.join(map(repr, series or []))} overlap: a sale would count twice. Name parts, or their sum"
         )
-    days = forecast.days
-    start, end = (
-        pd.Timestamp(day).normalize().to_datetime64() for day in (first or days[0], last or days[-1])
-    )
-    inside = (days >= start) & (days <= end)
-    if not inside.any():
-        raise UserError(
-            f"No period of the forecast lies between {first} and {last}: it goes from {days[0]} to {days[-1]}"
-        )
+    inside = periods_between(forecast.days, first, last)
     sums = forecast.paths.total(rows)[:, inside].sum(1)
     interval = {"yhat": float(forecast.yhat[rows][:, inside].sum()), "median": float(np.median(sums))}
     for level in INTERVAL_LEVELS:
@@ -475,7 +481,7 @@ def cross_segments(panel: Panel, segments: Mapping[str, Sequence[str]]) -> Cross
     names = {str(column): ", ".join(segments[str(column)]) for column in panel.keys if column in segments}
     if not wanted.any():
         cells = ", ".join(f"{column} {value!r}" for column, value in names.items())
-        raise UserError(f"There are no sales of {cells} together in this forecast. Leave one of them out")
+        raise UserError(f"There are no sales of {cells} together in this forecast. Leave one of them out.")
     indicator = wanted.astype(float)
     sizes = np.diff(panel.summing.indptr)
     whole = np.flatnonzero((panel.summing @ indicator == sizes) & (sizes == wanted.sum()))
