@@ -23,8 +23,10 @@ from typing import Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
+from salesforecast.core.optional import require
 from salesforecast.core.settings import CLI_COMMAND, Progress, UserError, atomic_write
 from salesforecast.core.text import redact_url
+from salesforecast.lifecycle.promotion import models_lock
 from salesforecast.registry.versions import new_version
 
 # %% ../../nbs/lifecycle/14_jobs.ipynb #53be2025
@@ -104,17 +106,6 @@ def _is_held(path: Path) -> bool:
         return True
 
 
-def _is_running(pid: int) -> bool:
-    "Return whether a process runs."
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it is another user's
-        return True
-    return True
-
-
 def _read_record(folder: Path) -> JobRecord | None:
     "Read the record of a job as it was written, None where there is none."
     try:
@@ -128,7 +119,8 @@ def read_job(folder: Path) -> JobRecord | None:
     record = _read_record(folder)
     if record is None or not record.is_active:
         return record
-    if (record.state == "starting" and record.pid and _is_running(record.pid)) or _is_held(folder / LOCK):
+    starts = record.state == "starting" and record.pid
+    if (starts and require("psutil", "dashboard").pid_exists(record.pid)) or _is_held(folder / LOCK):
         return record
     again = _read_record(folder)  # it may have ended just now
     if again != record or again is None:
@@ -260,7 +252,6 @@ def record_job(
 
 # %% ../../nbs/lifecycle/14_jobs.ipynb #39d527de
 TRAIN = (*CLI_COMMAND, "train")
-TRAINING_LOCK = ".training.lock"  # of `models_lock`
 
 
 def command_environment() -> dict[str, str]:
@@ -281,10 +272,8 @@ def refuse_second(models_dir: Path) -> None:
             f"A training of {active.source} has been running since {since} ({active.done:.0%}: {active.label}). "
             "Wait for it, or stop it."
         )
-    if (models_dir / TRAINING_LOCK).exists() and _is_held(models_dir / TRAINING_LOCK):
-        raise UserError(
-            "Another training is running, by the command line or the schedule. Wait for it to end."
-        )
+    with models_lock(models_dir, "training", 0):  # nor by the command line or the schedule
+        pass
 
 
 def start_training(
