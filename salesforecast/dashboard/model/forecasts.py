@@ -170,17 +170,28 @@ Confidence = Literal[80, 95]
 
 @dataclass(frozen=True)
 class DayForecast:
-    "Revenue by day ahead, by whom, and its sum."
+    """Revenue by day ahead, by whom, and its sum.
 
-    rows: pd.DataFrame  # date, predicted_revenue, lower_80, upper_80, lower_95, upper_95, in_history; with demand, also sarima and is_demand
-    model: str = (
-        ""  # the demand forecast, where it has days of them; empty: the daily model of the version has all
-    )
-    total: DemandSum | None = None  # of all days, with its intervals; None where they are not known
-    wape: float | None = None  # mean error of a day in cross-validation, of a demand forecast
-    chosen: int = (
-        0  # days, or weeks, of the past that were asked for: the backtest may have forecast only some
-    )
+    Parameters
+    ----------
+    rows
+        `date, predicted_revenue, lower_80, upper_80, lower_95, upper_95, in_history`; with a demand forecast, also `sarima` and
+        `is_demand`.
+    model
+        The demand forecast, where it has some of the days; empty where the daily model of the version has all.
+    total
+        The sum of all days with its intervals; None where they are not known.
+    wape
+        Mean error of a day in cross-validation, of a demand forecast.
+    chosen
+        Days, or weeks, of the past that were asked for, of which the backtest may have forecast only some.
+    """
+
+    rows: pd.DataFrame
+    model: str = ""
+    total: DemandSum | None = None
+    wape: float | None = None
+    chosen: int = 0
 
     @property
     def demand_days(self) -> pd.Series:

@@ -42,7 +42,7 @@ KINDS: dict[str, Kind] = {
     "killed": "error",
 }
 TITLES = {
-    "promoted": "The new version passed the gate.",
+    "promoted": "The new version is served.",
     "refused": "The new version did not pass the gate; what was served before is still served.",
     "failed": "The training failed; what was served before is still served.",
     "stopped": "The training was stopped.",
