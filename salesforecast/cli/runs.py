@@ -42,8 +42,15 @@ def run(
     timeout: Annotated[
         int | None, typer.Option("--timeout", min=1, help="seconds that one cell may take [4 hours]")
     ] = None,
+    end_with_starter: Annotated[
+        bool, typer.Option("--end-with-starter", help="end as soon as standard input closes")
+    ] = False,
 ) -> None:
     "Execute a run notebook: the report as .ipynb and .html; ends with the run's exit code."
+    if end_with_starter:
+        from salesforecast.lifecycle.schedule import end_with_starter as watch
+
+        watch()
     from salesforecast.lifecycle.runs import run_notebook
     from salesforecast.cli.terminal import messages, output, paths_table, progress_bar
 

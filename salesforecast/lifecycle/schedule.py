@@ -162,28 +162,52 @@ def _alert_retraining(jobs: Iterable[Job], journal: Journal) -> DueRun | None:
     return DueRun(train, _due_of(alert), "alert")
 
 # %% ../../nbs/lifecycle/12_schedule.ipynb #d5cc5523
-COMMAND = (*CLI_COMMAND, "run")
+COMMAND = (*CLI_COMMAND, "run", "--end-with-starter")
 RESULT_CODES = set(EXIT_CODES.values())
 END_SECONDS = 10  # that a process has to end by itself
 
 
-def end_leftovers(folder: Path) -> int:
-    "End the processes that a killed schedule left at work in the folder of a run, with their children; returns how many."
+def _end_trees(pids: Iterable[int]) -> int:
+    "End processes with all that they started; returns how many."
     psutil = require("psutil", "mlops")
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if "--folder" in words and str(folder) in words and process.pid != os.getpid():
-            with suppress(psutil.NoSuchProcess):
-                found += [process, *process.children(recursive=True)]
-    for process in found:
+    ended = []
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            ended += [process, *process.children(recursive=True)]
+    for process in ended:
         with suppress(psutil.NoSuchProcess):
             process.terminate()
-    for process in psutil.wait_procs(found, timeout=END_SECONDS)[1]:
+    for process in psutil.wait_procs(ended, timeout=END_SECONDS)[1]:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(found, timeout=END_SECONDS)
-    return len(found)
+    psutil.wait_procs(ended, timeout=END_SECONDS)
+    return len(ended)
+
+
+def end_leftovers(folder: Path) -> int:
+    "End the processes that are still at work in the folder of a run, with their children; returns how many."
+    leftovers = []
+    for process in require("psutil", "mlops").process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "--folder" in words and str(folder) in words and process.pid != os.getpid():
+            leftovers.append(process.pid)
+    return _end_trees(leftovers)
+
+
+def end_with_starter() -> None:
+    """End this process and all that it started as soon as its standard input closes.
+
+    The starter holds the other end of the pipe, which the operating system closes even where the starter was killed.
+    """
+
+    def watch() -> None:
+        while os.read(0, 1024):
+            pass
+        _end_trees(child.pid for child in require("psutil", "mlops").Process().children())
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class RunEnd(TypedDict):
@@ -218,12 +242,12 @@ def run_due(
     end_leftovers(folder)
     given = [word for name, value in due.job.parameters.items() for word in ("-p", name, value)]
     journal.add("start", due.job.name, due.time, why=due.why, folder=folder.name)
-    process = subprocess.Popen([*command, due.job.name, "--folder", str(folder), *given])
-    while process.poll() is None:
-        if stop.wait(0.2):
-            process.terminate()
-            process.wait()
-            return None
+    words = [*command, due.job.name, "--folder", str(folder), *given]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+        while process.poll() is None:
+            if stop.wait(0.2):
+                _end_trees([process.pid])
+                return None
     path = folder / "outcome.json"
     outcome = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     end: RunEnd = {

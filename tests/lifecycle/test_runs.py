@@ -1,5 +1,6 @@
 """Runs by papermill: what they refuse, what they leave when a kernel dies or hangs, and what the schedule does."""
 
+import contextlib
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from salesforecast.core.settings import UserError, settings
+from salesforecast.core.settings import CLI_COMMAND, UserError, settings
 from salesforecast.lifecycle.runs import notebook_path, parameters, run_notebook
 from salesforecast.lifecycle.schedule import (
     JOURNAL,
@@ -202,6 +203,43 @@ def test_a_schedule_that_is_stopped_takes_up_its_run_again(tmp_path: Path, how: 
     assert len(starts) == 2
     assert starts[0] == starts[1]
     assert next_due_run([job], journal, local_now()) is None
+
+
+def test_a_run_ends_with_a_schedule_that_is_killed(tmp_path: Path) -> None:
+    """The command as it is, a kernel and what it has started: none is left, without another schedule."""
+    pids = tmp_path / "pids"
+    work = f"""import os, subprocess, sys, time
+from pathlib import Path
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+beside = Path({str(pids)!r} + ".new")
+beside.write_text(f"{{os.getpid()}} {{child.pid}}")
+beside.replace({str(pids)!r})
+time.sleep(600)"""
+    path = notebook(tmp_path / "train.ipynb", work)
+    content = nbformat.read(path, as_version=4)
+    content.cells[0].source += "\nsource: str = ''"
+    nbformat.write(content, path)
+    past(Journal(tmp_path / JOURNAL), Job("train", "0 * * * *"))
+    folders = {"SALESFORECAST_RUNS_DIR": str(tmp_path), "SALESFORECAST_REPORTS_DIR": str(tmp_path)}
+    words = [*CLI_COMMAND, "schedule", "sales.csv", "--train", "0 * * * *", "--monitor", ""]
+    with (tmp_path / "log").open("wb") as log:
+        scheduler = subprocess.Popen(words, env=os.environ | folders, stdout=log, stderr=log)
+    processes: list[psutil.Process] = []
+    try:
+        until = time.monotonic() + 120
+        while not pids.exists():
+            assert scheduler.poll() is None and time.monotonic() < until, (tmp_path / "log").read_text()
+            time.sleep(0.1)
+        processes = psutil.Process(scheduler.pid).children(recursive=True)
+        assert {int(pid) for pid in pids.read_text().split()} < {process.pid for process in processes}
+        scheduler.kill()
+        scheduler.wait(20)
+        assert psutil.wait_procs(processes, timeout=60)[1] == []
+    finally:
+        for process in (scheduler, *processes):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+    assert [line["event"] for line in Journal(tmp_path / JOURNAL).lines()] == ["first seen", "start"]
 
 
 @pytest.mark.parametrize(
