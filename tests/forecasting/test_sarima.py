@@ -347,3 +347,26 @@ def test_m4_weekly_figures(real_data: Path) -> None:
         predicted = np.full(len(actual), history[-1])
         scores.append((smape(actual, predicted), mase(actual, predicted, history)))
     assert np.round(np.mean(scores, axis=0), 3).tolist() == [9.161, 2.777]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("closed", [(), (5, 6)], ids=["open", "closed at weekends"])
+@pytest.mark.parametrize("level", [0.0, 70.0, 7e9 / 3])
+def test_a_series_that_never_changes_is_forecast_as_it_is_without_a_warning(
+    closed: tuple[int, ...], level: float
+) -> None:
+    """Two years, enough for Fourier terms; the sums of a day differ in their last bit, as sums of floats do."""
+    days = pd.date_range("2023-01-01", "2024-12-31")
+    series = pd.Series(level * (1 + 1e-15 * (np.arange(len(days)) % 2)), days)
+    series[days.weekday.isin(closed)] = 0.0
+    model = fit_sarima(series)
+    assert model.notes == ("the series never changes",)
+    ahead = pd.date_range("2025-01-01", periods=14).weekday
+    expected = np.where(ahead.isin(closed), 0.0, level)
+    np.testing.assert_allclose(
+        model.state.forecast("2025-01-01", "2025-01-14")["predicted_revenue"], expected, rtol=1e-9, atol=1e-6
+    )
+    tested = backtest(series, horizon=14, windows=3)
+    tested = tested[tested["model"] == "sarima"]
+    assert len(tested) == 42
+    np.testing.assert_allclose(tested["yhat"], tested["y"], rtol=1e-9, atol=1e-6)

@@ -55,6 +55,7 @@ def check_served(outcome: TrainingOutcome, shop: pd.DataFrame) -> None:
     assert forecast["predicted_revenue"].sum() > 0
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("name", QUICK)
 def test_a_first_version_is_served(name: str, tmp_path: Path) -> None:
     shop = ODD_SHOPS[name]()

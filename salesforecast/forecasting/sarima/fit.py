@@ -61,6 +61,14 @@ class SarimaSeries:
     calendar: Calendar
     values: np.ndarray  # on the model's scale, NaN where closed or missing
 
+    @property
+    def is_constant(self) -> bool:
+        "Return whether there is nothing to fit: the known values never change, or are fewer than half of what SARIMA takes."
+        known = self.values[np.isfinite(self.values)]
+        return len(known) < SARIMA_MIN_PERIODS // 2 or bool(
+            np.ptp(known) <= 1e-9 * max(abs(known).max(), 1.0)
+        )
+
     def truncate(self, count: int) -> "SarimaSeries":
         "Return the first periods, with the same calendar and scale."
         return replace(self, days=self.days[:count], revenue=self.revenue[:count], values=self.values[:count])
@@ -114,9 +122,9 @@ FOURIER_ORDERS = (1, 2, 3, 4, 6, 8)
 
 
 def choose_fourier(series: SarimaSeries, order: Order | None) -> tuple[SarimaSeries, Order | None]:
-    "Return the series with the number of Fourier terms of least corrected AIC, and the order; short series stay as they are."
+    "Return the series with the number of Fourier terms of least corrected AIC, and the order; short and constant series stay as they are."
     years = len(series.days) * series.step / DAYS_PER_YEAR
-    if years < MIN_YEARS_FOR_FOURIER:
+    if years < MIN_YEARS_FOR_FOURIER or series.is_constant:
         return series, order
     first = replace(series, calendar=replace(series.calendar, fourier=4))
     fit = estimate(first.values, first.calendar.regressors(first.days), first.season_length, order, rounds=0)
@@ -240,8 +248,7 @@ def fit_series(
     progress: Progress = no_progress,
 ) -> SarimaModel:
     "Fit a prepared series, and calibrate intervals and mean."
-    known = series.values[np.isfinite(series.values)]
-    if len(known) < SARIMA_MIN_PERIODS // 2 or np.ptp(known) < 1e-9:
+    if series.is_constant:
         return constant_model(series)
     regressors = series.calendar.regressors(series.days)
     progress(0.0, "SARIMA: fitting")
@@ -300,9 +307,7 @@ def fit_sarima(
     -----
     The order is AutoARIMA's (Hyndman & Khandakar 2008), by statsforecast; the likelihood is statsmodels'.
     """
-    prepared, order = prepare_series(series, holidays or {}, events or {}, closed, closures), None
+    prepared = prepare_series(series, holidays or {}, events or {}, closed, closures)
     progress(0.0, "SARIMA: searching the order")
-    known = prepared.values[np.isfinite(prepared.values)]
-    if len(known) >= SARIMA_MIN_PERIODS and np.ptp(known) > 1e-9:
-        prepared, order = choose_fourier(prepared, None)
+    prepared, order = choose_fourier(prepared, None)
     return fit_series(prepared, horizon, order, progress=scale_progress(progress, 0.4, 1.0))
