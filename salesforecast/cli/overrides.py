@@ -25,11 +25,6 @@ OverrideTarget = Annotated[Literal["revenue", "units"], typer.Option("--target",
 OverrideFreq = Annotated[Literal["D", "W"], typer.Option("--freq", help="D or W")]
 
 
-def overrides_file(target: str, freq: str) -> Path:
-    "Return the file of the overrides."
-    return settings().data_dir / f"overrides-{target}-{freq}.db"
-
-
 @override_app.command("add")
 def override_add(
     series: Annotated[str, typer.Argument(help="such as total or Category=Toys/Region=North")],
@@ -39,6 +34,9 @@ def override_add(
     reason: Annotated[str, typer.Option("--reason", help="why")] = "",
     target: OverrideTarget = "revenue",
     freq: OverrideFreq = "D",
+    until: Annotated[
+        str | None, typer.Option("--until", help="last day of a span that VALUE is the sum of")
+    ] = None,
     models_dir: ModelsDir = None,
 ) -> None:
     "Override a number of the served version's demand forecast."
@@ -46,7 +44,7 @@ def override_add(
 
     from salesforecast.registry.bundle import load_bundle
     from salesforecast.registry.total_forecast import load_demand_state
-    from salesforecast.forecasting.overrides import record_overrides
+    from salesforecast.forecasting.overrides import overrides_file, record_overrides, spread_override
     from salesforecast.cli.terminal import number, output
 
     state = load_demand_state(load_bundle(models_dir or settings().model_dir), target, freq)
@@ -55,16 +53,16 @@ def override_add(
             f"The served version has no forecast of {target} by {freq}. Ask for it in the section `demand` of "
             "params.yaml, and train again."
         )
-    override = {
-        "unique_id": series,
-        "ds": parse_day(day, "DAY"),
-        "value": value,
-        "author": author,
-        "reason": reason,
-    }
-    kept = record_overrides(overrides_file(target, freq), state.forecast, pd.DataFrame([override])).iloc[0]
+    first = parse_day(day, "DAY")
+    if until is None:
+        rows = pd.DataFrame([{"unique_id": series, "ds": first, "value": value}])
+    else:
+        rows = spread_override(state.forecast, series, first, parse_day(until, "--until"), value)
+    rows = rows.assign(author=author, reason=reason)
+    kept = record_overrides(overrides_file(target, freq), state.forecast, rows)
+    span = f"on {day}" if until is None else f"from {day} to {until}"
     output.print(
-        f"{series} on {day}: {number(value, 2)}. The model says {number(kept['model_yhat'], 2)}.",
+        f"{series} {span}: {number(value, 2)}. The model says {number(kept['model_yhat'].sum(), 2)}.",
         markup=False,
     )
 
@@ -72,7 +70,7 @@ def override_add(
 @override_app.command("list")
 def override_list(target: OverrideTarget = "revenue", freq: OverrideFreq = "D") -> None:
     "List the overrides with their numbers."
-    from salesforecast.forecasting.overrides import load_overrides
+    from salesforecast.forecasting.overrides import load_overrides, overrides_file
     from salesforecast.cli.terminal import frame_table, number, output
 
     overrides = load_overrides(overrides_file(target, freq)).reset_index()
@@ -92,7 +90,7 @@ def override_remove(
     freq: OverrideFreq = "D",
 ) -> None:
     "Take an override back."
-    from salesforecast.forecasting.overrides import remove_override
+    from salesforecast.forecasting.overrides import overrides_file, remove_override
     from salesforecast.cli.terminal import output
 
     remove_override(overrides_file(target, freq), number)
@@ -110,7 +108,12 @@ def override_judge(
     "Measure Forecast Value Added: whether planners' numbers were closer to actual sales than the model's."
     from salesforecast.sales.reading import read_sales
     from salesforecast.forecasting.panel import make_panel
-    from salesforecast.forecasting.overrides import load_overrides, override_levels, value_added
+    from salesforecast.forecasting.overrides import (
+        load_overrides,
+        override_levels,
+        overrides_file,
+        value_added,
+    )
     from salesforecast.cli.terminal import frame_table, output, percent
 
     kept = load_overrides(overrides_file(target, freq))
@@ -128,16 +131,15 @@ def override_judge(
 def with_overrides(forecast: "DemandForecast") -> "DemandForecast":
     "Return the forecast in which the recorded overrides of its periods and series hold; report those of others."
     from salesforecast.cli.terminal import messages
-    from salesforecast.forecasting.overrides import apply_overrides, load_overrides
+    from salesforecast.forecasting.overrides import hold_overrides, load_overrides, overrides_file
 
     panel = forecast.panel
     recorded = load_overrides(overrides_file(panel.target, "D" if panel.step == 1 else "W"))
-    recorded = recorded[recorded["ds"].isin(forecast.days)]
-    applies = recorded["unique_id"].isin(panel.ids)
-    if len(others := recorded.loc[~applies, "unique_id"].drop_duplicates()):
+    held, left_out = hold_overrides(forecast, recorded)
+    if len(others := left_out["unique_id"].drop_duplicates()):
         names = ", ".join(map(repr, others[:3])) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
         messages.print(
-            f"{(~applies).sum()} overrides do not hold, because this forecast has no series {names}. Forecast their level with --by.",
+            f"{len(left_out)} overrides do not hold, because this forecast has no series {names}. Forecast their level with --by.",
             markup=False,
         )
-    return apply_overrides(forecast, recorded[applies]) if applies.any() else forecast
+    return held

@@ -9,14 +9,14 @@ __all__ = ['record_overrides', 'load_overrides', 'apply_overrides', 'value_added
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from salesforecast.core.metrics import ratio
-from salesforecast.core.settings import UserError
+from salesforecast.core.settings import UserError, settings
 from salesforecast.forecasting.forecaster import DemandForecast, build_forecast
 from salesforecast.forecasting.panel import AggregationLevels, Panel
 from salesforecast.forecasting.prices import expected_revenue, unit_prices
@@ -63,6 +63,34 @@ def check_overrides(
     made = datetime.now(UTC).isoformat(timespec="seconds")
     rows = rows[["unique_id", "ds", "value"]].assign(**texts, model_yhat=model_yhat, made=made)
     return rows[list(OVERRIDE_COLUMNS)].reset_index(drop=True)
+
+# %% ../../nbs/forecasting/17_overrides.ipynb #f5861642
+def spread_override(
+    forecast: DemandForecast,
+    unique_id: str,
+    first: date,  # day of the span
+    last: date,  # the last day, included
+    value: float,  # of the whole span
+) -> pd.DataFrame:
+    "Return `unique_id, ds, value` of the periods of a span; raises `UserError` for an unknown series or a span that is not forecast."
+    row, days = forecast.row(unique_id), forecast.days
+    inside = (days >= np.datetime64(first)) & (days <= np.datetime64(last))
+    periods = ((last - first).days + 1) // forecast.panel.step
+    if not inside.any() or inside.sum() < periods:
+        raise UserError(
+            f"{first} to {last} is not forecast as a whole. The periods go from {days[0]} to {days[-1]}"
+        )
+    usual = forecast.yhat[row, inside]
+    shares = usual / usual.sum() if usual.sum() > 0 else np.full(len(usual), 1 / len(usual))
+    return pd.DataFrame({"unique_id": unique_id, "ds": days[inside], "value": value * shares})
+
+# %% ../../nbs/forecasting/17_overrides.ipynb #af6dac3a
+def overrides_file(
+    target: str,
+    freq: str,  # D or W
+) -> Path:
+    "Return the file of the overrides of a target, in the folder of the data."
+    return settings().data_dir / f"overrides-{target}-{freq}.db"
 
 # %% ../../nbs/forecasting/17_overrides.ipynb #c646b38d
 def record_overrides(path: Path, forecast: DemandForecast, overrides: Source) -> pd.DataFrame:
@@ -118,7 +146,7 @@ def load_overrides(path: Path) -> pd.DataFrame:
     Parameters
     ----------
     path : Path
-        The SQLite file of `record_overrides`.
+        The SQLite file of `record_overrides`; where there is none, there are no overrides.
 
     Returns
     -------
@@ -126,8 +154,10 @@ def load_overrides(path: Path) -> pd.DataFrame:
         Rows in the order in which they were made, indexed by `number`; the later of two for the same series and period
         is the one that holds.
     """
-    with _open_store(path) as connection:
-        rows = connection.execute("SELECT rowid, * FROM overrides ORDER BY rowid").fetchall()
+    rows: list[tuple[object, ...]] = []
+    if path.exists():
+        with _open_store(path) as connection:
+            rows = connection.execute("SELECT rowid, * FROM overrides ORDER BY rowid").fetchall()
     overrides = pd.DataFrame(rows, columns=["number", *OVERRIDE_COLUMNS]).set_index("number")
     return overrides.assign(ds=pd.to_datetime(overrides["ds"]), value=overrides["value"].astype(float))
 
@@ -197,6 +227,20 @@ def _fit_to_targets(panel: Panel, values: np.ndarray, targets: dict[int, float],
         f"The overrides of {day} cannot all hold: {names}. A part is at most its whole, parts add up to it."
     )
 
+# %% ../../nbs/forecasting/17_overrides.ipynb #d596386d
+def hold_overrides(forecast: DemandForecast, recorded: pd.DataFrame) -> tuple[DemandForecast, pd.DataFrame]:
+    "Apply the overrides of a forecast's periods; return it, and those of these periods whose series it does not have."
+    recorded = recorded[recorded["ds"].isin(forecast.days)]
+    known = recorded["unique_id"].isin(forecast.panel.ids)
+    held = apply_overrides(forecast, recorded[known]) if known.any() else forecast
+    return held, recorded[~known]
+
+# %% ../../nbs/forecasting/17_overrides.ipynb #f0ada695
+def passed_overrides(overrides: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    "Return the overrides whose periods have passed, each author's last, beside what was sold: the column `y`."
+    last = overrides.drop_duplicates(["unique_id", "ds", "author"], keep="last")
+    return last.merge(panel.to_long_frame(), on=["unique_id", "ds"])
+
 # %% ../../nbs/forecasting/17_overrides.ipynb #d8f5587f
 def value_added(overrides: pd.DataFrame, panel: Panel, by: str = "author") -> pd.DataFrame:
     """Compare overrides and model with what was sold (Forecast Value Added).
@@ -223,10 +267,8 @@ def value_added(overrides: pd.DataFrame, panel: Panel, by: str = "author") -> pd
     """
     if by not in ("author", "unique_id", "reason"):
         raise UserError(f"Overrides are evaluated by author, unique_id or reason, not {by!r}")
-    last = overrides.drop_duplicates(["unique_id", "ds", "author"], keep="last")
-    joined = last.merge(panel.to_long_frame(), on=["unique_id", "ds"])
     rows = []
-    for name, group in joined.groupby(by):
+    for name, group in passed_overrides(overrides, panel).groupby(by):
         size = group["y"].abs().sum()
         model, planner = (ratio((group[c] - group["y"]).abs().sum(), size) for c in ("model_yhat", "value"))
         rows.append((name, len(group), model, planner, model - planner))

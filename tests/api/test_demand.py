@@ -19,6 +19,7 @@ from salesforecast.datasets import generate_sales, write_sales
 from salesforecast.forecasting.forecaster import select_series, sum_interval
 from salesforecast.forecasting.order_policy import OrderPolicy
 from salesforecast.forecasting.orders import order_up_to_levels, plan_orders
+from salesforecast.forecasting.overrides import load_overrides
 from salesforecast.rest.errors import BadRequest
 from salesforecast.training.orchestration import TrainingResult, train_models
 from support.browsing import WAIT, free_port, serving, showing, visiting
@@ -376,6 +377,14 @@ def test_planners_override_and_are_evaluated(
     assert "is gone" in run("remove", 1).stdout
     assert "no overrides" in run("list").stdout
     assert "no override 1" in run("remove", 1).stderr
+    assert run("add", "total", day, 90, "--until", str(made.days[2]), "--author", "Ana").returncode == 0
+    spread = load_overrides(tmp_path / "overrides-units-D.db")
+    usual = made.yhat[0, :3]
+    assert spread["value"].tolist() == pytest.approx((90 * usual / usual.sum()).tolist())
+    assert (
+        "not forecast as a whole"
+        in run("add", "total", day, 9, "--until", "2099-01-01", "--author", "A").stderr
+    )
 
 
 def test_a_plain_training_has_none(trained: Trained) -> None:
