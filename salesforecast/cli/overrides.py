@@ -6,7 +6,6 @@
 __all__ = []
 
 # %% ../../nbs/cli/06_overrides.ipynb #e443d262
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
