@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/sales/28_column_profiles.ipynb #25d13946
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ from salesforecast.core.settings import UserError
 from salesforecast.sales.column_names import RATE_WORDS, are_statuses, has_word, name_roles
 from salesforecast.sales.currencies import KNOWN_CODES, currency_code
 from salesforecast.sales.dates import parse_dates
-from salesforecast.sales.numbers import parse_numbers
+from salesforecast.sales.numbers import TYPOS, Mark, mixed_example, parse_numbers
 from salesforecast.sales.values import with_ascii_digits
 from salesforecast.sales.schema import SourceOptions
 
@@ -37,6 +37,7 @@ class NumberMarks:
     thousands: str | None = None
     example: str = ""  # a cell that tells
     certain: bool = True  # a cell tells; else it is a likelihood
+    mixed: tuple[str, str] | None = None  # cells of one column that contradict each other
 
 
 def _core(text: str) -> str:
@@ -58,11 +59,25 @@ def _decimal_of(core: str) -> str:
     return "" if GROUPED[mark].match(core) else mark
 
 
+def _contradiction(cores: Sequence[str]) -> tuple[str, str] | None:
+    "Return two numbers of a column of which two programs wrote one each; None where there are none."
+    votes: dict[Mark, list[str]] = {
+        mark: [core for core in cores if _decimal_of(core) == mark] for mark in (".", ",")
+    }
+    few, many = sorted(votes, key=lambda mark: len(votes[mark]))
+    if len(votes[few]) > TYPOS * len(votes[many]):
+        return votes[many][0], votes[few][0]
+    mixed = mixed_example(pa.array(cores, pa.string()), many) if votes[many] else ""
+    return (votes[many][0], mixed) if mixed else None
+
+
 def find_marks(
     columns: Sequence[Sequence[str]],  # distinct texts of each column of numbers
 ) -> NumberMarks:
     "Find the marks of an export's numbers by what its cells allow."
     cores = [[core for text in texts if (core := _core(text))] for texts in columns]
+    if mixed := next(filter(None, map(_contradiction, cores)), None):
+        return NumberMarks(mixed=mixed)
     votes: dict[str, list[str]] = {".": [], ",": []}
     for core in (core for column in cores for core in column):
         if mark := _decimal_of(core):
@@ -156,12 +171,17 @@ def _filled(cells: pd.Series) -> pd.Series:
 def _texts(cells: pd.Series) -> list[str]:
     "Return distinct cells as text, of rows from the whole table."
     filled = _filled(cells)
-    texts = filled.drop_duplicates().astype(str).str.strip().drop_duplicates()
-    return [
+    distinct = filled.drop_duplicates().astype(str).str.strip().drop_duplicates()
+    texts = [
         text
-        for text in with_ascii_digits(pa.array(texts, pa.string())).to_pylist()
+        for text in with_ascii_digits(pa.array(distinct, pa.string())).to_pylist()
         if text and text.lower() not in ("nan", "nat", "none", "null")
-    ][:SAMPLE]
+    ]
+    return (
+        [texts[i] for i in np.linspace(0, len(texts) - 1, SAMPLE).astype(int)]
+        if len(texts) > SAMPLE
+        else texts
+    )
 
 
 def _possible_days(values: Sequence[str]) -> bool:
@@ -226,6 +246,9 @@ class TableProfile:
     columns: dict[str, ColumnProfile]
     marks: NumberMarks
     rows: int
+    converted: dict[str, str] | None = field(
+        default=None, init=False
+    )  # by `find_converted`; None: not asked yet
 
 
 def _profile(name: str, cells: pd.Series) -> ColumnProfile:

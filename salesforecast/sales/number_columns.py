@@ -103,6 +103,13 @@ RATE_OF_EXCHANGE = frozenset(
 
 def find_converted(profile: TableProfile) -> dict[str, str]:
     "Return the amounts that are another amount times, or divided by, a rate of exchange, with the column of the rate."
+    if profile.converted is None:
+        profile.converted = _converted(profile)
+    return profile.converted
+
+
+def _converted(profile: TableProfile) -> dict[str, str]:
+    "Find the amounts that `find_converted` returns."
     numbers = {n: c.numbers for n, c in profile.columns.items() if c.numbers is not None}
     rates = [
         n

@@ -57,6 +57,21 @@ def _matches(texts: pa.Array, pattern: str) -> np.ndarray:
     return pc.match_substring_regex(texts, pattern).to_numpy(zero_copy_only=False)
 
 
+MIN_MIXED = 3  # distinct values that show a second way of writing
+
+
+def mixed_example(
+    texts: pa.Array,  # distinct, without currencies
+    mark: Mark,  # the column's decimal mark
+) -> str:
+    "Return a value that is a thousand by its look, as 1.230 beside 12.50 and 7.5; an empty text where there are hardly any."
+    m = re.escape(mark)
+    odd = _matches(texts, rf"^-?[1-9]\d{{0,2}}{m}\d\d0$")
+    if odd.sum() < MIN_MIXED or _matches(texts, rf"^-?(?:(?:0*|\d{{4,}}){m}\d{{3}}|\d*{m}\d{{4,}})$").any():
+        return ""
+    return str(texts.filter(pa.array(odd))[0].as_py())
+
+
 def count_decimal_marks(
     texts: pa.Array,  # distinct, without currencies
     rows: np.ndarray,  # how often each occurs
@@ -86,7 +101,14 @@ def find_decimal(
                 f"{one!r} and {other!r} have different decimal marks. "
                 "Say which holds: read: {decimal: ','} or read: {decimal: '.'}"
             )
-        return max(votes, key=lambda mark: votes[mark]), ""
+        mark = max(votes, key=lambda mark: votes[mark])
+        if mixed := mixed_example(texts, mark):
+            one = texts.filter(pa.array(_matches(texts, _tells(mark))))[0].as_py()
+            raise UserError(
+                f"{mixed!r} has three digits behind its mark and ends in 0, beside {one!r}: a thousand, as another program writes it? "
+                f"Then write the numbers of the source in one way; if it is a fraction, say read: {{decimal: '{mark}'}}"
+            )
+        return mark, ""
     unclear = {mark: _is_unclear(texts, mark) for mark in votes}
     present = [mark for mark, where in unclear.items() if where.any()]
     if not present:
@@ -159,7 +181,7 @@ def _clear_numbers(texts: pa.Array, decimal: str | None) -> np.ndarray | None:
     if (
         decimal is None
         and pc.any(pc.match_substring(texts, ".")).as_py()
-        and not pc.any(pc.match_substring_regex(texts, CLEAR_DECIMALS)).as_py()
+        and (not pc.any(pc.match_substring_regex(texts, CLEAR_DECIMALS)).as_py() or mixed_example(texts, "."))
     ):
         return None
     return np.array(

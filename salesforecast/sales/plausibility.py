@@ -402,16 +402,22 @@ STEADY = 0.2  # around a product's usual price, as a logarithm (base 10)
 SAME_PRICES = 0.98  # of a product's rows at the usual price, or a power of ten from it
 
 
+def _product_column(frame: pd.DataFrame) -> str:
+    "Return the column that names the products; empty where there is none."
+    return next((name for name in ("Product_ID", "Product_Name") if name in frame), "")
+
+
 def find_price_jumps(
     frame: pd.DataFrame,  # kept rows
 ) -> pd.DataFrame:
     "Find rows whose price is a power of ten from their product's: `position`, `product`, `price`, `usual`, `power`."
     none = pd.DataFrame({"position": [], "product": [], "price": [], "usual": [], "power": []})
-    if not {"Product_ID", "Unit_Price"} <= set(frame):
+    product = _product_column(frame)
+    if not product or "Unit_Price" not in frame:
         return none
     price = frame["Unit_Price"].to_numpy(float)
-    usable = np.flatnonzero((price > 0) & frame["Product_ID"].notna().to_numpy())
-    codes = pd.factorize(frame["Product_ID"].iloc[usable])[0]
+    usable = np.flatnonzero((price > 0) & frame[product].notna().to_numpy())
+    codes = pd.factorize(frame[product].iloc[usable])[0]
     logs = pd.Series(np.log10(price[usable]))
     span = logs.groupby(codes).agg(["min", "max", "size"])
     wide = np.flatnonzero((span["max"] - span["min"] > 1 - STEADY) & (span["size"] >= 10))
@@ -427,7 +433,7 @@ def find_price_jumps(
     return pd.DataFrame(
         {
             "position": usable[odd],
-            "product": frame["Product_ID"].iloc[usable[odd]].astype(str).to_numpy(),
+            "product": frame[product].iloc[usable[odd]].astype(str).to_numpy(),
             "price": price[usable[odd]],
             "usual": 10 ** usual.to_numpy()[odd],
             "power": power.to_numpy()[odd].astype(int),
@@ -456,13 +462,14 @@ MIN_ROWS_OF_PERIOD = 10
 def find_unit_jumps(frame: pd.DataFrame) -> pd.DataFrame:
     "Find products whose units per sale differ by ten times or more between their first and last third: `before`, `after`."
     none = pd.DataFrame({"before": [], "after": []})
-    if not {"Product_ID", "Units_Sold"} <= set(frame):
+    product = _product_column(frame)
+    if not product or "Units_Sold" not in frame:
         return none
-    is_sold = (frame["Units_Sold"] > 0) & frame["Product_ID"].notna()
-    sold = frame.loc[is_sold, ["Product_ID", "Units_Sold", "Transaction_Date"]]
+    is_sold = (frame["Units_Sold"] > 0) & frame[product].notna()
+    sold = frame.loc[is_sold, [product, "Units_Sold", "Transaction_Date"]]
     if sold.empty:
         return none
-    codes, products = pd.factorize(sold["Product_ID"])
+    codes, products = pd.factorize(sold[product])
     order = np.lexsort((sold["Transaction_Date"].to_numpy(), codes))
     codes, units = codes[order], sold["Units_Sold"].to_numpy(float)[order]
     size = np.bincount(codes)
@@ -643,6 +650,49 @@ def check_total(source: str, frame: pd.DataFrame, mapping: ColumnMapping) -> Non
         "Then map columns: {Revenue: -amount}; see also returns. If it is true, set odd_rows: keep"
     )
 
+# %% ../../nbs/sales/24_plausibility.ipynb #b7c1d2e4
+MIN_ROWS_FOR_SCALE = 1_000
+PERIODS = 20  # that the rows are divided into
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of the amounts of a period
+
+
+def find_scale_jump(
+    amounts: np.ndarray,  # revenue of the rows, in order
+) -> tuple[int, int]:
+    "Find from which row on all amounts are a power of ten as large: row and power; power 0 where they are not."
+    rows = np.flatnonzero(amounts != 0)
+    if len(rows) < MIN_ROWS_FOR_SCALE:
+        return 0, 0
+    parts = np.array_split(rows, PERIODS)
+    levels = np.array([np.quantile(np.log10(np.abs(amounts[part])), QUANTILES) for part in parts])
+    steps = levels[2:] - levels[:-2]
+    power = np.round(np.median(steps, 1))
+    steady = (np.abs(steps - power[:, None]) < STEADY).all(1) & (power != 0)
+    if not steady.any():
+        return 0, 0
+    first = int(np.argmax(steady))
+    return int(parts[first + 2][0]), int(power[first])
+
+
+def check_scale(source: str, frame: pd.DataFrame, mapping: ColumnMapping) -> None:
+    "Raise `UserError` where the amounts of all rows become a power of ten as large, by date or from one row of the source on."
+    if mapping.odd_rows == "keep":
+        return
+    revenue, dates = frame["Revenue"].to_numpy(float), frame["Transaction_Date"]
+    orders = [np.arange(len(revenue))]
+    if not dates.is_monotonic_increasing:
+        orders.append(np.argsort(dates.to_numpy(), kind="stable"))
+    for order in orders:
+        first, power = find_scale_jump(revenue[order])
+        if power:
+            before, after = (np.median(np.abs(part[part != 0])) for part in np.split(revenue[order], [first]))
+            raise UserError(
+                f"{source}: a typical row has a revenue of {before:,.2f} at first, and of {after:,.2f} from about row "
+                f"{frame.index[order[first]]} of {dates.iloc[order[first]]:%Y-%m-%d} on: small sales and large ones are all "
+                f"{10.0**power:g} times as large. Is a decimal mark lost, or the unit another one, such as cents? Correct the source, or set "
+                "odd_rows: keep if it is true"
+            )
+
 # %% ../../nbs/sales/24_plausibility.ipynb #fa967588
 def judge_kept(
     source: str,
@@ -654,6 +704,7 @@ def judge_kept(
     odd.notes += check_own_amounts(source, frame, mapping)
     if not len(odd.problems):
         check_total(source, frame, mapping)
+        check_scale(source, frame, mapping)
         return odd
     few = odd.problems.head(3)
     lines = [

@@ -239,6 +239,8 @@ def _signs(lines: list[ProposedLine], profile: TableProfile) -> list[ProposedLin
 def _read_lines(profile: TableProfile) -> tuple[list[ProposedLine], list[OpenQuestion]]:
     "Propose the marks of numbers."
     marks = profile.marks
+    if marks.mixed:
+        return [], []
     doubt: Doubt = "certain" if marks.certain else "unsure"
     lines = []
     if marks.decimal != ".":
@@ -543,13 +545,33 @@ def _ways_out(profile: TableProfile) -> list[str]:
     return ways
 
 # %% ../../nbs/sales/38_proposals.ipynb #cf48a86b
+ROWS_LOOKED_AT, FIRST_ROWS, PIECES = 100_000, 20_000, 40  # of a large table
+FEW_VALUES = 50  # of a column, each of which is looked at
+
+
+def sample_rows(cells: pd.DataFrame) -> pd.DataFrame:
+    "Return all rows; of a large table the first ones, pieces from the whole of it, and a row of each value of columns of few values."
+    if len(cells) <= ROWS_LOOKED_AT:
+        return cells
+    size = (ROWS_LOOKED_AT - FIRST_ROWS) // PIECES
+    starts = np.linspace(FIRST_ROWS, len(cells) - size, PIECES).astype(int)
+    kept = np.zeros(len(cells), bool)
+    kept[:FIRST_ROWS] = True
+    kept[(starts[:, None] + np.arange(size)).ravel()] = True
+    some = cells[kept].iloc[::PIECES]
+    for name in cells:
+        if some[name].nunique() <= FEW_VALUES:
+            kept |= ~cells[name].duplicated().to_numpy()
+    return cells[kept]
+
+
 def propose_columns(
     cells: pd.DataFrame,  # of an export
     source: str,  # its name
     base: Sequence[ProposedLine] = (),  # what is proposed for the file itself
 ) -> MappingProposal:
     "Propose a mapping of cells."
-    rows = drop_other_rows(cells)
+    rows = drop_other_rows(sample_rows(cells))
     proposal = _propose(find_shape(rows, source), source, base)
     sales = drop_totals(rows, proposal.mapping)
     return proposal if len(sales) == len(rows) else _propose(find_shape(sales, source), source, base)
@@ -579,6 +601,11 @@ def _propose(shape: TableShape, source: str, base: Sequence[ProposedLine]) -> Ma
     filled += _order_fields(profile, filled, preset, " ".join([*draft.conditions, *draft.used]))
     draft.lines += _fill_down_lines(filled, draft)
     marks, mark_questions = _read_lines(profile)
+    if profile.marks.mixed:
+        one, other = profile.marks.mixed
+        draft.notes.append(
+            f"one column has {one} and {other}, which two programs wrote: the file is not read until its numbers are written in one way"
+        )
     draft.lines += marks
     draft.lines.sort(key=_line_place)
     unused = [

@@ -65,7 +65,6 @@ FIELD_LABELS = {  # canonical column: its label in the form
     "Region": "Region",
     "Product_Name": "Product",
 }
-GUESS_ROWS = 20_000  # that a proposal looks at
 
 
 def propose_upload(
@@ -75,7 +74,7 @@ def propose_upload(
 ) -> MappingProposal | None:
     "Propose how to read a file; None where it has no date or no revenue that can be seen."
     try:
-        return propose_columns(cells.head(GUESS_ROWS), name, base)
+        return propose_columns(cells, name, base)
     except UserError:
         return None
 

@@ -1,0 +1,118 @@
+"""Marks that appear only late in a file are noticed: by the proposal, and by every reading."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from salesforecast.core.settings import UserError
+from salesforecast.dashboard.model.reader import UploadOptions, read_upload
+from salesforecast.sales.plausibility import find_scale_jump
+from salesforecast.sales.proposals import propose_columns, propose_mapping, sample_rows
+from salesforecast.sales.reading import read_prediction_rows, read_sales
+from salesforecast.sales.schema import ColumnMapping, SourceOptions
+
+PRICES = np.array([4.5, 12.9, 145.0, 1299.0, 7.25, 89.9, 2350.0])
+ROWS, LATE = 3_000, 2_000
+
+
+def english(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def german(value: float) -> str:
+    return f"{value:,.2f}".translate(str.maketrans(",.", ".,"))
+
+
+def whole_german(value: float) -> str:
+    return f"{round(value):,}".replace(",", ".")
+
+
+def cents(value: float) -> str:
+    return str(round(100 * value))
+
+
+def shop(late: Callable[[float], str], *, prices: bool = True) -> pd.DataFrame:
+    """A shop whose last third of rows is written by another program."""
+    rng = np.random.default_rng(0)
+    product, units = rng.integers(0, len(PRICES), ROWS), rng.integers(1, 9, ROWS)
+    days = pd.date_range("2023-01-01", periods=750).repeat(4)
+    write = [late if i >= LATE else english for i in range(ROWS)]
+    table = pd.DataFrame({"Transaction_Date": days.strftime("%Y-%m-%d"), "Product_ID": product})
+    if prices:
+        price = [f(v) for f, v in zip(write, PRICES[product], strict=True)]
+        table = table.assign(Units_Sold=units, Unit_Price=price)
+    return table.assign(Revenue=[f(v) for f, v in zip(write, units * PRICES[product], strict=True)])
+
+
+REFUSED = {
+    "decimals": (german, "have different decimal marks"),
+    "thousands": (whole_german, "ends in 0, beside"),
+    "cents": (cents, "100 times"),
+}
+
+
+@pytest.mark.parametrize("prices", [True, False], ids=["with prices", "revenue alone"])
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_second_program_is_never_read_in_silence(name: str, prices: bool, tmp_path: Path) -> None:
+    late, message = REFUSED[name]
+    path = tmp_path / "sales.csv"
+    shop(late, prices=prices).to_csv(path, index=False, sep=";")
+    with pytest.raises(UserError, match=message):
+        read_sales(path)
+    answer = read_upload(path, "sales.csv", tmp_path, UploadOptions())
+    assert answer.report is None and message.split()[0] in "\n".join([answer.problem, *answer.details])
+    proposal = propose_mapping(path)
+    if name != "cents":  # of which no cell is odd
+        assert any("two programs wrote" in note for note in proposal.notes)
+        with pytest.raises(UserError, match=message):
+            read_prediction_rows(path)
+    with pytest.raises(UserError, match=message):
+        read_sales(path, proposal.mapping)
+
+
+def test_a_second_program_is_read_where_someone_says_so(tmp_path: Path) -> None:
+    table = shop(whole_german, prices=False)
+    sales = read_sales(table, ColumnMapping(read=SourceOptions(decimal="."), odd_rows="keep"))
+    assert sales.frame["Revenue"].iloc[LATE:].max() < 1000
+    assert read_sales(shop(cents), ColumnMapping(odd_rows="keep")).frame["Revenue"].max() == 8 * 235_000
+
+
+def test_three_decimals_are_no_thousands() -> None:
+    """Values as a program writes that leaves zeros out, and as one that writes three decimals throughout."""
+    rng = np.random.default_rng(1)
+    values = rng.uniform(0.1, 900, ROWS).round(3)
+    table = shop(english, prices=False)
+    for cells in (values.astype(str), [f"{value:.3f}" for value in values]):
+        read = read_sales(table.assign(Revenue=cells)).frame["Revenue"]
+        np.testing.assert_allclose(read, values)
+
+
+@pytest.mark.parametrize("factor", [1, 3, 30])
+def test_a_shop_that_grows_has_no_other_unit(factor: float) -> None:
+    rng = np.random.default_rng(2)
+    amounts = rng.lognormal(3, 1, ROWS)
+    amounts[LATE:] *= factor
+    assert find_scale_jump(amounts) == (0, 0)
+    steady = amounts * np.geomspace(1, 100, ROWS) / np.where(np.arange(ROWS) < LATE, 1, factor)
+    assert find_scale_jump(steady) == (0, 0)  # a hundredfold, but not from one day to the next
+
+
+def test_a_proposal_looks_at_the_whole_of_a_large_table() -> None:
+    rows = 300_000
+    table = pd.DataFrame(
+        {
+            "Datum": pd.date_range("2022-01-01", periods=1_000).repeat(300).strftime("%d.%m.%Y"),
+            "Artikel": np.arange(rows) % 90,
+            "Umsatz": np.where(np.arange(rows) < 250_000, "12,50", "1.299,00"),
+            "Waehrung": np.where(np.arange(rows) == 263_001, "USD", "EUR"),
+        },
+        index=pd.RangeIndex(2, rows + 2),
+    )
+    some = sample_rows(table)
+    assert len(some) < rows / 2 and some.index.is_monotonic_increasing
+    proposal = propose_columns(table, "sales.csv")
+    assert proposal.mapping.read.thousands == "."
+    assert ["USD" in question.text for question in proposal.questions] == [True]
