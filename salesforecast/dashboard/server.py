@@ -267,6 +267,7 @@ POLICY = (
 )
 WIDGETS = ["anywidget", "@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8"]
 MAX_MESSAGE_BYTES = 16 * 2**20  # files are sent in smaller parts
+START_TIMEOUT = 300  # seconds that a process may take to start, and its page to arrive
 PING_INTERVAL_MS = 30_000
 PING_TIMEOUT_MS = 3 * PING_INTERVAL_MS  # a browser that does not answer for so long has left
 
@@ -345,6 +346,8 @@ def server_config(settings: Settings) -> Config:
         multi_kernel_manager_class=Kernels,
         extension_allowlist=WIDGETS,
     )
+    # nbclient drops the page of a notebook that arrives some seconds later than the word that it was run
+    config.VoilaExecutor.update(startup_timeout=START_TIMEOUT, iopub_timeout=START_TIMEOUT)
     if sys.platform != "win32":
         config.KernelManager.transport = "ipc"  # files that only this user can open, not ports
     idle = max(1, int(60 * settings.dashboard_idle_minutes))

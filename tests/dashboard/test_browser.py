@@ -14,7 +14,7 @@ import psutil
 import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from salesforecast.dashboard.app import PANELS
 from salesforecast.dashboard.server import WEBSOCKET_PROTOCOL
@@ -116,6 +116,52 @@ def test_no_code_of_a_visitor_is_run(browser: Browser, dashboard: str, tmp_path:
         said = visitor.page.evaluate(ASK_TO_RUN, [address, f"open({str(marker)!r}, 'w').close()"])
         assert "kernel_info_reply" in said  # it listens
         assert "execute_reply" not in said and not marker.exists()
+
+
+# a computer that needs more than the two seconds after which anywidget gives up a widget
+SLOW = """
+const make = URL.createObjectURL.bind(URL);
+let waits = true;
+URL.createObjectURL = (code) => {
+  const end = Date.now() + (waits ? 2500 : 0);
+  waits = false;
+  while (Date.now() < end);
+  return make(code);
+};
+"""
+
+
+def test_a_slow_computer_gives_up_no_widget(browser: Browser, dashboard: str) -> None:
+    with visiting(browser, dashboard) as visitor:
+        visitor.page.add_init_script(SLOW)
+        visitor.page.reload()
+        visitor.page.wait_for_selector("[data-sf-ready]", state="attached")
+        expect(visitor.page.locator("#sf-status .sf-pill-text")).to_contain_text("Models ready")
+        expect(visitor.page.locator(".js-plotly-plot").first).to_be_visible()
+    assert visitor.errors == []
+
+
+def test_a_page_without_contents_says_so_at_once(browser: Browser, dashboard: str) -> None:
+    def take_contents(route: Route) -> None:
+        page = route.fetch()
+        text = page.text()
+        assert text.count("application/vnd.jupyter.widget-view+json") == 1
+        route.fulfill(
+            response=page, body=text.replace("application/vnd.jupyter.widget-view+json", "text/none")
+        )
+
+    with visiting(browser, dashboard) as visitor:
+        visitor.page.clock.install()  # a minute, after which every page says so, does not pass
+        visitor.page.route(f"{dashboard}/", take_contents, times=1)
+        visitor.page.reload()
+        visitor.page.clock.run_for(10)
+        expect(visitor.page.get_by_role("alert")).to_contain_text("The dashboard did not start.")
+        visitor.page.clock.run_for(6_000)  # and says so until the page is loaded anew
+        expect(visitor.page.get_by_role("alert")).to_contain_text("The dashboard did not start.")
+        visitor.page.clock.resume()
+        visitor.page.get_by_role("button", name="Reload").click()
+        visitor.page.wait_for_selector("[data-sf-ready]", state="attached")
+        expect(visitor.page.get_by_role("alert")).not_to_be_visible()
 
 
 def test_an_invalid_address_is_reported(run_process: Any) -> None:

@@ -8,13 +8,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import requests
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, WebSocket, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Error,
+    Locator,
+    Page,
+    WebSocket,
+    expect,
+    sync_playwright,
+)
 
 from support.models import ROOT
 
@@ -96,6 +105,13 @@ class Visitor:
         """Open a tab."""
         self.page.get_by_role("tab", name=tab, exact=True).click()
 
+    def describe(self) -> str:
+        """What the page shows, and what went wrong in it."""
+        shown = "nothing"
+        with suppress(Error):  # a page that has crashed
+            shown = self.page.locator("body").inner_text(timeout=10_000)[:1_000]
+        return f"{self.page.url} showed {shown!r}; errors: {self.errors}; lost: {self.lost_connections}"
+
     def check(self) -> None:
         """Nothing was asked of another host, no script of ours failed, and the connection to the server held."""
         assert (self.outside, self.errors, self.lost_connections) == ([], [], [])
@@ -114,7 +130,7 @@ def chromium() -> Iterator[Browser]:
 def visiting(
     browser: Browser, url: str, width: int = 1366, height: int = 768, theme: str = "light"
 ) -> Iterator[Visitor]:
-    """A visitor, once the dashboard is there; leaves as people do."""
+    """A visitor, once the dashboard is there; leaves as people do, also when a test fails."""
     context = browser.new_context(
         viewport={"width": width, "height": height}, accept_downloads=True, color_scheme=theme
     )
@@ -139,13 +155,20 @@ def visiting(
     page.on("websocket", connected)
     page.on("pageerror", lambda error: visitor.errors.append(str(error)))
     page.on("console", lambda said: visitor.errors.append(said.text) if said.type == "error" else None)
-    page.goto(url)
-    page.wait_for_selector("[data-sf-ready]", state="attached")
-    yield visitor
-    visitor.is_leaving = True
-    page.goto("about:blank")
-    visitor.errors = [text for text in visitor.errors if not any(name in text for name in NOT_OURS)]
-    context.close()
+    try:
+        answer = page.goto(url)
+        assert answer and answer.status == 200, f"the dashboard answers {answer and answer.status}"
+        page.wait_for_selector("[data-sf-ready]", state="attached")
+        yield visitor
+    except Exception as failure:
+        failure.add_note(visitor.describe())
+        raise
+    finally:
+        visitor.is_leaving = True
+        with suppress(Error):  # a page that has crashed
+            page.goto("about:blank")
+        visitor.errors = [text for text in visitor.errors if not any(name in text for name in NOT_OURS)]
+        context.close()
 
 
 def card(place: Page | Locator, title: str) -> Locator:

@@ -2,11 +2,16 @@
 (() => {
   const notice = document.getElementById("sf-notice");
   const { baseUrl, kernelId } = JSON.parse(document.getElementById("jupyter-config-data").textContent);
-  const EVERY = 5000;
-  let leaving = false;
+  const EVERY = 5000, LATE = 60_000, began = Date.now();
+  // what the process sent, before Voila replaces it by widgets
+  const sent = [...document.querySelectorAll('script[type="application/vnd.voila.cell-output+json"]')];
+  const empty = !sent.some((output) => output.textContent.includes("application/vnd.jupyter.widget-view+json"));
+  let leaving = false, told = "";
   addEventListener("beforeunload", () => { leaving = true; });
 
   function tell(text, again) {
+    if (text === told) return;
+    told = text;
     notice.replaceChildren(text);
     notice.hidden = !text;
     if (!again) return;
@@ -21,17 +26,14 @@
     try {
       const answer = await fetch(`${baseUrl}api/kernels/${kernelId}`, { cache: "no-store" });
       if (answer.status === 404) return tell("This session has ended because it was idle. Reload the page to start again.", true);
-      tell("");
+      const waits = !document.documentElement.dataset.sfReady && (empty || Date.now() - began > LATE);
+      tell(waits ? "The dashboard did not start. Reload the page. If that does not help, see the log of the dashboard." : "", waits);
     } catch {
       if (!leaving) tell("The dashboard cannot be reached. Trying again …");
     }
     setTimeout(look, EVERY);
   }
-  setTimeout(look, EVERY);
-
-  setTimeout(() => {
-    if (!document.documentElement.dataset.sfReady) tell("The dashboard did not start. Reload the page. If that does not help, see the log of the dashboard.", true);
-  }, 60_000);
+  setTimeout(look, empty ? 0 : EVERY);
 
   document.addEventListener("click", (event) => {
     const status = document.getElementById("sf-status");
