@@ -135,10 +135,21 @@ def remove_inputs(folder: Path, record: JobRecord) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
+def _iterate_jobs(models_dir: Path) -> Iterator[tuple[Path, JobRecord]]:
+    "Read one training job after the other, with its folder, newest first."
+    for folder in sorted((models_dir / JOBS_DIR).glob("[0-9]*/"), reverse=True):
+        if (record := read_job(folder)) is not None:
+            yield folder, record
+
+
 def read_jobs(models_dir: Path) -> list[JobRecord]:
-    "Return the training jobs of a folder of models, newest first."
-    folders = sorted((models_dir / JOBS_DIR).glob("[0-9]*/"), reverse=True)
-    return [record for folder in folders if (record := read_job(folder)) is not None]
+    "Return the training jobs of a folder of models, newest first: those that run and the last that have ended."
+    return [record for _, record in _iterate_jobs(models_dir)]
+
+
+def latest_job(models_dir: Path) -> JobRecord | None:
+    "Return the newest training job of a folder of models, None where there is none; older ones are not read."
+    return next((record for _, record in _iterate_jobs(models_dir)), None)
 
 
 def read_log(models_dir: Path, name: str, lines: int = 40) -> str:
@@ -276,6 +287,20 @@ def refuse_second(models_dir: Path) -> None:
         pass
 
 
+KEPT_JOBS = 20
+
+
+def remove_old_jobs(
+    models_dir: Path,
+    kept: int = KEPT_JOBS,  # the newest that stay
+) -> None:
+    "Remove the folders of the oldest trainings that `start_training` started; those that run, and others' folders, stay."
+    started = [(folder, record) for folder, record in _iterate_jobs(models_dir) if record.copied]
+    for folder, record in started[kept:]:
+        if not record.is_active and not _is_held(folder / LOCK):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def start_training(
     models_dir: Path,
     source: Path,  # file of sales, which is copied
@@ -284,6 +309,8 @@ def start_training(
     who: str = "",  # name of the key
 ) -> JobRecord:
     """Start a training as a process of its own, which goes on when this one ends.
+
+    The records and logs of the last 20 trainings stay, those of older ones are removed.
 
     Returns
     -------
@@ -319,6 +346,7 @@ def start_training(
             )
             record = record.model_copy(update={"pid": process.pid})
             write_record(folder, record)
+        remove_old_jobs(models_dir)
         threading.Thread(target=process.wait, daemon=True).start()  # a dead child keeps its number until then
     return record
 

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from salesforecast.core.settings import UserError
 from salesforecast.lifecycle import jobs
-from salesforecast.lifecycle.jobs import JobRecord, read_jobs, read_log, start_training, stop_job
+from salesforecast.lifecycle.jobs import JobRecord, latest_job, read_jobs, read_log, start_training, stop_job
 from salesforecast.lifecycle.promotion import models_lock
 
 WORK = """
@@ -41,7 +42,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], JobRe
 def wait_for(models: Path, state: str, label: str = "") -> JobRecord:
     """The newest job, once it is in this state."""
     end = time.monotonic() + 120
-    while (record := read_jobs(models)[0]).state != state or label not in record.label:
+    while (record := latest_job(models)) is None or record.state != state or label not in record.label:
         assert time.monotonic() < end, record
         time.sleep(0.05)
     return record
@@ -132,6 +133,38 @@ def bad(tmp_path: Path) -> Path:
     path = tmp_path / "bad.csv"
     path.write_text("a,b\n1,2\n")
     return path
+
+
+def test_the_last_trainings_stay_and_one_that_runs(
+    start: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = tmp_path / "models"
+    assert latest_job(models) is None
+    for day in range(1, 26):
+        folder = models / "jobs" / f"202601{day:02}-000000-0000"
+        folder.mkdir(parents=True)
+        record = JobRecord(name=folder.name, source="sales.csv", started="", state="failed", copied=day != 2)
+        jobs.write_record(folder, record.model_copy(update={"state": "running"} if day == 3 else {}))
+    monkeypatch.setattr(jobs, "refuse_second", lambda models_dir: None)
+    with FileLock(models / "jobs" / "20260103-000000-0000" / jobs.LOCK):  # which runs
+        started = start()
+    kept = [record.name[6:8] for record in read_jobs(models) if record.name != started.name]
+    assert kept == [f"{day:02}" for day in range(25, 6, -1)] + ["03", "02"]  # 02 is a person's own
+    monkeypatch.setattr(jobs, "read_job", read_only(started.name))
+    latest = latest_job(models)
+    assert latest is not None and latest.name == started.name
+    stop_job(models, started.name)
+
+
+def read_only(name: str) -> Callable[[Path], JobRecord | None]:
+    """Read the job of this name, and no other."""
+    read = jobs.read_job
+
+    def checked(folder: Path) -> JobRecord | None:
+        assert folder.name == name
+        return read(folder)
+
+    return checked
 
 
 def test_a_folder_that_is_no_job_is_left_as_it_is(run_command: Callable, tmp_path: Path, bad: Path) -> None:

@@ -30,7 +30,7 @@ from salesforecast.dashboard.model.training import (
 from salesforecast.dashboard.ui.areas import ContentArea
 from salesforecast.dashboard.ui.tables import table_markup
 from salesforecast.dashboard.ui.widgets import Kind, add_classes, box, button, card, html, message
-from salesforecast.lifecycle.jobs import JobRecord, read_jobs, read_log, start_training, stop_job
+from salesforecast.lifecycle.jobs import JobRecord, latest_job, read_log, start_training, stop_job
 from salesforecast.registry.versions import current_version, list_versions, previous_version
 
 # %% ../../../nbs/dashboard/tabs/12_train.ipynb #4192b6a2
@@ -159,7 +159,7 @@ class TrainPanel:
         self.following = self.built = False
         state.observe(self._show_source, "source")
         state.observe(self._compare_with_api, "connection")
-        self.key.observe(lambda change: self.job.draw(next(iter(read_jobs(self.models_dir)), None)), "value")
+        self.key.observe(lambda change: self.job.draw(latest_job(self.models_dir)), "value")
 
     def _parts(self) -> list[w.Widget]:
         "Return the parts of the tab, or how to allow what it does."
@@ -225,7 +225,7 @@ class TrainPanel:
 
     def refresh(self) -> None:
         "Show the latest job, its comparison and the versions; follow a job that runs."
-        record = next(iter(read_jobs(self.models_dir)), None)
+        record = latest_job(self.models_dir)
         self.job.draw(record)
         if record is not None and record.is_active:
             self.comparison.show()
@@ -255,7 +255,7 @@ class TrainPanel:
         "Show the progress of a job until it ends."
         self.following = True
         try:
-            while (record := next(iter(read_jobs(self.models_dir)), None)) is not None and record.is_active:
+            while (record := latest_job(self.models_dir)) is not None and record.is_active:
                 self.job.draw(record)
                 await asyncio.sleep(WATCH)
         finally:
