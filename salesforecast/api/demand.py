@@ -7,12 +7,14 @@ __all__ = []
 
 # %% ../../nbs/api/09_demand.ipynb #58bfda12
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TypeAlias, TypedDict
 
 import numpy as np
 import pandas as pd
 
 from .schemas import DemandInput, OrderInput, PlanRow
+from ..forecasting.effects import effect_words, planned_effects
 from salesforecast.forecasting.forecaster import (
     Crossing,
     DemandForecast,
@@ -77,6 +79,12 @@ def plan_frame(rows: Sequence[PlanRow]) -> pd.DataFrame:
         place="plan of the request",
         first_row=1,
     )
+
+
+def effect_rows(state: DemandState, plan: pd.DataFrame) -> "list[Row]":
+    "Return what each row of a plan is expected to change, with its interval."
+    effects = planned_effects(plan, state.forecast.effects, state.panel.keys)
+    return [{**asdict(effect), "words": effect_words(effect)} for effect in effects]
 
 # %% ../../nbs/api/09_demand.ipynb #4925fa5e
 Row: TypeAlias = dict[str, str | float | None]
@@ -249,6 +257,7 @@ class DemandFields(TypedDict):
     champions: list[Row]
     choices: dict[str, object]
     notes: list[str]
+    effects: list[Row]
 
 
 def demand_response(
@@ -265,7 +274,8 @@ def demand_response(
         selected = select_series(state.panel, request.by, request.segments)
     except UserError as error:
         raise ForecastNotFound(str(error)) from None
-    forecast = (apply_plan(state, plan_frame(request.plan)) if request.plan else state).forecast
+    plan = plan_frame(request.plan) if request.plan else None
+    forecast = (state if plan is None else apply_plan(state, plan)).forecast
     inside = periods_between(forecast.days[:horizon], request.sum_from, request.sum_to)
     size = state.forecast.yhat[selected].sum(1)
     ranked = selected[np.lexsort((-size, state.panel.level[selected]))]
@@ -295,4 +305,5 @@ def demand_response(
         "champions": _records(chosen_rows(state.leaderboard)),
         "choices": choices(states, state),
         "notes": [*forecast.notes, *order_notes],
+        "effects": [] if plan is None else effect_rows(state, plan),
     }

@@ -610,6 +610,20 @@ class DemandChoices(BaseModel):
     segments: dict[str, list[str]] = Field(description="cells by column, a thousand at most")
 
 # %% ../../nbs/api/00_schemas.ipynb #cdc32d86
+class EffectRow(BaseModel):
+    "What a row of the plan changes, as the past has shown, with an 80% interval; null where the past has nothing to learn it from."
+
+    row: int = Field(description="of the plan, from 1")
+    cause: str = Field(description="such as 20% off, or promotion flyer")
+    change: float | None = Field(description="of sales on its days; 0.18 is 18% more")
+    low: float | None
+    high: float | None
+    occasions: int | None = Field(
+        description="in the past, or weeks in which prices moved; null where that was not recorded"
+    )
+    words: str
+
+
 class DemandOutput(BaseModel):
     "Coherent forecasts with prediction intervals, and the models behind them."
 
@@ -626,6 +640,7 @@ class DemandOutput(BaseModel):
     champions: list[ChampionRow]
     choices: DemandChoices
     notes: list[str]
+    effects: list[EffectRow] = Field([], description="what the rows of the plan are expected to change")
 
 # %% ../../nbs/api/00_schemas.ipynb #0611e468
 class ErrorOutput(BaseModel):

@@ -238,6 +238,20 @@ def _print_notes(notes: "Sequence[str]") -> None:
         messages.print(f"{note}.", markup=False)
 
 
+def _print_effects(plan: "pd.DataFrame", forecast: "DemandForecast") -> None:
+    "Print what each row of a plan that is still to come changes, as the past has shown, with its uncertainty."
+    from salesforecast.cli.terminal import messages
+    from salesforecast.forecasting.effects import effect_words, planned_effects
+
+    if plan.empty:
+        return
+    last = forecast.panel.days[-1]
+    coming = plan[plan["end"].to_numpy().astype("datetime64[D]") > last]
+    effects = planned_effects(coming, forecast.effects, forecast.panel.keys)
+    for words in dict.fromkeys(effect_words(effect) for effect in effects):
+        messages.print(words, markup=False)
+
+
 def _served_forecast(
     models_dir: Path | None, horizon: int | None, series: SeriesChoice
 ) -> LevelForecast | None:
@@ -290,7 +304,10 @@ def _with_plan(state: "DemandState", plan: Path | None, bundle: "ModelBundle") -
     mapping = bundle.manifest.mapping
     rows = read_plan(plan, read=mapping.read, day_first=mapping.day_first)
     past = rows["start"].to_numpy().astype("datetime64[D]") <= state.panel.days[-1]
-    return None if past.any() else apply_plan(state, rows)
+    if past.any():
+        return None
+    _print_effects(rows, state.forecast)
+    return apply_plan(state, rows)
 
 # %% ../../nbs/cli/07_forecasting.ipynb #c33869ed
 def _demand_sales(
@@ -337,7 +354,9 @@ def _forecast_levels(
         model = fit_demand(
             panel, horizon, covariates, progress=scale_progress(report, 0.1, 0.9), engine=engine
         )
-        return forecast_demand(model, horizon, covariates, engine=engine)
+        result = forecast_demand(model, horizon, covariates, engine=engine)
+    _print_effects(covariates.plan, result)
+    return result
 
 
 def _fitted_forecast(result: "DemandForecast", series: SeriesChoice) -> LevelForecast:

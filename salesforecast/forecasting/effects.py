@@ -7,10 +7,12 @@ __all__ = []
 
 # %% ../../nbs/forecasting/04_effects.ipynb #f7592bba
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from salesforecast.forecasting.covariates import (
     MIN_LOG_PRICE_CHANGE,
@@ -21,7 +23,7 @@ from salesforecast.forecasting.covariates import (
     open_share,
 )
 from salesforecast.forecasting.panel import Panel
-from salesforecast.forecasting.plan import match_plan_rows
+from salesforecast.forecasting.plan import PlanRow, match_plan_rows
 from salesforecast.forecasting.sarima.calendar import weekday_of
 
 # %% ../../nbs/forecasting/04_effects.ipynb #ca4cdc1d
@@ -94,30 +96,131 @@ def _variation(values: np.ndarray, level: np.ndarray, usual: np.ndarray) -> np.n
     squares = ((values - level) ** 2 * usual).sum(1)
     return squares / np.maximum((level**2 * usual).sum(1), 1e-12) + 1e-6
 
+# %% ../../nbs/forecasting/04_effects.ipynb #93fd0351
+MAX_GAP = 3  # periods from one to the next of an occasion: a closed weekend does not end it
+EVIDENCE_QUANTILE = 0.9  # of an 80% interval
+LEVEL_ERROR = 1 + 1 / (
+    2 * LEVEL_WINDOW
+)  # of an error where the level is of other weeks, to one of a week in its own level
+
+
+@dataclass(frozen=True)
+class EffectEvidence:
+    "How well the past tells an effect: its 80% interval (of the factor, or the elasticity), and from how many occasions."
+
+    low: float
+    high: float
+    occasions: int
+
+
+def number_occasions(at: np.ndarray) -> np.ndarray:
+    "Number the occasions of the periods on which something was, from 0; `at` is sorted."
+    return np.cumsum(np.r_[0, np.diff(at) > MAX_GAP])
+
+
+def _placebo_spread(
+    values: np.ndarray, level: np.ndarray, usual: np.ndarray, length: int
+) -> tuple[float, int]:
+    "Standard deviation of the ratio of sales to level over usual spans of a length, and the number of these spans."
+    sold, expected = (values * usual).sum(0), (level * usual).sum(0)
+    at = np.flatnonzero(expected > 0)
+    count = max(len(at) // length, 1)
+    spans = np.array_split(at, count)
+    errors = np.array([sold[span].sum() - expected[span].sum() for span in spans])
+    return float(np.sqrt((errors**2).mean()) / max(expected[at].sum() / count, 1e-12)), count
+
+
+def event_evidence(
+    values: np.ndarray,  # of the finest series, shape (k, t)
+    level: np.ndarray,  # what usual periods would bring, shape (k, t)
+    code: np.ndarray,  # event, shape (1 or k, t)
+    number: int,  # of the event
+    use: np.ndarray,  # mask of open periods, shape (t,)
+) -> EffectEvidence | None:
+    "Return the 80% interval of an event's factor by its occasions and by placebos; None where the past does not have it."
+    here = (code == number) & use
+    at = np.flatnonzero(here.any(0))
+    if not len(at):
+        return None
+    occasion = number_occasions(at)
+    actual, expected = (np.bincount(occasion, (x * here).sum(0)[at]) for x in (values, level))
+    if expected.sum() <= 0:
+        return None
+    count, ratio = len(actual), actual.sum() / expected.sum()
+    had = np.broadcast_to(here, values.shape).any(1)
+    usual = np.broadcast_to((code == 0) & use, values.shape)[had]
+    spread, placebos = _placebo_spread(values[had], level[had], usual, round(len(at) / count))
+    half = _t(placebos) * LEVEL_ERROR * spread * max(ratio, 0.1) / np.sqrt(count)
+    if count > 1:
+        squares = ((actual - ratio * expected) ** 2).sum()
+        half = max(half, _t(count) * np.sqrt(count / (count - 1) * squares) / expected.sum())
+    return EffectEvidence(float(max(ratio - half, 0.0)), float(ratio + half), count)
+
+
+def _t(count: int) -> float:
+    "Student's quantile for a mean of so many."
+    return float(stdtrit(max(count - 1, 1), EVIDENCE_QUANTILE))
+
 # %% ../../nbs/forecasting/04_effects.ipynb #d36b0f3a
 def price_elasticity(
     values: np.ndarray,  # of the finest series, shape (k, t)
     expected: np.ndarray,  # at usual prices, shape (k, t)
     moved: np.ndarray,  # logarithm of the relative price, shape (k, t)
     use: np.ndarray,  # mask of open periods, shape (t,)
-) -> float:
-    "Percent sold more for a percent of price, at most 0; 0 where the price never moved."
+    cycle: int = 7,  # periods of a week
+) -> tuple[float, EffectEvidence | None]:
+    "Percent sold more for a percent of price, at most 0, and its 80% interval; 0 and None where the price never moved."
     from sklearn.linear_model import PoissonRegressor  # here, for a server that needs no scikit-learn
 
     rows, columns = np.nonzero((np.abs(moved) > MIN_LOG_PRICE_CHANGE) & use & (expected > 0))
     if len(rows) < 7:  # a week of one product
-        return 0.0
+        return 0.0, None
     chosen = np.random.default_rng(0).permutation(len(rows))[:500_000]
     rows, columns = rows[chosen], columns[chosen]
     base = expected[rows, columns]
     model = PoissonRegressor(alpha=1e-4, fit_intercept=False, max_iter=300)
     weight = np.sqrt(base)  # between counting every unit and every day alike
+    change, ratio = moved[rows, columns], np.maximum(values[rows, columns], 0.0) / base
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an elasticity near 0 has a flat likelihood, and is 0
-        model.fit(moved[rows, columns][:, None], np.maximum(values[rows, columns], 0.0) / base, weight)
-    return float(np.clip(model.coef_[0], -6.0, 0.0))
+        model.fit(change[:, None], ratio, weight)
+    slope = float(model.coef_[0])
+    used = float(np.clip(slope, -6.0, 0.0))
+    return used, _elasticity_evidence(slope, used, change, ratio, base, rows, columns // cycle)
+
+
+def _elasticity_evidence(
+    slope: float,
+    used: float,  # elasticity, which the interval contains
+    change: np.ndarray,
+    ratio: np.ndarray,  # of sales to what is expected
+    base: np.ndarray,  # what is expected
+    *clusters: np.ndarray,  # the series and the week of each
+) -> EffectEvidence | None:
+    "Return the interval by the larger of the cluster-robust standard errors, from the lower to the higher of two weightings."
+    mean, weight = np.exp(slope * change), np.sqrt(base)
+    curvature, score = (weight * change**2 * mean).sum(), weight * change * (ratio - mean)
+    by_unit = (
+        slope + (base * change * (ratio - mean)).sum() / (base * change**2 * mean).sum()
+    )  # every unit alike
+    half = 0.0
+    for cluster in clusters:
+        sums = np.bincount(np.unique(cluster, return_inverse=True)[1], score)
+        if (count := len(sums)) > 1:
+            half = max(
+                half, _t(count) * np.sqrt(count / (count - 1) * (sums**2).sum()) / max(curvature, 1e-12)
+            )
+    weeks = len(np.unique(clusters[-1]))
+    if not half:
+        return None
+    half *= LEVEL_ERROR
+    low, high = min(slope, by_unit) - half, max(slope, by_unit) + half
+    return EffectEvidence(float(min(low, used)), float(max(high, used)), weeks)
 
 # %% ../../nbs/forecasting/04_effects.ipynb #470ec4bb
+PRICES = "prices"  # among the evidence
+
+
 @dataclass(frozen=True)
 class CovariateEffects:
     """Hold factors on usual periods; k finest series, n series, t past periods.
@@ -142,6 +245,8 @@ class CovariateEffects:
         Of each finest series and event, in the order of `factors`; shape (k, events).
     usual_price
         Logarithm of each finest series' usual price, NaN where unknown; shape (k,).
+    evidence
+        How certain the factors are, by name of the event, and the elasticity, as `prices`. None where that was not recorded, by an older release.
     """
 
     adjusted: np.ndarray
@@ -153,6 +258,7 @@ class CovariateEffects:
     notes: tuple[str, ...]
     series_factors: np.ndarray
     usual_price: np.ndarray
+    evidence: Mapping[str, EffectEvidence] | None = field(default_factory=dict)
 
 # %% ../../nbs/forecasting/04_effects.ipynb #d5691b3c
 def unknown_price_notes(plan: pd.DataFrame, keys: pd.DataFrame, usual_price: np.ndarray) -> list[str]:
@@ -193,7 +299,9 @@ def estimate_effects(
     past = level[:, :t] * open_[:t]
     factors = estimate_event_factors(finest, past, code[:, :t], len(names), use)
     by_period = factors[:, code[0]] if len(code) == 1 else np.take_along_axis(factors, code.astype(int), 1)
-    elasticity = price_elasticity(finest, past * by_period[:, :t], moved[:, :t], use)
+    elasticity, price_evidence = price_elasticity(finest, past * by_period[:, :t], moved[:, :t], use, cycle)
+    found = {name: event_evidence(finest, past, code[:, :t], i, use) for i, name in enumerate(names) if i}
+    evidence = {name: one for name, one in (found | {PRICES: price_evidence}).items() if one is not None}
     effect = by_period * np.exp(elasticity * moved) * open_
     return _aggregate_effects(
         panel,
@@ -207,6 +315,7 @@ def estimate_effects(
         elasticity,
         code,
         covariates.plan,
+        evidence,
     )
 
 
@@ -222,6 +331,7 @@ def _aggregate_effects(
     elasticity: float,
     code: np.ndarray,
     plan: pd.DataFrame,
+    evidence: Mapping[str, EffectEvidence],
 ) -> CovariateEffects:
     "Effects of sums from those of their parts."
     t, upper = len(panel.days), panel.summing[: panel.bottom.start]
@@ -252,6 +362,7 @@ def _aggregate_effects(
         tuple(notes),
         factors[:, 1:],
         current_log_prices(panel),
+        evidence,
     )
 
 
@@ -287,3 +398,63 @@ def plan_effects(
         notes.append("prices never moved sales in the history: a planned price has no effect on the forecast")
     notes += unknown_price_notes(plan, keys, effects.usual_price)
     return factors * np.exp(effects.elasticity * moved), moved, tuple(dict.fromkeys(notes))
+
+# %% ../../nbs/forecasting/04_effects.ipynb #83087d3c
+@dataclass(frozen=True)
+class PlannedEffect:
+    "What a row of a plan changes, relative to usual sales, with its 80% interval and the past occasions (or weeks of moved prices)."
+
+    row: int
+    cause: str  # such as promotion flyer, or 20% off
+    change: float | None  # 0.18 is 18% more; None where nothing is known
+    low: float | None
+    high: float | None
+    occasions: int | None  # None where that was not recorded
+
+
+def planned_effects(plan: pd.DataFrame, effects: CovariateEffects, keys: pd.DataFrame) -> list[PlannedEffect]:
+    "Return the effects of the rows of a plan, as `read_plan` returns it, that the past has shown; closures have none to learn."
+    found = []
+    for mask, row in match_plan_rows(plan, keys):
+        for label in row.events.values():
+            evidence = (effects.evidence or {}).get(label)
+            if label not in effects.factors or (evidence is None and effects.evidence is not None):
+                found.append(PlannedEffect(row.row, label, None, None, None, 0))
+                continue
+            change = effects.factors[label] - 1
+            if evidence is None:
+                found.append(PlannedEffect(row.row, label, change, None, None, None))
+            else:
+                low, high = min(evidence.low - 1, change), max(evidence.high - 1, change)
+                found.append(PlannedEffect(row.row, label, change, low, high, evidence.occasions))
+        if (moved := row.log_price(effects.usual_price[mask])) is not None:
+            found.append(_price_effect(row, float(np.mean(moved)), effects))
+    return found
+
+
+def _price_effect(row: PlanRow, moved: float, effects: CovariateEffects) -> PlannedEffect:
+    "Return the effect of a price whose logarithm moves by so much."
+    cause = f"{row.discount:.0%} off" if row.discount is not None else f"price {row.price:g}"
+    evidence = (effects.evidence or {}).get(PRICES)
+    change = float(np.expm1(effects.elasticity * moved))
+    if not moved or (evidence is None and effects.elasticity == 0):
+        return PlannedEffect(row.row, cause, None, None, None, 0)
+    if evidence is None:
+        return PlannedEffect(row.row, cause, change, None, None, None)
+    low, high = sorted(float(np.expm1(slope * moved)) for slope in (evidence.low, evidence.high))
+    return PlannedEffect(row.row, cause, change, low, high, evidence.occasions)
+
+
+def effect_words(effect: PlannedEffect) -> str:
+    "Say an effect in a sentence."
+    name = effect.cause[:1].upper() + effect.cause[1:]
+    if effect.change is None:
+        return f"{name}: the past has nothing to learn this from, so the forecast does not change."
+    usually = f"{name}: usually {effect.change:+.0%}"
+    if effect.low is None or effect.high is None or effect.occasions is None:
+        return f"{usually}. How certain that is was not recorded by the release that trained this version; train again."
+    of_prices = effect.cause.endswith("% off") or effect.cause.startswith("price ")
+    noun = "week in which prices moved" if of_prices else "past occasion"
+    many = "weeks in which prices moved" if of_prices else "past occasions"
+    count = f"{effect.occasions:,} {noun if effect.occasions == 1 else many}"
+    return f"{usually}, likely (80%) between {effect.low:+.0%} and {effect.high:+.0%}, from {count}."

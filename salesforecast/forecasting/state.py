@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypedDict
+from typing import IO, NotRequired, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from scipy import sparse
 
 from salesforecast.core.jsonable import to_jsonable
 from salesforecast.core.settings import UserError
-from salesforecast.forecasting.effects import CovariateEffects
+from salesforecast.forecasting.effects import CovariateEffects, EffectEvidence
 from salesforecast.forecasting.forecaster import DemandForecast, DemandModel, build_forecast
 from salesforecast.forecasting.intervals import Calibration
 from salesforecast.forecasting.panel import Panel
@@ -58,6 +58,7 @@ class StoredText(TypedDict):
     step: int
     factors: dict[str, float]  # of events
     elasticity: float
+    evidence: NotRequired[dict[str, list[float]] | None]  # 80% interval and occasions, by name
     conformal: list[dict[str, float]]  # calibration factors by group and level
     notes: list[str]
     rehearsed: list[int]  # horizon and number of cutoffs of cross-validation
@@ -77,6 +78,9 @@ def _stored_text(forecast: DemandForecast) -> dict[str, object]:
         "step": panel.step,
         "factors": effects.factors,
         "elasticity": effects.elasticity,
+        "evidence": None
+        if effects.evidence is None
+        else {name: [one.low, one.high, one.occasions] for name, one in effects.evidence.items()},
         "conformal": [{str(level): factor for level, factor in f.items()} for f in model.calibration.factors],
         "notes": forecast.notes,
         "rehearsed": [model.horizon, len(model.cutoffs)],
@@ -175,6 +179,7 @@ def load_demand(path: Path | IO[bytes]) -> DemandState:
         notes=model.notes,
         series_factors=arrays["responses"],
         usual_price=arrays["usual_price"],
+        evidence=_load_evidence(text),
     )
     revenue = priced_revenue(model.panel, arrays["yhat"], arrays["price"])
     unplanned = arrays.get("unplanned", np.empty(0))  # releases before did not store it
@@ -229,4 +234,14 @@ def _load_panel(arrays: Mapping[str, np.ndarray], text: StoredText) -> Panel:
         target=text["target"],
         price=np.empty((0, 0)),
         daily_total=pd.Series(dtype=float, index=pd.DatetimeIndex([])),
+    )
+
+
+def _load_evidence(text: StoredText) -> dict[str, EffectEvidence] | None:
+    "Load how certain the effects are; None of an archive that does not have it."
+    stored = text.get("evidence")
+    return (
+        None
+        if stored is None
+        else {name: EffectEvidence(low, high, int(count)) for name, (low, high, count) in stored.items()}
     )

@@ -52,7 +52,15 @@ def test_a_fifth_off_clothing_in_week_2_kept_and_taken_back(browser: Any, api: s
                 "discount": 0.2,
             }
         ]
-        planned = to_frame(client.forecast("revenue", **asked, plan=plan))
+        answer = client.forecast("revenue", **asked, plan=plan)
+        planned, (effect,) = to_frame(answer), answer.effects
+        assert effect.cause == "20% off" and effect.occasions is not None and effect.occasions > 1
+        assert (
+            effect.low is not None and effect.low <= effect.change <= effect.high and effect.low < effect.high
+        )
+        assert planned["yhat"][7:14].sum() / usual["yhat"][7:14].sum() - 1 == pytest.approx(effect.change)
+        expect(tab.get_by_text("What the past has shown")).to_be_visible()
+        expect(tab.get_by_text(effect.words)).to_be_visible()
         traces = dict(
             tab.locator(".js-plotly-plot").first.evaluate("p => p.data.map(t => [t.name, Array.from(t.y)])")
         )

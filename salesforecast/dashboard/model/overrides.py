@@ -147,7 +147,8 @@ def keep_override(
         raise UserError("The reason is empty. Say why: the number is judged later, and then it matters")
     rows = spread_override(planned.state.forecast, series, *span, value)
     rows = rows.assign(author=author.strip(), reason=reason.strip())
-    hold_overrides(planned.state.forecast, pd.concat([planned.recorded, rows], ignore_index=True))
+    before = [planned.recorded] if len(planned.recorded) else []
+    hold_overrides(planned.state.forecast, pd.concat([*before, rows], ignore_index=True))
     record_overrides(planned.path, planned.state.forecast, rows)
 
 

@@ -132,10 +132,17 @@ class Scenario:
         return usual[["ds"]].assign(**columns, difference=planned["yhat"] - usual["yhat"])
 
     @property
-    def effects(self) -> list[str]:
+    def unlearnt(self) -> list[str]:
         "Return what the plan could not learn, a sentence each."
         usual = set(self.without.notes)
         return [note for note in self.planned.notes if note not in usual]
+
+    @property
+    def learnt(self) -> list[str]:
+        "Return what the past has shown of each row, with its uncertainty, a sentence each; of equal ones, one."
+        return list(
+            dict.fromkeys(effect.words for effect in self.planned.effects if effect.change is not None)
+        )
 
 
 def scope_of(rows: Sequence[Row]) -> dict[str, str]:

@@ -127,6 +127,9 @@ def versions_table(models_dir: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+DIFFERENCE_KEYS = ("challenger", "champion", "relative", "lower", "upper")
+
+
 def checks_table(decision: Mapping[str, Any]) -> pd.DataFrame:
     "Return the checks of the gate: what was compared, the answer, and the numbers."
     rows = [
@@ -134,3 +137,15 @@ def checks_table(decision: Mapping[str, Any]) -> pd.DataFrame:
         for check in decision["checks"]
     ]
     return pd.DataFrame(rows, columns=["check", "answer", "why"])
+
+
+def differences_table(decision: Mapping[str, Any]) -> pd.DataFrame:
+    "Return the errors that the gate compared: relative differences, below 0 where the challenger is better, with their intervals."
+    rows = []
+    for check in decision["checks"]:
+        numbers = check.get("numbers") or {}
+        parts = {check["name"]: numbers} if "relative" in numbers else numbers
+        for name, part in parts.items():
+            if isinstance(part, Mapping) and "relative" in part:
+                rows.append({"what": str(name), **{key: part[key] for key in DIFFERENCE_KEYS}})
+    return pd.DataFrame(rows, columns=["what", *DIFFERENCE_KEYS])

@@ -58,7 +58,7 @@ from salesforecast.dashboard.ui.widgets import (
     html,
     input_error_markup,
     kpi,
-    kpis,
+    kpis_markup,
     message,
     message_markup,
 )
@@ -70,15 +70,22 @@ def forecast_tiles(
     actual: pd.Series,  # of the history
     currency: str,
     total: DemandSum | None = None,  # with its intervals
+    confidence: Confidence = 80,  # of the range of the total
 ) -> list[str]:
     "Return the key figures of a forecast."
     rows = forecast.dropna(subset=["predicted_revenue"])
     revenue, first, last = rows["predicted_revenue"], forecast["date"].iloc[0], forecast["date"].iloc[-1]
     when = f"{day(first)} to {day(last)}, {len(rows)} days"
     tiles = [kpi("Total", money(revenue.sum(), currency), note=when)]
-    if total is not None and total.lo_80 is not None:
-        low, high = money(total.lo_80, currency), money(total.hi_80, currency)
-        tiles.append(kpi("Range of the total", f"{low} to {high}", note="80% interval of the sum"))
+    bounds = (
+        (None, None)
+        if total is None
+        else (getattr(total, f"lo_{confidence}"), getattr(total, f"hi_{confidence}"))
+    )
+    if None not in bounds:
+        low, high = (money(bound, currency) for bound in bounds)
+        note = f"{confidence}% interval of the sum"
+        tiles.append(kpi("Range of the total", f"{low} to {high}", note=note))
     past = actual.reindex(rows.loc[rows["in_history"], "date"]).dropna()
     if len(past):
         error = revenue[rows["date"].isin(past.index)].sum() / past.sum() - 1 if past.sum() else None
@@ -228,8 +235,7 @@ class ForecastView(ResultView):
     def __init__(self, state: AppState, context: ForecastContext, made: DayForecast, confidence: Confidence):
         self.state, self.context, self.made, self.forecast = state, context, made, made.rows
         forecast = made.rows
-        history, currency = context.history, state.currency
-        figures = kpis(*forecast_tiles(forecast, last_year(forecast, history), history, currency, made.total))
+        self.figures = html("")
         self.trust = html("")
         help = (
             "The band is for each day; the range of their sum is a key figure of its own, where it is known."
@@ -245,7 +251,7 @@ class ForecastView(ResultView):
             "Interval": "for each day; the bounds of days do not add up to bounds of their sum",
         }
         saved = downloads(state, "forecast", self.sheets, about)
-        self.parts, self.cards = [figures, self.trust, self.card.view, saved], [self.card]
+        self.parts, self.cards = [self.figures, self.trust, self.card.view, saved], [self.card]
 
     def draw(self, confidence: Confidence) -> None:
         "Draw the forecast with this interval."
@@ -255,6 +261,9 @@ class ForecastView(ResultView):
             self.forecast,
             self.state.currency,
         )
+        compared = last_year(forecast, context.history)
+        tiles = forecast_tiles(forecast, compared, context.history, currency, self.made.total, confidence)
+        self.figures.value = kpis_markup(*tiles)
         first, last = forecast["date"].iloc[0], forecast["date"].iloc[-1]
         ahead = (last - context.history.index[-1]).days
         untested = not self.made.demand_days.all() and ahead > context.backtest.horizon

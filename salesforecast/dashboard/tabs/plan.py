@@ -30,6 +30,7 @@ from salesforecast.dashboard.model.demand import (
     Target,
     fetch_available_demand,
     first_day,
+    model_frame,
     series_label,
 )
 from salesforecast.dashboard.model.formats import day, format_amount, number, percent
@@ -80,6 +81,17 @@ def scenario_chart(table: pd.DataFrame, currency: str) -> go.Figure:
     return figure.update_layout(hovermode="x unified")
 
 
+EFFECT_LABELS = {
+    "row": "Row of the plan",
+    "cause": "What",
+    "change": "Usual change, share",
+    "low": "From, 80%",
+    "high": "To, 80%",
+    "occasions": "Past occasions",
+    "words": "In words",
+}
+
+
 class PlanView(ResultView):
     "The forecast with and without a plan."
 
@@ -120,11 +132,11 @@ class PlanView(ResultView):
         self.chart = FigureCard(
             state,
             "The forecast with and without the plan",
-            help=f"{series}, {answer.target}. The interval is that of the forecast; how certain the learnt effect itself is, is not measured.",
+            help=f"{series}, {answer.target}. The interval is that of the forecast; how certain each learnt effect is stands above.",
         )
         self.chart.show(scenario_chart(self.table, currency), self.table, words)
         self.cards = [self.chart]
-        unlearnt = [f"{note[:1].upper()}{note[1:]}." for note in scenario.effects]
+        unlearnt = [f"{note[:1].upper()}{note[1:]}." for note in scenario.unlearnt]
         labels = {
             "ds": "Date",
             "without": "Without",
@@ -136,11 +148,18 @@ class PlanView(ResultView):
         self.plan = plan_table(rows)
         about = {"What": words, "Plan": "; ".join(describe_row(row) for row in rows)}
         sheets = {"Forecast": self.table.rename(columns=labels), "Plan": self.plan}
+        if answer.effects:
+            sheets["Effects"] = model_frame(answer.effects).rename(columns=EFFECT_LABELS)
         formats = dict.fromkeys(list(labels)[1:], lambda value: amount(value))
         self.parts = [
             *(
                 [message("warn", "", unlearnt, title="The past has nothing to learn this from.")]
                 if unlearnt
+                else []
+            ),
+            *(
+                [message("info", "", scenario.learnt, title="What the past has shown:")]
+                if scenario.learnt
                 else []
             ),
             kpis(*tiles),

@@ -7,13 +7,18 @@ __all__ = []
 
 # %% ../../../nbs/dashboard/tabs/12_train.ipynb #e7c1922d
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import ipywidgets as w
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
 from traitlets import Bunch
 
+from salesforecast.core.palette import GREEN, GREY, ORANGE
 from salesforecast.core.settings import UserError, settings
 from salesforecast.dashboard.model.formats import day, format_age, number, percent
 from salesforecast.dashboard.model.state import AppState, run_in_background
@@ -21,6 +26,7 @@ from salesforecast.dashboard.model.training import (
     HOW_TO_ALLOW,
     admin_name,
     checks_table,
+    differences_table,
     has_admin_key,
     read_decision,
     roll_back,
@@ -28,7 +34,9 @@ from salesforecast.dashboard.model.training import (
     versions_table,
 )
 from salesforecast.dashboard.ui.areas import ContentArea
+from salesforecast.dashboard.ui.model_panel import FigureCard
 from salesforecast.dashboard.ui.tables import table_markup
+from salesforecast.dashboard.ui.theme import name_axis, new_figure, plain
 from salesforecast.dashboard.ui.widgets import Kind, add_classes, box, button, card, html, message
 from salesforecast.lifecycle.jobs import JobRecord, latest_job, read_log, start_training, stop_job
 from salesforecast.registry.versions import current_version, list_versions, previous_version
@@ -109,11 +117,64 @@ VERSION_LABELS = {
 }
 
 
-def comparison_card(models_dir: Path, version: str) -> w.Widget | None:
-    "Show what the gate found when it compared a version with the one served then; None without a decision."
+def _difference_words(row: Mapping[Hashable, Any]) -> str:
+    "Return the numbers of a comparison."
+    sides = f"challenger {percent(row['challenger'], 2)}, champion {percent(row['champion'], 2)}"
+    low, high = percent(row["lower"], sign=True), percent(row["upper"], sign=True)
+    return f"{plain(row['what'])}<br>{sides}<br><b>{percent(row['relative'], sign=True)}</b>, {low} to {high}"
+
+
+def comparison_chart(table: pd.DataFrame) -> go.Figure:
+    "Draw by how much the challenger's errors differ from the champion's, each with its interval."
+    figure = new_figure(110 + 26 * len(table))
+    worse, better = table["lower"] > 0, table["upper"] < 0
+    colours = np.where(worse, ORANGE, np.where(better, GREEN, GREY))
+    names = ("Significantly worse", "Significantly better", "No clear difference")
+    for mask, name in zip((worse, better, ~worse & ~better), names, strict=True):
+        at = np.flatnonzero(mask)
+        if not len(at):
+            continue
+        part = table.iloc[at]
+        figure.add_scatter(
+            x=part["relative"].tolist(),
+            y=at.tolist(),
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": (part["upper"] - part["relative"]).tolist(),
+                "arrayminus": (part["relative"] - part["lower"]).tolist(),
+                "color": str(colours[at[0]]),
+                "thickness": 2,
+                "width": 4,
+            },
+            mode="markers",
+            marker={"size": 10, "color": str(colours[at[0]])},
+            name=name,
+            hovertext=[_difference_words(row) for row in part.to_dict("records")],
+            hoverinfo="text",
+        )
+    figure.add_vline(x=0, line={"color": GREY, "width": 1.5})
+    figure.update_xaxes(
+        tickformat="+.0%", title="error of the challenger against the champion; left is better", showgrid=True
+    )
+    return figure.update_yaxes(**name_axis(table["what"]))
+
+
+def comparison_words(table: pd.DataFrame) -> str:
+    "Say what the chart shows."
+    first = table.iloc[0]
+    more = f"{percent(abs(first['relative']))} {'larger' if first['relative'] > 0 else 'smaller'}"
+    worse, better = int((table["lower"] > 0).sum()), int((table["upper"] < 0).sum())
+    return f"The challenger's error of a sale is {more}. Of {len(table)} comparisons, {better} are significantly better and {worse} worse."
+
+
+def comparison_cards(
+    state: AppState, models_dir: Path, version: str
+) -> tuple[FigureCard | None, list[w.Widget]]:
+    "Show what the gate found when it compared a version with the one served then; nothing without a decision."
     decision = read_decision(models_dir, version)
     if decision is None:
-        return None
+        return None, []
     against = f"the served version {decision['champion']}" if decision["champion"] else "the baselines"
     window = decision["window"]
     help = (
@@ -122,7 +183,13 @@ def comparison_card(models_dir: Path, version: str) -> w.Widget | None:
     )
     labels = {"check": "What is compared", "answer": "Answer", "why": "Numbers"}
     table = html(table_markup(checks_table(decision), labels=labels, caption="Checks of the gate"))
-    return card("Challenger and champion", table, help=help)
+    differences = differences_table(decision)
+    if differences.empty:
+        return None, [card("Challenger and champion", table, help=help)]
+    words = comparison_words(differences)
+    chart = FigureCard(state, "Challenger and champion", help=f"{words} {help}")
+    chart.show(comparison_chart(differences), differences, words)
+    return chart, [chart.view, card("Checks of the gate", table)]
 
 
 def versions_markup(models_dir: Path) -> str:
@@ -148,6 +215,7 @@ class TrainPanel:
         self.start = button("Train on this file", self.train, button_style="primary")
         self.job = JobView(self.models_dir, self.stop, self._has_key)
         self.comparison, self.versions = ContentArea(), html("")
+        self.chart: FigureCard | None = None
         self.choice = w.Dropdown(description="Version")
         self.promote = button("Serve this version", self.serve)
         self.back = button("Roll back", self.roll_back)
@@ -234,8 +302,12 @@ class TrainPanel:
         else:
             served = current_version(self.models_dir)
             newest = record.version if record is not None and record.version else served
-            compared = comparison_card(self.models_dir, newest) if newest else None
-            self.comparison.show(*([compared] if compared is not None else []))
+            if self.chart is not None:
+                self.chart.close()
+            self.chart, parts = (
+                comparison_cards(self.state, self.models_dir, newest) if newest else (None, [])
+            )
+            self.comparison.show(*parts)
         self._show_versions()
 
     def _show_versions(self) -> None:
