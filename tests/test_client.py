@@ -69,12 +69,12 @@ def serving(models: Path, port: int, **env: str) -> Iterator[str]:
     try:
         with Client(url) as asking:
             while not asking.ready():
-                assert process.poll() is None and time.monotonic() - began < 90, "the server did not start"
+                assert process.poll() is None and time.monotonic() - began < 240, "the server did not start"
                 time.sleep(0.1)
         yield url
     finally:
         process.send_signal(signal.SIGINT)  # at once, though clients keep their connections open
-        process.wait(30)
+        process.wait(120)
 
 
 @pytest.fixture(scope="module")
@@ -318,7 +318,7 @@ def test_nothing_published_yet(tmp_path: Path, trained: Trained) -> None:
     try:
         client, began = Client(f"http://localhost:{port}", retries=0), time.monotonic()
         code = None
-        while code is None and time.monotonic() - began < 60:
+        while code is None and time.monotonic() - began < 240:
             with pytest.raises(Unavailable) as caught:
                 client.status()
             code = caught.value.code
@@ -328,7 +328,7 @@ def test_nothing_published_yet(tmp_path: Path, trained: Trained) -> None:
             client.reload_model()
     finally:
         process.send_signal(signal.SIGINT)  # at once, though clients keep their connections open
-        process.wait(30)
+        process.wait(120)
 
 
 # --- servers that fail -----------------------------------------------------------------------
@@ -470,11 +470,21 @@ def test_a_file_is_sent_again_as_a_whole(tmp_path: Path) -> None:
         assert bodies[0] == bodies[1] and file.read_bytes() in bodies[0]
 
 
+def wait_for_one(script: Script) -> None:
+    """One request is seen, which a busy computer may do after the client has given up."""
+    for _ in range(600):
+        if script.seen:
+            break
+        time.sleep(0.1)
+    assert len(script.seen) == 1
+
+
 def test_what_hangs_is_given_up_once(tmp_path: Path) -> None:
     with scripted(hangs) as script:
         with pytest.raises(Unavailable, match=r"took too long to answer. .* Client\(timeout") as caught:
             Client(script.url, timeout=0.3).predict(SALE)
-        assert len(script.seen) == 1 and caught.value.code is None
+        assert caught.value.code is None
+        wait_for_one(script)
         assert Client(script.url, timeout=0.3).ready() is False
 
 
@@ -532,9 +542,10 @@ def test_the_key_is_sent_and_not_shown() -> None:
 
     for answer in (echo, hangs, drops, says(302, b"", Location="http://127.0.0.1:9/")):
         with scripted(answer) as script:
-            client = Client(script.url, KEY, timeout=0.3, retries=0)
+            client = Client(script.url, KEY, timeout=0.3 if answer is hangs else 60, retries=0)
             with pytest.raises(ApiError) as caught:
                 client.predict(SALE)
+            wait_for_one(script)
             assert script.seen[0][3]["X-API-Key"] == KEY
             message = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + repr(client)
             assert KEY not in message and len(script.seen) == 1

@@ -20,6 +20,7 @@ from salesforecast.dashboard.app import PANELS
 from salesforecast.dashboard.server import WEBSOCKET_PROTOCOL
 from support.browsing import WAIT, free_port, showing, visiting
 from support.models import ROOT, Trained
+from support.processes import command, kernels, survivors
 
 TABS = [panel.title for panel in PANELS]
 
@@ -185,7 +186,7 @@ def test_all_tabs_are_accessible_and_fit_in_both_themes(browser: Browser, dashbo
             for tab in TABS:
                 visitor.open(tab)
                 visitor.page.wait_for_timeout(2_500)  # what the tab fetches
-                assert visitor.page.evaluate("document.documentElement.scrollWidth") <= width, (tab, width)
+                visitor.page.wait_for_function(f"document.documentElement.scrollWidth <= {width}")
                 found = axe.run(visitor.page).response["violations"]
                 serious = [
                     (fault["id"], [node["html"][:150] for node in fault["nodes"][:3]])
@@ -213,15 +214,6 @@ def test_two_visitors_do_not_see_each_others_files(browser: Browser, dashboard: 
     other.check()
 
 
-def kernels(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The processes of visitors."""
-    return [
-        one
-        for one in psutil.Process(process.pid).children(recursive=True)
-        if "ipykernel_launcher" in one.cmdline()
-    ]
-
-
 @pytest.mark.slow
 def test_a_full_dashboard_says_so_and_a_dead_session_too(browser: Browser, api: str, tmp_path: Path) -> None:
     env = {"SALESFORECAST_DASHBOARD_SESSIONS": "1", "SALESFORECAST_DASHBOARD_WARM": "1"}
@@ -235,17 +227,15 @@ def test_a_full_dashboard_says_so_and_a_dead_session_too(browser: Browser, api: 
             answer = visitor.page.evaluate(
                 "JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId"
             )
-            process = next(
-                one for one in kernels(board.process) if any(answer in word for word in one.cmdline())
-            )
-            process.kill()
+            running = kernels(board.process.pid)
+            next(one for one in running if any(answer in word for word in command(one))).kill()
             expect(visitor.page.get_by_text("This session has ended")).to_be_visible()
             expect(visitor.page.get_by_role("button", name="Reload")).to_be_visible()
-        left = kernels(board.process)
+        left = kernels(board.process.pid)
         assert left
         board.process.send_signal(signal.SIGINT)
         assert board.process.wait(60) == 0
-        assert not [one for one in left if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+        assert survivors(left) == []
 
 
 def wait_for(done: Any) -> None:
@@ -272,6 +262,7 @@ def test_a_connection_without_the_protocol_is_refused(dashboard: str) -> None:
 def test_a_token_is_asked_for_where_one_is_set(browser: Browser, api: str) -> None:
     with showing(api, SALESFORECAST_DASHBOARD_TOKEN="open-sesame") as board:
         page = browser.new_page()
+        page.set_default_timeout(WAIT)
         assert requests.get(f"{board.url}/healthz", timeout=60).json()["status"] == "ok"
         page.goto(board.url)
         expect(page.get_by_text("This dashboard needs a token")).to_be_visible()
@@ -280,7 +271,7 @@ def test_a_token_is_asked_for_where_one_is_set(browser: Browser, api: str) -> No
         expect(page.get_by_role("alert")).to_be_visible()
         page.get_by_label("Token").fill("open-sesame")
         page.get_by_role("button", name="Log in").click()
-        page.wait_for_selector("[data-sf-ready]", state="attached", timeout=WAIT)
+        page.wait_for_selector("[data-sf-ready]", state="attached")
         page.close()
 
 
@@ -327,4 +318,4 @@ def test_up_starts_all_three_says_where_and_ends_them(trained: Trained, tmp_path
         assert requests.get(f"http://127.0.0.1:{port}{path}", timeout=30).status_code == 200
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
-    assert not [one for one in children if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert survivors(children) == []

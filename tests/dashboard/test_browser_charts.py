@@ -20,7 +20,7 @@ def daily(api: str) -> pd.Series:
 
 def eventually(page: Page, check: Callable[[], None]) -> None:
     """The charts follow the words a moment later."""
-    for _ in range(60):
+    for _ in range(400):
         with suppress(AssertionError):
             return check()
         page.wait_for_timeout(250)

@@ -184,7 +184,7 @@ def test_a_sale_unlike_any_other_is_warned_of(url: str) -> None:
 def test_what_was_typed_stays_while_the_api_is_away(trained: Trained, tmp_path: Path) -> None:
     async def work() -> None:
         with serving(trained.models, tmp_path, workers=1) as server:
-            client = Client(f"http://127.0.0.1:{server.port}", retries=0, timeout=5)
+            client = Client(f"http://127.0.0.1:{server.port}", retries=0, timeout=60)
             panel = PredictPanel(state := AppState(client, client))
             assert "Connecting to the API" in text(panel.view)
             await refresh(state)

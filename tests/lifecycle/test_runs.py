@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -33,6 +32,7 @@ from salesforecast.lifecycle.schedule import (
     run_schedule,
 )
 from support.models import ROOT
+from support.processes import kernels
 
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "python3", "language": "python"}}
 
@@ -79,18 +79,6 @@ def test_the_run_notebooks_say_what_each_parameter_is() -> None:
         assert all(parameter["help"] for parameter in known.values())
 
 
-def command(process: psutil.Process) -> str:
-    """What the process was started with; nothing for one that has just ended."""
-    with suppress(psutil.NoSuchProcess):
-        return " ".join(process.cmdline())
-    return ""
-
-
-def kernels() -> set[psutil.Process]:
-    """The kernels that these tests started and that still run; other tests keep a dashboard."""
-    return {child for child in psutil.Process().children(recursive=True) if "ipykernel" in command(child)}
-
-
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
@@ -100,11 +88,11 @@ def kernels() -> set[psutil.Process]:
     ],
 )
 def test_a_run_that_breaks_leaves_a_partial_report(tmp_path: Path, cell: str, message: str) -> None:
-    others = kernels()
+    others = kernels()  # other tests keep a dashboard
     path = notebook(
         tmp_path / "n.ipynb", "from IPython.display import HTML\nHTML('<b>so far</b>')", cell, "1 / 0"
     )
-    done = run_notebook("n", {}, tmp_path / "run", timeout=3, path=path)
+    done = run_notebook("n", {}, tmp_path / "run", timeout=3 if "sleep" in cell else 600, path=path)
     assert done.exit_code == 1
     assert message in done.sentence
     html = done.html.read_text()
@@ -194,10 +182,10 @@ def test_a_schedule_that_is_stopped_takes_up_its_run_again(tmp_path: Path, how: 
     with pytest.raises(UserError, match="Another schedule is at work"):
         run_schedule([job], folder=tmp_path, command=COMMAND, on_message=lambda text: None)
     process.send_signal(how)
-    process.wait(20)
+    process.wait(120)
     (tmp_path / "hang").unlink()
     run_schedule([job], once=True, folder=tmp_path, command=COMMAND, on_message=lambda text: None)
-    gone, left = psutil.wait_procs(children, timeout=20)
+    gone, left = psutil.wait_procs(children, timeout=120)
     assert len(gone) >= 1 and left == []  # no orphan goes on beside the run that took its place
     starts = [line["due"] for line in journal.lines() if line["event"] == "start"]
     assert len(starts) == 2

@@ -49,7 +49,7 @@ class Server:
 
     def stop(self, with_signal: int = signal.SIGTERM) -> int:
         self.process.send_signal(with_signal)
-        return self.process.wait(30)
+        return self.process.wait(120)
 
 
 @contextmanager

@@ -113,8 +113,10 @@ def test_a_killed_worker_does_not_lose_the_job(tmp_path: Path) -> None:
 
     with dask_processes(tmp_path) as own, connect(own.address, timeout=60) as cluster:
         cluster.client.wait_for_workers(2, 60)
-        threading.Timer(1.0, own.kill_worker).start()
-        found = list(cluster.map(slow, ((x, cluster.broadcast(100)) for x in range(20))))
+        results = cluster.map(slow, ((x, cluster.broadcast(100)) for x in range(20)))
+        found = [next(results)]
+        own.kill_worker()
+        found += results
         assert found == list(range(100, 120))
         assert len(cluster.workers()) == 1
 
