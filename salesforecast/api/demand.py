@@ -58,18 +58,33 @@ def find_state(
 MAX_SEGMENT_VALUES = 1000  # values of a column that are listed
 
 
-def choices(states: Mapping[tuple[str, str], DemandState], state: DemandState) -> dict[str, object]:
+def choices(
+    states: Mapping[tuple[str, str], DemandState],
+    state: DemandState,
+    rows: np.ndarray,  # series in the answer
+) -> dict[str, object]:
     "Return what a request may choose from."
     panel = state.panel
+    segments = {str(name): sorted(panel.keys[name].unique())[:MAX_SEGMENT_VALUES] for name in panel.keys}
     return {
         "targets": sorted({target for target, _ in states}),
         "freq": sorted(freq for target, freq in states if target == panel.target),
         "levels": list(panel.levels),
         "horizon": len(state.forecast.days),
-        "segments": {
-            str(name): sorted(panel.keys[name].unique())[:MAX_SEGMENT_VALUES] for name in panel.keys
-        },
+        "segments": segments,
+        "names": cell_names(panel, rows, segments),
     }
+
+
+def cell_names(
+    panel: Panel, rows: np.ndarray, segments: Mapping[str, list[str]]
+) -> dict[str, dict[str, str]]:
+    "Return the names of the products that are listed, or that have a series in the answer."
+    if not panel.product_names or "Product_ID" not in panel.keys:
+        return {}
+    finest = panel.summing.indices[panel.summing.indptr[rows]]
+    wanted = dict.fromkeys([*segments["Product_ID"], *panel.keys["Product_ID"].to_numpy()[finest].tolist()])
+    return {"Product_ID": {key: panel.product_names[key] for key in wanted if key in panel.product_names}}
 
 # %% ../../nbs/api/09_demand.ipynb #92e5476f
 def plan_frame(rows: Sequence[PlanRow]) -> pd.DataFrame:
@@ -303,7 +318,7 @@ def demand_response(
         "orders": orders,
         "accuracy": _records(forecast.model.by_horizon),
         "champions": _records(chosen_rows(state.leaderboard)),
-        "choices": choices(states, state),
+        "choices": choices(states, state, ranked if request.order else rows),
         "notes": [*forecast.notes, *order_notes],
         "effects": [] if plan is None else effect_rows(state, plan),
     }

@@ -608,6 +608,10 @@ class DemandChoices(BaseModel):
     levels: list[str]
     horizon: int
     segments: dict[str, list[str]] = Field(description="cells by column, a thousand at most")
+    names: dict[str, dict[str, str]] = Field(
+        {},
+        description="names of cells, such as of a Product_ID, by column: of those listed and those in the answer",
+    )
 
 # %% ../../nbs/api/00_schemas.ipynb #cdc32d86
 class EffectRow(BaseModel):

@@ -6,8 +6,8 @@
 __all__ = ['Panel', 'make_panel']
 
 # %% ../../nbs/forecasting/00_panel.ipynb #295eca41
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -120,6 +120,8 @@ class Panel:
         Daily total while the periods lasted, for finding closed days; empty for weekly rows.
     full_length
         In a cross-validation, periods of the history of which this is the beginning; 0 by default.
+    product_names
+        Names of the products by Product_ID, where the sales have them.
     """
 
     ids: np.ndarray
@@ -135,6 +137,7 @@ class Panel:
     price: np.ndarray
     daily_total: pd.Series
     full_length: int = 0
+    product_names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def bottom(self) -> slice:

@@ -61,6 +61,7 @@ class StoredText(TypedDict):
     evidence: NotRequired[dict[str, list[float]] | None]  # 80% interval and occasions, by name
     conformal: list[dict[str, float]]  # calibration factors by group and level
     notes: list[str]
+    product_names: NotRequired[dict[str, str]]  # by Product_ID
     rehearsed: list[int]  # horizon and number of cutoffs of cross-validation
     leaderboard: list[dict[str, object]]
     accuracy: list[dict[str, object]]
@@ -83,6 +84,7 @@ def _stored_text(forecast: DemandForecast) -> dict[str, object]:
         else {name: [one.low, one.high, one.occasions] for name, one in effects.evidence.items()},
         "conformal": [{str(level): factor for level, factor in f.items()} for f in model.calibration.factors],
         "notes": forecast.notes,
+        "product_names": dict(panel.product_names),
         "rehearsed": [model.horizon, len(model.cutoffs)],
         "leaderboard": model.leaderboard.to_dict("records"),
         **tables,
@@ -234,6 +236,7 @@ def _load_panel(arrays: Mapping[str, np.ndarray], text: StoredText) -> Panel:
         target=text["target"],
         price=np.empty((0, 0)),
         daily_total=pd.Series(dtype=float, index=pd.DatetimeIndex([])),
+        product_names=text.get("product_names", {}),
     )
 
 

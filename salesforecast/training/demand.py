@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/training/03_demand.ipynb #507a940e
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 
 from ..core.engine import LOCAL_ENGINE, Engine
@@ -18,6 +19,18 @@ from ..forecasting.panel import AggregationLevels, default_levels, make_panel, p
 from ..sales.reading import SalesData
 
 # %% ../../nbs/training/03_demand.ipynb #7dbcfe6d
+def product_names(sales: SalesData) -> dict[str, str]:
+    "Return the last name of each product by its Product_ID; empty where the sales have no names, or no ids."
+    frame = sales.frame
+    if not {"Product_ID", "Product_Name"} <= set(frame):
+        return {}
+    last = (
+        frame[["Product_ID", "Product_Name"]].dropna().drop_duplicates("Product_ID", keep="last").astype(str)
+    )
+    last = last[last["Product_Name"].str.strip().ne("") & last["Product_Name"].ne(last["Product_ID"])]
+    return dict(zip(last["Product_ID"], last["Product_Name"], strict=True))
+
+
 def train_demand(
     sales: SalesData,  # or a sample of them
     sales_by_levels: Callable[[AggregationLevels], SalesData],  # the sales, or their sums by these levels
@@ -30,9 +43,11 @@ def train_demand(
         return {}
     levels = default_levels(sales) if params.by is None else parse_levels(params.by)
     sums, combinations = sales_by_levels(levels), _targets_and_frequencies(sales, params)
+    names = product_names(sales) if any("Product_ID" in level for level in levels) else {}
     forecasts: dict[str, DemandForecast] = {}
     for i, (target, freq) in enumerate(combinations):
         panel = make_panel(sums, levels, target=target, frequency="daily" if freq == "D" else "weekly")
+        panel = replace(panel, product_names=names)
         covariates, horizon = covariates_from_mapping(panel, sales.mapping), -(-params.horizon // panel.step)
         part = scale_progress(progress, i / len(combinations), (i + 1) / len(combinations))
         candidates = tuple(params.candidates)

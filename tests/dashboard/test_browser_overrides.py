@@ -68,6 +68,10 @@ def test_a_clicked_week_gets_a_number_that_all_series_follow(
         tab = page.locator(".sf-panel:visible")
         form = card(page, "Your own numbers")
         expect(form.get_by_label("Your number")).to_be_visible(timeout=WAIT)
+        sold = pd.read_csv(demand.source).dropna(subset=["Product_ID", "Product_Name"]).iloc[-1]
+        named = f"{sold.Product_Name} ({sold.Product_ID})"
+        offered = form.get_by_label("Product", exact=True).locator("option").all_inner_texts()
+        assert named in [text.replace("\xa0", " ") for text in offered]
         form.get_by_label("Region", exact=True).select_option(label="North")
         expect(tab.get_by_text("North:")).to_be_visible(timeout=WAIT)
         assert trace(tab, TITLE, "Model").y == pytest.approx(north.tolist())

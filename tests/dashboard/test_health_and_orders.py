@@ -2,6 +2,7 @@
 
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,14 +14,16 @@ from salesforecast.client import Client
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.export import csv_bytes
 from salesforecast.dashboard.model import health as health_module
-from salesforecast.dashboard.model.demand import series_cells
+from salesforecast.dashboard.model.demand import series_cells, series_label
 from salesforecast.dashboard.model.health import Health, health_lights, next_steps, worst_colour
-from salesforecast.dashboard.model.orders import StockSheet, order_table, stock_rows
+from salesforecast.dashboard.model.orders import StockSheet, order_table, stock_rows, supplier_table
 from salesforecast.dashboard.model.plan import Scenario, load_plan, plan_table
 from salesforecast.dashboard.model.state import AppState
 from salesforecast.dashboard.tabs.orders import OrdersPanel, StockEditor, order_chart, order_tiles
 from salesforecast.dashboard.tabs.plan import PlanPanel, PlanView
+from salesforecast.dashboard.ui.segments import segment_fields
 from salesforecast.forecasting.stock import StockRules
+from salesforecast.training.demand import product_names
 
 NOW = datetime.fromisoformat("2026-03-04T06:00:00+00:00")
 
@@ -217,3 +220,29 @@ def test_the_next_run_is_due_by_the_clock_of_the_schedule(monkeypatch: pytest.Mo
 )
 def test_an_id_is_split_at_the_names_of_its_level(unique_id: str, level: str, cells: list[str]) -> None:
     assert list(series_cells(unique_id, level).values()) == cells
+
+
+def test_products_are_called_by_their_names_beside_their_ids() -> None:
+    names = {"Product_ID": {"P1": "Family Cream"}}
+    assert (
+        series_label("Product_ID=P1/Region=North", "Product_ID,Region", names) == "Family Cream (P1) · North"
+    )
+    assert series_label("Product_ID=P2", "Product_ID", names) == "P2"
+    table = order_table([order("Product_ID=P1"), order("Product_ID=P2")], "Product_ID", 14, names)
+    assert list(table)[:2] == ["Product_ID", "Product_Name"]
+    assert table["Product_Name"].tolist() == ["Family Cream", ""]
+    assert list(supplier_table(table.assign(order=5.0), "Product_ID")) == [
+        "Product",
+        "Name",
+        "Units to order",
+    ]
+    fields = segment_fields({"Product_ID": ["P1", "P2"]}, names)
+    assert fields["Product_ID"].options[1:] == (("Family Cream (P1)", "P1"), ("P2", "P2"))
+
+
+def test_a_training_keeps_the_last_name_of_each_product() -> None:
+    frame = pd.DataFrame(
+        {"Product_ID": ["A", "B", "A", "C", "D"], "Product_Name": ["old", "Ball", "Cream", None, "D"]}
+    )
+    assert product_names(SimpleNamespace(frame=frame)) == {"A": "Cream", "B": "Ball"}
+    assert product_names(SimpleNamespace(frame=frame[["Product_ID"]])) == {}

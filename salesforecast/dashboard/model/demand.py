@@ -7,7 +7,7 @@ __all__ = []
 
 # %% ../../../nbs/dashboard/model/12_demand.ipynb #607267d0
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Literal, cast
@@ -125,9 +125,20 @@ def _split_id(unique_id: str, names: str) -> dict[str, str]:
     return {mark[1]: unique_id[mark.end() : end] for mark, end in zip(found, ends, strict=True)}
 
 
-def series_label(unique_id: str, level: str) -> str:
+Names = Mapping[str, Mapping[str, str]]  # of cells, by column
+NO_NAMES: Names = {}
+
+
+def cell_label(column: str, cell: str, names: Names) -> str:
+    "Return the name of a cell with the cell behind it, such as Family Cream (P0153); the cell where it has no name."
+    name = names.get(column, {}).get(cell)
+    return f"{name} ({cell})" if name else cell
+
+
+def series_label(unique_id: str, level: str, names: Names = NO_NAMES) -> str:
     "Return the values of a series as its label."
-    return " · ".join(series_cells(unique_id, level).values()) or "All sales"
+    cells = series_cells(unique_id, level)
+    return " · ".join(cell_label(column, cell, names) for column, cell in cells.items()) or "All sales"
 
 # %% ../../../nbs/dashboard/model/12_demand.ipynb #20b3093c
 def model_frame(rows: Sequence[BaseModel]) -> pd.DataFrame:

@@ -17,7 +17,14 @@ from salesforecast.api.schemas import DemandOutput, OrderRow
 from salesforecast.client import ApiError, Client
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.model.calls import UNFIT_STATUSES, call_api
-from salesforecast.dashboard.model.demand import FREQUENCIES, Frequency, model_frame, series_cells
+from salesforecast.dashboard.model.demand import (
+    FREQUENCIES,
+    Frequency,
+    NO_NAMES,
+    Names,
+    model_frame,
+    series_cells,
+)
 from salesforecast.dashboard.model.formats import number
 from salesforecast.dashboard.model.labels import column_label
 from salesforecast.forecasting.stock import Stock, StockRules, match_stock, read_stock_table
@@ -271,12 +278,15 @@ def check_words(row: OrderRow, days: int) -> str:
     return f"Fine: {most}"
 
 
-def order_table(orders: Sequence[OrderRow], level: str, days: int) -> pd.DataFrame:
-    "Return the orders with a column for each column of the level, and the columns of `ORDER_LABELS` that are known."
+def order_table(orders: Sequence[OrderRow], level: str, days: int, names: Names = NO_NAMES) -> pd.DataFrame:
+    "Return the orders with a column for each column of the level, the name of the product where it has one, and the columns of `ORDER_LABELS` that are known."
     if not orders:
         return pd.DataFrame(columns=[*level.split(","), *ORDER_LABELS])
     rows = model_frame(orders)
     cells = pd.DataFrame([series_cells(name, level) for name in rows.pop("unique_id")], index=rows.index)
+    if (products := names.get("Product_ID")) and "Product_ID" in cells:
+        place = list(cells).index("Product_ID") + 1
+        cells.insert(place, "Product_Name", [products.get(name, "") for name in cells["Product_ID"]])
     rows["class"] = rows.pop("abc").fillna("") + rows.pop("xyz").fillna("")
     rows["check"] = [check_words(row, days) for row in orders]
     rows["far_above"] = [far_above(row) for row in orders]
@@ -290,7 +300,7 @@ def order_table(orders: Sequence[OrderRow], level: str, days: int) -> pd.DataFra
 
 def order_labels(level: str) -> dict[str, str]:
     "Return the titles of the columns of `order_table`."
-    return {name: column_label(name) for name in level.split(",")} | ORDER_LABELS
+    return {name: column_label(name) for name in level.split(",")} | {"Product_Name": "Name"} | ORDER_LABELS
 
 # %% ../../../nbs/dashboard/model/13_orders.ipynb #c8b13eed
 SUMMED = ("order", "on_hand", "on_order", "expected", "order_up_to", "safety_stock")
@@ -310,8 +320,8 @@ def order_totals(table: pd.DataFrame, column: str, days: int) -> pd.DataFrame:
 
 def supplier_table(table: pd.DataFrame, level: str) -> pd.DataFrame:
     "Return what a supplier needs: a row for everything that is ordered, with its units."
-    columns = level.split(",")
+    columns = [name for name in table if name in (*level.split(","), "Product_Name")]
     rows = table.loc[table["order"] > 0, [*columns, "order"]].reset_index(drop=True)
     whole = rows["order"].eq(rows["order"].round()).all()
     rows["order"] = rows["order"].round().astype(int) if whole else rows["order"].round(3)
-    return rows.rename(columns={name: column_label(name) for name in columns} | {"order": "Units to order"})
+    return rows.rename(columns=order_labels(level) | {"order": "Units to order"})

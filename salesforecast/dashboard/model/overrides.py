@@ -197,7 +197,8 @@ def name_series(planned: PlannedDemand, series: str) -> str:
     "Return the values of a series as its label; of one that the forecast does not have, its id."
     panel = planned.state.panel
     rows = np.flatnonzero(panel.ids == series)
-    return series_label(series, panel.levels[panel.level[rows[0]]]) if len(rows) else series
+    names = {"Product_ID": panel.product_names}
+    return series_label(series, panel.levels[panel.level[rows[0]]], names) if len(rows) else series
 
 
 def describe_entry(planned: PlannedDemand, entry: Entry, currency: str) -> str:

@@ -70,7 +70,10 @@ class SeriesView:
         self.state, self.answer, self.span = state, answer, span
         self.series = w.Dropdown(
             description="Series",
-            options=[(series_label(row.unique_id, row.level), row.unique_id) for row in answer.sums],
+            options=[
+                (series_label(row.unique_id, row.level, answer.choices.names), row.unique_id)
+                for row in answer.sums
+            ],
         )
         levels = [("80%", 80), ("95%", 95)]
         self.confidence = w.ToggleButtons(options=levels, value=80, description="Interval")
@@ -97,7 +100,7 @@ class SeriesView:
         history, course, rows = series_forecast(answer, total.unique_id)
         noun, chosen = answer.target.capitalize(), self.confidence.value
         mean = format_amount(total.yhat, answer.target, currency)
-        summary = f"{series_label(total.unique_id, total.level)}: {mean} expected, {day(self.span[0])} to {day(self.span[1])}."
+        summary = f"{series_label(total.unique_id, total.level, answer.choices.names)}: {mean} expected, {day(self.span[0])} to {day(self.span[1])}."
         self.card.show(forecast_chart(history, course, chosen, currency, noun=noun), rows, summary)
 
 # %% ../../../nbs/dashboard/tabs/08_demand.ipynb #59113821
@@ -110,7 +113,7 @@ def series_table(rows: pd.DataFrame, labels: Mapping[str, str], amount: Format, 
 def sums_frame(answer: DemandOutput) -> pd.DataFrame:
     "Return the totals of all series, each called by its values."
     rows = model_frame(answer.sums)
-    rows["series"] = [series_label(row.unique_id, row.level) for row in answer.sums]
+    rows["series"] = [series_label(row.unique_id, row.level, answer.choices.names) for row in answer.sums]
     return rows[["series", "yhat", "lo_80", "hi_80", "lo_95", "hi_95"]]
 
 
@@ -196,7 +199,7 @@ class DemandForm:
             months = calendar_spans(first, last) if self.freq.value == "D" else {}
             set_options(self.span, [(f"All, {day(first)} to {day(last)}", None), *months.items()])
         self.days = self.span.value or (first, last)
-        for name, field in segment_fields(choices.segments).items():
+        for name, field in segment_fields(choices.segments, choices.names).items():
             if name not in self.segments:
                 self.segments[name] = field
                 field.observe(self._chosen, "value")
@@ -254,7 +257,10 @@ class DemandView(ResultView):
 
     def sheets(self) -> Sheets:
         "Return forecasts, totals, accuracy and models as tables, with words as headers."
-        names = {row.unique_id: series_label(row.unique_id, row.level) for row in self.answer.sums}
+        names = {
+            row.unique_id: series_label(row.unique_id, row.level, self.answer.choices.names)
+            for row in self.answer.sums
+        }
         rows = to_frame(self.answer)
         rows.insert(0, "series", rows.pop("unique_id").map(names))
         accuracy, champions = model_frame(self.answer.accuracy), model_frame(self.answer.champions)

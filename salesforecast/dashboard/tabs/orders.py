@@ -22,7 +22,14 @@ from salesforecast.api.schemas import DemandOutput
 from salesforecast.client import ApiError
 from salesforecast.core.palette import BLUE, GREY, ORANGE, SKY
 from salesforecast.dashboard.export import csv_bytes, workbook
-from salesforecast.dashboard.model.demand import Frequency, first_day, series_cells, series_label
+from salesforecast.dashboard.model.demand import (
+    Frequency,
+    NO_NAMES,
+    Names,
+    first_day,
+    series_cells,
+    series_label,
+)
 from salesforecast.dashboard.model.formats import day, number, percent
 from salesforecast.dashboard.model.labels import column_label, level_label
 from salesforecast.dashboard.model.orders import (
@@ -141,9 +148,9 @@ class StockLine:
 class StockEditor:
     "Stock on hand and on order: typed, or filled by a file."
 
-    def __init__(self, state: AppState, sheet: StockSheet):
+    def __init__(self, state: AppState, sheet: StockSheet, names: Names = NO_NAMES):
         self.state, self.sheet, self.page = state, sheet, 0
-        self.labels = {name: series_label(name, sheet.level) for name in sheet.series}
+        self.labels = {name: series_label(name, sheet.level, names) for name in sheet.series}
         accept = (".csv", ".csv.gz", ".xlsx", ".parquet")
         self.upload = Upload(
             state.folder,
@@ -306,7 +313,7 @@ class OrdersView(ResultView):
         self.state, self.request = state, request
         level, days = request.level, request.terms.days
         self.columns = level.split(",")
-        self.table = order_table(answer.orders, level, days)
+        self.table = order_table(answer.orders, level, days, answer.choices.names)
         self.has_stock = "order" in self.table
         first = first_day(answer, request.freq)
         last = first + timedelta(days=days - 1)
@@ -472,7 +479,7 @@ class OrdersPanel(ModelPanel[OrdersView]):
         self.level = w.Dropdown(
             description="Order by", options=levels, value=usual_level([name for _, name in levels])
         )
-        self.segments = segment_fields(answer.choices.segments)
+        self.segments = segment_fields(answer.choices.segments, answer.choices.names)
         self.level.observe(lambda change: self._choose_level(), "value")
         go_button = button("Calculate the order", self.ask, button_style="primary")
         chosen = box(self.level, *self.segments.values(), name="sf-form")
@@ -508,7 +515,7 @@ class OrdersPanel(ModelPanel[OrdersView]):
         if isinstance(answer, ApiError):
             return message("error", answer.details)
         names = sorted(row.unique_id for row in answer.orders)
-        self.editor = StockEditor(self.state, StockSheet(names, self.level.value))
+        self.editor = StockEditor(self.state, StockSheet(names, self.level.value), answer.choices.names)
         help = "In units. Upload a list, or type: an empty field is not known. Without any stock, the order says up to which stock to fill."
         return card("Stock on hand and on order", self.editor.view, help=help)
 

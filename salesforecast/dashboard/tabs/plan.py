@@ -105,7 +105,7 @@ class PlanView(ResultView):
         share = gain / usual.yhat if usual.yhat else 0.0
         moved = self.table[self.table["difference"].abs() > 1e-9 * self.table["without"].abs().max()]
         within = (moved["planned"].sum() / moved["without"].sum() - 1) if moved["without"].sum() else None
-        series = series_label(planned.unique_id, planned.level)
+        series = series_label(planned.unique_id, planned.level, answer.choices.names)
         tiles = [
             kpi(
                 "Without the plan",
@@ -212,7 +212,7 @@ class PlanPanel(ModelPanel[PlanView]):
         self.last_day = w.DatePicker(description="Last day", value=first + timedelta(days=6))
         self.start = first
         self.value = w.Text(description="Discount, %", placeholder="such as 20")
-        self.segments = segment_fields(choices.segments)
+        self.segments = segment_fields(choices.segments, choices.names)
         self.target = w.Dropdown(
             description="Show", options=[(name.capitalize(), name) for name in choices.targets]
         )

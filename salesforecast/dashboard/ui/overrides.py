@@ -159,7 +159,7 @@ class OverridesEditor:
             self.place.show(card("Your own numbers", message("info", problem)))
             return
         self.target = w.Dropdown(description="What", options=[(n.capitalize(), n) for n in choices.targets])
-        self.segments = segment_fields(choices.segments)
+        self.segments = segment_fields(choices.segments, choices.names)
         self.freq = cast(Frequency, "D" if "D" in choices.freq else "W")
         self.by = w.ToggleButtons(description="By", options=[("Weeks", True), ("Days", False)])
         self.by.layout.display = "" if self.freq == "D" else "none"

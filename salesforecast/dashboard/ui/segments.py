@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import ipywidgets as w
 
+from salesforecast.dashboard.model.demand import NO_NAMES, Names, cell_label
 from salesforecast.dashboard.model.labels import column_label
 
 # %% ../../../nbs/dashboard/ui/13_segments.ipynb #222f465d
@@ -19,12 +20,16 @@ SegmentFields = Mapping[str, w.Dropdown]  # by column
 
 def segment_fields(
     segments: Mapping[str, Sequence[str]],  # values by column
+    names: Names = NO_NAMES,  # of values, by column
 ) -> dict[str, w.Dropdown]:
-    "Return a field for each column."
-    return {
-        name: w.Dropdown(description=column_label(name), options=[ALL, *values], value=ALL)
-        for name, values in segments.items()
-    }
+    "Return a field for each column; values with a name are listed by it."
+    fields = {}
+    for column, values in segments.items():
+        labels = sorted((cell_label(column, value, names), value) for value in values)
+        fields[column] = w.Dropdown(
+            description=column_label(column), options=[(ALL, ALL), *labels], value=ALL
+        )
+    return fields
 
 
 def chosen_segments(
