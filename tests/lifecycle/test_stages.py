@@ -136,11 +136,23 @@ def test_a_change_of_any_module_or_parameter_makes_its_stages_run(
     assert out_of_date(stand_ins) == set()
 
 
+def result_files(folder: Path) -> dict[str, bytes]:
+    """The files of the trained version, without those that tell which training it was, and when."""
+    files = [path for path in (folder / "models" / "pipeline").rglob("*") if path.is_file()]
+    telling = {"manifest.json", "ledger.sqlite3", "current"}
+    return {path.name: path.read_bytes() for path in files if path.name not in telling}
+
+
 def test_the_pipeline_and_a_fresh_clone(tmp_path: Path) -> None:
     first = clone_of_the_project(tmp_path / "first")
     assert "Running stage 'evaluate'" in dvc(first, "repro")
     commit(first, "trained")
     assert "Data and pipelines are up to date." in dvc(first, "repro")
+    results = result_files(first)
+    dvc(first, "repro", "--force")
+    assert result_files(first) == results
+    assert git(first, "status", "--porcelain") == " M dvc.lock\n"  # which holds the name of the training
+    git(first, "commit", "-q", "-a", "-m", "trained again")
     assert not (first / "models" / "current").exists()  # nothing of it is served
 
     params = yaml.safe_load((first / "params.yaml").read_text())
