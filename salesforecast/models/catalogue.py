@@ -68,8 +68,6 @@ class Regressor(ABC):
         Module that a serving process imports before its workers start.
     flavour
         MLflow's flavour, such as "sklearn": `mlflow.<flavour>.log_model` logs the estimator.
-    flavour_options
-        Further arguments of `log_model`.
     fits_on_cluster
         Whether the workers of a Dask cluster can fit it to all rows together.
     """
@@ -78,7 +76,6 @@ class Regressor(ABC):
     type_name: ClassVar[str]
     library: ClassVar[str] = "sklearn"
     flavour: ClassVar[str] = "sklearn"
-    flavour_options: ClassVar[Mapping[str, object]] = {}
     fits_on_cluster: ClassVar[bool] = False
 
     def __init__(self, estimator: object):
@@ -152,11 +149,15 @@ class Regressor(ABC):
         _check_sklearn(cls.label, stored)
         return cls(stored["estimator"])
 
+    def mlflow_options(self) -> Mapping[str, object]:
+        "Return further arguments of `mlflow.<flavour>.log_model`."
+        return {}
+
     def log_to_mlflow(self) -> object:
         "Log the estimator to the active MLflow run in its flavour; returns MLflow's `ModelInfo`."
         requirements = [f"{name}=={version(name)}" for name in self.distributions]
         log_model = import_module(f"mlflow.{self.flavour}").log_model
-        return log_model(self.estimator, name="model", pip_requirements=requirements, **self.flavour_options)
+        return log_model(self.estimator, name="model", pip_requirements=requirements, **self.mlflow_options())
 
 
 def _check_sklearn(label: str, stored: StoredModel) -> None:
@@ -180,7 +181,6 @@ class RandomForest(Regressor):
     label = "Random forest"
     type_name = "RandomForestRegressor"
     library = "sklearn.ensemble"
-    flavour_options: ClassVar[Mapping[str, object]] = {"skops_trusted_types": ["sklearn.tree._tree.Tree"]}
     estimator: "RandomForestRegressor"
 
     @classmethod
@@ -221,6 +221,10 @@ class RandomForest(Regressor):
     def importance(self) -> np.ndarray:
         "Return the share of each input in the loss that the splits removed."
         return np.asarray(self.estimator.feature_importances_, float)
+
+    def mlflow_options(self) -> Mapping[str, object]:
+        "Return the one class of a forest that skops does not know."
+        return {"skops_trusted_types": ["sklearn.tree._tree.Tree"]}
 
     def shap_function(self) -> ShapFunction:
         "Return the exact Shapley values of a forest."
@@ -404,7 +408,6 @@ class ScikitLearnRegressor(Regressor):
     "Base of the models with scikit-learn's interface that a configuration names by `model: module:Class`."
 
     factory: "ClassVar[Callable[..., BaseEstimator]]"  # called with the configuration's other options
-    flavour_options: ClassVar[Mapping[str, object]] = {"serialization_format": "cloudpickle"}
     estimator: "BaseEstimator"
 
     def __init__(self, estimator: "BaseEstimator", background: np.ndarray):
@@ -460,6 +463,12 @@ class ScikitLearnRegressor(Regressor):
     def features(self) -> int:
         "Number of inputs."
         return self.background.shape[1]
+
+    def mlflow_options(self) -> Mapping[str, object]:
+        "Ask for skops where that holds no unknown class, else for a pickle."
+        if _as_skops(self.estimator, self.background) is None:
+            return {"serialization_format": "cloudpickle"}
+        return {"skops_trusted_types": [*HARMLESS_TYPES]}
 
     def to_stored(self) -> StoredModel:
         "Return the regressor as skops writes it where that holds no unknown class, else itself; and its background."

@@ -29,6 +29,11 @@ log = logging.getLogger(__name__)
 NOISY_LOGGERS = ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc")
 
 
+def is_worth_telling(record: logging.LogRecord) -> bool:
+    "Return False for MLflow's remark that pip is missing, as in an environment that uv made: nothing comes of it."
+    return "installed pip version" not in record.getMessage()
+
+
 def configure_mlflow() -> ModuleType:
     """Import MLflow and set it to the configured store and experiment.
 
@@ -49,6 +54,7 @@ def configure_mlflow() -> ModuleType:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(int(settings().mlflow_timeout)))
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.utils.environment").addFilter(is_worth_telling)
     uri = _split_credentials(settings().tracking_uri)
     if uri.startswith(("http://", "https://")):
         _check_server(uri)

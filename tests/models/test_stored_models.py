@@ -1,5 +1,8 @@
 """A model's file runs no code when it is read, or is read only where it is known."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +53,31 @@ def test_the_file_of_a_model_is_no_pickle_and_predicts_the_same_bits(kind: str, 
     again, same = loaded.regressor.shap_function()(INPUTS[:5])
     np.testing.assert_array_equal(values, same)
     np.testing.assert_array_equal(base, again)
+
+
+def test_mlflow_gets_no_pickle_and_does_not_warn(tmp_path: Path) -> None:
+    program = f"""
+import mlflow, numpy as np
+from salesforecast.models.baselines import OverallMean
+from salesforecast.models.regression import fit_model
+mlflow.set_tracking_uri("sqlite:///mlflow.db")
+inputs = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
+revenue, scale = np.arange(50.0) + 1, np.full(50, 60.0)
+boosted = fit_model("gradient", {MODELS["gradient"]!r}, inputs, revenue, scale, threads=1).regressor
+for model in (boosted, OverallMean.fit({{}}, inputs, revenue / scale, scale)):
+    with mlflow.start_run():
+        logged = model.log_to_mlflow()
+    again = mlflow.sklearn.load_model(logged.model_uri)
+    np.testing.assert_allclose(again.predict(inputs), model.predict(inputs), rtol=1e-6)
+"""
+    env = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "pickle" not in done.stderr
+    files = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+    assert files.count("model.skops") == 2 and "model.pkl" not in files
 
 
 class OwnRegressor(Ridge):

@@ -1,6 +1,7 @@
 """What other teams find in MLflow's registry: models that predict as the API does, and an alias that tells the truth."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from importlib.metadata import version as installed
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,23 @@ def test_folders_without_tracking_leave_mlflow_alone(trained: Trained, store: Pa
     assert not (store / "mlflow.db").exists()
 
 
+def test_an_environment_without_pip_is_no_warning(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def version_of(name: str) -> str:
+        if name == "pip":
+            raise metadata.PackageNotFoundError(name)
+        return found(name)
+
+    found = metadata.version
+    monkeypatch.setattr(metadata, "version", version_of)
+    environment = configure_mlflow().sklearn.get_default_conda_env()
+    assert environment["dependencies"][1] == "pip"  # without a version
+    assert "pip" not in capfd.readouterr().err
+    logging.getLogger("mlflow.utils.environment").warning("another")
+    assert "another" in capfd.readouterr().err
+
+
 def test_artifacts_go_where_the_setting_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", "s3://bucket/mlflow")
     settings.cache_clear()
@@ -164,7 +182,7 @@ def test_a_stranger_with_mlflow_alone_predicts_and_serves(trained: Trained, stor
         "-q",
         "--python",
         python,
-        f"mlflow=={installed('mlflow')}",
+        f"mlflow=={metadata.version('mlflow')}",
         "-r",
         needed,
     ]
