@@ -97,7 +97,7 @@ def plan_orders(
             "expected": expected,
             "order_up_to": up_to,
             "safety_stock": protection - expected,
-            "most_sold": whole.largest,
+            "most_sold": whole.most_sold,
         }
     )
     if point is not None:

@@ -145,6 +145,7 @@ MAX_CLIPPED_ERROR = (
 )
 PRIOR_ERRORS = 20.0  # errors that no difference of the two weighs as much as
 ERROR_RATIO_LIMITS = (0.3, 2.0)
+LONGEST_SPAN_DAYS = 182  # of which the most ever sold is kept
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class SpanDemand:
 
     spans: np.ndarray  # lengths in periods, ascending, shape (s,)
     dispersion: np.ndarray  # of each series, shape (s, n)
-    largest: np.ndarray  # sum of a past span of each series, shape (s, n)
+    most_sold: np.ndarray  # in 1, 2, … m periods in a row, of each series, shape (m, n)
     level_weight: np.ndarray  # of the forecast, against the long mean, by kind; shape (s, KINDS)
     probability: np.ndarray  # to ask for, by kind and share of `SERVICE_GRID`; shape (s, KINDS, 6)
     kind: np.ndarray  # of each series, shape (n,)
@@ -170,6 +171,12 @@ class PastForecasts:
     values: np.ndarray  # of the periods after each cutoff, shape (cutoffs, n, periods)
 
 
+def most_sold_in_a_row(values: np.ndarray, longest: int) -> np.ndarray:
+    "Sum the best 1, 2, … `longest` periods in a row of each series of shape (n, t); shape (longest, n)."
+    sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, 1)], 1)
+    return np.stack([(sums[:, span:] - sums[:, :-span]).max(1) for span in range(1, longest + 1)])
+
+
 def estimate_span_demand(
     values: np.ndarray,  # sales of each series, shape (n, t)
     step: int,  # days of a period: 1 or 7
@@ -183,11 +190,11 @@ def estimate_span_demand(
     parts = [_estimate_span(values, step, span, kind, forecasts) for span in lengths]
     age, long = t - (values > 0).argmax(1), min(LONG_DAYS // step, t)
     mean = values[:, -long:].sum(1) / np.minimum(age, long)
-    dispersion, largest, weight, probability = (np.stack(part) for part in zip(*parts, strict=True))
+    dispersion, weight, probability = (np.stack(part) for part in zip(*parts, strict=True))
     return SpanDemand(
         spans=np.array(lengths),
         dispersion=dispersion,
-        largest=largest,
+        most_sold=most_sold_in_a_row(values, min(LONGEST_SPAN_DAYS // step, t)),
         level_weight=weight,
         probability=probability,
         kind=kind,
@@ -199,8 +206,8 @@ def estimate_span_demand(
 
 def _estimate_span(
     values: np.ndarray, step: int, span: int, kind: np.ndarray, forecasts: PastForecasts | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    "Return dispersion, largest sum, level weights and probabilities of one length."
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    "Return dispersion, level weights and probabilities of one length."
     past, weight = _past_spans(values, step, span), np.ones(KINDS)
     for number in np.unique(kind):
         use, rows = past.use[kind == number], kind == number
@@ -221,9 +228,7 @@ def _estimate_span(
         weight, ratio = _compare_forecasts(values, step, span, kind, forecasts, weight, dispersion)
         mean = np.maximum(past.mean, 1e-9)
         dispersion = np.maximum((ratio[kind] * (mean + dispersion * mean**2) - mean) / mean**2, 1e-3)
-    sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, 1)], 1)
-    largest = (sums[:, span:] - sums[:, :-span]).max(1)
-    return dispersion, largest, weight, np.stack(probability)
+    return dispersion, weight, np.stack(probability)
 
 
 def _compare_forecasts(
@@ -277,7 +282,7 @@ class SpanDistribution:
     level: np.ndarray  # expected demand, shape (k,)
     dispersion: np.ndarray  # shape (k,)
     curve: np.ndarray  # probabilities to ask for, by share of `SERVICE_GRID`; shape (k, 6)
-    largest: np.ndarray  # most that was ever sold in a span of this length, shape (k,)
+    most_sold: np.ndarray  # ever in a span of this length, NaN for one longer than are kept; shape (k,)
     limit: np.ndarray  # of a quantity, shape (k,)
     spans_seen: np.ndarray  # spans since the first sale, shape (k,)
 
@@ -350,15 +355,15 @@ def span_distribution(
         demand.age[rows] * demand.step < YOUNG_DAYS, 1.0, _at_span(demand, demand.level_weight, span)[kind]
     )
     level = np.where(expected > 0, weight * expected + (1 - weight) * long * planned, 0.0)
-    beyond = max(span / demand.spans[-1], 1.0)  # of a span longer than those that were looked at
-    largest = beyond * _at_span(demand, demand.largest, span)[rows]
+    longest = min(span, len(demand.most_sold))
+    most = demand.most_sold[longest - 1, rows] * (span / longest)
     varies = 1 + lead_time_sd / (span * demand.step)
     return SpanDistribution(
         level=level,
         dispersion=_at_span(demand, demand.dispersion, span)[rows] + (varies - 1) ** 2,
         curve=_at_span(demand, demand.probability, span)[kind],
-        largest=largest,
-        limit=np.ceil(varies * largest * np.maximum(level / np.maximum(long, 1e-9), 1.0)),
+        most_sold=most if longest == span else np.full(len(rows), np.nan),
+        limit=np.ceil(varies * most * np.maximum(level / np.maximum(long, 1e-9), 1.0)),
         spans_seen=demand.age[rows] / span,
     )
 
@@ -372,7 +377,7 @@ def demand_quantiles(
 ) -> tuple[np.ndarray, np.ndarray]:
     "Compute what covers the demand of a span with this probability, in whole units, and the most that was ever sold in one; shape (rows,)."
     distribution = span_distribution(demand, rows, expected, span)
-    return distribution.quantities(probability), distribution.largest
+    return distribution.quantities(probability), distribution.most_sold
 
 
 def _at_span(demand: SpanDemand, values: np.ndarray, span: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from salesforecast.forecasting.orders import plan_orders
 from salesforecast.forecasting.panel import make_panel, parse_levels
 from salesforecast.forecasting.plan import read_plan
 from salesforecast.forecasting.span_demand import (
+    LONGEST_SPAN_DAYS,
     SpanDemand,
     demand_quantiles,
     estimate_span_demand,
@@ -69,7 +70,16 @@ def test_a_long_span_is_not_capped_at_what_a_shorter_one_sold() -> None:
     level, most = demand_quantiles(demand, np.arange(30), expected, span, 0.95)
     sums = np.cumsum(np.c_[np.zeros(30), history], 1)
     ever = (sums[:, span:] - sums[:, :-span]).max(1)
-    assert (most >= ever).all() and (level[:10] > expected[:10]).all()
+    assert (level[:10] > expected[:10]).all() and most == pytest.approx(ever)
+    _, unknown = demand_quantiles(demand, np.arange(30), expected, 2 * LONGEST_SPAN_DAYS, 0.95)
+    assert np.isnan(unknown).all()  # not kept, so not told
+
+
+@pytest.mark.parametrize("span", [1, 2, 9, 26, 100])
+def test_the_most_ever_sold_is_a_fact_for_every_length(span: int) -> None:
+    history = _products(30, 400, seed=5)
+    _, most = demand_quantiles(estimate_span_demand(history, 1), np.arange(30), np.ones(30), span, 0.95)
+    np.testing.assert_array_equal(most, pd.DataFrame(history.T).rolling(span).sum().max())
 
 
 def test_a_product_that_is_gone_or_not_forecast_is_not_held() -> None:
