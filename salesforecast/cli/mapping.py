@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/cli/04_mapping.ipynb #bd04bb54
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,8 +88,10 @@ def first_rows(sales: "SalesData") -> RenderableType:
     "Show the first rows as they are read, without personal data."
     hidden = {"is_return", *sales.mapping.personal}
     rows = sales.frame[[name for name in sales.frame if name not in hidden]].head(5)
-    numbers = {str(name): (lambda value: format_number(value, 2)) for name in rows.select_dtypes("number")}
-    return frame_table("First rows", rows, numbers)
+    numbers = rows.select_dtypes("number")
+    digits = {str(name): 0 if (numbers[name] % 1 == 0).all() else 2 for name in numbers}
+    formats = {name: partial(format_number, decimals=count) for name, count in digits.items()}
+    return frame_table("First rows", rows, formats)
 
 # %% ../../nbs/cli/04_mapping.ipynb #9cc4fcf0
 def ask(question: "OpenQuestion") -> object:

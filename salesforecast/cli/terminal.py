@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from pandas.api.types import is_datetime64_any_dtype
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
@@ -84,6 +85,13 @@ def _list_table(title: str | None = None, style: str = "dim") -> Table:
     return table
 
 
+def shown_cells(values: pd.Series, style: Callable[[float], str] | None) -> list[str]:
+    "Return a column as text: days without the hour where none has one, numbers as `style` writes them."
+    if is_datetime64_any_dtype(values) and (values.dropna() == values.dropna().dt.normalize()).all():
+        values = values.dt.strftime("%Y-%m-%d")
+    return [style(cell) if style else escape(str(cell)) for cell in values]
+
+
 def frame_table(
     title: str,
     frame: pd.DataFrame,
@@ -91,10 +99,7 @@ def frame_table(
 ) -> Table:
     "Show a frame, one line per row."
     table = _plain_table(title)
-    columns = [
-        [formats[name](cell) if name in formats else escape(str(cell)) for cell in frame[name]]
-        for name in map(str, frame)
-    ]
+    columns = [shown_cells(frame[name], formats.get(name)) for name in map(str, frame)]
     for name, cells in zip(map(str, frame), columns, strict=True):
         heading = name.replace("_", " ")
         if name in formats:  # its words stand below each other, and no number is cut
