@@ -37,7 +37,7 @@ from salesforecast.features.preprocessor import (
 from salesforecast.sales.partitions import concat_frames
 from salesforecast.sales.gaps import missing_days
 from salesforecast.sales.reading import SalesData, read_sales
-from salesforecast.sales.schema import ColumnMapping, ReadOptions
+from salesforecast.sales.schema import ReadOptions, MappingSource
 
 # %% ../../nbs/features/05_preprocessing.ipynb #344f81be
 TEST_MONTHS = 6
@@ -261,7 +261,7 @@ def preprocess_data(
     raw_data_path: str | Path,
     processed_data_path: str | Path,
     preprocessor_output_path: str | Path,
-    mapping: ColumnMapping | None = None,
+    mapping: MappingSource | None = None,
     test_start: date | str | None = None,
     daily_path: str | Path | None = None,
     read_options: ReadOptions = ReadOptions(),

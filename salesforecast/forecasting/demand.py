@@ -30,7 +30,7 @@ from salesforecast.forecasting.selection import DEFAULT_N_WINDOWS
 from salesforecast.forecasting.state import DemandState
 from salesforecast.forecasting.stock import Missing, Negative, StockRules, Unknown, find_level, read_stock
 from salesforecast.sales.reading import SalesData
-from salesforecast.sales.schema import ColumnMapping, SourceOptions
+from salesforecast.sales.schema import SourceOptions, MappingSource
 
 # %% ../../nbs/forecasting/20_demand.ipynb #ee698122
 class ForecastFrame(pd.DataFrame):
@@ -112,7 +112,7 @@ class DemandForecaster:
         Names of the candidates; all by default.
     n_windows : int
         Cutoffs of the cross-validation that selects.
-    mapping : ColumnMapping, optional
+    mapping : ColumnMapping, str or Path, optional
         How the columns of an export become canonical, and holidays, events and closures.
 
     Attributes
@@ -141,7 +141,7 @@ class DemandForecaster:
         level: Sequence[int] = (80, 95),
         candidates: tuple[str, ...] = (),
         n_windows: int = DEFAULT_N_WINDOWS,
-        mapping: ColumnMapping | None = None,
+        mapping: MappingSource | None = None,
     ) -> None:
         self.freq, self.by, self.target, self.horizon, self.level = freq, by, target, horizon, level
         self.candidates, self.n_windows, self.mapping = candidates, n_windows, mapping
@@ -323,7 +323,7 @@ def forecast(
     level: Sequence[int] = (80, 95),
     target: Literal["revenue", "units"] = "revenue",
     plan: pd.DataFrame | str | Path | None = None,
-    mapping: ColumnMapping | None = None,
+    mapping: MappingSource | None = None,
     candidates: tuple[str, ...] = (),
     quantiles: Sequence[float] = (),
 ) -> pd.DataFrame:
@@ -346,7 +346,7 @@ def forecast(
         What is forecast of sales; of a long frame, it is `y`.
     plan : pandas.DataFrame, str or Path, optional
         Promotions, prices, events and closures, past and to come.
-    mapping : ColumnMapping, optional
+    mapping : ColumnMapping, str or Path, optional
         How the columns of an export become canonical, and holidays, events and closures.
     candidates : tuple of str
         Names of the candidates; all by default.

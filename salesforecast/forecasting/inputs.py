@@ -19,7 +19,7 @@ from salesforecast.forecasting.panel import TOTAL, Panel, default_levels, make_p
 from salesforecast.sales.input_tables import parse_number_columns
 from salesforecast.sales.reading import SalesData, read_sales
 from salesforecast.sales.report import DataReport, summarize_sales
-from salesforecast.sales.schema import ColumnMapping, SourceOptions
+from salesforecast.sales.schema import ColumnMapping, SourceOptions, MappingSource, given_mapping
 from salesforecast.sales.sources import load_table
 from salesforecast.sales.dates import parse_dates
 
@@ -157,9 +157,10 @@ def read_series(
     by: str | None = None,  # levels of sales, such as "Category;Category,Region"
     target: Literal["revenue", "units"] = "revenue",
     freq: str | None = None,
-    mapping: ColumnMapping | None = None,
+    mapping: MappingSource | None = None,
 ) -> SeriesInput:
     "Read sales or a long frame as a panel; raises `UserError` for what cannot be used."
+    mapping = given_mapping(mapping)
     frequency, long = parse_freq(freq), _long_frame(source, mapping)
     if by is not None and not isinstance(by, str):
         raise UserError(

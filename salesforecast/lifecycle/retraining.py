@@ -21,7 +21,7 @@ from salesforecast.registry.files import DECISIONS_DIR
 from salesforecast.registry.registration import synchronize
 from salesforecast.registry.tracking import log_run_files
 from salesforecast.registry.versions import current_version
-from salesforecast.sales.schema import ColumnMapping
+from salesforecast.sales.schema import MappingSource
 from salesforecast.training.orchestration import TrainingResult, train_models
 
 # %% ../../nbs/lifecycle/04_retraining.ipynb #23b5b5b8
@@ -94,7 +94,7 @@ class TrainingOutcome:
 
 def retrain(
     source: str | Path,
-    mapping: ColumnMapping | None = None,
+    mapping: MappingSource | None = None,
     *,
     models_dir: str | Path | None = None,
     params: Params | None = None,

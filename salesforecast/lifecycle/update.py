@@ -38,7 +38,7 @@ from salesforecast.registry.publishing import prune, publish
 from salesforecast.registry.registration import synchronize
 from salesforecast.registry.versions import current_version, list_versions, new_version, set_current
 from salesforecast.sales.reading import SalesData
-from salesforecast.sales.schema import ColumnMapping, ReadOptions
+from salesforecast.sales.schema import ReadOptions, MappingSource
 from salesforecast.sales.sources import Source
 
 # %% ../../nbs/lifecycle/00_update.ipynb #cbc687b9
@@ -119,7 +119,7 @@ class UpdateResult:
 def update_bundle(
     models_dir: str | Path,
     source: Source,
-    mapping: ColumnMapping | None = None,
+    mapping: MappingSource | None = None,
     *,
     allow_gap: bool = False,
     progress: Progress = no_progress,

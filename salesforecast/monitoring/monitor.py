@@ -48,13 +48,13 @@ from salesforecast.monitoring.segment_checks import check_segment_changes, segme
 from salesforecast.registry.bundle import ModelBundle, load_bundle
 from salesforecast.registry.ledger import record_forecast
 from salesforecast.registry.new_sales import read_new_sales
-from salesforecast.sales.schema import ColumnMapping, ReadOptions
+from salesforecast.sales.schema import ReadOptions, MappingSource
 from salesforecast.sales.sources import Source
 
 # %% ../../nbs/monitoring/16_monitor.ipynb #f27e58ef
 def monitor(
     source: Source,
-    mapping: ColumnMapping | None = None,
+    mapping: MappingSource | None = None,
     *,
     models_dir: str | Path | None = None,
     version: str | None = None,

@@ -18,7 +18,7 @@ from ..features.columns import compute_row_scale, frame_columns
 from .bundle import ModelBundle
 from ..sales.gaps import missing_days
 from ..sales.reading import SalesData, read_sales
-from ..sales.schema import ColumnMapping, ReadOptions
+from ..sales.schema import ColumnMapping, ReadOptions, MappingSource, given_mapping
 from ..sales.sources import Source
 
 # %% ../../nbs/registry/09_new_sales.ipynb #8607ca5f
@@ -41,11 +41,11 @@ def is_revenue_known(bundle: ModelBundle, sales: SalesData) -> bool:
 def read_new_sales(
     bundle: ModelBundle,
     source: Source,
-    mapping: ColumnMapping | None = None,  # that of the training by default, unless the columns are canonical
+    mapping: MappingSource | None = None,  # that of the training by default, unless the columns are canonical
     read_options: ReadOptions = ReadOptions(),  # wins over what the mapping says
 ) -> SalesData:
     "Read and check the sales of a source; raises `UserError` for another currency or frequency, or a missing column."
-    trained = training_mapping(bundle)
+    trained, mapping = training_mapping(bundle), given_mapping(mapping)
     sales = read_sales(source, mapping, fallback=trained, read_options=read_options)
     if trained.currency and sales.mapping.currency not in ("", trained.currency):
         raise UserError(

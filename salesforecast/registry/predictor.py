@@ -32,7 +32,7 @@ from salesforecast.features.preprocessor import (
 )
 from ..forecasting.sarima.state import SarimaState
 from ..models.regression import COLUMNS, RevenueModel, predict_inputs
-from ..sales.schema import ColumnMapping, ReadOptions
+from ..sales.schema import ReadOptions, MappingSource, given_mapping
 from ..core.settings import Progress, UserError, no_progress, settings
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def load_model(models_dir: str | Path | None = None, version: str | None = None)
 def predict_source(
     predictor: Predictor,
     source: str | Path,
-    mapping: ColumnMapping | None = None,
+    mapping: MappingSource | None = None,
     progress: Progress = no_progress,
     read_options: ReadOptions = ReadOptions(),
 ) -> tuple[pd.DataFrame, pd.Series]:
@@ -293,12 +293,12 @@ class TablePrediction:
 def predict_table(
     predictor: Predictor,
     source: str | Path,
-    mapping: ColumnMapping | None = None,
+    mapping: MappingSource | None = None,
     progress: Progress = no_progress,
     read_options: ReadOptions = ReadOptions(),
 ) -> TablePrediction:
     "Predict the revenue of each row of a file or table, as `predict_source` does, and return what there is to say of it."
-    trained_with = predictor.bundle.manifest.mapping
+    trained_with, mapping = predictor.bundle.manifest.mapping, given_mapping(mapping)
     learned = {
         "day_first": trained_with.day_first,
         "read": (mapping or trained_with).read.model_copy(update={"decimal": trained_with.read.decimal}),

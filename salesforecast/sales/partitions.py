@@ -67,7 +67,7 @@ from salesforecast.sales.report import (
     summarize_sales,
 )
 from .rows import ParsedRows, column_expressions, find_nonempty_columns, parse_rows
-from .schema import CANONICAL_COLUMNS, ColumnMapping, ReadOptions
+from .schema import CANONICAL_COLUMNS, ColumnMapping, MappingSource, ReadOptions, load_mapping
 from ..core.settings import Progress, UserError, no_progress
 from ..core.text import redact_url
 from .delimited import SourceTable
@@ -583,7 +583,7 @@ class PartitionedSales:
 # %% ../../nbs/sales/26_partitions.ipynb #fbdd75b3
 def read_partitioned_sales(
     source: str | Path,
-    mapping: ColumnMapping | None,
+    mapping: MappingSource | None,
     engine: Engine,
     read_options: ReadOptions = ReadOptions(),
     *,
@@ -625,7 +625,7 @@ def read_partitioned_sales(
     """
     if read_options.table or read_options.query:
         raise UserError("On a cluster, sales are read from Parquet; --table and --query are for a database.")
-    parts, mapping = list_partitions(source, partition_rows), mapping or ColumnMapping()
+    parts, mapping = list_partitions(source, partition_rows), load_mapping(mapping)
     if not parts:
         raise UserError(f"{source} has no row")
     looks = list(engine.map(look_at_partition, ((part, mapping) for part in parts)))

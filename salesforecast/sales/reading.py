@@ -34,7 +34,14 @@ from salesforecast.sales.report import (
     summarize_sales,
 )
 from .rows import ParsedRows, column_expressions, parse_rows
-from .schema import ColumnMapping, ReadOptions, ReturnRule, find_column
+from salesforecast.sales.schema import (
+    ColumnMapping,
+    ReadOptions,
+    ReturnRule,
+    find_column,
+    MappingSource,
+    load_mapping,
+)
 from .sinks import write_table
 from .sources import Source, check_options_fit, load_table, source_name
 from salesforecast.sales.expressions import (
@@ -81,13 +88,13 @@ def _columns_found(cells: pd.DataFrame, mapping: ColumnMapping) -> int:
 
 def _load_with_mapping(
     source: Source,
-    mapping: ColumnMapping | None,
+    mapping: MappingSource | None,
     fallback: ColumnMapping | None,  # tried where no mapping is given
     read_options: ReadOptions,
 ) -> tuple[SourceTable, ColumnMapping]:
     "Load the table; return it with the mapping given, else with the one that fits it better."
     if mapping is not None or fallback is None:
-        mapping = mapping or ColumnMapping()
+        mapping = load_mapping(mapping)
         options = read_options.source_options(mapping.read)
         check_options_fit(source, options)
         return load_table(source, options), mapping
@@ -306,7 +313,7 @@ class SalesData:
 # %% ../../nbs/sales/25_reading.ipynb #2e10e2e2
 def read_sales(
     source: Source,
-    mapping: ColumnMapping | None = None,
+    mapping: MappingSource | None = None,
     read_options: ReadOptions = ReadOptions(),
     *,
     now: pd.Timestamp | None = None,
@@ -319,8 +326,8 @@ def read_sales(
     source
         Path of a CSV (also .gz), Parquet or Excel file, of a folder or a pattern of them, SQLAlchemy URL, or DataFrame.
     mapping
-        How the columns of an export become canonical. None: the columns have the canonical names already, whatever
-        their case, blanks and underscores.
+        How the columns of an export become canonical: a `ColumnMapping`, or the path of a YAML file. None: the columns
+        have the canonical names already, whatever their case, blanks and underscores.
     read_options
         Table, query or limit of this call; wins over the mapping.
     now
@@ -471,7 +478,7 @@ def _check_needed(cells: pd.DataFrame, mapping: ColumnMapping, needed: Collectio
 # %% ../../nbs/sales/25_reading.ipynb #ca1b7199
 def read_prediction_rows(
     source: Source,
-    mapping: ColumnMapping | None = None,
+    mapping: MappingSource | None = None,
     read_options: ReadOptions = ReadOptions(),
     *,
     fallback: ColumnMapping | None = None,

@@ -25,7 +25,7 @@ from ..models.distributed import DistributedXGBoost, prepare_partitions
 from ..models.regression import RevenueModel
 from ..sales.partitions import read_partitioned_sales
 from ..sales.reading import SalesData, read_sales, write_quarantine
-from ..sales.schema import ColumnMapping, ReadOptions
+from ..sales.schema import ReadOptions, MappingSource
 from .transactional import BestConfiguration, RemoteFit, no_remote_fit
 
 # %% ../../nbs/training/04_inputs.ipynb #dd724864
@@ -41,7 +41,7 @@ class TrainingInput:
 def read_training_input(
     cluster: DaskEngine | None,
     source: str | Path | pd.DataFrame,
-    mapping: ColumnMapping | None,
+    mapping: MappingSource | None,
     test_start: date | str | None,
     progress: Progress,
     read_options: ReadOptions,
@@ -56,7 +56,7 @@ def read_training_input(
 def _read_distributed(
     cluster: DaskEngine,
     source: str | Path | pd.DataFrame,
-    mapping: ColumnMapping | None,
+    mapping: MappingSource | None,
     test_start: date | str | None,
     progress: Progress,
     read_options: ReadOptions,

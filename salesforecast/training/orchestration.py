@@ -25,7 +25,7 @@ from ..registry.registration import is_tracked, synchronize
 from ..registry.tracking import TrackingResult
 from ..registry.versions import new_version
 from ..sales.report import DataReport
-from ..sales.schema import ColumnMapping, ReadOptions
+from ..sales.schema import ReadOptions, MappingSource
 from .artifacts import draw_plots, write_bundle_files
 from .daily import DailyResult
 from .fitting import TrainedModels, fit_all_models
@@ -107,7 +107,7 @@ def _record_and_draw(
 # %% ../../nbs/training/09_orchestration.ipynb #70203de0
 def train_models(
     source: str | Path | pd.DataFrame,
-    mapping: ColumnMapping | None = None,
+    mapping: MappingSource | None = None,
     *,
     models_dir: str | Path | None = None,
     test_start: date | str | None = None,

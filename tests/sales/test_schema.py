@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from salesforecast.core.settings import UserError
+from salesforecast.forecasting.inputs import read_series
 from salesforecast.sales.reading import read_sales
 from salesforecast.sales.schema import (
     ColumnMapping,
@@ -175,3 +176,17 @@ def test_what_a_mapping_names_has_to_be_there(mapping: ColumnMapping, message: s
         read_sales(source, mapping)
     fits = ColumnMapping(features=("promo",), personal=("Customer_ID",))
     assert read_sales(source, fits).report.rows_accepted == 2
+
+
+def test_a_mapping_is_given_as_a_path_in_python_too(tmp_path: Path) -> None:
+    days = pd.date_range("2026-01-01", periods=10).strftime("%Y-%m-%d")
+    rows = pd.DataFrame({"Tag": days, "Umsatz": [10.5, *[20.0] * 9]})
+    rows.to_csv(tmp_path / "sales.csv", index=False)
+    path = tmp_path / "shop.yaml"
+    path.write_text("columns: {Transaction_Date: Tag, Revenue: Umsatz}\n")
+    for given in (path, str(path), load_mapping(path)):
+        sales = read_sales(tmp_path / "sales.csv", given)
+        assert sales.frame["Revenue"].sum() == 190.5 and sales.mapping == load_mapping(path)
+        assert read_series(rows, mapping=given).panel.values.sum() == 190.5
+    with pytest.raises(UserError, match=r"nowhere\.yaml cannot be read"):
+        read_sales(tmp_path / "sales.csv", "nowhere.yaml")
