@@ -40,7 +40,7 @@ CALIBRATION_ARRAYS = {  # stored key: attribute of `Calibration`
 SPAN_ARRAYS = {  # stored key: attribute of `SpanDemand`
     "span_lengths": "spans",
     "span_dispersion": "dispersion",
-    "span_largest": "largest",
+    "span_most_sold": "most_sold",
     "span_level_weight": "level_weight",
     "span_probability": "probability",
     "span_kind": "kind",

@@ -67,7 +67,13 @@ from salesforecast.sales.report import (
     summarize_sales,
 )
 from .rows import ParsedRows, column_expressions, find_nonempty_columns, parse_rows
-from .schema import CANONICAL_COLUMNS, ColumnMapping, MappingSource, ReadOptions, load_mapping
+from salesforecast.sales.schema import (
+    CANONICAL_COLUMNS,
+    ColumnMapping,
+    MappingSource,
+    ReadOptions,
+    load_mapping,
+)
 from ..core.settings import Progress, UserError, no_progress
 from ..core.text import redact_url
 from .delimited import SourceTable
