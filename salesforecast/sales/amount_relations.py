@@ -22,7 +22,7 @@ from salesforecast.sales.amount_formulas import (
 )
 from .column_names import GROSS_WORDS, NET_WORDS, has_word, is_planned
 from .column_profiles import ColumnProfile, TableProfile
-from .deductions import spread_discount, take_off_discount, take_off_rest
+from .deductions import RETURN_NAMES, spread_discount, take_off_discount, take_off_rest
 from salesforecast.sales.number_columns import (
     AGREEMENT,
     NUMBER_ROLES,
@@ -226,12 +226,12 @@ def find_amounts(
         foreign = [
             n for n in roles if n not in converted and roles[n] in ("amount", "unit_price", "discount", "tax")
         ]
-        roles |= dict.fromkeys([*foreign, *converted.values()], "other")
+        roles |= dict.fromkeys([*foreign, *(n for n in converted.values() if n in roles)], "other")
         result.notes.append(
             f"{', '.join(converted)}: converted by {next(iter(converted.values()))} into one currency; {', '.join(foreign)} "
             f"{'is' if len(foreign) == 1 else 'are'} in that of the document and not taken"
         )
-    roles = _price_among_amounts(roles, numbers, profile, products)
+    roles = _returns_apart(_price_among_amounts(roles, numbers, profile, products))
     if planned:
         result.notes.append(f"{', '.join(planned)}: by the name a plan or another year, never taken as sales")
     named = {role: [n for n in roles if roles[n] == role] for role in NUMBER_ROLES}
@@ -275,9 +275,20 @@ def find_amounts(
         and len(free) == 1
     ):
         result.add("Revenue", free[0], "the only column of numbers that may be an amount", "unsure", free[0])
-    if not result.expressions.keys() & {"Revenue", "Unit_Price"}:
+    if not result.expressions.keys() & {"Revenue", "Unit_Price"} or _is_side(result, columns):
         _take_ledger(result, columns)
     return result
+
+
+def _returns_apart(roles: dict[str, str]) -> dict[str, str]:
+    "Return the roles with the columns of returns as refunds, where there are other columns of units or amounts."
+    returned = [
+        n
+        for n, role in roles.items()
+        if role in ("units", "amount") and has_word(n, RETURN_NAMES) and not has_word(n, NET_WORDS)
+    ]
+    others = {role for n, role in roles.items() if n not in returned}
+    return roles | {n: "refund" for n in returned if roles[n] in others}
 
 
 def _price_among_amounts(
@@ -300,6 +311,15 @@ def _money(column: ColumnProfile) -> float:
 
 DEBIT_WORDS = ("debit", "debits", "soll", "debe", "dare", "debito", "af", "wn", "借方")
 CREDIT_WORDS = ("credit", "credits", "haben", "haber", "avere", "credito", "bij", "ma", "貸方")
+
+
+def _is_side(result: SaleAmounts, columns: dict[str, ColumnProfile]) -> bool:
+    "Return whether the revenue is one of two columns of a ledger, of which each row fills one."
+    sides = [next((n for n in columns if has_word(n, words)), "") for words in (DEBIT_WORDS, CREDIT_WORDS)]
+    if result.expressions.get("Revenue") not in sides or not all(sides):
+        return False
+    filled = [np.nan_to_num(numbers) != 0 for n in sides if (numbers := columns[n].numbers) is not None]
+    return bool((filled[0] ^ filled[1]).mean() >= AGREEMENT and all(side.any() for side in filled))
 
 
 def _take_ledger(result: SaleAmounts, columns: dict[str, ColumnProfile]) -> None:

@@ -31,6 +31,7 @@ from salesforecast.sales.delimited import (
     find_delimiter,
     find_extra_cells,
     find_titles,
+    find_two_row_header,
     classify_quoting,
     read_text,
     records_end,
@@ -114,14 +115,20 @@ def iter_csv_tables(
     above += mark
     if read.skip_rows is None:
         below = head[above:].decode(encoding or "utf-8", "replace")
-        titles = find_titles(below, read.delimiter or sep_line)
+        first, titles = above, find_titles(below, read.delimiter or sep_line)
         above += parse_preamble(head[above:].decode("latin-1"), titles)[0]
     delimiter = (
         read.delimiter or sep_line or find_delimiter(head[above:].decode(encoding or "utf-8", "replace"))
     )
+    joined = find_two_row_header(below, titles, delimiter) if read.skip_rows is None else None
+    if joined:
+        above = first + parse_preamble(head[first:].decode("latin-1"), joined[0])[0]
     length, width = _header(head[above:], delimiter)
     extra = find_extra_cells(head[above:].decode(encoding or "utf-8", "replace"), delimiter)
     header, line = head[above : above + length], count_lines(head[mark:above])
+    if joined:
+        header, line = joined[1].encode(encoding or "utf-8"), line + 1
+        length = parse_preamble(head[above:].decode("latin-1"), 2)[0]
     chosen = read.model_copy(update={"encoding": encoding, "delimiter": delimiter, "skip_rows": 0})
     file.seek(above + length)
     chunks = iter_row_chunks(file, size, delimiter, width)

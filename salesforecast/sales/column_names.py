@@ -333,7 +333,7 @@ RETURN_WORDS = frozenset(
 )
 OTHER_STATUS = frozenset(
     name_words(
-        "completed complete done sale sold paid pending processing shipped delivered fulfilled unfulfilled open closed confirmed active posted invoiced new sent hold on "
+        "completed complete done sale sold exchanged replaced paid pending processing shipped delivered fulfilled unfulfilled open closed confirmed active posted invoiced new sent hold on "
         "authorized captured succeeded success settled partially ok bezahlt abgeschlossen versendet versandt geliefert offen erledigt termine terminee payee paye livre "
         "livree expediee completado completada pagado pagada enviado entregado completato pagato spedito consegnato concluido pago enviado entregue betaald verzonden "
         "voltooid oplacone wyslane zakonczone levererad leveret levert toimitettu dokonceno vyrizeno teljesitve finalizat livrat tamamlandi kargoda выполнен доставлен оплачен 完了 支払済 発送済 已完成 已付款 已发货 交易成功 배송완료 결제완료 구매확정"
@@ -355,12 +355,17 @@ PLAN_PHRASES = (
 )
 
 
+MOST_STATES = 0.6  # of the distinct cells
+
+
 def are_statuses(
     values: Iterable[str],  # distinct cells of a column
 ) -> bool:
-    "Return whether cells are the states of an order, such as `completed` and `refunded`."
+    "Return whether cells are the states of an order, such as `completed` and `refunded`: all of them, or most with one that is no sale."
     words = [set(name_words(value)) for value in values]
-    return bool(words) and all(each and each <= NO_SALE | RETURN_WORDS | OTHER_STATUS for each in words)
+    known = [bool(each) and each <= NO_SALE | RETURN_WORDS | OTHER_STATUS for each in words]
+    is_no_sale = any(each and each <= NO_SALE | RETURN_WORDS for each in words)
+    return bool(words) and (all(known) or (is_no_sale and sum(known) >= MOST_STATES * len(known)))
 
 
 def is_planned(

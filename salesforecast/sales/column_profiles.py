@@ -42,7 +42,7 @@ class NumberMarks:
 
 def _core(text: str) -> str:
     "Return the digits and marks of an amount, without sign and currency; empty for other text."
-    match = AMOUNT.match(text.strip())
+    match = AMOUNT.match(re.sub(r"(?<=\d)([.,])[-–—]{1,2}(?!\d)", r"\g<1>00", text.strip()))
     return match[1].strip(" \u00a0\u202f") if match else ""
 
 

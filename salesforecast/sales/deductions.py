@@ -6,7 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/sales/32_deductions.ipynb #8a037e18
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import combinations
 from typing import Literal
 
@@ -131,6 +131,7 @@ def _without_extras(
     profile: TableProfile,
     numbers: dict[str, np.ndarray],
     roles: dict[str, str],
+    lines: Sequence[str] = (),  # amounts of the row
 ) -> None:
     "Take tax, tips and shipping out of a total where the tax is a fixed rate of what is left, or tell that they may be in it."
     revenue = result.expressions["Revenue"]
@@ -144,14 +145,11 @@ def _without_extras(
     ]
     if len(taxes) != 1 or has_word(revenue, NET_WORDS):
         return
+    extras = _extras(numbers, roles, result.used)
+    if any(_extras_between(numbers[n], numbers[revenue], extras, numbers) for n in lines if n != revenue):
+        return  # another amount is this one with them
     total, tax = np.nan_to_num(numbers[revenue]), np.nan_to_num(np.abs(numbers[taxes[0]]))
-    extras = [
-        n
-        for n in roles
-        if (roles[n] == "shipping" or has_word(n, EXTRA_WORDS))
-        and n not in result.used
-        and np.nan_to_num(numbers[n]).any()
-    ][:4]
+    extras = [n for n in extras if n != taxes[0] and roles[n] != "tax"]
     ways: dict[tuple[str, ...], np.ndarray] = {(): total}
     for count in range(len(extras) + 1):
         for chosen in combinations(extras, count):
@@ -167,6 +165,45 @@ def _without_extras(
         less = "".join(f" - coalesce({quote_column(n)}, 0)" for n in best)
         why = f"{revenue} less {', '.join(best)}: the tax is a fixed rate of that in {shares[best]:.0%} of the rows"
         result.add("Revenue", f"{quote_column(revenue)}{less}", why, "likely", *best)
+
+
+def _extras_between(
+    total: np.ndarray, goods: np.ndarray, extras: Sequence[str], numbers: dict[str, np.ndarray]
+) -> tuple[str, ...]:
+    "Return the columns of tax, tips or shipping that are between two amounts in nearly all rows; none where they do not differ by such."
+    for count in range(1, len(extras) + 1):
+        for chosen in combinations(extras, count):
+            between = sum(np.nan_to_num(np.abs(numbers[n])) for n in chosen)
+            if between.any() and agreement(goods + between, total, np.ones(len(total))) >= AGREEMENT:
+                return chosen
+    return ()
+
+
+def _extras(numbers: dict[str, np.ndarray], roles: dict[str, str], used: Collection[str]) -> list[str]:
+    "Return the columns of tax, tips and shipping that hold anything."
+    named = [n for n in roles if roles[n] in ("shipping", "tax") or has_word(n, EXTRA_WORDS)]
+    return [n for n in named if n not in used and n in numbers and np.nan_to_num(numbers[n]).any()][:4]
+
+
+def _prefer_goods(
+    result: SaleAmounts, lines: Sequence[str], numbers: dict[str, np.ndarray], roles: dict[str, str]
+) -> str:
+    "Take the amount of the goods where the one that was found is that with shipping, tax or tips; returns the column of the revenue."
+    revenue = result.expressions["Revenue"]
+    extras = _extras(numbers, roles, {*result.used, *lines})
+    for name in lines:
+        if name != revenue and (between := _extras_between(numbers[revenue], numbers[name], extras, numbers)):
+            result.add(
+                "Revenue",
+                name,
+                f"{revenue} is {name} with {', '.join(between)}",
+                "certain",
+                name,
+                revenue,
+                *between,
+            )
+            return name
+    return revenue
 
 
 def _rate_agreement(tax: np.ndarray, base: np.ndarray) -> float:
@@ -214,10 +251,13 @@ def take_off_rest(
         return
     revenue = result.expressions.get("Revenue", "")
     if revenue in numbers:
+        sold = numbers[units] * numbers[price] if units in numbers and price in numbers else None
+        if sold is None or agreement(sold, numbers[revenue], numbers[units]) < AGREEMENT:
+            revenue = _prefer_goods(result, lines, numbers, roles)
         _prefer_net(result, price, lines, numbers)
         _without_tax(result, profile, numbers, roles)
         if not (units and price) and result.expressions["Revenue"] == revenue:
-            _without_extras(result, profile, numbers, roles)
+            _without_extras(result, profile, numbers, roles, lines)
     revenue = result.expressions.get("Revenue", "")
     if not revenue or has_word(revenue, NET_WORDS):
         return
@@ -229,6 +269,7 @@ def take_off_rest(
         and np.nan_to_num(numbers[n]).any()
         and not own.get(n)
     ]
+    returned.sort(key=lambda n: has_word(n, RETURN_COUNTS))  # money before units
     if returned and not (profile.columns[returned[0]].rate):
         _take_off_returns(result, returned[0], units, price, numbers)
     if revenue in numbers and has_word(revenue, {"gross"}):

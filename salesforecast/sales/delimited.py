@@ -23,6 +23,8 @@ from .encodings import as_utf8
 from salesforecast.sales.header import (
     ROWS_LOOKED_AT,
     count_title_rows,
+    find_joined_header,
+    two_row_note,
     count_trailing_delimiters,
     first_rows,
     split_line,
@@ -328,6 +330,28 @@ def _without_blank(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     return cells[~blank]
 
 
+def find_two_row_header(
+    text: str,  # from the titles on
+    titles: int,  # lines of titles, as `find_titles` has them
+    delimiter: str,
+) -> tuple[int, str, str] | None:
+    "The number of lines above a header of two rows, the header as one line, and a joined name; None where there is none."
+    rows = first_rows(_sample(text), delimiter)
+    width = max(map(len, rows), default=0)
+    joined = find_joined_header([row + [""] * (width - len(row)) for row in rows], titles)
+    if joined is None:
+        return None
+    line = io.StringIO()
+    csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(joined[1])
+    example = next(name for name, top in zip(joined[1], rows[joined[0]], strict=False) if top and name != top)
+    return joined[0], line.getvalue(), example
+
+
+def _titles_end(data: bytes, titles: int) -> int:
+    "Length of the lines of titles at the beginning of UTF-8 bytes."
+    return _preamble(data, titles)[0] if titles else 0
+
+
 def _sampled_text(data: bytes) -> str:
     "The beginning of UTF-8 bytes as text, of at least the characters that a sample has."
     return data[: 4 * SNIFF_CHARS + 8].decode("utf-8", "ignore")
@@ -354,15 +378,23 @@ def read_text(
     data = data if b"\n" in data else data.replace(b"\r", b"\n")
     above, told = _preamble(data, read.skip_rows or 0)
     below = _sampled_text(data[above : above + PREAMBLE_BYTES])
-    if read.skip_rows is None and (titles := find_titles(below, read.delimiter or told)):
+    titles = find_titles(below, read.delimiter or told) if read.skip_rows is None else 0
+    sample = _sampled_text(data[above + _titles_end(data[above:], titles) :])
+    delimiter = read.delimiter or told or (find_delimiter(sample) if sample.strip() else ",")
+    joined = find_two_row_header(below, titles, delimiter) if read.skip_rows is None else None
+    titles = joined[0] if joined else titles
+    if titles:
         notes.append(title_note(titles, [below.partition("\n")[0].strip("\r,;\t|")]))
-        above += _preamble(data[above:], titles)[0]
+    above += _titles_end(data[above:], titles)
     skipped, data = count_lines(data[:above]), data[above:]
+    if joined:
+        data = joined[1].encode() + data[_preamble(data, 2)[0] :]
+        skipped += 1
+        notes.append(two_row_note(joined[2], titles))
     sample = _sampled_text(data)
     if not sample.strip() and not data.decode().strip():
         below = f" below the {read.skip_rows} lines that read.skip_rows leaves out" if read.skip_rows else ""
         raise UserError(f"The file is empty{below}. It needs a header line and rows below it")
-    delimiter = read.delimiter or told or find_delimiter(sample)
     extra, width = find_extra_cells(sample, delimiter) if extra_cells is None else extra_cells
     if extra:  # names for the cells behind a delimiter at the end of each row
         header, newline, rest = data.partition(b"\n")

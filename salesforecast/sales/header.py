@@ -82,12 +82,15 @@ def join_header_rows(
     spans = all(
         not tops[i] or (i + 1 < len(tops) and not tops[i + 1]) for i in named
     )  # of a group, its columns
-    if not spans or not tops[named[0]] or not any(_is_datum(rows[2][i]) and rows[2][i] != "" for i in named):
+    groups = [top for top in tops if top]
+    if any(map(_is_datum, groups)) or (not tops[named[0]] and len(groups) < 2):  # one text may be a title
+        return None
+    if not spans or not any(_is_datum(rows[2][i]) and rows[2][i] != "" for i in named):
         return None
     joined, group = [], ""
     for top, name in zip(tops, names, strict=True):
         group = top or group
-        joined.append(f"{group} {name}" if name else top)
+        joined.append(f"{group} {name}".strip() if name else top)
     return joined
 
 
@@ -104,6 +107,14 @@ def find_joined_header(
         if names := join_header_rows(rows[start : start + 3]):
             return start, names
     return None
+
+
+def two_row_note(
+    example: str,  # a name of the header
+    skipped: int,  # rows above it
+) -> str:
+    "Return what to tell of a header of two rows."
+    return f"the header has two rows, which are joined, as in {example!r}; if the second is a row of the table, set read: {{skip_rows: {skipped}}}"
 
 
 def title_note(

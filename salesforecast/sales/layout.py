@@ -86,6 +86,35 @@ def find_repeated_headers(cells: pd.DataFrame) -> np.ndarray:
     return alike
 
 
+SAME_NAMES = 0.4  # of the columns, which another header has as well
+
+
+def find_other_header(cells: pd.DataFrame) -> np.ndarray:
+    "Return where a row is the header of another table: some names are those of the columns, the others are texts as well."
+    same = np.zeros(len(cells), np.int16)
+    for name in cells:
+        if is_arrow_text(cells[name]) or cells[name].dtype == object:
+            same += (cells[name] == name).fillna(False).to_numpy(bool)
+    found = same >= max(2, SAME_NAMES * len(cells.columns))
+    for position in np.flatnonzero(found):
+        row = cells.iloc[position]
+        found[position] = (row.to_numpy() != row.index.to_numpy()).any() and all(
+            isinstance(cell, str) and re.match(r"[^\W\d]", cell) for cell in row
+        )
+    return found
+
+
+def check_other_tables(cells: pd.DataFrame) -> None:
+    "Raise `UserError` where a second table with other columns stands below the first."
+    other = np.flatnonzero(find_other_header(cells))
+    if len(other):
+        names = ", ".join(map(str, cells.iloc[other[0]]))
+        raise UserError(
+            f"row {cells.index[other[0]]} is the header of another table ({names}): the rows below it would be read as sales. "
+            "Save the tables as files of their own"
+        )
+
+
 def find_remarks(cells: pd.DataFrame) -> np.ndarray:
     "Return where all that a row holds is one text without a digit at its beginning, as a heading does."
     filled = np.zeros(len(cells), np.int16)
@@ -772,6 +801,7 @@ def arrange_rows(
     if headers.any():
         note = f"left out {headers.sum():,} repeated header line{plural(headers.sum())} ({row_list(table.cells.index[headers])})"
         table = leave_out(table, headers, "the row repeats the header", note, predicting)
+    check_other_tables(table.cells)
     if mapping.totals == "leave_out":
         table = leave_out_totals(table, mapping, predicting, rows_alone)
     if not predicting:

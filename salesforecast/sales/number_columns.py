@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/sales/30_number_columns.ipynb #ed8c0989
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product as pairs
 from typing import Literal
@@ -16,6 +17,7 @@ import pandas as pd
 
 from .column_names import has_word, name_words
 from .column_profiles import ColumnProfile, TableProfile
+from .currencies import KNOWN_CODES, currency_code
 from .presets import quote_column
 
 # %% ../../nbs/sales/30_number_columns.ipynb #5e3c2a57
@@ -127,12 +129,43 @@ def _converted(profile: TableProfile) -> dict[str, str]:
             close = np.abs(values - numbers[other]) <= 0.006 + 0.001 * np.abs(numbers[other])
             if close.mean() >= AGREEMENT and not np.allclose(numbers[amount], numbers[other], equal_nan=True):
                 converted[other] = rate
+    if not converted:
+        return _in_home_currency(profile, numbers, amounts)
     both = [name for name in converted if _is_home(name)]  # times and divided by a rate, each is the other's
     return (
         {name: rate for name, rate in converted.items() if name in both or not both}
         if len(converted) > 1
         else converted
     )
+
+
+SAME_RATE = 1.3  # between the rates of one currency, as years bring them
+
+
+def _in_home_currency(
+    profile: TableProfile, numbers: Mapping[str, np.ndarray], amounts: Sequence[str]
+) -> dict[str, str]:
+    "Find amounts in the shop's own currency beside those of the documents, with the column that holds its one code."
+    codes = {
+        n: c.cells.astype(str).str.strip().map(currency_code).to_numpy()
+        for n, c in profile.columns.items()
+        if c.kind == "text"
+        and 0 < len(c.values) <= 40
+        and {currency_code(v) for v in c.values} <= KNOWN_CODES
+    }
+    single = [n for n in codes if len(profile.columns[n].values) == 1]
+    for home, of_document in pairs(single, [n for n in codes if n not in single]):
+        own = codes[of_document] == currency_code(profile.columns[home].values[0])
+        for amount, other in pairs(amounts, amounts):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                rates = pd.Series(numbers[other] / numbers[amount])
+            same = np.abs(rates - 1) < 1e-6
+            if same[own].sum() < 3 or same[own].mean() < AGREEMENT or same[~own].mean() > 0.5:
+                continue
+            by_code = rates[~own].groupby(codes[of_document][~own])
+            if (by_code.quantile(0.95) <= SAME_RATE * by_code.quantile(0.05)).all():
+                return {other: home}
+    return {}
 
 
 HOME_WORDS = frozenset(

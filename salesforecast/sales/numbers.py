@@ -146,7 +146,13 @@ ODD_MARKS = (
 
 def _without_signs(texts: pa.Array) -> pa.Array:
     "Numbers with a minus in front, whether they had brackets, a minus behind or a plus."
-    for pattern, plain in ((r"^\((.+)\)$", r"-\1"), (r"^([^-]+)-$", r"-\1"), (r"^\+", ""), (r"^−\s*", "-")):
+    for pattern, plain in (
+        (r"^(.*\d[.,])[-–—]{1,2}$", r"\100"),  # 12.- and 1.250,– of tills: no cents
+        (r"^\((.+)\)$", r"-\1"),
+        (r"^([^-]+)-$", r"-\1"),
+        (r"^\+", ""),
+        (r"^[−–—]\s*", "-"),
+    ):
         texts = pc.replace_substring_regex(texts, pattern, plain)
     return texts
 

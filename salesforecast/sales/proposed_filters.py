@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from salesforecast.sales.number_columns import find_converted
+from salesforecast.sales.number_columns import find_converted, number_role
 from salesforecast.sales.column_names import NO_SALE, NO_SALE_KINDS, RETURN_WORDS, name_words
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile
 from salesforecast.sales.mapping_proposal import OpenQuestion, ProposedLine
@@ -94,6 +94,8 @@ def _flags(profile: TableProfile) -> list[tuple[ColumnProfile, str, bool]]:
     for column in profile.columns.values():
         words, values = set(name_words(column.name)), [value.casefold() for value in column.values]
         yes = [value for value in column.values if value.casefold() in YES]
+        if number_role(column) in ("units", "unit_price", "amount"):  # 1 of them is a number, no yes
+            continue
         if len(yes) != 1 or not set(values) <= YES | NO or not words & (NO_SALE | RETURN_WORDS | TEST_WORDS):
             continue
         if _rows_with(column, yes[0]).mean() < 0.5:
@@ -101,6 +103,13 @@ def _flags(profile: TableProfile) -> list[tuple[ColumnProfile, str, bool]]:
                 (column, yes[0], bool(words & RETURN_WORDS) and not words & (NO_SALE - RETURN_WORDS))
             )
     return flags
+
+
+RETURNED = frozenset(
+    name_words(
+        "returned retourniert retoure retourne retournee devuelto devolvido restituito geretourneerd zwrocone returneret returnerad palautettu 返品 退货 반품"
+    )
+)  # states of a sale that was undone
 
 
 def propose_filters(
@@ -120,12 +129,15 @@ def propose_filters(
             if "'" in value or (len(column.values) < 2 and "status" not in column.roles):
                 continue
             is_return = bool(words & RETURN_WORDS) and "status" not in column.roles
+            is_undone = "status" in column.roles and len(words) == 1 and words <= RETURNED
             if is_return or (negative and words & (RETURN_WORDS | NO_SALE)):
                 if not negative:
                     returns.append((condition.format("=="), value, column.name))
                 used.add(column.name)
-            elif (words & NO_SALE and len(words) <= 3) or (
-                words & NO_SALE_KINDS and "kind" in column.roles and not _are_all(column, NO_SALE_KINDS)
+            elif (
+                is_undone
+                or (words & NO_SALE and len(words) <= 3)
+                or (words & NO_SALE_KINDS and "kind" in column.roles and not _are_all(column, NO_SALE_KINDS))
             ):
                 unwanted.append((condition.format("!="), value, column.name))
                 used.add(column.name)
@@ -218,7 +230,14 @@ def propose_currency(
 # %% ../../nbs/sales/36_proposed_filters.ipynb #300fa2e6
 def _home_currency(profile: TableProfile, column: ColumnProfile, rate: str) -> list[ProposedLine]:
     "Return the currency that amounts were converted to: that of the rows whose rate is 1."
-    own = np.isclose(np.nan_to_num(profile.columns[rate].numbers), 1)  # type: ignore[arg-type]
+    rates = profile.columns[rate].numbers
+    if rates is None:  # a column of currencies, which has one
+        home = profile.columns[rate].values[0]
+        return [
+            ProposedLine("currency_column", "none", f"the amounts are in the currency of {rate}", "certain"),
+            ProposedLine("currency", home, f"the only one in {rate}", "certain"),
+        ]
+    own = np.isclose(np.nan_to_num(rates), 1)
     codes = column.cells[own].dropna().astype(str).str.strip().unique()
     one = ProposedLine("currency_column", "none", f"the amounts are converted by {rate} already", "certain")
     if len(codes) != 1:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from .header import count_title_rows, find_joined_header, title_note
+from .header import count_title_rows, find_joined_header, title_note, two_row_note
 from .delimited import TEXT, SourceTable, _named, read_text
 from .number_formats import BookFormats, drop_single_currency, mark_currencies
 from .schema import ColumnMapping, ReadOptions, SourceOptions
@@ -72,9 +72,7 @@ def _read_sheet(book: "CalamineWorkbook", path: Path, sheet: str, read: SourceOp
     if joined:
         header, first = [*joined[1]], 2
         example = next(name for name, top in zip(header, lines[0], strict=True) if name != top)
-        notes.append(
-            f"the header has two rows, which are joined, as in {example!r}; if the second is a row of the table, set read: {{skip_rows: {skipped}}}"
-        )
+        notes.append(two_row_note(str(example), skipped))
     there = [i for i, line in enumerate(lines) if i >= first and any(cell != "" for cell in line)]
     cells = pd.DataFrame([lines[i] for i in there], columns=range(len(header)), dtype=object).set_axis(
         header, axis=1

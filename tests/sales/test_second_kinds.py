@@ -1,0 +1,149 @@
+"""Exports that were read wrongly in silence: two header rows, a second table, marks of tills, ledgers, undone sales, home currencies."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from salesforecast.core.settings import UserError
+from salesforecast.sales.chunks import iter_csv_tables
+from salesforecast.sales.numbers import parse_numbers
+from salesforecast.sales.proposals import propose_columns, propose_mapping
+from salesforecast.sales.reading import read_sales
+from salesforecast.sales.schema import SourceOptions
+
+ROWS = 300
+RNG = np.random.default_rng(5)
+DAYS = pd.date_range("2024-01-01", periods=ROWS)
+ITEM = RNG.integers(0, 5, ROWS)
+UNITS = RNG.integers(1, 7, ROWS)
+PRICE = np.array([4.5, 12.9, 45.0, 129.0, 1899.0])[ITEM]
+MONEY = (UNITS * PRICE).round(2)
+BACK = RNG.random(ROWS) < 0.08
+
+
+def shop(**columns: object) -> pd.DataFrame:
+    table = pd.DataFrame({"Date": DAYS.strftime("%Y-%m-%d"), "Item": np.array(list("ABCDE"))[ITEM]})
+    return table.assign(**columns)
+
+
+def lines_below(*header: str) -> str:
+    """Sales and returns, in units and value, below a header of two rows."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    out.write("\n".join(header) + "\n")
+    for i in range(ROWS):
+        returned = [UNITS[i], MONEY[i]] if BACK[i] else [0, 0]
+        writer.writerow([f"{DAYS[i]:%d %b %Y}", "ABCDE"[ITEM[i]], UNITS[i], MONEY[i], *returned])
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        (",,Sales,,Returns,", "Date,Item,Units,Value,Units,Value"),
+        ("Date,Item,Sales,,Returns,", ",,Units,Value,Units,Value"),
+        ("Sales report", "", ",,Sales,,Returns,", "Date,Item,Units,Value,Units,Value"),
+    ],
+    ids=["names below", "names above", "titles"],
+)
+def test_a_header_of_two_rows_is_joined(header: tuple[str, ...], tmp_path: Path) -> None:
+    path = tmp_path / "report.csv"
+    path.write_text(lines_below(*header), "utf-8")
+    proposal = propose_mapping(path)
+    assert any("the header has two rows" in note and "'Sales Units'" in note for note in proposal.notes)
+    sales = read_sales(path, proposal.mapping)
+    assert sales.frame["Revenue"].sum() == pytest.approx(MONEY.sum() - MONEY[BACK].sum())
+    assert sales.frame.index[0] == len(header) + 1  # the line of the file
+    with path.open("rb") as file:
+        chunks = list(iter_csv_tables(file, SourceOptions(), size=4_000))
+    assert len(chunks) > 1
+    joined = pd.concat([chunk.cells for chunk in chunks])
+    assert [*joined] == ["Date", "Item", "Sales Units", "Sales Value", "Returns Units", "Returns Value"]
+    assert joined.index.tolist() == list(range(len(header) + 1, len(header) + 1 + ROWS))
+
+
+def test_a_title_is_no_group_of_columns(tmp_path: Path) -> None:
+    path = tmp_path / "report.csv"
+    path.write_text(",Report,,\n" + shop(Qty=UNITS, Amount=MONEY).to_csv(index=False), "utf-8")
+    assert read_sales(path, propose_mapping(path).mapping).frame["Revenue"].sum() == pytest.approx(
+        MONEY.sum()
+    )
+
+
+def test_a_second_table_below_the_first_stops(tmp_path: Path) -> None:
+    path = tmp_path / "day.csv"
+    payments = "\nPayments\nDate,Method,Count,Amount\n2024-01-01,Card,3,900.50\n2024-01-02,Cash,5,81.00\n"
+    path.write_text(shop(Qty=UNITS, Amount=MONEY).to_csv(index=False) + payments, "utf-8")
+    with pytest.raises(
+        UserError, match=r"row 304 is the header of another table \(Date, Method, Count, Amount\)"
+    ):
+        read_sales(path, propose_mapping(path).mapping)
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["9.495,-", "12,-", "-1.250,-"], [9495, 12, -1250]),
+        (["12.-", "1'299.–", "5.50"], [12, 1299, 5.5]),
+        (["kr 1.250,—", "kr 5,50"], [1250, 5.5]),
+        (["–9,495.00", "—12.50", "3.00-"], [-9495, -12.5, -3]),
+    ],
+)
+def test_dashes_of_tills_and_typesetters(cells: list[str], values: list[float]) -> None:
+    np.testing.assert_allclose(parse_numbers(pd.Series(cells)).data, values)
+
+
+def proposed_revenue(table: pd.DataFrame) -> float:
+    mapping = propose_columns(table, "export").mapping
+    return float(read_sales(table, mapping).frame["Revenue"].sum())
+
+
+def test_debit_and_credit_of_a_ledger_are_one_amount() -> None:
+    table = shop(
+        **{"Debit Amount": np.where(BACK, MONEY, np.nan), "Credit Amount": np.where(BACK, np.nan, MONEY)}
+    )
+    assert proposed_revenue(table) == pytest.approx(MONEY[~BACK].sum() - MONEY[BACK].sum())
+
+
+def test_a_sale_that_was_undone_is_left_out() -> None:
+    state = np.where(BACK, "Returned", np.where(np.arange(ROWS) % 9, "Sold", "Exchanged"))
+    assert proposed_revenue(shop(qty=UNITS, amount=MONEY, state=state)) == pytest.approx(MONEY[~BACK].sum())
+    places = np.where(BACK, "New York", np.where(np.arange(ROWS) % 9, "Texas", "Ohio"))
+    assert proposed_revenue(shop(qty=UNITS, amount=MONEY, state=places)) == pytest.approx(MONEY.sum())
+
+
+def test_a_total_with_shipping_is_not_the_revenue() -> None:
+    table = shop(**{"Grand Total": MONEY + 5, "Subtotal": MONEY, "Shipping and Handling": 5.0})
+    assert proposed_revenue(table) == pytest.approx(MONEY.sum())
+    tip = (0.18 * MONEY).round(2)
+    checks = shop(
+        Subtotal=MONEY, Tax=(0.08 * MONEY).round(2), Tip=tip, Total=MONEY + (0.08 * MONEY).round(2) + tip
+    )
+    proposal = propose_columns(checks.drop(columns="Item"), "export")
+    assert proposal.mapping.columns["Revenue"] == "Subtotal"
+    assert not any("may hold" in note for note in proposal.notes)
+
+
+def test_amounts_in_the_home_currency_are_taken() -> None:
+    """Beside those of each document, where a second column of currencies holds one code."""
+    code = RNG.choice(["EUR", "USD", "JPY"], ROWS, p=[0.7, 0.2, 0.1])
+    rate = np.select([code == "USD", code == "JPY"], [0.92, 0.0061], 1.0)
+    table = shop(
+        **{
+            "Net value": (MONEY / rate).round(2),
+            "Curr.": code,
+            "Net value LC": MONEY,
+            "Local currency": "EUR",
+        }
+    )
+    mapping = propose_columns(table, "export").mapping
+    assert (mapping.columns["Revenue"], mapping.currency, mapping.currency_column) == (
+        "Net value LC",
+        "EUR",
+        "none",
+    )
+    assert read_sales(table, mapping).frame["Revenue"].sum() == pytest.approx(MONEY.sum())
