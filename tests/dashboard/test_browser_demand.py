@@ -75,7 +75,11 @@ def test_next_month_and_electronics_in_north(tab: Locator, demand: Trained) -> N
     expect(table).to_have_count(min(10, len(names) + 1), timeout=WAIT)
     assert table.nth(0).locator("td").first.inner_text() == "Electronics · North"
     sizes = forecast.yhat[rows].sum(1)
-    largest = panel.ids[rows[int(np.argmax(sizes))]].removeprefix("Product_ID=").replace("/Region=", " · ")
+    product, _, region = (
+        panel.ids[rows[int(np.argmax(sizes))]].removeprefix("Product_ID=").partition("/Region=")
+    )
+    sold = pd.read_csv(demand.source, dtype=str)
+    largest = f"{sold.loc[sold['Product_ID'] == product, 'Product_Name'].mode()[0]} ({product}) · {region}"
     assert table.nth(1).locator("td").first.inner_text() == largest
     expect(tab.get_by_text(f"of {len(names) + 1:,} series")).to_be_visible()
     assert "Product_ID=" not in tab.inner_text()
