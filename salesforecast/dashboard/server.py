@@ -398,6 +398,8 @@ def serve_dashboard(settings: Settings) -> None:
     """
     check_address(settings)
     with server_environment(settings):
-        server = DashboardServer(config=server_config(settings), config_file_paths=[])
+        config = server_config(settings)
+        # what runs the notebook takes its log from the one instance, and without one says nothing
+        server = DashboardServer.instance(config=config, config_file_paths=[])
         server.initialize([])
         server.start()

@@ -165,6 +165,27 @@ def test_a_page_without_contents_says_so_at_once(browser: Browser, dashboard: st
         expect(visitor.page.get_by_role("alert")).not_to_be_visible()
 
 
+BROKEN = """
+import sys
+if any("ipykernel" in word for word in sys.orig_argv):
+    sys.modules["anywidget"] = None
+"""
+
+
+def test_a_dashboard_that_fails_says_why_in_the_log(browser: Browser, api: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(BROKEN)
+    with (
+        (tmp_path / "log").open("wb") as log,
+        showing(api, tmp_path, log, PYTHONPATH=str(tmp_path)) as board,
+    ):
+        page = browser.new_page()
+        page.goto(board.url, timeout=WAIT)
+        expect(page.get_by_role("alert")).to_contain_text("The dashboard did not start.")
+        page.close()
+    said = (tmp_path / "log").read_text()
+    assert "Error at server while executing cell" in said and "import of anywidget halted" in said
+
+
 def test_an_invalid_address_is_reported(run_process: Any) -> None:
     port = free_port()
     with ExitStack() as stack:

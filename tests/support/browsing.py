@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import requests
 from playwright.sync_api import (
@@ -53,11 +53,16 @@ class Running:
 
 @contextmanager
 def running(
-    words: list[str], port: int, path: str, env: dict[str, str], cwd: Path = ROOT
+    words: list[str],
+    port: int,
+    path: str,
+    env: dict[str, str],
+    cwd: Path = ROOT,
+    log: int | IO[bytes] = subprocess.DEVNULL,
 ) -> Iterator[Running]:
     """`salesforecast WORDS…` from when it answers to the end of the block."""
     start = [sys.executable, "-c", "from salesforecast.cli.main import main; main()", *words]
-    process = subprocess.Popen(start, cwd=cwd, env=os.environ | env, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(start, cwd=cwd, env=os.environ | env, stderr=log)
     url, end = f"http://127.0.0.1:{port}", time.monotonic() + 300
     try:
         while True:
@@ -82,11 +87,13 @@ def serving(models: Path, port: int) -> Iterator[Running]:
 
 
 @contextmanager
-def showing(api: str, cwd: Path = ROOT, **env: str) -> Iterator[Running]:
+def showing(
+    api: str, cwd: Path = ROOT, log: int | IO[bytes] = subprocess.DEVNULL, **env: str
+) -> Iterator[Running]:
     """The dashboard of this API."""
     port = free_port()
     words = ["dashboard", "--port", str(port), "--api-url", api]
-    with running(words, port, "/healthz", env, cwd) as found:
+    with running(words, port, "/healthz", env, cwd, log) as found:
         yield found
 
 
