@@ -504,6 +504,7 @@ def _require_columns(lines: Sequence[ProposedLine], profile: TableProfile, sourc
 
 MOST_NAMED = 20  # columns in a message
 MOST_ADDED = 12  # columns of a sum in a message
+EXCEL_DAY = re.compile(r"^[34]\d{4}(\.\d+)?$")  # 1982 to 2036
 DAY_AND_MONTH = re.compile(r"^(?:0?[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])$")  # 101, 3112
 
 
@@ -526,6 +527,17 @@ def _ways_out(profile: TableProfile) -> list[str]:
             )
     numbers = [name for name, column in profile.columns.items() if column.kind == "number"]
     names = list(profile.columns)
+    for name in numbers:
+        column = profile.columns[name]
+        if column.values and all(map(EXCEL_DAY.match, column.values)):
+            ways.append(
+                f"{name} holds numbers such as {column.values[0]}; if they are days as Excel counts them, say columns: {{Transaction_Date: {quote_column(name)}}} "
+                "with date_format: excel"
+            )
+    if len(names) == 1 and max(map(names[0].count, ",;\t|")) > 1:
+        ways.append(
+            "Each line stands in quotes as a whole, as a table does that was saved twice: open it in an editor and take the first and last quote of each line off"
+        )
     if len(names) == 1 and re.search(r"\S {2,}\S", names[0]):
         ways.append(
             "The columns seem to be divided by blanks, as in a printed list: export it as CSV, or open it in a spreadsheet with columns of fixed width"

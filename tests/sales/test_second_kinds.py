@@ -147,3 +147,24 @@ def test_amounts_in_the_home_currency_are_taken() -> None:
         "none",
     )
     assert read_sales(table, mapping).frame["Revenue"].sum() == pytest.approx(MONEY.sum())
+
+
+@pytest.mark.parametrize(
+    ("table", "way"),
+    [
+        (
+            shop(Qty=UNITS, Amount=MONEY)
+            .assign(Date=45_292 + np.arange(ROWS))
+            .rename(columns={"Date": "Sold"}),
+            "excel",
+        ),
+        (
+            pd.DataFrame({"Date,Item,Qty,Amount": ["2024-01-01,A,1,4.50", "2024-01-02,B,2,9.00"]}),
+            "saved twice",
+        ),
+    ],
+    ids=["days as Excel counts", "lines in quotes"],
+)
+def test_a_table_without_a_date_says_what_may_help(table: pd.DataFrame, way: str) -> None:
+    with pytest.raises(UserError, match=way):
+        propose_columns(table, "export.csv")
