@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 from html import escape
 from inspect import signature
+from numbers import Real
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -19,7 +20,13 @@ import pandas as pd
 from salesforecast.core.settings import UserError
 from salesforecast.forecasting.covariates import Covariates, covariates_from_mapping
 from salesforecast.forecasting.evaluation import QUANTILES, backtest_demand
-from salesforecast.forecasting.forecaster import DemandForecast, DemandModel, fit_demand, forecast_demand
+from salesforecast.forecasting.forecaster import (
+    DemandForecast,
+    DemandModel,
+    check_horizon,
+    fit_demand,
+    forecast_demand,
+)
 from salesforecast.forecasting.inputs import SeriesInput, read_series
 from salesforecast.forecasting.intervals import INTERVAL_LEVELS
 from salesforecast.forecasting.order_policy import OrderPolicy, Rule, Service
@@ -71,9 +78,11 @@ def give_ids_back(frame: pd.DataFrame, series: SeriesInput) -> pd.DataFrame:
 
 def _bounds(level: Sequence[int]) -> list[str]:
     "Return the columns of interval levels; raises `UserError` for a level that is not calibrated."
-    if unknown := sorted(set(level) - set(INTERVAL_LEVELS)):
+    if isinstance(level, (str, Real)):
+        raise UserError(f"level is {level!r}; write a list of percents, as in level=[80, 95]")
+    if unknown := [one for one in level if one not in INTERVAL_LEVELS]:
         raise UserError(
-            f"There is no interval of level {unknown[0]}. Levels are {', '.join(map(str, INTERVAL_LEVELS))}, in percent"
+            f"There is no interval of level {unknown[0]!r}. Levels are {', '.join(map(str, INTERVAL_LEVELS))}, in percent"
         )
     return [f"{side}-{number}" for number in sorted(set(level)) for side in ("lo", "hi")]
 
@@ -81,9 +90,13 @@ def _bounds(level: Sequence[int]) -> list[str]:
 def _quantile_columns(quantiles: Sequence[float]) -> dict[str, str]:
     "Return the columns of a forecast by the names of quantiles, such as `q-0.5`; raises `UserError` for those that it does not have."
     known = {round(share, 6): column for share, column in QUANTILES.items()}
-    if unknown := sorted({share for share in quantiles if round(share, 6) not in known}):
+    if isinstance(quantiles, (str, Real)):
+        raise UserError(f"quantiles is {quantiles!r}; write a list, as in quantiles=[0.5, 0.9]")
+    if unknown := [
+        share for share in quantiles if not isinstance(share, Real) or round(share, 6) not in known
+    ]:
         raise UserError(
-            f"There is no quantile {unknown[0]:g}. Quantiles are {', '.join(f'{share:g}' for share in sorted(known))}"
+            f"There is no quantile {unknown[0]!r}. Quantiles are {', '.join(f'{share:g}' for share in sorted(known))}"
         )
     return {f"q-{share:g}": known[round(share, 6)] for share in sorted(set(quantiles))}
 
@@ -227,8 +240,7 @@ class DemandForecaster:
         "Forecast h periods of all series."
         series, model = self._fitted()
         h = self.horizon if h is None else h
-        if h < 1:
-            raise UserError(f"h is {h}; it must be at least 1 period")
+        check_horizon(h, "h")
         return forecast_demand(model, h, _covariates(series, self.plan_ if plan is None else plan))
 
     def cross_validation(

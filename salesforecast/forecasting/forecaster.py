@@ -9,6 +9,7 @@ __all__ = ['DemandForecast']
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -105,6 +106,12 @@ class DemandModel:
         return pd.concat([champion.leaderboard for champion in self.champions], ignore_index=True)
 
 # %% ../../nbs/forecasting/13_forecaster.ipynb #e25406a4
+def check_horizon(horizon: object, name: str = "horizon") -> None:
+    "Raise `UserError` for what is no number of periods, such as 0, 7.5 or '7'."
+    if not isinstance(horizon, Integral) or horizon < 1:
+        raise UserError(f"{name} is {horizon!r}; write a whole number of periods from 1, such as 28")
+
+
 def fit_demand(
     panel: Panel,
     horizon: int = 28,
@@ -144,8 +151,7 @@ def fit_demand(
     UserError
         If the horizon is below 1, or a candidate is unknown.
     """
-    if horizon < 1:
-        raise UserError(f"The horizon is {horizon}; it must be at least 1 period")
+    check_horizon(horizon)
     covariates = covariates or Covariates()
     cutoffs, tested = cross_validation_cutoffs(len(panel.days), horizon, panel.step, n_windows)
     part = scale_progress(progress, 0.0, 0.6)

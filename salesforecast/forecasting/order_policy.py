@@ -17,9 +17,10 @@ from salesforecast.forecasting.span_demand import SpanDistribution
 # %% ../../nbs/forecasting/15_order_policy.ipynb #3f617ef7
 Service = Literal["cycle", "fill_rate"]
 Rule = Literal["periodic", "reorder_point"]
+NUMBERS = (int, float, np.integer, np.floating)
 _LEAST = {  # value from which each number begins, and what to write
-    "lead_time": (0, "days from 0"),
-    "review_period": (1, "days from 1"),
+    "lead_time": (0, "whole days from 0"),
+    "review_period": (1, "whole days from 1"),
     "lead_time_sd": (0, "a standard deviation in days, from 0"),
     "min_order": (0, "units from 0"),
 }
@@ -76,14 +77,15 @@ class OrderPolicy:
     def __post_init__(self) -> None:
         "Refuse values that cannot be meant."
         for name, (least, words) in _LEAST.items():
-            if not getattr(self, name) >= least:
-                raise UserError(f"{name} is {getattr(self, name)}; write {words}")
+            kinds = (int, np.integer) if words.startswith("whole") else NUMBERS
+            if not isinstance(value := getattr(self, name), kinds) or not value >= least:
+                raise UserError(f"{name} is {value!r}; write {words}")
         for name, words in _ABOVE_0.items():
-            if (value := getattr(self, name)) is not None and not value > 0:
-                raise UserError(f"{name} is {value}; write {words}, above 0")
-        if not 0 < self.service_level < 1:
+            if (value := getattr(self, name)) is not None and not (isinstance(value, NUMBERS) and value > 0):
+                raise UserError(f"{name} is {value!r}; write {words}, above 0")
+        if not isinstance(self.service_level, NUMBERS) or not 0 < self.service_level < 1:
             raise UserError(
-                f"service_level is {self.service_level}; write a probability between 0 and 1 such as 0.95 for 95%"
+                f"service_level is {self.service_level!r}; write a probability between 0 and 1 such as 0.95 for 95%"
             )
         for name, kind in (("service", Service), ("rule", Rule)):
             if (value := getattr(self, name)) not in get_args(kind):

@@ -414,6 +414,10 @@ def load_mapping(
         return ColumnMapping()
     if isinstance(path, ColumnMapping):
         return path
+    if not isinstance(path, (str, Path)):
+        raise UserError(
+            f"The mapping is a {type(path).__name__}. Give a ColumnMapping or the path of its file; a proposal has it as `.mapping`"
+        )
     try:
         content = yaml.safe_load(Path(path).read_text("utf-8"))
     except OSError as error:

@@ -251,9 +251,13 @@ def test_one_stock_of_all_regions_is_ordered_by_its_own_spans(forecast: DemandFo
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
+        ({"lead_time": "2"}, "lead_time is '2'; write whole days from 0"),
+        ({"lead_time": 2.5}, "lead_time is 2.5; write whole days from 0"),
+        ({"service_level": "95%"}, "service_level is '95%'; write a probability between 0 and 1"),
+        ({"holding_cost": "1"}, "holding_cost is '1'; write the cost of holding a unit"),
         ({"service_level": 95}, "service_level is 95; write a probability between 0 and 1"),
-        ({"lead_time": -1}, "lead_time is -1; write days from 0"),
-        ({"review_period": 0}, "review_period is 0; write days from 1"),
+        ({"lead_time": -1}, "lead_time is -1; write whole days from 0"),
+        ({"review_period": 0}, "review_period is 0; write whole days from 1"),
         ({"lead_time_sd": float("nan")}, "lead_time_sd is nan; write a standard deviation in days"),
         ({"pack_size": 0}, "pack_size is 0; write the units of a pack, above 0"),
         ({"stockout_cost": 1}, "need holding_cost"),

@@ -137,6 +137,8 @@ def load_candidate(params: CandidateParams) -> CandidateSpec:
 # %% ../../../nbs/forecasting/candidates/04_registry.ipynb #e19eefc5
 def resolve_candidates(requested: Sequence[str | CandidateParams] = ()) -> list[CandidateSpec]:
     "Return the requested candidates, or those tried by default, the baseline first; raise `UserError` for unknown ones."
+    if isinstance(requested, str):
+        raise UserError(f"candidates is {requested!r}; write a list, as in candidates=[{requested!r}]")
     names = [candidate for candidate in requested if isinstance(candidate, str)]
     if unknown := sorted(set(names) - set(CANDIDATES)):
         raise UserError(f"There is no candidate {unknown[0]!r}. Known: {', '.join(CANDIDATES)}")
