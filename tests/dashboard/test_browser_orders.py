@@ -96,7 +96,8 @@ def test_an_order_by_product_and_region_from_an_uploaded_stock_list(tab: Locator
     assert sent.to_dict() == dict(zip(names, ordered, strict=True)) and (sent % 4 == 0).all()
 
     largest = want.nlargest(12, "expected")
-    labels = [" · ".join(part.split("=")[1] for part in name.split("/")) for name in largest.index]
+    products = [name.removeprefix("Product_ID=").removesuffix("/Region=North") for name in largest.index]
+    labels = [f"{forecast.panel.product_names[product]} ({product}) · North" for product in products]
     shown = drawn(tab)
     for trace, column in (("On hand", "on_hand"), ("Order", "order"), ("Most ever sold", "most_sold")):
         assert [shown[trace][name] for name in labels] == pytest.approx(largest[column].tolist())

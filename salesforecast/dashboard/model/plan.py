@@ -129,7 +129,9 @@ class Scenario:
             "lower_80": planned["lo_80"],
             "upper_80": planned["hi_80"],
         }
-        return usual[["ds"]].assign(**columns, difference=planned["yhat"] - usual["yhat"])
+        return usual[["ds"]].assign(
+            **columns, difference=(planned["yhat"] - usual["yhat"]).round(6) + 0.0
+        )  # no −0.00
 
     @property
     def unlearnt(self) -> list[str]:

@@ -48,7 +48,7 @@ def lights_markup(lights: Sequence[Light]) -> str:
     "Return the lights as a list: the colour in words, the question, and why."
     rows = "".join(
         f'<li class="sf-light" data-colour="{light.colour}"><span class="sf-light-word">{WORDS[light.colour]}</span>'
-        f"<span><strong>{escape(light.question)}</strong> {escape(light.why)}.</span></li>"
+        f"<span><strong>{escape(light.question)}</strong> {escape(light.why)}{'' if light.why.endswith('?') else '.'}</span></li>"
         for light in lights
     )
     return f'<ul class="sf-lights">{rows}</ul>'

@@ -247,7 +247,11 @@ FILE_COLUMNS = [
 def order_chart(table: pd.DataFrame, level: str) -> go.Figure:
     "Draw the stock after the order of the largest series, beside the expected sales and the most ever sold."
     largest = table.nlargest(BARS, "expected").iloc[::-1]
-    names = largest[level.split(",")].agg(" · ".join, axis=1).tolist()
+    cells = largest[level.split(",")].copy()
+    if "Product_Name" in largest:
+        named = zip(largest["Product_Name"], cells["Product_ID"], strict=True)
+        cells["Product_ID"] = [f"{name} ({product})" if name else product for name, product in named]
+    names = cells.agg(" · ".join, axis=1).tolist()
     places = list(range(len(names)))  # two names may look alike when they are shortened
     figure = new_figure(140 + 26 * len(largest))
     stacked = [("on_hand", "On hand", BLUE), ("on_order", "On order", SKY), ("order", "Order", ORANGE)]
