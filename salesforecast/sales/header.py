@@ -83,7 +83,7 @@ def join_header_rows(
         not tops[i] or (i + 1 < len(tops) and not tops[i + 1]) for i in named
     )  # of a group, its columns
     groups = [top for top in tops if top]
-    if any(map(_is_datum, groups)) or (not tops[named[0]] and len(groups) < 2):  # one text may be a title
+    if len(groups) < 2 or any(map(_is_datum, groups)):  # one text is a title
         return None
     if not spans or not any(_is_datum(rows[2][i]) and rows[2][i] != "" for i in named):
         return None

@@ -66,9 +66,10 @@ def test_a_header_of_two_rows_is_joined(header: tuple[str, ...], tmp_path: Path)
     assert joined.index.tolist() == list(range(len(header) + 1, len(header) + 1 + ROWS))
 
 
-def test_a_title_is_no_group_of_columns(tmp_path: Path) -> None:
+@pytest.mark.parametrize("titles", [",Report,,\n", "Martin's bakery,,,\nExport of 21/11/2026,,,\n"])
+def test_a_title_is_no_group_of_columns(titles: str, tmp_path: Path) -> None:
     path = tmp_path / "report.csv"
-    path.write_text(",Report,,\n" + shop(Qty=UNITS, Amount=MONEY).to_csv(index=False), "utf-8")
+    path.write_text(titles + shop(Qty=UNITS, Amount=MONEY).to_csv(index=False), "utf-8")
     assert read_sales(path, propose_mapping(path).mapping).frame["Revenue"].sum() == pytest.approx(
         MONEY.sum()
     )
