@@ -344,7 +344,7 @@ def _are_configurations(value: object) -> bool:
     )
 
 # %% ../../nbs/core/04_params.ipynb #9e57a958
-def load_params(path: Path | None = None) -> Params:
+def load_params(path: str | Path | None = None) -> Params:
     """Read the parameters from a YAML file.
 
     Parameters
@@ -364,7 +364,7 @@ def load_params(path: Path | None = None) -> Params:
         When a file that was named does not exist, or has an unknown key or a value that does not fit.
     """
     explicit = path is not None or "params_path" in settings().model_fields_set
-    path = path or settings().params_path
+    path = Path(path or settings().params_path)
     if not path.exists() and not explicit:
         return Params()
     if not path.exists():

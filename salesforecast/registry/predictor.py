@@ -48,6 +48,10 @@ def required_columns(parts: Preprocessor) -> set[str]:
 
 def _canonical_frame(frame: pd.DataFrame, names: set[str]) -> pd.DataFrame:
     "Rename columns that differ from canonical names in case only, and convert dates from text."
+    if not isinstance(frame, pd.DataFrame):
+        raise UserError(
+            f"Sales to predict are a DataFrame, not a {type(frame).__name__}. For a file: predict_source(model, path)"
+        )
     canonical = {name.casefold(): name for name in names}
     renamed = {
         column: canonical[str(column).casefold()]
@@ -56,10 +60,12 @@ def _canonical_frame(frame: pd.DataFrame, names: set[str]) -> pd.DataFrame:
     }
     frame = frame.rename(columns=renamed) if renamed else frame
     if "Transaction_Date" in frame and not pd.api.types.is_datetime64_any_dtype(frame["Transaction_Date"]):
-        try:
-            days = pd.to_datetime(frame["Transaction_Date"], format="ISO8601")
-        except (ValueError, TypeError) as error:
-            raise UserError(f"Transaction_Date is not a date: {error}. Write dates as 2026-10-01.") from None
+        given = frame["Transaction_Date"]
+        days = pd.to_datetime(given, format="ISO8601", errors="coerce")
+        if (wrong := days.isna() & given.notna()).any():
+            raise UserError(
+                f"Transaction_Date {given[wrong].iloc[0]!r} (row {given.index[wrong][0]}) is not a date. Write dates as 2026-10-01."
+            )
         frame = frame.assign(Transaction_Date=days)
     return frame
 

@@ -96,6 +96,8 @@ def test_a_model_loads_by_text_and_takes_columns_in_any_case(trained: Trained) -
     assert "<table" in trained.training._repr_html_()
     with pytest.raises(UserError, match="Write dates as 2026-10-01"):
         predictor.predict(rows.assign(Transaction_Date="soon"))
+    with pytest.raises(UserError, match=r"are a DataFrame, not a str. For a file: predict_source\(model, path\)"):
+        predictor.predict("new.csv")  # type: ignore[arg-type]
 
 
 def test_what_a_manifest_does_not_say_is_none_or_nothing() -> None:
