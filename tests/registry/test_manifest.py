@@ -96,7 +96,9 @@ def test_a_model_loads_by_text_and_takes_columns_in_any_case(trained: Trained) -
     assert "<table" in trained.training._repr_html_()
     with pytest.raises(UserError, match="Write dates as 2026-10-01"):
         predictor.predict(rows.assign(Transaction_Date="soon"))
-    with pytest.raises(UserError, match=r"are a DataFrame, not a str. For a file: predict_source\(model, path\)"):
+    with pytest.raises(
+        UserError, match=r"are a DataFrame, not a str. For a file: predict_source\(model, path\)"
+    ):
         predictor.predict("new.csv")  # type: ignore[arg-type]
 
 
