@@ -34,7 +34,11 @@ def override_add(
     target: OverrideTarget = "revenue",
     freq: OverrideFreq = "D",
     until: Annotated[
-        str | None, typer.Option("--until", help="last day of a span that VALUE is the sum of")
+        str | None,
+        typer.Option(
+            "--until",
+            help="last day of a span from DAY that VALUE is the sum of; only of whole weeks with --freq W",
+        ),
     ] = None,
     models_dir: ModelsDir = None,
 ) -> None:

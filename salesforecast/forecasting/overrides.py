@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from itertools import combinations_with_replacement
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import pandas as pd
 
 from salesforecast.core.metrics import ratio
 from salesforecast.core.settings import UserError, settings
-from salesforecast.forecasting.forecaster import DemandForecast, build_forecast
+from salesforecast.forecasting.forecaster import DemandForecast, build_forecast, periods_between
 from salesforecast.forecasting.panel import AggregationLevels, Panel
 from salesforecast.forecasting.prices import expected_revenue, unit_prices
 from salesforecast.sales.input_tables import (
@@ -73,13 +74,18 @@ def spread_override(
     value: float,  # of the whole span
 ) -> pd.DataFrame:
     "Return `unique_id, ds, value` of the periods of a span; raises `UserError` for an unknown series or a span that is not forecast."
-    row, days = forecast.row(unique_id), forecast.days
-    inside = (days >= np.datetime64(first)) & (days <= np.datetime64(last))
-    periods = ((last - first).days + 1) // forecast.panel.step
-    if not inside.any() or inside.sum() < periods:
-        raise UserError(
-            f"{first} to {last} is not forecast as a whole. The periods go from {days[0]} to {days[-1]}"
+    row, days, start, end = forecast.row(unique_id), forecast.days, np.datetime64(first), np.datetime64(last)
+    starts = days - np.timedelta64(forecast.panel.step - 1, "D")
+    if start not in starts or end not in days:
+        problem = (
+            f"{first} to {last} is not forecast as a whole. The periods go from {starts[0]} to {days[-1]}"
         )
+        if forecast.panel.step > 1:
+            whole = combinations_with_replacement(range(len(days)), 2)
+            i, j = min(whole, key=lambda span: abs(starts[span[0]] - start) + abs(days[span[1]] - end))
+            problem += f", the nearest whole weeks from {starts[i]} to {days[j]}"
+        raise UserError(problem)
+    inside = periods_between(days, first, last)
     usual = forecast.yhat[row, inside]
     shares = usual / usual.sum() if usual.sum() > 0 else np.full(len(usual), 1 / len(usual))
     return pd.DataFrame({"unique_id": unique_id, "ds": days[inside], "value": value * shares})

@@ -1,5 +1,6 @@
 """Planners' numbers: how the parts of a total are fitted to them, and whether they helped."""
 
+from datetime import date
 from types import SimpleNamespace
 
 import numpy as np
@@ -41,6 +42,40 @@ def test_what_cannot_all_hold_is_refused(targets: dict[int, float]) -> None:
     with pytest.raises(UserError, match="overrides of 2026-01-01 cannot all hold: Total = ") as error:
         overrides._fit_to_targets(PANEL, np.array([3.0, 1.0]), targets, "2026-01-01")
     assert "A = 5" in str(error.value)
+
+
+WEEKS = SimpleNamespace(  # the weeks that end on these Sundays
+    row=lambda name: 0,
+    days=np.array(["2026-12-06", "2026-12-13", "2026-12-20"], "datetime64[D]"),
+    yhat=np.array([[700.0, 800.0, 900.0]]),
+    panel=SimpleNamespace(step=7),
+)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "nearest"),
+    [
+        ("2026-12-05", "2026-12-07", "2026-11-30 to 2026-12-06"),  # Saturday to Monday
+        ("2026-12-13", "2026-12-13", "2026-12-07 to 2026-12-13"),  # the last day of a week
+        ("2026-12-09", "2026-12-15", "2026-12-07 to 2026-12-13"),  # seven days of two weeks
+        ("2026-11-30", "2026-12-12", "2026-11-30 to 2026-12-13"),
+        ("2026-12-14", "2026-12-27", "2026-12-14 to 2026-12-20"),  # beyond the forecast
+    ],
+)
+def test_a_part_of_a_week_is_no_span(first: str, last: str, nearest: str) -> None:
+    with pytest.raises(UserError, match=f"nearest whole weeks from {nearest}$") as error:
+        overrides.spread_override(WEEKS, "total", date.fromisoformat(first), date.fromisoformat(last), 50.0)
+    assert f"{first} to {last} is not forecast as a whole. The periods go from 2026-11-30 to" in str(
+        error.value
+    )
+
+
+def test_whole_weeks_share_a_number_as_they_are_forecast() -> None:
+    rows = overrides.spread_override(WEEKS, "total", date(2026, 11, 30), date(2026, 12, 13), 150.0)
+    assert rows["ds"].tolist() == [pd.Timestamp("2026-12-06"), pd.Timestamp("2026-12-13")]
+    assert rows["value"].tolist() == pytest.approx([70.0, 80.0])
+    with pytest.raises(UserError, match="No period"):  # ends before it begins
+        overrides.spread_override(WEEKS, "total", date(2026, 12, 14), date(2026, 12, 13), 1.0)
 
 
 def told(*rows: tuple) -> pd.DataFrame:

@@ -17,7 +17,7 @@ import pandas as pd
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.model.demand import Frequency, Target, series_label
 from salesforecast.dashboard.model.formats import day, format_amount
-from salesforecast.forecasting.forecaster import DemandForecast, select_series
+from salesforecast.forecasting.forecaster import DemandForecast, periods_between, select_series
 from salesforecast.forecasting.overrides import (
     hold_overrides,
     load_overrides,
@@ -119,7 +119,7 @@ def span_table(planned: PlannedDemand, series: str, spans: Sequence[Span]) -> pd
     paths = held.paths.of_series(row)
     table: list[tuple[pd.Timestamp | float, ...]] = []
     for first, last in spans:
-        inside = (model.days >= np.datetime64(first)) & (model.days <= np.datetime64(last))
+        inside = periods_between(model.days, first, last)
         low, high = np.quantile(paths[:, inside].sum(1), [0.1, 0.9])
         sums = model.yhat[row, inside].sum(), held.yhat[row, inside].sum()
         table.append((pd.Timestamp(first), pd.Timestamp(last), *sums, float(low), float(high)))
