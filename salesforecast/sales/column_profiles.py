@@ -37,7 +37,6 @@ class NumberMarks:
     thousands: str | None = None
     example: str = ""  # a cell that tells
     certain: bool = True  # a cell tells; else it is a likelihood
-    mixed: tuple[str, str] | None = None  # cells of one column that contradict each other
 
 
 def _core(text: str) -> str:
@@ -59,8 +58,14 @@ def _decimal_of(core: str) -> str:
     return "" if GROUPED[mark].match(core) else mark
 
 
-def _contradiction(cores: Sequence[str]) -> tuple[str, str] | None:
+def _cores(texts: Sequence[str]) -> list[str]:
+    "Return the digits and marks of the amounts among texts."
+    return [core for text in texts if (core := _core(text))]
+
+
+def find_contradiction(texts: Sequence[str]) -> tuple[str, str] | None:
     "Return two numbers of a column of which two programs wrote one each; None where there are none."
+    cores = _cores(texts)
     votes: dict[Mark, list[str]] = {
         mark: [core for core in cores if _decimal_of(core) == mark] for mark in (".", ",")
     }
@@ -72,12 +77,12 @@ def _contradiction(cores: Sequence[str]) -> tuple[str, str] | None:
 
 
 def find_marks(
-    columns: Sequence[Sequence[str]],  # distinct texts of each column of numbers
+    columns: Sequence[
+        Sequence[str]
+    ],  # distinct texts of each column of numbers that does not contradict itself
 ) -> NumberMarks:
     "Find the marks of an export's numbers by what its cells allow."
-    cores = [[core for text in texts if (core := _core(text))] for texts in columns]
-    if mixed := next(filter(None, map(_contradiction, cores)), None):
-        return NumberMarks(mixed=mixed)
+    cores = [_cores(texts) for texts in columns]
     votes: dict[str, list[str]] = {".": [], ",": []}
     for core in (core for column in cores for core in column):
         if mark := _decimal_of(core):
@@ -141,6 +146,8 @@ class ColumnProfile:
         What stands behind every number, as `pcs` in `2 pcs`.
     measures
         Different such words, as `pcs` and `kg`, whose numbers do not add up.
+    mixed
+        Two cells of a column of numbers that two programs wrote, as `8,75` and `10.5`; None where there are none.
     day_unclear
         Whether the dates do not tell if the day or the month is first.
     rate
@@ -158,6 +165,7 @@ class ColumnProfile:
     rate: bool = False
     word: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
+    mixed: tuple[str, str] | None = None
 
 
 def _filled(cells: pd.Series) -> pd.Series:
@@ -297,12 +305,14 @@ def profile_table(
 ) -> TableProfile:
     "Describe each column of an export."
     columns = {str(name): _profile(str(name), cells[name]) for name in cells}
-    texts = [
-        column.values
+    written = [
+        column
         for column in columns.values()
         if column.kind == "number" and not pd.api.types.is_numeric_dtype(column.cells.dtype)
     ]
-    marks = find_marks(texts)
+    for column in written:
+        column.mixed = find_contradiction(column.values)
+    marks = find_marks([column.values for column in written if not column.mixed])
     read = SourceOptions(decimal=marks.decimal, thousands=marks.thousands)
     for column in columns.values():
         if column.kind == "number":

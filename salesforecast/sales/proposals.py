@@ -236,11 +236,22 @@ def _signs(lines: list[ProposedLine], profile: TableProfile) -> list[ProposedLin
     return lines
 
 # %% ../../nbs/sales/38_proposals.ipynb #13f1ff14
+def _mixed_column(profile: TableProfile, draft: "_Draft") -> ColumnProfile | None:
+    "Return a column of which two programs wrote the numbers, and that the sales are read from; None where there is none."
+    keys = {"melt.value", "where", *(f"columns.{name}" for name in NUMBER_COLUMNS)}
+    texts = [str(line.value) for line in draft.lines if line.key in keys]
+    mixed = (column for column in profile.columns.values() if column.mixed)
+    return next((c for c in mixed if any(t == c.name or _names(t, c.name) for t in texts)), None)
+
+
+def _names(expression: str, column: str) -> bool:
+    "Return whether an expression names a column."
+    return bool(re.search(rf"(?<!\w){re.escape(quote_column(column))}(?!\w)", expression))
+
+
 def _read_lines(profile: TableProfile) -> tuple[list[ProposedLine], list[OpenQuestion]]:
     "Propose the marks of numbers."
     marks = profile.marks
-    if marks.mixed:
-        return [], []
     doubt: Doubt = "certain" if marks.certain else "unsure"
     lines = []
     if marks.decimal != ".":
@@ -613,11 +624,12 @@ def _propose(shape: TableShape, source: str, base: Sequence[ProposedLine]) -> Ma
     filled += _order_fields(profile, filled, preset, " ".join([*draft.conditions, *draft.used]))
     draft.lines += _fill_down_lines(filled, draft)
     marks, mark_questions = _read_lines(profile)
-    if profile.marks.mixed:
-        one, other = profile.marks.mixed
+    if (mixed := _mixed_column(profile, draft)) and mixed.mixed:
+        one, other = mixed.mixed
         draft.notes.append(
-            f"one column has {one} and {other}, which two programs wrote: the file is not read until its numbers are written in one way"
+            f"{mixed.name} has {one} and {other}, which two programs wrote: the file is not read until its numbers are written in one way"
         )
+        marks, mark_questions = [], []  # each column tells its own, so that this one stops the reading
     draft.lines += marks
     draft.lines.sort(key=_line_place)
     unused = [

@@ -116,3 +116,44 @@ def test_a_proposal_looks_at_the_whole_of_a_large_table() -> None:
     proposal = propose_columns(table, "sales.csv")
     assert proposal.mapping.read.thousands == "."
     assert ["USD" in question.text for question in proposal.questions] == [True]
+
+
+SIZES = ["10.5", "10,5", "12.5", "12,5", "9.25", "8,75"]
+
+
+def german_shop(amount: str, **columns: list[str]) -> tuple[pd.DataFrame, float]:
+    """An export with German marks, and its revenue; columns are drawn from cells."""
+    rng = np.random.default_rng(3)
+    units, price = rng.integers(1, 40, 300), rng.choice([2.35, 4.1, 1250.5], 300)
+    table = pd.DataFrame(
+        {
+            "Datum": pd.date_range("2024-01-01", periods=300).strftime("%d.%m.%Y"),
+            "Artikel": rng.choice(["Brot", "Torte", "Tee"], 300),
+            "Menge": units,
+            amount: [german(value) for value in (price if amount == "Einzelpreis" else units * price)],
+        }
+    )
+    table = table.assign(**{name: rng.choice(cells, 300) for name, cells in columns.items()})
+    return table, (units * price).sum()
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"Größe": SIZES}, {"Punkte": SIZES}, {"Punkte": ["3", "8", "12"], "Größe": SIZES}],
+    ids=["sizes", "points", "points and sizes"],
+)
+@pytest.mark.parametrize("amount", ["Einzelpreis", "Betrag"])
+def test_a_mixed_column_that_is_not_needed_stops_nothing(amount: str, columns: dict[str, list[str]]) -> None:
+    table, revenue = german_shop(amount, **columns)
+    proposal = propose_columns(table, "export.csv")
+    assert (proposal.mapping.read.decimal, proposal.mapping.read.thousands) == (",", ".")
+    assert not any("two programs wrote" in note for note in proposal.notes)
+    assert read_sales(table, proposal.mapping).frame["Revenue"].sum() == pytest.approx(revenue)
+
+
+def test_a_mixed_column_that_the_revenue_needs_is_named() -> None:
+    table, _ = german_shop("Einzelpreis", **{"Rabatt %": SIZES})
+    proposal = propose_columns(table, "export.csv")
+    assert any("Rabatt % has" in note and "two programs wrote" in note for note in proposal.notes)
+    with pytest.raises(UserError, match="different decimal marks"):
+        read_sales(table, proposal.mapping)
