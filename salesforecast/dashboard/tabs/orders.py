@@ -270,7 +270,7 @@ def order_chart(table: pd.DataFrame, level: str) -> go.Figure:
     figure.update_layout(
         barmode="stack", hovermode="y unified", xaxis={"title": {"text": "Units"}, "showgrid": True}
     )
-    figure.update_yaxes(name_axis(names) | {"range": [-0.6, len(names) - 0.4]})
+    figure.update_yaxes(name_axis(names) | {"range": [-0.6, len(names) + 0.1]})
     return figure
 
 
