@@ -654,44 +654,47 @@ def check_total(source: str, frame: pd.DataFrame, mapping: ColumnMapping) -> Non
 MIN_ROWS_FOR_SCALE = 1_000
 PERIODS = 20  # that the rows are divided into
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of the amounts of a period
+LEAST_POWER = 2  # of ten: cents, not a season
+MAX_SWING = 0.6  # logarithm of the largest to the smallest level of the periods on one side
 
 
 def find_scale_jump(
     amounts: np.ndarray,  # revenue of the rows, in order
 ) -> tuple[int, int]:
-    "Find from which row on all amounts are a power of ten as large: row and power; power 0 where they are not."
+    """Find from which row on all amounts are 100 or 1,000 times as large or small: row and power of ten, power 0 where they are not.
+
+    Before and after it the amounts are level: a season, or a closure, comes and goes.
+    """
     rows = np.flatnonzero(amounts != 0)
     if len(rows) < MIN_ROWS_FOR_SCALE:
         return 0, 0
     parts = np.array_split(rows, PERIODS)
     levels = np.array([np.quantile(np.log10(np.abs(amounts[part])), QUANTILES) for part in parts])
-    steps = levels[2:] - levels[:-2]
-    power = np.round(np.median(steps, 1))
-    steady = (np.abs(steps - power[:, None]) < STEADY).all(1) & (power != 0)
-    if not steady.any():
-        return 0, 0
-    first = int(np.argmax(steady))
-    return int(parts[first + 2][0]), int(power[first])
+    for i in range(1, PERIODS - 1):  # the part in which it happens
+        sides = levels[:i], levels[i + 1 :]
+        before, after = (np.median(side, 0) for side in sides)
+        power = int(np.round(np.median(after - before)))
+        is_jump = abs(power) >= LEAST_POWER and (np.abs(after - before - power) < STEADY).all()
+        if is_jump and all(np.ptp(side.mean(1)) < MAX_SWING for side in sides):
+            return int(parts[i][0]), power
+    return 0, 0
 
 
 def check_scale(source: str, frame: pd.DataFrame, mapping: ColumnMapping) -> None:
-    "Raise `UserError` where the amounts of all rows become a power of ten as large, by date or from one row of the source on."
+    "Raise `UserError` where the amounts of all rows become 100 or 1,000 times as large or small from one day on."
     if mapping.odd_rows == "keep":
         return
     revenue, dates = frame["Revenue"].to_numpy(float), frame["Transaction_Date"]
-    orders = [np.arange(len(revenue))]
-    if not dates.is_monotonic_increasing:
-        orders.append(np.argsort(dates.to_numpy(), kind="stable"))
-    for order in orders:
-        first, power = find_scale_jump(revenue[order])
-        if power:
-            before, after = (np.median(np.abs(part[part != 0])) for part in np.split(revenue[order], [first]))
-            raise UserError(
-                f"{source}: a typical row has a revenue of {before:,.2f} at first, and of {after:,.2f} from about row "
-                f"{frame.index[order[first]]} of {dates.iloc[order[first]]:%Y-%m-%d} on: small sales and large ones are all "
-                f"{10.0**power:g} times as large. Is a decimal mark lost, or the unit another one, such as cents? Correct the source, or set "
-                "odd_rows: keep if it is true"
-            )
+    order = np.argsort(dates.to_numpy(), kind="stable")  # a file may be sorted by product
+    first, power = find_scale_jump(revenue[order])
+    if power:
+        before, after = (np.median(np.abs(part[part != 0])) for part in np.split(revenue[order], [first]))
+        raise UserError(
+            f"{source}: a typical row has a revenue of {before:,.2f} at first, and of {after:,.2f} from about row "
+            f"{frame.index[order[first]]} of {dates.iloc[order[first]]:%Y-%m-%d} on: small sales and large ones are all "
+            f"{10.0**power:g} times as large. Is a decimal mark lost, or the unit another one, such as cents? Correct the source, or set "
+            "odd_rows: keep if it is true"
+        )
 
 # %% ../../nbs/sales/24_plausibility.ipynb #fa967588
 def judge_kept(

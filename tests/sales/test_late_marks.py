@@ -100,6 +100,24 @@ def test_a_shop_that_grows_has_no_other_unit(factor: float) -> None:
     assert find_scale_jump(steady) == (0, 0)  # a hundredfold, but not from one day to the next
 
 
+def test_a_season_a_closure_and_the_order_of_a_file_are_no_other_unit() -> None:
+    rng, days = np.random.default_rng(3), np.arange(1_461)
+    noise = np.exp(rng.normal(0, 0.3, len(days)))
+    season = (
+        500 * 12.0 ** (-np.cos(2 * np.pi * days / 365.25) / 2) * noise
+    )  # ice cream: twelve times as much in summer
+    closure = 500 * np.where((days > 700) & (days < 900), 0.01, 1) * noise
+    dates = pd.date_range("2021-01-01", periods=len(days))
+    for amounts in (season, closure, 500 * np.where(days < 900, 1, 10) * noise):
+        assert find_scale_jump(amounts) == (0, 0)
+    sizes = {"Bread": 30.0, "Cake": 300.0, "Television": 3_000.0, "Car": 30_000.0}
+    by_product = pd.concat(
+        pd.DataFrame({"Transaction_Date": dates, "Product_ID": product, "Revenue": (size * noise).round(2)})
+        for product, size in sizes.items()
+    )
+    assert len(read_sales(by_product.reset_index(drop=True)).frame) == len(by_product)
+
+
 def test_a_proposal_looks_at_the_whole_of_a_large_table() -> None:
     rows = 300_000
     table = pd.DataFrame(
