@@ -97,6 +97,7 @@ def _variation(values: np.ndarray, level: np.ndarray, usual: np.ndarray) -> np.n
     return squares / np.maximum((level**2 * usual).sum(1), 1e-12) + 1e-6
 
 # %% ../../nbs/forecasting/04_effects.ipynb #93fd0351
+ELASTICITIES = -6.0, 0.0  # the lowest and the highest
 MAX_GAP = 3  # periods from one to the next of an occasion: a closed weekend does not end it
 EVIDENCE_QUANTILE = 0.9  # of an 80% interval
 LEVEL_ERROR = 1 + 1 / (
@@ -149,6 +150,8 @@ def event_evidence(
     count, ratio = len(actual), actual.sum() / expected.sum()
     had = np.broadcast_to(here, values.shape).any(1)
     usual = np.broadcast_to((code == 0) & use, values.shape)[had]
+    if not (level[had] * usual).any():
+        return None  # nothing usual to compare with
     spread, placebos = _placebo_spread(values[had], level[had], usual, round(len(at) / count))
     half = _t(placebos) * LEVEL_ERROR * spread * max(ratio, 0.1) / np.sqrt(count)
     if count > 1:
@@ -185,7 +188,7 @@ def price_elasticity(
         warnings.simplefilter("ignore")  # an elasticity near 0 has a flat likelihood, and is 0
         model.fit(change[:, None], ratio, weight)
     slope = float(model.coef_[0])
-    used = float(np.clip(slope, -6.0, 0.0))
+    used = float(np.clip(slope, *ELASTICITIES))
     return used, _elasticity_evidence(slope, used, change, ratio, base, rows, columns // cycle)
 
 
@@ -215,7 +218,8 @@ def _elasticity_evidence(
         return None
     half *= LEVEL_ERROR
     low, high = min(slope, by_unit) - half, max(slope, by_unit) + half
-    return EffectEvidence(float(min(low, used)), float(max(high, used)), weeks)
+    low, high = np.clip((min(low, used), max(high, used)), *ELASTICITIES)
+    return EffectEvidence(float(low), float(high), weeks)
 
 # %% ../../nbs/forecasting/04_effects.ipynb #470ec4bb
 PRICES = "prices"  # among the evidence
@@ -400,6 +404,9 @@ def plan_effects(
     return factors * np.exp(effects.elasticity * moved), moved, tuple(dict.fromkeys(notes))
 
 # %% ../../nbs/forecasting/04_effects.ipynb #83087d3c
+MAX_TOLD_CHANGE = 5.0  # 500% more
+
+
 @dataclass(frozen=True)
 class PlannedEffect:
     "What a row of a plan changes, relative to usual sales, with its 80% interval and the past occasions (or weeks of moved prices)."
@@ -445,16 +452,21 @@ def _price_effect(row: PlanRow, moved: float, effects: CovariateEffects) -> Plan
     return PlannedEffect(row.row, cause, change, low, high, evidence.occasions)
 
 
+def _change_words(change: float) -> str:
+    "Write a relative change; one beyond what any past shows as more than that."
+    return f"{change:+.0%}" if change <= MAX_TOLD_CHANGE else f"more than {MAX_TOLD_CHANGE:+.0%}"
+
+
 def effect_words(effect: PlannedEffect) -> str:
     "Say an effect in a sentence."
     name = effect.cause[:1].upper() + effect.cause[1:]
     if effect.change is None:
         return f"{name}: the past has nothing to learn this from, so the forecast does not change."
-    usually = f"{name}: usually {effect.change:+.0%}"
+    usually = f"{name}: usually {_change_words(effect.change)}"
     if effect.low is None or effect.high is None or effect.occasions is None:
         return f"{usually}. How certain that is was not recorded by the release that trained this version; train again."
     of_prices = effect.cause.endswith("% off") or effect.cause.startswith("price ")
     noun = "week in which prices moved" if of_prices else "past occasion"
     many = "weeks in which prices moved" if of_prices else "past occasions"
     count = f"{effect.occasions:,} {noun if effect.occasions == 1 else many}"
-    return f"{usually}, likely (80%) between {effect.low:+.0%} and {effect.high:+.0%}, from {count}."
+    return f"{usually}, likely (80%) between {_change_words(effect.low)} and {_change_words(effect.high)}, from {count}."

@@ -5,6 +5,8 @@ import pytest
 
 from salesforecast.forecasting.effects import (
     EffectEvidence,
+    PlannedEffect,
+    effect_words,
     event_evidence,
     local_level,
     number_occasions,
@@ -78,6 +80,21 @@ def test_what_the_past_does_not_have_has_no_interval() -> None:
     code = np.zeros((1, DAYS), int)
     assert event_evidence(values, values, code, 1, USE) is None
     assert price_elasticity(values, values, np.zeros((1, DAYS)), USE) == (0.0, None)
+    assert event_evidence(values, values, np.ones((1, DAYS), int), 1, USE) is None  # no usual day beside it
+
+
+def test_an_interval_stays_within_what_an_elasticity_can_be() -> None:
+    """A week of prices 2% lower tells nothing of 50% off."""
+    rng, moved = np.random.default_rng(7), np.zeros((SERIES, DAYS))
+    moved[:, 210:217] = np.log(0.98)
+    values = shop(rng, np.ones(DAYS))
+    used, evidence = price_elasticity(values, local_level(values, np.abs(moved[0]) < 1e-9, 7), moved, USE)
+    assert evidence is not None and -6 <= evidence.low <= used <= evidence.high <= 0
+    words = effect_words(PlannedEffect(1, "50% off", 1.0, 0.0, 60.0, 1))
+    assert (
+        words
+        == "50% off: usually +100%, likely (80%) between +0% and more than +500%, from 1 week in which prices moved."
+    )
 
 
 def test_a_closed_weekend_does_not_end_an_occasion() -> None:
