@@ -20,13 +20,14 @@ from ..sales.reading import SalesData
 
 # %% ../../nbs/training/03_demand.ipynb #7dbcfe6d
 def product_names(sales: SalesData) -> dict[str, str]:
-    "Return the last name of each product by its Product_ID; empty where the sales have no names, or no ids."
-    frame = sales.frame
-    if not {"Product_ID", "Product_Name"} <= set(frame):
+    "Return the latest name of each product by its Product_ID; empty where the sales have no names, or no ids."
+    columns = ["Transaction_Date", "Product_ID", "Product_Name"]
+    if not set(columns) <= set(sales.frame):
         return {}
-    last = (
-        frame[["Product_ID", "Product_Name"]].dropna().drop_duplicates("Product_ID", keep="last").astype(str)
-    )
+    by_day = (
+        sales.frame[columns].dropna().sort_values("Transaction_Date", kind="stable")
+    )  # newest first in some exports
+    last = by_day[columns[1:]].drop_duplicates("Product_ID", keep="last").astype(str)
     last = last[last["Product_Name"].str.strip().ne("") & last["Product_Name"].ne(last["Product_ID"])]
     return dict(zip(last["Product_ID"], last["Product_Name"], strict=True))
 

@@ -241,8 +241,14 @@ def test_products_are_called_by_their_names_beside_their_ids() -> None:
 
 
 def test_a_training_keeps_the_last_name_of_each_product() -> None:
+    days = pd.date_range("2026-01-01", periods=5)
     frame = pd.DataFrame(
-        {"Product_ID": ["A", "B", "A", "C", "D"], "Product_Name": ["old", "Ball", "Cream", None, "D"]}
+        {
+            "Transaction_Date": days,
+            "Product_ID": ["A", "B", "A", "C", "D"],
+            "Product_Name": ["old", "Ball", "Cream", None, "D"],
+        }
     )
-    assert product_names(SimpleNamespace(frame=frame)) == {"A": "Cream", "B": "Ball"}
+    for rows in (frame, frame[::-1]):  # an export may begin with the newest
+        assert product_names(SimpleNamespace(frame=rows)) == {"A": "Cream", "B": "Ball"}
     assert product_names(SimpleNamespace(frame=frame[["Product_ID"]])) == {}
