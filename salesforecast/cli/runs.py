@@ -43,7 +43,7 @@ def run(
         int | None, typer.Option("--timeout", min=1, help="seconds that one cell may take [4 hours]")
     ] = None,
     end_with_starter: Annotated[
-        bool, typer.Option("--end-with-starter", help="end as soon as standard input closes")
+        bool, typer.Option("--end-with-starter", hidden=True, help="end as soon as standard input closes")
     ] = False,
 ) -> None:
     "Execute a run notebook: the report as .ipynb and .html; ends with the run's exit code."

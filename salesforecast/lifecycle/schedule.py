@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -202,8 +203,10 @@ def end_with_starter() -> None:
     """
 
     def watch() -> None:
-        while os.read(0, 1024):
-            pass
+        with suppress(OSError):  # a standard input that is closed from the start
+            while os.read(0, 1024):
+                pass
+        print("Standard input has closed: the run ends with what started it.", file=sys.stderr, flush=True)
         _end_trees(child.pid for child in require("psutil", "mlops").Process().children())
         os._exit(1)
 
