@@ -88,7 +88,7 @@ def _list_table(title: str | None = None, style: str = "dim") -> Table:
 def shown_cells(values: pd.Series, style: Callable[[float], str] | None) -> list[str]:
     "Return a column as text: days without the hour where none has one, numbers as `style` writes them."
     if is_datetime64_any_dtype(values) and (values.dropna() == values.dropna().dt.normalize()).all():
-        values = values.dt.strftime("%Y-%m-%d")
+        values = values.dt.strftime("%Y-%m-%d").fillna("")
     return [style(cell) if style else escape(str(cell)) for cell in values]
 
 

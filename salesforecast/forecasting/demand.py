@@ -78,13 +78,13 @@ def give_ids_back(frame: pd.DataFrame, series: SeriesInput) -> pd.DataFrame:
 
 def _bounds(level: Sequence[int]) -> list[str]:
     "Return the columns of interval levels; raises `UserError` for a level that is not calibrated."
-    if isinstance(level, (str, Real)):
+    if level is None or isinstance(level, (str, Real)):
         raise UserError(f"level is {level!r}; write a list of percents, as in level=[80, 95]")
     if unknown := [one for one in level if one not in INTERVAL_LEVELS]:
         raise UserError(
-            f"There is no interval of level {unknown[0]!r}. Levels are {', '.join(map(str, INTERVAL_LEVELS))}, in percent"
+            f"There is no interval of level {unknown[0]}. Levels are {', '.join(map(str, INTERVAL_LEVELS))}, in percent"
         )
-    return [f"{side}-{number}" for number in sorted(set(level)) for side in ("lo", "hi")]
+    return [f"{side}-{number:g}" for number in sorted(set(level)) for side in ("lo", "hi")]
 
 
 def _quantile_columns(quantiles: Sequence[float]) -> dict[str, str]:
@@ -93,12 +93,12 @@ def _quantile_columns(quantiles: Sequence[float]) -> dict[str, str]:
     if isinstance(quantiles, (str, Real)):
         raise UserError(f"quantiles is {quantiles!r}; write a list, as in quantiles=[0.5, 0.9]")
     if unknown := [
-        share for share in quantiles if not isinstance(share, Real) or round(share, 6) not in known
+        share for share in quantiles if not isinstance(share, Real) or round(float(share), 6) not in known
     ]:
         raise UserError(
-            f"There is no quantile {unknown[0]!r}. Quantiles are {', '.join(f'{share:g}' for share in sorted(known))}"
+            f"There is no quantile {unknown[0]}. Quantiles are {', '.join(f'{share:g}' for share in sorted(known))}"
         )
-    return {f"q-{share:g}": known[round(share, 6)] for share in sorted(set(quantiles))}
+    return {f"q-{share:g}": known[share] for share in sorted({round(float(one), 6) for one in quantiles})}
 
 # %% ../../nbs/forecasting/20_demand.ipynb #0c391a0c
 class DemandForecaster:

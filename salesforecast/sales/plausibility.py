@@ -676,7 +676,8 @@ def find_scale_jump(
         power = int(np.round(np.median(after - before)))
         is_jump = abs(power) >= LEAST_POWER and (np.abs(after - before - power) < STEADY).all()
         if is_jump and all(np.ptp(side.mean(1)) < MAX_SWING for side in sides):
-            return int(parts[i][0]), power
+            is_before = np.abs(levels[i] - before).sum() < np.abs(levels[i] - after).sum()
+            return int(parts[i + is_before][0]), power
     return 0, 0
 
 

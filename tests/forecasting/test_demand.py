@@ -191,9 +191,10 @@ def test_what_is_wrong_with_a_long_frame_is_named(change: Callable, message: str
         ({"by": "Region"}, "this frame has its series in unique_id"),
         ({"level": (90,)}, "no interval of level 90"),
         ({"level": 80}, r"level is 80; write a list of percents, as in level=\[80, 95\]"),
+        ({"level": None}, "level is None; write a list"),
         ({"level": [0.8]}, r"no interval of level 0\.8"),
         ({"quantiles": 0.9}, r"quantiles is 0\.9; write a list"),
-        ({"quantiles": ["0.9"]}, "no quantile '0.9'"),
+        ({"quantiles": ["0.9"]}, "no quantile 0.9"),
         ({"candidates": "theta"}, r"candidates is 'theta'; write a list, as in candidates=\['theta'\]"),
         ({"mapping": {"day_first": True}}, "mapping is a dict. Give a ColumnMapping or the path of its file"),
         *[({"horizon": wrong}, f"horizon is {wrong!r}; write a whole number") for wrong in (0, 7.5, "7")],
@@ -202,6 +203,16 @@ def test_what_is_wrong_with_a_long_frame_is_named(change: Callable, message: str
 def test_an_invalid_argument_is_refused_by_name(options: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         forecast(long_frame(), **({"candidates": QUICK} | options))
+
+
+def test_levels_and_quantiles_are_given_as_arrays_too() -> None:
+    found = forecast(
+        long_frame(),
+        candidates=QUICK,
+        level=np.array([80.0, 95.0]),
+        quantiles=np.array([0.5, 0.9], "float32"),  # type: ignore[arg-type]
+    )
+    assert {"lo-80", "hi-95", "q-0.5", "q-0.9"} <= set(found)
 
 
 def test_the_fix_for_a_gap_works() -> None:
