@@ -132,13 +132,15 @@ def override_judge(
 
 # %% ../../nbs/cli/06_overrides.ipynb #d40390a9
 def with_overrides(forecast: "DemandForecast") -> "DemandForecast":
-    "Return the forecast in which the recorded overrides of its periods and series hold; report those of others."
+    "Return the forecast in which the recorded overrides of its periods and series hold; report what does not hold."
     from salesforecast.cli.terminal import messages
     from salesforecast.forecasting.overrides import hold_overrides, load_overrides, overrides_file
 
     panel = forecast.panel
     recorded = load_overrides(overrides_file(panel.target, "D" if panel.step == 1 else "W"))
-    held, left_out = hold_overrides(forecast, recorded)
+    held, left_out, problem = hold_overrides(forecast, recorded)
+    if problem:
+        messages.print(f"{problem} The model's forecast stands there.", markup=False)
     if len(others := left_out["unique_id"].drop_duplicates()):
         names = ", ".join(map(repr, others[:3])) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
         messages.print(

@@ -195,13 +195,9 @@ def apply_overrides(forecast: DemandForecast, overrides: pd.DataFrame) -> Demand
         If overrides contradict each other, as when a part is larger than its whole.
     """
     rows = check_overrides(forecast, overrides).drop_duplicates(["unique_id", "ds"], keep="last")
-    panel, finest = forecast.panel, forecast.yhat[forecast.panel.bottom].copy()
-    days = forecast.days.astype("datetime64[ns]")
-    for at in np.unique(np.searchsorted(days, rows["ds"])):
-        period = rows[rows["ds"] == days[at]]
-        names_and_values = zip(period["unique_id"], period["value"], strict=True)
-        targets = {forecast.row(name): value for name, value in names_and_values}
-        finest[:, at] = _fit_to_targets(panel, finest[:, at], targets, str(forecast.days[at]))
+    panel, (finest, problems) = forecast.panel, _fit_to_overrides(forecast, rows)
+    if problems:
+        raise UserError(next(iter(problems.values())))
     yhat = panel.summing @ finest
     revenue = forecast.revenue
     if revenue.size and panel.price.size:
@@ -211,6 +207,23 @@ def apply_overrides(forecast: DemandForecast, overrides: pd.DataFrame) -> Demand
         revenue = panel.summing @ (finest * price)
     notes = (*forecast.notes, f"{len(rows)} overrides by planners hold")
     return build_forecast(forecast.model, forecast.effects, yhat, revenue, notes)
+
+
+def _fit_to_overrides(
+    forecast: DemandForecast, rows: pd.DataFrame
+) -> tuple[np.ndarray, dict[pd.Timestamp, str]]:
+    "Fit the finest series to overrides, shape (k, horizon); return them, and by period why overrides cannot hold."
+    panel, finest = forecast.panel, forecast.yhat[forecast.panel.bottom].copy()
+    days, problems = pd.DatetimeIndex(forecast.days), {}
+    for period in rows["ds"].sort_values().unique():
+        at, of_period = days.get_loc(period), rows[rows["ds"] == period]
+        names_and_values = zip(of_period["unique_id"], of_period["value"], strict=True)
+        targets = {forecast.row(name): value for name, value in names_and_values}
+        try:
+            finest[:, at] = _fit_to_targets(panel, finest[:, at], targets, str(forecast.days[at]))
+        except UserError as error:
+            problems[period] = str(error)
+    return finest, problems
 
 
 _MAX_IPF_ITERATIONS = 200
@@ -234,12 +247,22 @@ def _fit_to_targets(panel: Panel, values: np.ndarray, targets: dict[int, float],
     )
 
 # %% ../../nbs/forecasting/17_overrides.ipynb #d596386d
-def hold_overrides(forecast: DemandForecast, recorded: pd.DataFrame) -> tuple[DemandForecast, pd.DataFrame]:
-    "Apply the overrides of a forecast's periods; return it, and those of these periods whose series it does not have."
+def hold_overrides(
+    forecast: DemandForecast, recorded: pd.DataFrame
+) -> tuple[DemandForecast, pd.DataFrame, str]:
+    """Apply the overrides of a forecast's periods, but for periods in which they contradict each other.
+
+    Returns the forecast, the overrides of these periods whose series it does not have, and what contradicts; empty if nothing does.
+    """
     recorded = recorded[recorded["ds"].isin(forecast.days)]
     known = recorded["unique_id"].isin(forecast.panel.ids)
-    held = apply_overrides(forecast, recorded[known]) if known.any() else forecast
-    return held, recorded[~known]
+    problems = _fit_to_overrides(forecast, recorded[known])[1]
+    holding = recorded[known & ~recorded["ds"].isin(list(problems))]
+    held = apply_overrides(forecast, holding) if len(holding) else forecast
+    problem = next(iter(problems.values()), "")
+    if others := [f"{period:%Y-%m-%d}" for period in list(problems)[1:]]:
+        problem += f" Nor can those of {', '.join(others)}."
+    return held, recorded[~known], problem
 
 # %% ../../nbs/forecasting/17_overrides.ipynb #f0ada695
 def passed_overrides(overrides: pd.DataFrame, panel: Panel) -> pd.DataFrame:

@@ -44,6 +44,32 @@ def test_what_cannot_all_hold_is_refused(targets: dict[int, float]) -> None:
     assert "A = 5" in str(error.value)
 
 
+def test_only_periods_that_contradict_do_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = SimpleNamespace(step=1, ids=np.array(PANEL.ids), summing=PANEL.summing, bottom=slice(1, 3))
+    days = np.array(["2026-12-01", "2026-12-02", "2026-12-03"], "datetime64[D]")
+    forecast = SimpleNamespace(
+        panel=panel, days=days, yhat=np.array([[4.0] * 3, [3.0] * 3, [1.0] * 3]), row=PANEL.ids.index
+    )
+    forecast.revenue, forecast.notes, forecast.model, forecast.effects = np.empty((0, 0)), (), None, None
+    monkeypatch.setattr(overrides, "build_forecast", lambda model, effects, yhat, *others: yhat)
+    rows = told(
+        ("Total", "2026-12-01", 2.0, "Ann", "", 4.0),
+        ("A", "2026-12-01", 3.0, "Bob", "", 3.0),
+        ("A", "2026-12-02", 5.0, "Bob", "", 3.0),
+        ("A", "2026-12-03", 5.0, "Bob", "", 3.0),
+        ("Total", "2026-12-03", 4.0, "Ann", "", 4.0),
+        ("Nowhere", "2026-12-03", 4.0, "Ann", "", 4.0),
+    )
+    held, left_out, problem = overrides.hold_overrides(forecast, rows)
+    assert_allclose(held, [[4.0, 6.0, 4.0], [3.0, 5.0, 3.0], [1.0, 1.0, 1.0]])
+    assert left_out["unique_id"].tolist() == ["Nowhere"]
+    assert "overrides of 2026-12-01 cannot all hold: Total = 2, A = 3" in problem
+    assert problem.endswith("Nor can those of 2026-12-03.")
+    held, _, problem = overrides.hold_overrides(forecast, rows[2:4])
+    assert_allclose(held[0], [4.0, 6.0, 6.0])
+    assert problem == ""
+
+
 WEEKS = SimpleNamespace(  # the weeks that end on these Sundays
     row=lambda name: 0,
     days=np.array(["2026-12-06", "2026-12-13", "2026-12-20"], "datetime64[D]"),

@@ -52,7 +52,7 @@ class PlannedDemand:
     state: DemandState
     recorded: pd.DataFrame  # all overrides, as `load_overrides` returns them
     forecast: DemandForecast
-    problem: str = ""  # why the overrides do not hold
+    problem: str = ""  # which overrides do not hold, and why
 
     @property
     def freq(self) -> Frequency:
@@ -71,11 +71,8 @@ def read_planned(models_dir: Path, target: Target, freq: Frequency) -> PlannedDe
     if state is None:
         raise UserError(f"The served version has no forecast of {target} by {freq}.")
     recorded = load_overrides(overrides_file(target, freq))
-    try:
-        held, problem = hold_overrides(state.forecast, recorded)[0], ""
-    except UserError as error:
-        held, problem = state.forecast, str(error)
-    return PlannedDemand(state, recorded, held, problem)
+    held, _, problem = hold_overrides(state.forecast, recorded)
+    return PlannedDemand(state, recorded, held, problem and f"{problem} The model's forecast stands there.")
 
 # %% ../../../nbs/dashboard/model/20_overrides.ipynb #2cd1a98d
 Span = tuple[date, date]  # first and last day
@@ -147,8 +144,11 @@ def keep_override(
         raise UserError("The reason is empty. Say why: the number is judged later, and then it matters")
     rows = spread_override(planned.state.forecast, series, *span, value)
     rows = rows.assign(author=author.strip(), reason=reason.strip())
-    before = [planned.recorded] if len(planned.recorded) else []
-    hold_overrides(planned.state.forecast, pd.concat([*before, rows], ignore_index=True))
+    recorded = load_overrides(planned.path)  # others may have recorded since the page was drawn
+    before = recorded[recorded["ds"].isin(rows["ds"])]
+    problem = hold_overrides(planned.state.forecast, pd.concat([before, rows]) if len(before) else rows)[2]
+    if problem:
+        raise UserError(problem)
     record_overrides(planned.path, planned.state.forecast, rows)
 
 
