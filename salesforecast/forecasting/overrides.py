@@ -8,7 +8,7 @@ __all__ = ['record_overrides', 'load_overrides', 'apply_overrides', 'value_added
 # %% ../../nbs/forecasting/17_overrides.ipynb #dbdcaba0
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -119,7 +119,8 @@ def record_overrides(path: Path, forecast: DemandForecast, overrides: Source) ->
     Raises
     ------
     UserError
-        If a column is missing, a series or period is not forecast or has two rows, or a value is no number from 0.
+        If a column is missing, a series or period is not forecast or has two rows, or a value is no number from 0; or if the file cannot be
+        written.
     """
     rows = check_overrides(forecast, overrides)
     table = InputTable("overrides", source_name(overrides), rows.set_axis(range(2, 2 + len(rows)), axis=0))
@@ -135,15 +136,17 @@ def record_overrides(path: Path, forecast: DemandForecast, overrides: Source) ->
 
 @contextmanager
 def _open_store(path: Path) -> Iterator[sqlite3.Connection]:
-    "Open the file, with its table; changes are committed when the block ends without an error."
+    "Open the file, with its table; changes are committed when the block ends without an error. `UserError` if SQLite fails."
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=30)
     try:
-        with connection:
+        with closing(sqlite3.connect(path, timeout=30)) as connection, connection:
             connection.execute(f"CREATE TABLE IF NOT EXISTS overrides ({', '.join(OVERRIDE_COLUMNS)})")
             yield connection
-    finally:
-        connection.close()
+    except sqlite3.Error as error:
+        raise UserError(
+            f"{path}, the file of the overrides: {error}. You must be allowed to write the file and its folder, and no other program "
+            "may keep it locked. Then try again"
+        ) from error
 
 # %% ../../nbs/forecasting/17_overrides.ipynb #b0611d8a
 def load_overrides(path: Path) -> pd.DataFrame:
@@ -159,6 +162,11 @@ def load_overrides(path: Path) -> pd.DataFrame:
     pandas.DataFrame
         Rows in the order in which they were made, indexed by `number`; the later of two for the same series and period
         is the one that holds.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read.
     """
     rows: list[tuple[object, ...]] = []
     if path.exists():
@@ -169,7 +177,7 @@ def load_overrides(path: Path) -> pd.DataFrame:
 
 # %% ../../nbs/forecasting/17_overrides.ipynb #2066d918
 def remove_override(path: Path, number: int) -> None:
-    "Delete an override; raises `UserError` for an unknown number."
+    "Delete an override; raises `UserError` for an unknown number, or if the file cannot be written."
     with _open_store(path) as connection:
         if not connection.execute("DELETE FROM overrides WHERE rowid = ?", [number]).rowcount:
             raise UserError(f"There is no override {number}. `salesforecast override list` has the numbers.")

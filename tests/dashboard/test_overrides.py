@@ -9,8 +9,12 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
+from salesforecast.client import Client
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.model import overrides as model
+from salesforecast.dashboard.model.state import AppState
+from salesforecast.dashboard.ui.areas import ContentArea
+from salesforecast.dashboard.ui.overrides import OverridesEditor
 from salesforecast.forecasting import overrides
 from salesforecast.forecasting.overrides import load_overrides
 
@@ -66,3 +70,28 @@ def test_what_contradicts_on_another_day_stops_nobody(store: Path) -> None:
     overrides.record_overrides(store, FORECAST, pd.DataFrame(rows))
     model.keep_override(page(store), "B", SECOND, 2.0, "Cy", "a school orders")
     assert load_overrides(store)["author"].tolist() == ["", "", "Cy"]
+
+
+def test_the_list_is_read_anew_when_a_number_is_not_taken_back(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.keep_override(page(store), "total", FIRST, 2.0, "Ann", "closed")
+    editor, reads = OverridesEditor(AppState(Client("http://127.0.0.1:9", retries=0))), []
+    editor.planned, editor.problem = page(store), ContentArea()
+    monkeypatch.setattr(editor, "read", lambda: reads.append(len(load_overrides(store))))
+    entry = model.entries(editor.planned)[0]
+    model.take_back(editor.planned, entry)  # by another planner
+    editor._take_back(entry)
+    assert "There is no override 1" in editor.problem.children[0].value
+    assert reads == [0]
+
+
+def test_a_store_that_cannot_be_written_is_said(store: Path) -> None:
+    editor = OverridesEditor(AppState(Client("http://127.0.0.1:9", retries=0)))
+    editor.planned, editor.series, editor.problem = page(store), "total", ContentArea()
+    editor.span, editor.value = SimpleNamespace(value=FIRST), SimpleNamespace(value=2.0)
+    editor.author, editor.reason = SimpleNamespace(value="Ann"), SimpleNamespace(value="closed")
+    store.mkdir()  # in the place of the file
+    editor.record()
+    assert f"{store}, the file of the overrides" in editor.problem.children[0].value
+    assert editor.reason.value == "closed"

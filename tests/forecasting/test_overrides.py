@@ -1,6 +1,11 @@
 """Planners' numbers: how the parts of a total are fitted to them, and whether they helped."""
 
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from datetime import date
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -68,6 +73,38 @@ def test_only_periods_that_contradict_do_not_hold(monkeypatch: pytest.MonkeyPatc
     held, _, problem = overrides.hold_overrides(forecast, rows[2:4])
     assert_allclose(held[0], [4.0, 6.0, 6.0])
     assert problem == ""
+
+
+def connecting(monkeypatch: pytest.MonkeyPatch, connect: Callable[[Path], sqlite3.Connection]) -> None:
+    """Let the store connect so."""
+    monkeypatch.setattr(
+        overrides,
+        "sqlite3",
+        SimpleNamespace(Error=sqlite3.Error, connect=lambda path, timeout: connect(path)),
+    )
+
+
+def test_a_store_that_cannot_be_used_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, other, store = tmp_path / "folder.db", tmp_path / "other.db", tmp_path / "store.db"
+    folder.mkdir()
+    other.write_text("no database " * 100)
+    for path in (folder, other):
+        with pytest.raises(UserError, match=f"{path.name}.*: .* allowed to write the file"):
+            overrides.load_overrides(path)
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.execute(f"CREATE TABLE overrides ({', '.join(overrides.OVERRIDE_COLUMNS)})")
+        connection.execute("INSERT INTO overrides VALUES ('A', '2026-12-01', 1, '', '', 2, '')")
+    with monkeypatch.context() as patch:
+        connecting(patch, lambda path: sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True))
+        assert len(overrides.load_overrides(store)) == 1  # reading needs no right to write
+        with pytest.raises(UserError, match="store.db.*readonly"):
+            overrides.remove_override(store, 1)
+    with closing(sqlite3.connect(store)) as writer, monkeypatch.context() as patch:
+        writer.execute("BEGIN EXCLUSIVE")
+        connecting(patch, partial(sqlite3.connect, timeout=0))
+        with pytest.raises(UserError, match="store.db.*locked"):
+            overrides.remove_override(store, 1)
+    overrides.remove_override(store, 1)
 
 
 WEEKS = SimpleNamespace(  # the weeks that end on these Sundays

@@ -346,8 +346,7 @@ class OverridesEditor:
             return
         try:
             take_back(self.planned, entry)
+            self.problem.show()
         except (UserError, OSError) as error:
             self.problem.show(message("error", str(error)))
-            return
-        self.problem.show()
-        self.read()
+        self.read()  # also after an error: another planner may have taken the number back
