@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from ..sales.chunks import LimitedGzipFile, iter_file_tables
 from ..sales.layout import amount_currencies, refuse_other_currency
 from ..sales.prediction_notes import PredictionNotes
-from ..sales.reading import PredictionRows, choose_mapping, parse_prediction_rows
+from ..sales.reading import PredictionRows, choose_mapping, lines_above, parse_prediction_rows
 from salesforecast.registry.predictor import (
     UnlikeValues,
     find_unlike_values,
@@ -135,12 +135,17 @@ def mapped_tables(
     read = (given or fallback).read
     if name.lower().endswith(EXCEL):
         table = read_excel_upload(file, name, read, limit)
+        if lines := lines_above(table, given or fallback):
+            table = read_excel_upload(file, name, read.model_copy(update={"skip_rows": lines}), limit)
         return iter([Piece(table, given or choose_mapping(table.cells, fallback), True)])
     check_width(file, name, limit)
     tables = iter_file_tables(file, name, read, limit)
     first = next(tables)
+    if lines := lines_above(first, given or fallback):
+        read = read.model_copy(update={"skip_rows": lines})
+        first = next(tables := iter_file_tables(file, name, read, limit))
     mapping = given or choose_mapping(first.cells, fallback)
-    if mapping.read != read:
+    if mapping.read != (given or fallback).read:
         tables = iter_file_tables(file, name, mapping.read, limit)
         first = next(tables)
     second = next(tables, None)

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import IO, cast
 
@@ -122,19 +123,21 @@ def iter_csv_tables(
     )
     joined = find_two_row_header(below, titles, delimiter) if read.skip_rows is None else None
     if joined:
-        above = first + parse_preamble(head[first:].decode("latin-1"), joined[0])[0]
+        above = first + parse_preamble(head[first:].decode("latin-1"), joined[0].start)[0]
     length, width = _header(head[above:], delimiter)
+    second: tuple[int, list[str]] | None = None
     extra = find_extra_cells(head[above:].decode(encoding or "utf-8", "replace"), delimiter)
     header, line = head[above : above + length], count_lines(head[mark:above])
     if joined:
         header, line = joined[1].encode(encoding or "utf-8"), line + 1
+        second = (line, joined[0].second)
         length = parse_preamble(head[above:].decode("latin-1"), 2)[0]
     chosen = read.model_copy(update={"encoding": encoding, "delimiter": delimiter, "skip_rows": 0})
     file.seek(above + length)
     chunks = iter_row_chunks(file, size, delimiter, width)
     for i, data in enumerate(chain([next(chunks, b"")], chunks)):
         if i == 0 or data.strip(b"\r\n"):
-            yield _shifted(read_text(header + data, chosen, extra), line)
+            yield replace(_shifted(read_text(header + data, chosen, extra), line), second_row=second)
         line += count_lines(data)
 
 

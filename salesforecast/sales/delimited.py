@@ -22,6 +22,7 @@ import pyarrow.csv
 from .encodings import as_utf8
 from salesforecast.sales.header import (
     ROWS_LOOKED_AT,
+    JoinedHeader,
     count_title_rows,
     find_joined_header,
     two_row_note,
@@ -47,6 +48,9 @@ class SourceTable:
     cells: pd.DataFrame  # index `row`
     problems: dict[int, str] = field(default_factory=dict)  # row: what is wrong with the line as such
     notes: list[str] = field(default_factory=list)  # what was found by looking, for the report
+    second_row: tuple[int, list[str]] | None = (
+        None  # lines above the second row of a header that was joined, and its names
+    )
 
 # %% ../../nbs/sales/04_delimited.ipynb #536ff534
 def _named(cells: pd.DataFrame, rows: np.ndarray, notes: list[str]) -> pd.DataFrame:
@@ -334,17 +338,16 @@ def find_two_row_header(
     text: str,  # from the titles on
     titles: int,  # lines of titles, as `find_titles` has them
     delimiter: str,
-) -> tuple[int, str, str] | None:
-    "The number of lines above a header of two rows, the header as one line, and a joined name; None where there is none."
+) -> tuple[JoinedHeader, str] | None:
+    "A header of two rows, and as one line; None where there is none."
     rows = first_rows(_sample(text), delimiter)
     width = max(map(len, rows), default=0)
     joined = find_joined_header([row + [""] * (width - len(row)) for row in rows], titles)
     if joined is None:
         return None
     line = io.StringIO()
-    csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(joined[1])
-    example = next(name for name, top in zip(joined[1], rows[joined[0]], strict=False) if top and name != top)
-    return joined[0], line.getvalue(), example
+    csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(joined.names)
+    return joined, line.getvalue()
 
 
 def _titles_end(data: bytes, titles: int) -> int:
@@ -382,7 +385,7 @@ def read_text(
     sample = _sampled_text(data[above + _titles_end(data[above:], titles) :])
     delimiter = read.delimiter or told or (find_delimiter(sample) if sample.strip() else ",")
     joined = find_two_row_header(below, titles, delimiter) if read.skip_rows is None else None
-    titles = joined[0] if joined else titles
+    titles = joined[0].start if joined else titles
     if titles:
         notes.append(title_note(titles, [below.partition("\n")[0].strip("\r,;\t|")]))
     above += _titles_end(data[above:], titles)
@@ -390,7 +393,7 @@ def read_text(
     if joined:
         data = joined[1].encode() + data[_preamble(data, 2)[0] :]
         skipped += 1
-        notes.append(two_row_note(joined[2], titles))
+        notes.append(two_row_note(joined[0].example, titles))
     sample = _sampled_text(data)
     if not sample.strip() and not data.decode().strip():
         below = f" below the {read.skip_rows} lines that read.skip_rows leaves out" if read.skip_rows else ""
@@ -411,4 +414,5 @@ def read_text(
         notes.append(
             f"the header is one cell, {cells.columns[0]!r}: is the delimiter {other!r} instead of {delimiter!r}?"
         )
-    return SourceTable(_without_blank(_named(cells, rows, notes), notes), problems, notes)
+    second = (skipped, joined[0].second) if joined else None
+    return SourceTable(_without_blank(_named(cells, rows, notes), notes), problems, notes, second)

@@ -11,6 +11,9 @@ import io
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
+
+from .schema import find_column
 
 # %% ../../nbs/sales/03_header.ipynb #360ac238
 ROWS_LOOKED_AT = 40
@@ -66,7 +69,7 @@ def join_header_rows(
     rows: Sequence[Sequence[object]],  # the first of a sheet, from the header on
 ) -> list[str] | None:
     "Return the names of columns whose header has two rows, groups above names, as in `Sales Qty`; None for another header."
-    if len(rows) < 3:
+    if len(rows) < 3 or _are_canonical(rows[1]):
         return None
     tops, names = ([str(cell).strip() for cell in row] for row in rows[:2])
     names = ["" if name == top else name for top, name in zip(tops, names, strict=False)]  # merged downwards
@@ -87,25 +90,45 @@ def join_header_rows(
         return None
     if not spans or not any(_is_datum(rows[2][i]) and rows[2][i] != "" for i in named):
         return None
+    if not any(tops[i] for i in named):  # no group stands above a name
+        return None
     joined, group = [], ""
     for top, name in zip(tops, names, strict=True):
         group = top or group
         joined.append(f"{group} {name}".strip() if name else top)
-    return joined
+    return joined if len(set(joined)) == len(joined) else None
+
+
+def _are_canonical(row: Sequence[object]) -> bool:
+    "Return whether a row alone names the columns that sales need, each once."
+    names = [str(cell).strip() for cell in row]
+    amounts = any(find_column(name, names) for name in ("Revenue", "Units_Sold"))
+    return bool(find_column("Transaction_Date", names)) and amounts and len(set(names)) == len(names)
+
+
+class JoinedHeader(NamedTuple):
+    "A header of two rows."
+
+    start: int  # rows above it
+    names: list[str]  # of both rows
+    second: list[str]  # of its second row alone
+    example: str  # a name that has a part of each row
 
 
 def find_joined_header(
     rows: Sequence[Sequence[object]],  # of a sheet
     titles: int,  # rows above the header, as `count_title_rows` has them
-) -> tuple[int, list[str]] | None:
-    "Return where a header of two rows begins, and its names; None where there is none."
+) -> JoinedHeader | None:
+    "Return a header of two rows; None where there is none."
     rows = rows[:ROWS_LOOKED_AT]
     last = (
         titles if titles or len(_filled(rows[0] if rows else [])) > 1 else len(rows)
     )  # below titles, or at once
     for start in range(last + 1):
         if names := join_header_rows(rows[start : start + 3]):
-            return start, names
+            tops, second = ([str(cell).strip() for cell in row] for row in rows[start : start + 2])
+            both = (name for name, top in zip(names, tops, strict=True) if top and name != top)
+            return JoinedHeader(start, names, second, next(both))
     return None
 
 

@@ -9,7 +9,7 @@ __all__ = []
 import re
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from xml.etree import ElementTree
@@ -191,7 +191,7 @@ def _with_codes(table: SourceTable, codes: Iterable[pd.Series]) -> SourceTable:
     name = next((name for name in CURRENCY_NAMES if name not in table.cells), CURRENCY_NAMES[-1])
     note = f"the column {name!r} holds the currency that the number format of each row shows"
     cells = table.cells.assign(**{name: pd.Series(text.replace("", None), dtype=TEXT)})
-    return SourceTable(cells, table.problems, [*table.notes, note])
+    return replace(table, cells=cells, notes=[*table.notes, note])
 
 
 def drop_single_currency(table: SourceTable) -> SourceTable:
@@ -200,5 +200,5 @@ def drop_single_currency(table: SourceTable) -> SourceTable:
         note = f"the column {name!r} holds the currency that the number format of each row shows"
         if any(note in text for text in table.notes) and table.cells[name].nunique() < 2:
             notes = [text for text in table.notes if note not in text]
-            return SourceTable(table.cells.drop(columns=name), table.problems, notes)
+            return replace(table, cells=table.cells.drop(columns=name), notes=notes)
     return table

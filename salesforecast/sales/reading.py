@@ -40,6 +40,7 @@ from salesforecast.sales.schema import (
     ReturnRule,
     find_column,
     MappingSource,
+    SourceOptions,
     load_mapping,
 )
 from .sinks import write_table
@@ -86,6 +87,26 @@ def _columns_found(cells: pd.DataFrame, mapping: ColumnMapping) -> int:
     return count
 
 
+def lines_above(table: SourceTable, mapping: ColumnMapping) -> int:
+    "Return how many lines are titles, where two rows were joined of which the second alone has more of a mapping's columns; else 0."
+    if table.second_row is None or not mapping.columns:
+        return 0
+    lines, names = table.second_row
+    second = pd.DataFrame(columns=list(dict.fromkeys(names)))
+    return lines if _columns_found(second, mapping) > _columns_found(table.cells, mapping) else 0
+
+
+def load_for_mapping(source: Source, mapping: ColumnMapping, read: SourceOptions) -> SourceTable:
+    "Load a table below the titles that a mapping's columns show."
+    table = load_table(source, read)
+    lines = lines_above(table, mapping)
+    if not lines:
+        return table
+    table = load_table(source, read.model_copy(update={"skip_rows": lines}))
+    note = f"the mapping's columns stand in line {lines + 1}, the header: what is above it is left out"
+    return replace(table, notes=[note, *table.notes])
+
+
 def _load_with_mapping(
     source: Source,
     mapping: MappingSource | None,
@@ -97,8 +118,8 @@ def _load_with_mapping(
         mapping = load_mapping(mapping)
         options = read_options.source_options(mapping.read)
         check_options_fit(source, options)
-        return load_table(source, options), mapping
-    loaded = load_table(source, read_options.source_options(fallback.read))
+        return load_for_mapping(source, mapping, options), mapping
+    loaded = load_for_mapping(source, fallback, read_options.source_options(fallback.read))
     chosen = choose_mapping(loaded.cells, fallback)
     if chosen.read != fallback.read:
         loaded = load_table(source, read_options.source_options(chosen.read))

@@ -62,7 +62,7 @@ def _read_sheet(book: "CalamineWorkbook", path: Path, sheet: str, read: SourceOp
     _fill_merged(lines, area.merged_cell_ranges or [])
     skipped = count_title_rows(lines) if read.skip_rows is None and lines else read.skip_rows or 0
     joined = find_joined_header(lines, skipped) if read.skip_rows is None else None
-    skipped = joined[0] if joined else skipped
+    skipped = joined.start if joined else skipped
     notes = [title_note(skipped, lines[0])] if read.skip_rows is None and skipped else []
     lines = lines[skipped:]
     if not lines:
@@ -70,14 +70,16 @@ def _read_sheet(book: "CalamineWorkbook", path: Path, sheet: str, read: SourceOp
     header: list[object] = [*lines[0]]
     first = 1
     if joined:
-        header, first = [*joined[1]], 2
-        example = next(name for name, top in zip(header, lines[0], strict=True) if name != top)
-        notes.append(two_row_note(str(example), skipped))
+        header, first = [*joined.names], 2
+        notes.append(two_row_note(joined.example, skipped))
     there = [i for i, line in enumerate(lines) if i >= first and any(cell != "" for cell in line)]
     cells = pd.DataFrame([lines[i] for i in there], columns=range(len(header)), dtype=object).set_axis(
         header, axis=1
     )
-    return SourceTable(_named(cells, np.array(there, int) + skipped + 1, notes), notes=notes)
+    second = (skipped + 1, joined.second) if joined else None
+    return SourceTable(
+        _named(cells, np.array(there, int) + skipped + 1, notes), notes=notes, second_row=second
+    )
 
 
 def _fill_merged(lines: list[list[Any]], ranges: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> None:

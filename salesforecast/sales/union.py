@@ -81,7 +81,8 @@ def unite_tables(
         problems |= {row + i * step: problem for row, problem in table.problems.items()}
         notes += [f"{name}: {note}" for note in table.notes]
     united = pd.concat(parts)[[*every, SOURCE_COLUMNS[kind]]].rename_axis(index="row")
-    return SourceTable(united, problems, _shorten(notes))
+    alike = all(table.second_row == tables[0].second_row for table in tables)
+    return SourceTable(united, problems, _shorten(notes), tables[0].second_row if alike else None)
 
 
 def _union_note(names: list[str], kind: str, step: int, rows: int) -> str:

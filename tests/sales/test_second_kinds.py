@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from salesforecast.api.batch import mapped_tables
 from salesforecast.core.settings import UserError
 from salesforecast.sales.chunks import iter_csv_tables
 from salesforecast.sales.numbers import parse_numbers
 from salesforecast.sales.proposals import propose_columns, propose_mapping
-from salesforecast.sales.reading import read_sales
-from salesforecast.sales.schema import SourceOptions
+from salesforecast.sales.reading import read_prediction_rows, read_sales
+from salesforecast.sales.schema import ColumnMapping, SourceOptions
 
 ROWS = 300
 RNG = np.random.default_rng(5)
@@ -73,6 +74,59 @@ def test_a_title_is_no_group_of_columns(titles: str, tmp_path: Path) -> None:
     proposal = propose_mapping(path)
     assert not any("two rows" in note for note in proposal.notes)
     assert read_sales(path, proposal.mapping).frame["Revenue"].sum() == pytest.approx(MONEY.sum())
+
+
+CANONICAL = {"Date": "Transaction_Date", "Item": "Product_Name", "Qty": "Units_Sold", "Amount": "Revenue"}
+
+
+def write(table: pd.DataFrame, top: str, path: Path) -> None:
+    """Write a table below one more row."""
+    lines = [top.split(","), list(table), *table.to_numpy().tolist()]
+    if path.suffix == ".csv":
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(lines)
+    else:
+        pd.DataFrame(lines).to_excel(path, header=False, index=False)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+@pytest.mark.parametrize("top", ["Company X,,Period: January 2024,", "Sold,,Value,"])
+def test_a_row_above_the_columns_that_are_wanted_is_a_title(top: str, suffix: str, tmp_path: Path) -> None:
+    path, table = tmp_path / f"report{suffix}", shop(Qty=UNITS, Amount=MONEY)
+    write(table, top, path)
+    mapping = ColumnMapping(columns={name: column for column, name in CANONICAL.items()})
+    by_mapping = read_sales(path, mapping).frame
+    assert by_mapping.index[0] == 3 and len(read_prediction_rows(path, fallback=mapping).raw) == ROWS
+    write(table.rename(columns=CANONICAL), top, path)
+    for frame in (by_mapping, read_sales(path).frame):
+        assert frame["Revenue"].sum() == pytest.approx(MONEY.sum())
+
+
+def test_a_title_in_parts_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "report.csv"
+    mapping = ColumnMapping(columns={name: column for column, name in CANONICAL.items()})
+    write(shop(Qty=UNITS, Amount=MONEY), "Company X,,Period: January 2024,", path)
+    with path.open("rb") as file:
+        pieces = [piece.table.cells for piece in mapped_tables(file, path.name, mapping, 2**20)]
+    assert [*pieces[0]] == [*CANONICAL] and pieces[0].index[0] == 3
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_names_in_turn_in_two_rows_are_not_joined(suffix: str, tmp_path: Path) -> None:
+    """No group stands above a name: which row is the header is not known."""
+    path = tmp_path / f"report{suffix}"
+    table = shop(Qty=UNITS, Amount=MONEY).set_axis(["", "Qty", "", "Amount"], axis=1)
+    write(table, "Date,,Product,", path)
+    with pytest.raises(UserError, match="not found"):
+        read_sales(path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_the_note_on_two_rows_shows_a_joined_name(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"report{suffix}"
+    table = shop(Qty=UNITS, Amount=MONEY, Back=0, Money=0.0)
+    write(table, ",,Sales,,Returns,", path)
+    assert any("as in 'Sales Qty'" in note for note in propose_mapping(path).notes)
 
 
 def test_a_second_table_below_the_first_stops(tmp_path: Path) -> None:

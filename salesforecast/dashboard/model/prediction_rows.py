@@ -28,7 +28,12 @@ from salesforecast.dashboard.model.reader import (
 from salesforecast.sales.delimited import SourceTable
 from salesforecast.sales.expressions import ExpressionContext
 from salesforecast.sales.prediction_notes import PredictionNotes
-from salesforecast.sales.reading import PredictionRows, choose_mapping, parse_prediction_rows
+from salesforecast.sales.reading import (
+    PredictionRows,
+    choose_mapping,
+    load_for_mapping,
+    parse_prediction_rows,
+)
 from salesforecast.sales.rows import as_written, column_expressions
 from salesforecast.sales.schema import ColumnMapping
 from salesforecast.sales.sinks import plain_columns
@@ -75,7 +80,7 @@ def load_rows(
     edits: Edits | None = None,
 ) -> PredictionRows:
     "Read the rows of a file as `salesforecast predict` does; raises `UserError` if it cannot be read."
-    table = load_table(path, (mapping or trained_with).read)
+    table = load_for_mapping(path, mapping or trained_with, (mapping or trained_with).read)
     if mapping is None:
         mapping = choose_mapping(table.cells, trained_with)
         table = load_table(path, mapping.read) if mapping.read != trained_with.read else table
