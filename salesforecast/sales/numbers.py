@@ -64,12 +64,30 @@ def mixed_example(
     texts: pa.Array,  # distinct, without currencies
     mark: Mark,  # the column's decimal mark
 ) -> str:
-    "Return a value that is a thousand by its look, as 1.230 beside 12.50 and 7.5; an empty text where there are hardly any."
+    "Return a value that is a thousand by its look, as 1.230 beside 1299.00 and 145; an empty text where there are hardly any."
     m = re.escape(mark)
     odd = _matches(texts, rf"^-?[1-9]\d{{0,2}}{m}\d\d0$")
     if odd.sum() < MIN_MIXED or _matches(texts, rf"^-?(?:(?:0*|\d{{4,}}){m}\d{{3}}|\d*{m}\d{{4,}})$").any():
         return ""
-    return str(texts.filter(pa.array(odd))[0].as_py())
+    return "" if _are_fractions(texts, odd, mark) else str(texts.filter(pa.array(odd))[0].as_py())
+
+
+FAR = 3  # times the largest value, from which a thousand is none
+
+
+def _are_fractions(texts: pa.Array, odd: np.ndarray, mark: Mark) -> bool:
+    "Return whether values such as 1.450 are fractions by the column's others: near them, or beside 1.459, and 1450 is far above."
+    plain = pc.replace_substring(pc.replace_substring(texts, OTHER_MARK[mark], ""), mark, ".")
+    sizes = np.abs(pd.to_numeric(pd.Series(plain.to_pylist()), errors="coerce").to_numpy(float))
+    three = _is_unclear(texts, mark)
+    others = sizes[~three & (sizes > 0)]
+    if not len(others):
+        return False
+    typical, low, high = np.median(sizes[odd]), others.min(), others.max()
+    whole = _matches(texts, r"^-?[1-9]\d{0,2}$").any()  # as who writes 1.450 for 1450 writes 145
+    if 1000 * typical <= FAR * high and (whole or typical < low / 10):
+        return False
+    return bool(low <= typical <= high or (three & ~odd).any())
 
 
 def count_decimal_marks(

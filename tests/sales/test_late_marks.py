@@ -9,6 +9,7 @@ import pytest
 
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.model.reader import UploadOptions, read_upload
+from salesforecast.sales.numbers import parse_numbers
 from salesforecast.sales.plausibility import find_scale_jump
 from salesforecast.sales.proposals import propose_columns, propose_mapping, sample_rows
 from salesforecast.sales.reading import read_prediction_rows, read_sales
@@ -175,3 +176,36 @@ def test_a_mixed_column_that_the_revenue_needs_is_named() -> None:
     assert any("Rabatt % has" in note and "two programs wrote" in note for note in proposal.notes)
     with pytest.raises(UserError, match="different decimal marks"):
         read_sales(table, proposal.mapping)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["1.459", "1.450", "1.389", "1.390", "1.520", "12.50", "3.20"],
+        ["1.459", "1.450", "1.390", "1.520", "12.50", "3.20", "499.00"],
+        ["1.540", "2.150", "1.080", "1.920", "2.3", "1.1", "2.9"],
+        ["1.080", "1.120", "1.090", "1.1", "1.05"],
+    ],
+    ids=["fuel", "fuel and a bicycle", "weights", "rates"],
+)
+@pytest.mark.parametrize("column", ["Units_Sold", "Unit_Price"])
+def test_three_decimals_beside_fewer_are_fractions(cells: list[str], column: str) -> None:
+    rng = np.random.default_rng(4)
+    days = pd.date_range("2024-01-01", periods=300).strftime("%Y-%m-%d")
+    table = pd.DataFrame({"Transaction_Date": days, "Units_Sold": rng.integers(1, 9, 300), "Unit_Price": 2.5})
+    table = table.assign(**{column: rng.choice(cells, 300)})
+    np.testing.assert_allclose(read_sales(table).frame[column], table[column].astype(float))
+    assert not any("two programs" in note for note in propose_columns(table, "export.csv").notes)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["4.50", "1299.00", "12.90", "145", "1.299", "2.350", "1.160", "4.700"],
+        ["1299.00", "2350.00", "1899.50", "1.290", "2.350", "1.160", "4.705"],
+    ],
+    ids=["whole amounts", "nothing below a thousand"],
+)
+def test_thousands_beside_fractions_stop(cells: list[str]) -> None:
+    with pytest.raises(UserError, match="ends in 0, beside"):
+        parse_numbers(pd.Series(cells))
