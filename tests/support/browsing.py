@@ -121,7 +121,8 @@ class Visitor:
 
     def check(self) -> None:
         """Nothing was asked of another host, no script of ours failed, and the connection to the server held."""
-        assert (self.outside, self.errors, self.lost_connections) == ([], [], [])
+        found = (self.outside, self.errors, self.lost_connections)
+        assert found == ([], [], []), found
 
 
 @contextmanager
