@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
-from itertools import combinations_with_replacement
 from pathlib import Path
 
 import numpy as np
@@ -81,9 +80,11 @@ def spread_override(
             f"{first} to {last} is not forecast as a whole. The periods go from {starts[0]} to {days[-1]}"
         )
         if forecast.panel.step > 1:
-            whole = combinations_with_replacement(range(len(days)), 2)
-            i, j = min(whole, key=lambda span: abs(starts[span[0]] - start) + abs(days[span[1]] - end))
-            problem += f", the nearest whole weeks from {starts[i]} to {days[j]}"
+            i, j = (
+                int(pd.DatetimeIndex(ends).get_indexer(pd.DatetimeIndex([day]), method="nearest")[0])
+                for ends, day in ((starts, first), (days, last))
+            )
+            problem += f", the nearest whole weeks from {starts[i]} to {days[max(i, j)]}"
         raise UserError(problem)
     inside = periods_between(days, first, last)
     usual = forecast.yhat[row, inside]
@@ -203,9 +204,19 @@ def apply_overrides(forecast: DemandForecast, overrides: pd.DataFrame) -> Demand
         If overrides contradict each other, as when a part is larger than its whole.
     """
     rows = check_overrides(forecast, overrides).drop_duplicates(["unique_id", "ds"], keep="last")
-    panel, (finest, problems) = forecast.panel, _fit_to_overrides(forecast, rows)
+    finest, problems = _fit_to_overrides(forecast, rows)
     if problems:
         raise UserError(next(iter(problems.values())))
+    return _with_overrides(forecast, finest, len(rows))
+
+
+def _with_overrides(
+    forecast: DemandForecast,
+    finest: np.ndarray,  # expected values of the finest series, shape (k, horizon)
+    count: int,  # of the overrides
+) -> DemandForecast:
+    "Build the forecast of finest series that were fitted to overrides."
+    panel = forecast.panel
     yhat = panel.summing @ finest
     revenue = forecast.revenue
     if revenue.size and panel.price.size:
@@ -213,8 +224,9 @@ def apply_overrides(forecast: DemandForecast, overrides: pd.DataFrame) -> Demand
     elif revenue.size:  # a stored forecast keeps its revenue, not the prices of the past
         price = unit_prices(forecast.yhat[panel.bottom], revenue[panel.bottom])
         revenue = panel.summing @ (finest * price)
-    notes = (*forecast.notes, f"{len(rows)} overrides by planners hold")
-    return build_forecast(forecast.model, forecast.effects, yhat, revenue, notes)
+    notes = (*forecast.notes, f"{count} overrides by planners hold")
+    unplanned = forecast.yhat if forecast.unplanned is None else forecast.unplanned  # orders follow in full
+    return build_forecast(forecast.model, forecast.effects, yhat, revenue, notes, unplanned=unplanned)
 
 
 def _fit_to_overrides(
@@ -264,9 +276,10 @@ def hold_overrides(
     """
     recorded = recorded[recorded["ds"].isin(forecast.days)]
     known = recorded["unique_id"].isin(forecast.panel.ids)
-    problems = _fit_to_overrides(forecast, recorded[known])[1]
-    holding = recorded[known & ~recorded["ds"].isin(list(problems))]
-    held = apply_overrides(forecast, holding) if len(holding) else forecast
+    rows = recorded[known].drop_duplicates(["unique_id", "ds"], keep="last")
+    finest, problems = _fit_to_overrides(forecast, rows)
+    count = int((~rows["ds"].isin(list(problems))).sum())
+    held = _with_overrides(forecast, finest, count) if count else forecast
     problem = next(iter(problems.values()), "")
     if others := [f"{period:%Y-%m-%d}" for period in list(problems)[1:]]:
         problem += f" Nor can those of {', '.join(others)}."

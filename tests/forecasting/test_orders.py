@@ -11,6 +11,7 @@ from salesforecast.forecasting.covariates import Covariates
 from salesforecast.forecasting.forecaster import DemandForecast, fit_demand, forecast_demand
 from salesforecast.forecasting.order_policy import OrderPolicy, expected_fill_rate, fill_rate_levels
 from salesforecast.forecasting.orders import plan_orders
+from salesforecast.forecasting.overrides import apply_overrides
 from salesforecast.forecasting.panel import make_panel, parse_levels
 from salesforecast.forecasting.plan import read_plan
 from salesforecast.forecasting.span_demand import (
@@ -201,6 +202,18 @@ def test_a_plan_changes_an_order_by_as_much_as_the_forecast(forecast: DemandFore
     assert stored["order_up_to"].equals(planned["order_up_to"])
     ahead = forecast_demand(forecast.model, 14, Covariates(plan=plan), compare_plan=False)
     assert ahead.unplanned is None
+
+
+def test_a_planners_number_changes_an_order_by_as_much_as_the_forecast(forecast: DemandForecast) -> None:
+    row = int(np.arange(len(forecast.panel.ids))[forecast.panel.bottom][0])
+    number = pd.DataFrame(
+        {"unique_id": forecast.panel.ids[row], "ds": forecast.days, "value": 3 * forecast.yhat[row]}
+    )
+    held = apply_overrides(forecast, number)
+    assert held.unplanned is forecast.yhat
+    usual, planned = (plan_orders(each, OrderPolicy(7)).iloc[0] for each in (forecast, held))
+    assert planned["expected"] == pytest.approx(3 * usual["expected"])
+    assert planned["order_up_to"] > 2.2 * usual["order_up_to"]
 
 
 def test_costs_packs_least_orders_and_shelf_life_shape_an_order(forecast: DemandForecast) -> None:

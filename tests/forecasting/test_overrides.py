@@ -56,7 +56,8 @@ def test_only_periods_that_contradict_do_not_hold(monkeypatch: pytest.MonkeyPatc
         panel=panel, days=days, yhat=np.array([[4.0] * 3, [3.0] * 3, [1.0] * 3]), row=PANEL.ids.index
     )
     forecast.revenue, forecast.notes, forecast.model, forecast.effects = np.empty((0, 0)), (), None, None
-    monkeypatch.setattr(overrides, "build_forecast", lambda model, effects, yhat, *others: yhat)
+    forecast.unplanned = None
+    monkeypatch.setattr(overrides, "build_forecast", lambda model, effects, yhat, *others, **more: yhat)
     rows = told(
         ("Total", "2026-12-01", 2.0, "Ann", "", 4.0),
         ("A", "2026-12-01", 3.0, "Bob", "", 3.0),
