@@ -464,6 +464,13 @@ def load_table(source: Source, read: SourceOptions) -> SourceTable:
     "Load the cells of any source; raise `UserError` for one that has none."
     if isinstance(source, pd.DataFrame):
         table = frame_to_table(source)
+    elif not isinstance(source, (str, Path)):
+        has_frame = (
+            " Its rows are in `.frame`." if isinstance(getattr(source, "frame", None), pd.DataFrame) else ""
+        )
+        raise UserError(
+            f"Sales are read from a path, a database URL or a DataFrame, not from a {type(source).__name__}.{has_frame}"
+        )
     elif is_url(source):
         table = read_sql(str(source), read.table, read.query)
     else:

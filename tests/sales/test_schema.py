@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from salesforecast.core.settings import UserError
+from salesforecast.datasets import generate_sales
 from salesforecast.forecasting.inputs import read_series
 from salesforecast.sales.reading import read_sales
 from salesforecast.sales.schema import (
@@ -190,3 +191,10 @@ def test_a_mapping_is_given_as_a_path_in_python_too(tmp_path: Path) -> None:
         assert read_series(rows, mapping=given).panel.values.sum() == 190.5
     with pytest.raises(UserError, match=r"nowhere\.yaml cannot be read"):
         read_sales(tmp_path / "sales.csv", "nowhere.yaml")
+
+
+def test_a_source_of_another_kind_is_named() -> None:
+    with pytest.raises(UserError, match=r"not from a SyntheticSales\. Its rows are in `\.frame`"):
+        read_sales(generate_sales(rows=10))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="path, a database URL or a DataFrame, not from a list"):
+        read_sales([])  # type: ignore[arg-type]
