@@ -12,12 +12,7 @@ from salesforecast.forecasting.forecaster import sum_interval
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.total_forecast import load_demand_states
 from support.browsing import WAIT, card, free_port, serving, showing, trace, visiting
-from support.models import Trained, demand_training
-
-
-@pytest.fixture(scope="module")
-def demand(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return demand_training(tmp_path_factory.mktemp("demand"))
+from support.models import Trained
 
 
 @pytest.fixture(scope="module")

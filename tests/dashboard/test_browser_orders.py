@@ -15,12 +15,7 @@ from salesforecast.forecasting.orders import plan_orders
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.total_forecast import load_demand_states
 from support.browsing import WAIT, free_port, serving, showing, visiting
-from support.models import Trained, demand_training
-
-
-@pytest.fixture(scope="module")
-def demand(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return demand_training(tmp_path_factory.mktemp("demand"))
+from support.models import Trained
 
 
 @pytest.fixture(scope="module")

@@ -15,16 +15,11 @@ from salesforecast.forecasting.state import DemandState
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.total_forecast import load_demand_state
 from support.browsing import WAIT, card, free_port, serving, showing, trace, visiting
-from support.models import Trained, demand_training
+from support.models import Trained
 
 TITLE = "The model's forecast and the planners' numbers"
 HELD = "With planners' numbers"
 ADD = "INSERT INTO overrides VALUES (?, ?, ?, ?, ?, ?, ?)"
-
-
-@pytest.fixture(scope="module")
-def demand(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return demand_training(tmp_path_factory.mktemp("overrides"))
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,7 @@ from playwright.sync_api import expect
 from salesforecast.client import Client, to_frame
 from salesforecast.forecasting.plan import read_plan
 from support.browsing import WAIT, free_port, serving, showing, visiting
-from support.models import Trained, demand_training
-
-
-@pytest.fixture(scope="module")
-def demand(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return demand_training(tmp_path_factory.mktemp("plan"))
+from support.models import Trained
 
 
 @pytest.fixture(scope="module")
