@@ -305,7 +305,7 @@ class OverridesEditor:
             "Recorded numbers",
             *(lines or [message("info", text)]),
             saved,
-            help="The same list as `salesforecast override list`.".replace("`", ""),
+            help="The same list as salesforecast override list.",
         )
 
     def sheets(self) -> Mapping[str, pd.DataFrame]:
