@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
+from itertools import combinations_with_replacement
 from pathlib import Path
 
 import numpy as np
@@ -80,11 +81,9 @@ def spread_override(
             f"{first} to {last} is not forecast as a whole. The periods go from {starts[0]} to {days[-1]}"
         )
         if forecast.panel.step > 1:
-            i, j = (
-                int(pd.DatetimeIndex(ends).get_indexer(pd.DatetimeIndex([day]), method="nearest")[0])
-                for ends, day in ((starts, first), (days, last))
-            )
-            problem += f", the nearest whole weeks from {starts[i]} to {days[max(i, j)]}"
+            whole = combinations_with_replacement(range(len(days)), 2)
+            i, j = min(whole, key=lambda span: abs(starts[span[0]] - start) + abs(days[span[1]] - end))
+            problem += f", the nearest whole weeks from {starts[i]} to {days[j]}"
         raise UserError(problem)
     inside = periods_between(days, first, last)
     usual = forecast.yhat[row, inside]

@@ -35,6 +35,7 @@ FORECAST = SimpleNamespace(
     notes=(),
     model=None,
     effects=None,
+    unplanned=None,
 )
 FIRST, SECOND = (date(2026, 12, 1),) * 2, (date(2026, 12, 2),) * 2
 
@@ -44,7 +45,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file of the overrides."""
     path = tmp_path / "overrides.db"
     monkeypatch.setattr(model, "overrides_file", lambda target, freq: path)
-    monkeypatch.setattr(overrides, "build_forecast", lambda *parts: FORECAST)
+    monkeypatch.setattr(overrides, "build_forecast", lambda *parts, **more: FORECAST)
     return path
 
 
