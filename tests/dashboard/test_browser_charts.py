@@ -1,5 +1,6 @@
 """What the charts draw is what the words beside them and the numbers say, also after a chart was away."""
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -123,9 +124,16 @@ def test_a_connection_that_returns_goes_on_drawing(
     browser: Browser, dashboard: str, daily: pd.Series
 ) -> None:
     routes: list[WebSocketRoute] = []
+    arrived: list[float] = []
 
     def through(route: WebSocketRoute) -> None:
-        route.connect_to_server()
+        server = route.connect_to_server()
+
+        def answer(message: str | bytes) -> None:
+            arrived.append(time.monotonic())
+            route.send(message)
+
+        server.on_message(answer)
         routes.append(route)
 
     with visiting(browser, dashboard) as visitor:
@@ -134,10 +142,23 @@ def test_a_connection_that_returns_goes_on_drawing(
         page.reload()
         page.wait_for_selector("[data-sf-ready]", state="attached")
         shows(page, daily)
+        while time.monotonic() - arrived[-1] < 5:  # what is on its way when a connection ends is lost
+            page.wait_for_timeout(500)
         routes[-1].close(code=3000)
         choose(page, "Last 30 days")
         page.wait_for_function("document.querySelector('.sf-kpi-value') !== null")
         shows(page, daily[-30:])
-    visitor.lost_connections.clear()  # the test ends the connection, and with it what plotly was drawing
-    visitor.errors = [text for text in visitor.errors if "widgetbundle.js" not in text]
+    visitor.lost_connections.clear()  # the test ends the connection
     visitor.check()
+
+
+def test_a_page_of_which_a_part_was_lost_says_so(browser: Browser, dashboard: str) -> None:
+    with visiting(browser, dashboard) as visitor:
+        page = visitor.page
+        page.evaluate("() => { Promise.reject(new Error('widget model not found')) }")
+        notice = page.get_by_role("alert")
+        expect(notice).to_contain_text("A part of this page did not arrive. Reload the page.")
+        notice.get_by_role("button", name="Reload").click()
+        expect(notice).to_be_hidden()
+        page.wait_for_selector("[data-sf-ready]", state="attached")
+    assert visitor.errors == ["widget model not found"]

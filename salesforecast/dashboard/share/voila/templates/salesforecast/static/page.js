@@ -6,8 +6,10 @@
   // what the process sent, before Voila replaces it by widgets
   const sent = [...document.querySelectorAll('script[type="application/vnd.voila.cell-output+json"]')];
   const empty = !sent.some((output) => output.textContent.includes("application/vnd.jupyter.widget-view+json"));
-  let leaving = false, told = "";
+  let leaving = false, incomplete = false, told = "";
   addEventListener("beforeunload", () => { leaving = true; });
+  // a connection that breaks while the page is drawn takes along what was on its way
+  addEventListener("unhandledrejection", ({ reason }) => { incomplete ||= String(reason).includes("widget model not found"); });
 
   function tell(text, again) {
     if (text === told) return;
@@ -27,7 +29,9 @@
       const answer = await fetch(`${baseUrl}api/kernels/${kernelId}`, { cache: "no-store" });
       if (answer.status === 404) return tell("This session has ended because it was idle. Reload the page to start again.", true);
       const waits = !document.documentElement.dataset.sfReady && (empty || Date.now() - began > LATE);
-      tell(waits ? "The dashboard did not start. Reload the page. If that does not help, see the log of the dashboard." : "", waits);
+      if (waits) tell("The dashboard did not start. Reload the page. If that does not help, see the log of the dashboard.", true);
+      else if (incomplete) tell("A part of this page did not arrive. Reload the page.", true);
+      else tell("");
     } catch {
       if (!leaving) tell("The dashboard cannot be reached. Trying again …");
     }
