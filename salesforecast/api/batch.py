@@ -41,7 +41,8 @@ from ..sales.schema import ColumnMapping, SourceOptions, load_mapping
 from ..core.settings import UserError
 from ..sales.delimited import SourceTable
 from ..sales.sinks import write_csv_rows
-from ..sales.sources import EXCEL, GZIP_MARK, read_excel
+from ..sales.sources import GZIP_MARK
+from ..sales.workbooks import EXCEL, read_excel
 
 # %% ../../nbs/api/08_batch.ipynb #ff3dc11e
 MAX_FILE_COLUMNS = 2_000  # each more costs time before the first row is read

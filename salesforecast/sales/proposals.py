@@ -38,6 +38,7 @@ from salesforecast.sales.schema import (
 )
 from salesforecast.sales.sources import Source, load_table, source_name
 from salesforecast.sales.table_shapes import TableShape, drop_other_rows, drop_totals, find_shape
+from salesforecast.sales.workbooks import EXCEL, open_book
 
 # %% ../../nbs/sales/38_proposals.ipynb #8d0e1167
 def propose_by_preset(
@@ -644,17 +645,11 @@ def _propose(shape: TableShape, source: str, base: Sequence[ProposedLine]) -> Ma
 def propose_sheets(source: Source, read_options: ReadOptions) -> tuple[list[ProposedLine], list[str]]:
     "Propose how the file itself is read: its sheets."
     path = Path(source) if isinstance(source, str | Path) and "://" not in str(source) else None
-    if (
-        path is None
-        or path.suffix.lower() not in (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
-        or not path.is_file()
-    ):
+    if path is None or path.suffix.lower() not in EXCEL or not path.is_file():
         return [], []
-    from python_calamine import CalamineError, load_workbook
-
     try:
-        book = load_workbook(str(path))
-    except (CalamineError, OSError):  # reading the file tells it
+        book = open_book(path)
+    except UserError:  # reading the file tells it
         return [], []
     heads = {name: _head(book.get_sheet_by_name(name).to_python(nrows=6)) for name in book.sheet_names}
     filled = {name: head for name, head in heads.items() if head}

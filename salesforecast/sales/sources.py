@@ -19,16 +19,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from .header import count_title_rows, find_joined_header, title_note, two_row_note
 from .delimited import TEXT, SourceTable, _named, read_text
-from .number_formats import BookFormats, drop_single_currency, mark_currencies
+from .number_formats import BookFormats, drop_single_currency
 from .schema import ColumnMapping, ReadOptions, SourceOptions
-from .union import MOSTLY, column_overlap, unite_tables
+from .union import unite_tables
+from .workbooks import EXCEL, read_excel
 from ..core.settings import UserError
 from ..core.text import redact_url, suggest_name
 
 if TYPE_CHECKING:
-    from python_calamine import CalamineWorkbook
     from sqlalchemy import Engine, Inspector, Select
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
@@ -53,146 +52,6 @@ def arrow_to_table(
     cells = rows.to_pandas(types_mapper=text.get, ignore_metadata=True)
     notes: list[str] = []
     return SourceTable(_named(cells, np.arange(first, first + len(cells)), notes), notes=notes)
-
-# %% ../../nbs/sales/11_sources.ipynb #7c7baa1c
-def _read_sheet(book: "CalamineWorkbook", path: Path, sheet: str, read: SourceOptions) -> SourceTable:
-    "Read the cells of one sheet."
-    area = book.get_sheet_by_name(sheet)
-    lines = area.to_python(skip_empty_area=False)
-    _fill_merged(lines, area.merged_cell_ranges or [])
-    skipped = count_title_rows(lines) if read.skip_rows is None and lines else read.skip_rows or 0
-    joined = find_joined_header(lines, skipped) if read.skip_rows is None else None
-    skipped = joined.start if joined else skipped
-    notes = [title_note(skipped, lines[0])] if read.skip_rows is None and skipped else []
-    lines = lines[skipped:]
-    if not lines:
-        raise UserError(f"The sheet {sheet!r} of {path} is empty. It needs a header line and rows below it")
-    header: list[object] = [*lines[0]]
-    first = 1
-    if joined:
-        header, first = [*joined.names], 2
-        notes.append(two_row_note(joined.example, skipped))
-    there = [i for i, line in enumerate(lines) if i >= first and any(cell != "" for cell in line)]
-    cells = pd.DataFrame([lines[i] for i in there], columns=range(len(header)), dtype=object).set_axis(
-        header, axis=1
-    )
-    second = (skipped + 1, joined.second) if joined else None
-    return SourceTable(
-        _named(cells, np.array(there, int) + skipped + 1, notes), notes=notes, second_row=second
-    )
-
-
-def _fill_merged(lines: list[list[Any]], ranges: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> None:
-    "Repeat text and dates of cells that are merged over several rows of one column."
-    for (top, left), (bottom, right) in ranges:
-        value = lines[top][left] if top < len(lines) and left < len(lines[top]) else ""
-        if left == right and top < bottom and not isinstance(value, int | float):
-            for row in lines[top + 1 : bottom + 1]:
-                row[left] = value
-
-# %% ../../nbs/sales/11_sources.ipynb #0f6c4f35
-def _sheets_below(book: "CalamineWorkbook", path: Path, read: SourceOptions) -> dict[str, SourceTable]:
-    "Read the sheets that hold rows."
-    tables = {}
-    for name in book.sheet_names:
-        try:
-            table = _read_sheet(book, path, name, read)
-        except UserError:
-            continue
-        if len(table.cells):
-            tables[name] = table
-    return tables
-
-
-def _unite_sheets(
-    book: "CalamineWorkbook", path: Path, read: SourceOptions, several: bool = False
-) -> SourceTable:
-    "Read all sheets that have the columns of most as one table, and note the others."
-    tables = _sheets_below(book, path, read)
-    if not tables:
-        raise UserError(f"No sheet of {path} holds rows below a header")
-    alike = {
-        name: [n for n, other in tables.items() if column_overlap(table.cells, other.cells) >= MOSTLY]
-        for name, table in tables.items()
-    }
-    chosen = max(
-        alike.values(), key=lambda names: (len(names), sum(len(tables[name].cells) for name in names))
-    )
-    tables = mark_currencies({name: tables[name] for name in chosen}, BookFormats(path), several)
-    united = (
-        tables[chosen[0]] if len(chosen) == 1 else unite_tables([(n, tables[n]) for n in chosen], "sheet")
-    )
-    if others := [name for name in book.sheet_names if name not in chosen]:
-        united.notes.append(
-            f"left out {len(others)} of {len(book.sheet_names)} sheets, which are empty or have other columns: {', '.join(others)}"
-        )
-    return united
-
-# %% ../../nbs/sales/11_sources.ipynb #d6ccaac7
-def _other_content(path: Path) -> str:
-    "Return what a file with the ending of Excel holds instead, and the way out; empty where that is not known."
-    start = path.read_bytes()[:200].lstrip(b"\xef\xbb\xbf \r\n\t").lower() if path.is_file() else b""
-    if start.startswith(b"<"):
-        return "it is a web page or XML, as some systems export under this name. Open it in a spreadsheet and save it as .xlsx or .csv"
-    if start and b"\0" not in start and (b"," in start or b";" in start or b"\t" in start):
-        return "it is text. Give it the ending .csv"
-    return ""
-
-
-def read_excel(
-    path: Path,
-    read: SourceOptions,
-    several: bool = False,  # the files that are read with it show several currencies by their number formats
-) -> SourceTable:
-    "Read a sheet, or several as one table, of an Excel file (.xlsx, .xls, .xlsb, .ods)."
-    import python_calamine
-
-    try:
-        book = python_calamine.load_workbook(str(path))
-    except (python_calamine.CalamineError, OSError) as error:
-        raise UserError(f"{path} is no Excel file: {_other_content(path) or error}") from None
-    sheets = book.sheet_names
-    if isinstance(read.sheets, tuple):
-        _check_sheets(path, read.sheets, sheets)
-        tables = {name: _read_sheet(book, path, name, read) for name in read.sheets}
-        return unite_tables([*mark_currencies(tables, BookFormats(path), several).items()], "sheet")
-    if read.sheets == "all":
-        return _unite_sheets(book, path, read, several)
-    sheet = read.sheet or sheets[0]
-    _check_sheets(path, [sheet], sheets)
-    table = _read_sheet(book, path, sheet, read)
-    table = mark_currencies({sheet: table}, BookFormats(path), several)[sheet]
-    if len(sheets) > 1 and not read.sheet:
-        _check_alike_sheets(book, path, table, read)
-        table.notes.append(
-            f"took sheet {sheet!r} of {', '.join(sheets)}. Another one is read by read: {{sheet: {sheets[1]!r}}}, "
-            "all of them by read: {sheets: all}"
-        )
-    return table
-
-
-def _check_sheets(path: Path, wanted: Sequence[str], sheets: list[str]) -> None:
-    "Raise `UserError` for a sheet that is not there."
-    for name in wanted:
-        if name not in sheets:
-            raise UserError(
-                f"{path} has no sheet {name!r}.{suggest_name(name, sheets)} Sheets: {', '.join(sheets)}"
-            )
-
-
-def _check_alike_sheets(
-    book: "CalamineWorkbook", path: Path, first: SourceTable, read: SourceOptions
-) -> None:
-    "Raise `UserError` where several sheets have the same columns, and the mapping does not say which are meant."
-    tables = _sheets_below(book, path, read)
-    alike = [name for name, table in tables.items() if column_overlap(first.cells, table.cells) >= MOSTLY]
-    if len(alike) > 1:
-        rows = ", ".join(f"{name!r} ({len(tables[name].cells):,} rows)" for name in alike[:15])
-        raise UserError(
-            f"{path} has {len(alike)} sheets with the same columns: {rows}. Say in the mapping which are meant: "
-            f"read: {{sheets: all}} reads them as one table, read: {{sheets: [{', '.join(map(repr, alike[:2]))}]}} some, "
-            f"read: {{sheet: {alike[0]!r}}} one"
-        )
 
 # %% ../../nbs/sales/11_sources.ipynb #328b27c9
 def is_url(source: str | Path) -> bool:
@@ -365,7 +224,6 @@ def _plain_cells(values: pd.Series) -> pd.Series:
     return values.astype(object).where(values.notna(), None)
 
 # %% ../../nbs/sales/11_sources.ipynb #34ea7f9f
-EXCEL = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 TEXT_FILES = (".csv", ".txt", ".tsv")
 PATTERN = re.compile(r"[*?\[]")
 

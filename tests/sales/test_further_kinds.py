@@ -309,11 +309,12 @@ def test_a_record_about_the_file_above_the_header(tmp_path: Path) -> None:
     assert read_sales(path, proposal.mapping, now=NOW).report.revenue_total == pytest.approx(LINES.sum())
 
 
-def test_a_web_page_is_no_workbook(tmp_path: Path) -> None:
+def test_a_web_page_is_read_as_a_workbook(tmp_path: Path) -> None:
     path = tmp_path / "report.xls"
-    dated(Amount=LINES).to_html(path)
-    with pytest.raises(UserError, match=r"web page or XML(.|\n)*save it as \.xlsx"):
-        propose_mapping(path)
+    dated(Amount=LINES).to_html(path, index=False)
+    assert read_sales(path, propose_mapping(path).mapping, now=NOW).report.revenue_total == pytest.approx(
+        LINES.sum()
+    )
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_excel_by_content_and_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "sales.xlsx").rename(tmp_path / "sales.csv")
     with pytest.raises(UserError, match="true suffix"):
         read_table(tmp_path / "sales.csv")
-    (tmp_path / "text.xlsx").write_text("a,b\n")
+    (tmp_path / "text.xlsx").write_text("no table")
     with pytest.raises(UserError, match="no Excel file"):
         read_table(tmp_path / "text.xlsx")
 

@@ -28,6 +28,7 @@ from salesforecast.sales.proposals import propose_columns, propose_sheets
 from salesforecast.sales.reading import SalesData, read_sales
 from salesforecast.sales.schema import ColumnMapping, ReadOptions, ReturnRule, SourceOptions, find_column
 from salesforecast.sales.sources import load_table
+from salesforecast.sales.workbooks import EXCEL, open_book
 
 # %% ../../../nbs/dashboard/model/06_reader.ipynb #dc9e1ad2
 ENCRYPTED = "EncryptedPackage".encode("utf-16-le")  # part of an Office file that has a password
@@ -47,7 +48,7 @@ def refusal(path: Path, name: str) -> str:
         return f"{name} is protected by a password. Open it in Excel, remove the password, and save it again."
     if head.startswith(b"%PDF"):
         return f"{name} is a PDF document. Export the table as CSV or Excel instead."
-    if start.startswith((b"<!doctype html", b"<html")):
+    if start.startswith((b"<!doctype html", b"<html")) and path.suffix.lower() not in EXCEL:
         return (
             f"{name} is a web page, probably because a login had expired. Log in and export the file again."
         )
@@ -257,13 +258,11 @@ def further_keys(mapping: ColumnMapping, fields: Collection[str] = FIELDS) -> di
 
 def sheet_names(path: Path) -> list[str]:
     "Return the sheets of an Excel file; none for other files."
-    if path.suffix.lower() not in (".xlsx", ".xls"):
+    if path.suffix.lower() not in EXCEL:
         return []
-    from python_calamine import CalamineError, load_workbook
-
     try:
-        return list(load_workbook(str(path)).sheet_names)
-    except (CalamineError, OSError):
+        return list(open_book(path).sheet_names)
+    except UserError:
         return []
 
 
