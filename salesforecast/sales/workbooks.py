@@ -71,7 +71,7 @@ def main_sheet(book: "Book") -> str:
 def _read_sheet(book: "Book", path: Path, sheet: str, read: SourceOptions) -> SourceTable:
     "Read the cells of one sheet."
     area = book.get_sheet_by_name(sheet)
-    lines = area.to_python(skip_empty_area=False)
+    lines: list[list[Any]] = [*area.to_python(skip_empty_area=False)]
     _fill_merged(lines, area.merged_cell_ranges or [])
     skipped = count_title_rows(lines) if read.skip_rows is None and lines else read.skip_rows or 0
     joined = find_joined_header(lines, skipped) if read.skip_rows is None else None
