@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/sales/28_column_profiles.ipynb #25d13946
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -14,12 +15,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from salesforecast.core.settings import UserError
 from salesforecast.sales.column_names import RATE_WORDS, are_statuses, has_word, name_roles
 from salesforecast.sales.currencies import KNOWN_CODES, currency_code
 from salesforecast.sales.dates import parse_dates
-from salesforecast.sales.numbers import TYPOS, Mark, mixed_example, parse_numbers
+from salesforecast.sales.numbers import TYPOS, Mark, mixed_example, parse_numbers, split_credit
 from salesforecast.sales.values import with_ascii_digits
 from salesforecast.sales.schema import SourceOptions
 
@@ -254,6 +256,7 @@ class TableProfile:
     columns: dict[str, ColumnProfile]
     marks: NumberMarks
     rows: int
+    negative: Literal["CR", "DR"] | None = None  # likelier mark of amounts that are subtracted
     converted: dict[str, str] | None = field(
         default=None, init=False
     )  # by `find_converted`; None: not asked yet
@@ -283,6 +286,8 @@ def strip_words(column: ColumnProfile) -> None:
     words = sorted({match[1] for match in matches if match}, key=lambda word: (-len(word), word))
     if not words or sum(match is not None for match in matches) < MIN_SHARE * len(matches):
         return
+    if {word.upper().rstrip(".") for word in words} <= {"CR", "DR"}:
+        return
     if any(currency_code(word) in KNOWN_CODES for word in words) or column.roles.keys() & {
         "order",
         "product_id",
@@ -300,6 +305,18 @@ def strip_words(column: ColumnProfile) -> None:
     column.cells = texts
 
 
+def find_negative_mark(columns: Sequence[ColumnProfile]) -> Literal["CR", "DR"] | None:
+    "Return the rarer of CR and DR, where some amounts of a column have the one and others the other or none."
+    counts: Counter[str] = Counter()
+    for column in columns:
+        cells = _filled(column.cells).astype(str).str.strip()
+        amounts, marks = split_credit(pa.array(cells, pa.string()))
+        found = Counter(marks[pc.match_substring_regex(amounts, "[1-9]").to_numpy(zero_copy_only=False)])
+        counts.update(found if len(found) > 1 else {})
+    marked: list[Literal["CR", "DR"]] = [mark for mark in ("DR", "CR") if counts[mark]]
+    return min(marked, key=lambda mark: counts[mark], default=None)
+
+
 def profile_table(
     cells: pd.DataFrame,  # of an export
 ) -> TableProfile:
@@ -313,9 +330,10 @@ def profile_table(
     for column in written:
         column.mixed = find_contradiction(column.values)
     marks = find_marks([column.values for column in written if not column.mixed])
-    read = SourceOptions(decimal=marks.decimal, thousands=marks.thousands)
+    negative = find_negative_mark(written)
+    read = SourceOptions(decimal=marks.decimal, thousands=marks.thousands, negative=negative)
     for column in columns.values():
         if column.kind == "number":
             strip_words(column)
             column.numbers = parse_numbers(column.cells, read).data
-    return TableProfile(columns, marks, len(cells))
+    return TableProfile(columns, marks, len(cells), negative)

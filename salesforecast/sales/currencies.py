@@ -28,7 +28,7 @@ CODES = (
 CURRENCY = (  # as RE2 writes it; a longer name comes before its beginning
     r"(?:(?:US|AU?|CA?|NZ|HK|NT|MX?|S|R)?\p{Sc}|(?i:euros?|"
     + CODES
-    + r"|kr\.?|s?fr\.?|rs\.?|ft\.?|kč|zł|lei))"
+    + r"|kr\.?|s?fr\.?|rs\.?|ft\.?|kč|zł|lei|円|元|원))"
 )
 SAME_CURRENCY = {
     "€": "eur",
@@ -40,6 +40,7 @@ SAME_CURRENCY = {
     "fr": "chf",
 }
 SAME_CURRENCY |= {"₹": "inr", "rs": "inr", "zł": "pln", "kč": "czk", "ft": "huf", "lei": "ron"}
+SAME_CURRENCY |= {"円": "jpy", "元": "cny", "원": "krw"}
 BLANKS = r"[\s\x{00a0}\x{202f}]*"
 THREE_DECIMALS = ("bhd", "iqd", "jod", "kwd", "lyd", "omr", "tnd")  # 1.299 of these may be one and a bit
 

@@ -293,14 +293,26 @@ def _subtract(result: SaleAmounts, name: str, why: str, numbers: dict[str, np.nd
     )
 
 
+def _subtract_at_most(result: SaleAmounts, name: str, revenue: str) -> None:
+    "Take a refund that holds shipping or tax as well off the revenue, which it cannot make negative."
+    sold, back = quote_column(revenue), f"coalesce(abs({quote_column(name)}), 0)"
+    why = f"less {name}, which holds more than the goods: at most all of {revenue}"
+    rest = f"where({back} < {sold}, {sold} - {back}, 0)"
+    result.add("Revenue", rest, f"{result.reasons['Revenue']}; {why}", "likely", name)
+
+
 def _take_off_returns(
     result: SaleAmounts, name: str, units: str, price: str, numbers: dict[str, np.ndarray]
 ) -> None:
     "Take returns off the revenue, as money or as units."
+    revenue = result.expressions["Revenue"]
     if not has_word(name, RETURN_COUNTS):
-        _subtract(result, name, f"less {name}", numbers)
+        back = np.nan_to_num(np.abs(numbers[name]))
+        if revenue in numbers and (back > np.abs(numbers[revenue]) + 0.011).any():
+            _subtract_at_most(result, name, revenue)
+        else:
+            _subtract(result, name, f"less {name}", numbers)
     elif units and price and price in numbers:
-        revenue = result.expressions["Revenue"]
         left = (numbers[units] - np.nan_to_num(np.abs(numbers[name]))) * numbers[price]
         if revenue in numbers and agreement(left, numbers[revenue], numbers[units]) >= AGREEMENT:
             return

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.settings import UserError
-from .currencies import strip_currency
+from .currencies import CURRENCY, strip_currency
 from .schema import SourceOptions
 from salesforecast.sales.values import (
     MISSING_NUMBER,
@@ -193,6 +193,52 @@ def _with_dots(texts: pa.Array, decimal: str, thousands: str) -> pa.Array:
         return texts
     return pc.if_else(pc.match_substring(texts, "."), "?", pc.replace_substring(texts, decimal, "."))
 
+# %% ../../nbs/sales/07_numbers.ipynb #e4205f55
+BESIDE = r"[\s\x{00a0}\x{202f}]*\.?"
+CREDIT = rf"^(?i:(?P<before>cr|dr){BESIDE}[\s\x{{00a0}}\x{{202f}}]*)?(?P<amount>[^\pL]*(?:{CURRENCY})?[^\pL]*\d[^\pL]*(?:{CURRENCY})?[^\pL]*?)[\s\x{{00a0}}\x{{202f}}]*(?i:(?P<behind>cr|dr)\.?)?$"
+
+
+def split_credit(
+    texts: pa.Array,  # distinct, trimmed
+) -> tuple[pa.Array, np.ndarray]:
+    "Return amounts without `CR` or `DR` beside them, and these marks, empty texts where there is none."
+    parts = pc.extract_regex(texts, CREDIT)
+    mark = pc.utf8_upper(
+        pc.binary_join_element_wise(pc.struct_field(parts, "before"), pc.struct_field(parts, "behind"), "")
+    )
+    marked = pc.fill_null(pc.is_in(mark, value_set=pa.array(["CR", "DR"])), False)
+    amounts = pc.if_else(marked, pc.utf8_trim_whitespace(pc.struct_field(parts, "amount")), texts)
+    return amounts, pc.if_else(marked, mark, "").to_numpy(zero_copy_only=False)
+
+
+def credit_signs(
+    texts: pa.Array,  # distinct, trimmed
+    negative: Literal["CR", "DR"] | None,  # mark of the amounts that are subtracted
+) -> tuple[pa.Array, np.ndarray, str]:
+    "Return amounts without `CR` and `DR`, which of them are subtracted, and a note; raise `UserError` where that is not known."
+    if not pc.any(pc.match_substring_regex(texts, r"(?i)^(?:cr|dr)|(?:cr|dr)\.?$")).as_py():
+        return texts, np.zeros(len(texts), bool), ""
+    amounts, marks = split_credit(texts)
+    told = np.flatnonzero(_matches(amounts, "[1-9]"))  # nothing needs no sign
+    kinds, first = np.unique(marks[told], return_index=True)
+    if not any(kinds):
+        return texts, np.zeros(len(texts), bool), ""
+    if negative:
+        return amounts, marks == negative, ""
+    examples = [str(texts[int(i)].as_py()) for i in told[np.sort(first)]]
+    if len(kinds) > 1:
+        raise UserError(
+            f"{examples[0]!r} and {examples[1]!r} differ in CR and DR beside the amount, and so in their sign. In the account of a bank or of "
+            "revenue CR is a sale, in that of a customer DR. Say in the mapping which is subtracted: read: {negative: DR} or read: {negative: CR}"
+        )
+    return (
+        amounts,
+        np.zeros(len(texts), bool),
+        (
+            f"{examples[0]!r} is read as a sale, as every amount is marked {kinds[0]}; if these are taken back, set read: {{negative: {kinds[0]}}}"
+        ),
+    )
+
 # %% ../../nbs/sales/07_numbers.ipynb #cd162228
 CLEAR_NUMBERS = r"^(?:-?(?:\d+\.?\d*|\.\d+))?$"
 CLEAR_DECIMALS = r"^-?(?:0*\.|\d{4,}\.|\d+\.(?:\d{0,2}|\d{4,})$)"
@@ -230,7 +276,8 @@ def _text_numbers(
     clear = _clear_numbers(texts, decimal)
     if clear is not None:
         return clear, np.zeros(len(clear), bool), None, ""
-    plain, rows, money = _number_texts(texts, codes)
+    amounts, subtracted, signs = credit_signs(texts, read.negative)
+    plain, rows, money = _number_texts(amounts, codes)
     percent = pc.ends_with(plain, "%")
     plain = pc.utf8_rtrim(plain, "% ")
     found, note = (None, "") if decimal else find_decimal(plain, rows, money)
@@ -242,6 +289,8 @@ def _text_numbers(
     values = np.array(
         pc.if_else(percent, pc.divide(values, 100.0), values).to_numpy(zero_copy_only=False)
     )  # its own, to write to
+    values[subtracted] *= -1
+    note = "; ".join(filter(None, (note, signs)))
     remember = found if found == "," or _is_unclear(plain, ".").any() else None
     return values, np.isnan(values) & ~is_word(texts, MISSING_NUMBER), remember, note
 
@@ -288,7 +337,7 @@ def find_table_decimal(columns: Iterable[pd.Series]) -> Mark | None:
         distinct = pd.unique(cells.head(EVIDENCE_ROWS).dropna())
         texts = pa.array([text.strip() for text in distinct if isinstance(text, str)], pa.string())
         texts = with_ascii_digits(texts)
-        plain, _, _ = _number_texts(texts, np.arange(len(texts)))
+        plain, _, _ = _number_texts(split_credit(texts)[0], np.arange(len(texts)))
         told = count_decimal_marks(plain, np.ones(len(texts), int))
         if (
             max(told.values(), default=0)

@@ -17,14 +17,16 @@ import pandas as pd
 from salesforecast.core.settings import UserError
 from salesforecast.sales.amount_relations import find_amounts
 from salesforecast.sales.number_columns import Doubt, number_role
-from salesforecast.sales.column_names import is_planned
+from salesforecast.sales.column_names import has_word, is_planned
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile, profile_table
+from salesforecast.sales.deductions import RETURN_NAMES
 from salesforecast.sales.mapping_proposal import MappingProposal, OpenQuestion, ProposedLine, nested_keys
 from salesforecast.sales.presets import Preset, fill_first, fill_in, match_column, quote_column
 from salesforecast.sales.proposed_dates import pick_column, propose_date, propose_zone
 from salesforecast.sales.proposed_filters import (
     blank_cells,
     find_fill_down,
+    find_refunded_state,
     join_conditions,
     propose_currency,
     propose_filters,
@@ -259,17 +261,19 @@ def _read_lines(profile: TableProfile) -> tuple[list[ProposedLine], list[OpenQue
         lines.append(ProposedLine("read.decimal", marks.decimal, f"cells such as {marks.example}", doubt))
     if marks.thousands:
         lines.append(ProposedLine("read.thousands", marks.thousands, f"cells such as {marks.example}", doubt))
-    if marks.certain:
-        return lines, []
-    words: dict[str, object] = {"a thousand": ",", "a number with a fraction": "."}
-    return lines, [
-        OpenQuestion(
-            "read.decimal",
-            f"Is {marks.example} a thousand, or a number with a fraction?",
-            words,
-            "a thousand",
+    questions = []
+    if not marks.certain:
+        text = f"Is {marks.example} a thousand, or a number with a fraction?"
+        words: dict[str, object] = {"a thousand": ",", "a number with a fraction": "."}
+        questions.append(OpenQuestion("read.decimal", text, words, "a thousand"))
+    if profile.negative:
+        reason = f"CR and DR tell the sign of amounts, and {profile.negative} is the rarer"
+        lines.append(ProposedLine("read.negative", profile.negative, reason, "unsure"))
+        text = (
+            "Amounts are marked CR and DR, or one of them. Which are subtracted, as money that is given back?"
         )
-    ]
+        questions.append(OpenQuestion("read.negative", text, {"CR": "CR", "DR": "DR"}, profile.negative))
+    return lines, questions
 
 
 def _weekly(profile: TableProfile, date: str) -> list[ProposedLine]:
@@ -392,6 +396,8 @@ class _Draft:
     questions: list[OpenQuestion] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)  # of the rows that are sales
     where_reason: str = "orders and rows that are no sales of goods"
+    refunded: str = ""  # condition that leaves out orders which may be refunded whole
+    by_preset: bool = False
     notes: list[str] = field(default_factory=list)
 
 
@@ -400,7 +406,7 @@ def _draft_by_preset(preset: Preset, profile: TableProfile, items: Sequence[str]
     lines, used, conditions = _by_preset_and_items(preset, profile, items)
     expression = _value(lines, "columns.Transaction_Date")
     dates = (n for n in profile.columns if n == expression or quote_column(n) in str(expression))
-    draft = _Draft(lines, used, next(dates, ""), conditions=conditions)
+    draft = _Draft(lines, used, next(dates, ""), conditions=conditions, by_preset=True)
     if draft.date and profile.columns[draft.date].day_unclear:
         date_lines, draft.questions, _ = propose_date(
             replace(profile, columns={draft.date: profile.columns[draft.date]})
@@ -425,6 +431,11 @@ def _add_filters(draft: _Draft, profile: TableProfile) -> None:
         profile, revenue.numbers if revenue else None, product if product in profile.columns else None
     )
     draft.used |= flags
+    if (state := find_refunded_state(profile)) and not any(
+        has_word(name, RETURN_NAMES) for name in draft.used
+    ):
+        draft.refunded = f"{quote_column(state[0])} != '{state[1]}'"
+        draft.used.add(state[0])
     draft.where_reason = next((line.reason for line in filters if line.key == "where"), "")
     for line in filters:
         if line.key == "where":
@@ -437,6 +448,23 @@ def _add_filters(draft: _Draft, profile: TableProfile) -> None:
         draft.where_reason = "; ".join(filter(None, [draft.where_reason, reason]))
     if not _value(draft.lines, "frequency"):
         draft.lines += _weekly(profile, draft.date)
+
+
+def _add_where(draft: _Draft) -> None:
+    "Add the condition of the rows that are sales, and ask what a state means that two systems use differently."
+    sold = join_conditions(draft.conditions, "&") if draft.conditions else None
+    if not draft.refunded:
+        doubt: Doubt = "certain" if draft.by_preset else "likely"
+        draft.lines += [ProposedLine("where", sold, draft.where_reason, doubt)] if sold else []
+        return
+    where = join_conditions([*draft.conditions, draft.refunded], "&")
+    reason = f"closed beside complete are orders refunded whole, as in Magento: {draft.refunded}"
+    draft.lines.append(
+        ProposedLine("where", where, "; ".join(filter(None, [draft.where_reason, reason])), "unsure")
+    )
+    refunded, sales = "refunded: leave them out", "sales"
+    text = "What are the orders that are closed, beside those that are complete?"
+    draft.questions.append(OpenQuestion("where", text, {refunded: where, sales: sold}, refunded))
 
 
 MANY_GIFTS = 0.02  # of the rows without a price, from which they are left out
@@ -618,10 +646,7 @@ def _propose(shape: TableShape, source: str, base: Sequence[ProposedLine]) -> Ma
     draft.lines = [*lines, *base, *zone_lines, *currency]
     if preset is None:
         _add_filters(draft, profile)
-    if draft.conditions:
-        doubt: Doubt = "certain" if preset else "likely"
-        where = join_conditions(draft.conditions, "&")
-        draft.lines.append(ProposedLine("where", where, draft.where_reason, doubt))
+    _add_where(draft)
     filled += _order_fields(profile, filled, preset, " ".join([*draft.conditions, *draft.used]))
     draft.lines += _fill_down_lines(filled, draft)
     marks, mark_questions = _read_lines(profile)

@@ -175,6 +175,16 @@ def propose_filters(
     return lines, used
 
 
+def find_refunded_state(profile: TableProfile) -> tuple[str, str] | None:
+    "Return the column and the value of a state `closed` beside `complete`, which shops such as Magento give to orders refunded whole."
+    for column in (c for c in profile.columns.values() if _is_status(c)):
+        words = {value: set(name_words(value)) for value in column.values}
+        closed = next((value for value in words if words[value] == {"closed"}), None)
+        if closed and any(each & {"complete", "completed"} for each in words.values()):
+            return column.name, closed
+    return None
+
+
 def join_conditions(conditions: Sequence[str], mark: str) -> str:
     "Join conditions by `&` or `|`."
     conditions = list(dict.fromkeys(conditions))

@@ -139,12 +139,6 @@ HINTS: tuple[tuple[str, str, str], ...] = (  # part of a reason, pattern of its 
     ),
     (
         "not a number",
-        r"(?P<column>\w[^:;,=]*)='\s*[\d.,]*\d\s*(?P<word>CR|DR|Cr|Dr)\s*'",
-        "Where {word} marks what is taken back, take it off, as in {name}: replace({column}, '{word}', ''), and say "
-        "returns: when: contains({column}, '{word}')",
-    ),
-    (
-        "not a number",
         r"(?P<column>\w[^:;,=]*)='\s*[\d.,]*\d\s*(?P<word>[^\W\d_]+)\.?\s*'",
         "A word beside a number can be taken off, as in {name}: replace({column}, '{word}', '')",
     ),

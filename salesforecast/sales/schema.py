@@ -81,6 +81,10 @@ class SourceOptions(BaseModel):
     thousands: str | None = Field(
         default=None, min_length=1, max_length=1, description="mark between thousands; likewise"
     )
+    negative: Literal["CR", "DR"] | None = Field(
+        default=None,
+        description="mark beside amounts that are subtracted, where others have the other mark or none",
+    )
     sheet: str | None = Field(default=None, description="of an Excel file; the first by default")
     sheets: Literal["all"] | tuple[str, ...] | None = Field(
         default=None,

@@ -75,14 +75,17 @@ def as_texts(values: list[Any] | pa.Array) -> pa.Array:
 DIGITS = "٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹०१२३४५६७८९০১২৩৪৫৬৭৮৯๐๑๒๓๔๕๖๗๘๙０１２３４５６７８９"  # each script's from 0 to 9
 DECIMAL_SIGN, THOUSANDS_SIGN = "٫", "٬"  # of Arabic
 IN_ASCII = str.maketrans(DIGITS, "0123456789" * (len(DIGITS) // 10))
+WIDE = "．，－＋（）％／：＄￥￡　"  # marks of East Asian width
+IN_ASCII |= str.maketrans(WIDE, ".,-+()%/:$¥£ ")
+WIDE_MARK = r"\d\s*[．，／：％）]|[．，－（＋＄￥￡]\s*\d"  # beside a number
 
 
 def with_ascii_digits(
     texts: pa.Array,
     decimal: str = ".",  # what the Arabic decimal sign becomes
 ) -> pa.Array:
-    "Return texts with the digits of other scripts as 0 to 9: they can be nothing else."
-    odd = pc.match_substring_regex(texts, f"[{DIGITS}]")
+    "Return texts with the digits of other scripts as 0 to 9, and the wide marks beside numbers as usual: they can be nothing else."
+    odd = pc.match_substring_regex(texts, f"[{DIGITS}]|{WIDE_MARK}")
     if not pc.any(odd).as_py():
         return texts
     plain = [text.translate(IN_ASCII) for text in texts.filter(odd).to_pylist()]

@@ -248,3 +248,43 @@ def test_statuses_are_told_by_their_words(values: list[str], expected: bool) -> 
 )
 def test_plans_are_told_by_their_words(name: str, expected: bool) -> None:
     assert is_planned(name) is expected
+
+
+def magento(refund: bool) -> tuple[pd.DataFrame, float]:
+    "Make a grid of orders as Magento exports it, of which closed ones are refunded whole, with their shipping; and its revenue."
+    states = np.where(
+        np.arange(300) % 20 == 0, "closed", np.where(np.arange(300) % 20 == 1, "canceled", "complete")
+    )
+    orders = pd.DataFrame(
+        {
+            "ID": range(100, 400),
+            "Purchase Date": DAYS.strftime("%b %d, %Y"),
+            "Grand Total (Base)": LINES + 4.9,
+            "Status": states,
+            "Subtotal": LINES,
+            "Shipping and Handling": 4.9,
+        }
+    )
+    if refund:
+        orders["Total Refunded"] = np.where(states == "closed", LINES + 4.9, np.nan)
+    return orders, float(LINES[states == "complete"].sum())
+
+
+@pytest.mark.parametrize("refund", [True, False])
+def test_a_closed_order_of_magento_brings_nothing(refund: bool) -> None:
+    orders, truth = magento(refund)
+    proposal = propose_mapping(orders)
+    assert read_sales(orders, proposal.mapping, now=NOW).report.revenue_total == pytest.approx(truth)
+    asked = next((question for question in proposal.questions if question.key == "where"), None)
+    assert (asked is None) == refund
+    if asked:
+        sales = ColumnMapping.model_validate(
+            proposal.mapping.model_dump() | {"where": asked.choices["sales"]}
+        )
+        both = orders["Status"].isin(["complete", "closed"])
+        assert read_sales(orders, sales, now=NOW).report.revenue_total == pytest.approx(LINES[both].sum())
+
+
+def test_closed_alone_is_a_sale() -> None:
+    orders = magento(False)[0].replace({"Status": {"complete": "closed", "closed": "open"}})
+    assert "closed" not in str(propose_mapping(orders).mapping.where)

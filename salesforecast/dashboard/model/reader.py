@@ -197,6 +197,7 @@ WAYS_OUT = {  # key of a mapping that an error names: what the form offers inste
     "totals:": "Under “How to read the file”, leave them out by a condition, such as Item != 'Total'.",
     "thousands:": "Under “How to read the file”, choose the decimal mark.",
     "decimal:": "Under “How to read the file”, choose the decimal mark.",
+    "negative:": "Write the amounts that are subtracted with a minus, instead of CR or DR, and upload the file again.",
     "encoding:": "Save the file as “CSV UTF-8” and upload it again.",
 }
 
