@@ -5,7 +5,6 @@ import io
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -41,17 +40,12 @@ from salesforecast.rest.errors import (
     Unavailable,
 )
 from salesforecast.sales.reading import read_sales
+from support.browsing import free_port
 from support.models import ROOT, Trained
 
 GIVEN = ["Transaction_Date", "Units_Sold", "Unit_Price", "Category", "Region", "Product_ID"]
 SALE = {"Units_Sold": 3, "Unit_Price": 19.5, "Category": "Electronics", "Region": "North"}
 KEY, LINE = generate_key("tests", ("predict",))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager

@@ -183,6 +183,8 @@ class JobRecorder:
         "Change the record."
         if self.folder is not None and self.record is not None:
             self.record = self.record.model_copy(update=fields)
+            if not self.record.is_active:  # whoever reads that it has ended finds no copy of the sales
+                remove_inputs(self.folder, self.record)
             write_record(self.folder, self.record)
 
     def progress(self, report: Progress) -> Progress:

@@ -213,9 +213,8 @@ def test_a_reload_reaches_every_worker(server: Server, two_versions: Path) -> No
 def test_sigterm_does_not_wait_for_idle_connections(two_versions: Path, tmp_path: Path) -> None:
     with serving(two_versions, tmp_path, 1) as server:
         assert server.predict().status_code == 200
-        began = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - began < 18  # an idle connection is closed after 20 s
+        assert "refused to gracefully stop" not in server.log.read_text()  # as after STOP_TIMEOUT
 
 
 def test_sigterm_lets_a_request_finish(two_versions: Path, tmp_path: Path) -> None:

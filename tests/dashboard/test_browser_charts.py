@@ -1,15 +1,13 @@
 """What the charts draw is what the words beside them and the numbers say, also after a chart was away."""
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
 
 import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from salesforecast.client import Client, to_frame
-from support.browsing import Trace, card, drawn, trace, visiting
+from support.browsing import Trace, card, drawn, eventually, trace, visiting
 
 
 @pytest.fixture(scope="module")
@@ -17,15 +15,6 @@ def daily(api: str) -> pd.Series:
     """The revenue of each day that the dashboard shows first."""
     revenue = to_frame(Client(api).history()).groupby("date")["revenue"].sum()
     return revenue.reindex(pd.date_range(revenue.index.min(), revenue.index.max()), fill_value=0.0)
-
-
-def eventually(page: Page, check: Callable[[], None]) -> None:
-    """The charts follow the words a moment later."""
-    for _ in range(400):
-        with suppress(AssertionError):
-            return check()
-        page.wait_for_timeout(250)
-    check()
 
 
 def shows(page: Page, part: pd.Series) -> None:

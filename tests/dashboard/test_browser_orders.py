@@ -14,7 +14,7 @@ from salesforecast.forecasting.order_policy import OrderPolicy
 from salesforecast.forecasting.orders import plan_orders
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.total_forecast import load_demand_states
-from support.browsing import WAIT, free_port, serving, showing, visiting
+from support.browsing import WAIT, eventually, free_port, serving, showing, visiting
 from support.models import Trained
 
 
@@ -38,7 +38,7 @@ def tab(browser: Any, board: str) -> Iterator[Locator]:
 def drawn(place: Locator) -> dict[str, dict[str, float]]:
     """What the chart shows: by trace, the value of each bar or mark."""
     traces = place.locator(".js-plotly-plot").first.evaluate(
-        "plot => plot.data.map(trace => [trace.name, "
+        "plot => (plot.data ?? []).map(trace => [trace.name, "
         "Array.from(trace.y, place => plot.layout.yaxis.ticktext[place]), Array.from(trace.x)])"
     )
     return {name: dict(zip(names, values, strict=True)) for name, names, values in traces}
@@ -83,8 +83,8 @@ def test_an_order_by_product_and_region_from_an_uploaded_stock_list(tab: Locator
     held = stock[["unique_id", "on_hand", "on_order"]]
     want = plan_orders(forecast, policy, stock=_of_all(held, keys), level=level).set_index("unique_id")
     want = want.loc[north["unique_id"]]
-    total = tab.locator(".sf-kpi", has_text="To order").locator(".sf-kpi-value").inner_text()
-    assert total == f"{want['order'].sum():,.0f}"
+    total = tab.locator(".sf-kpi", has_text="To order").locator(".sf-kpi-value")
+    expect(total).to_have_text(f"{want['order'].sum():,.0f}")
     sent = pd.read_csv(io.BytesIO(saved(page, supplier))).set_index("Product")["Units to order"]
     ordered = want[want["order"] > 0]["order"]
     names = ordered.index.str.extract(r"Product_ID=(P\d+)/")[0]
@@ -93,9 +93,14 @@ def test_an_order_by_product_and_region_from_an_uploaded_stock_list(tab: Locator
     largest = want.nlargest(12, "expected")
     products = [name.removeprefix("Product_ID=").removesuffix("/Region=North") for name in largest.index]
     labels = [f"{forecast.panel.product_names[product]} ({product}) · North" for product in products]
-    shown = drawn(tab)
-    for trace, column in (("On hand", "on_hand"), ("Order", "order"), ("Most ever sold", "most_sold")):
-        assert [shown[trace][name] for name in labels] == pytest.approx(largest[column].tolist())
+
+    def chart() -> None:
+        shown = drawn(tab)
+        for trace, column in (("On hand", "on_hand"), ("Order", "order"), ("Most ever sold", "most_sold")):
+            found = [shown.get(trace, {}).get(name) for name in labels]
+            assert found == pytest.approx(largest[column].tolist())
+
+    eventually(tab, chart)
     excel = saved(page, tab.get_by_role("button", name="Excel, with everything"))
     sheets = openpyxl.load_workbook(io.BytesIO(excel))
     assert {"For the supplier", "Orders", "By product", "By region"} <= set(sheets.sheetnames)
@@ -132,4 +137,4 @@ def test_stock_is_typed_and_faults_are_named(tab: Locator, demand: Trained) -> N
     rows = forecast.panel.rows(forecast.panel.levels.index("Product_ID"))
     everything = pd.DataFrame({"unique_id": forecast.panel.ids[rows], "on_hand": 2.5})
     want = plan_orders(forecast, policy, stock=everything, level="Product_ID").set_index("unique_id")
-    assert tile.inner_text() == f"{want['order']['Product_ID=P0005']:,.0f}"
+    expect(tile).to_have_text(f"{want['order']['Product_ID=P0005']:,.0f}")

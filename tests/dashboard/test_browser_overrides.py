@@ -14,7 +14,7 @@ from salesforecast.forecasting.overrides import hold_overrides, load_overrides
 from salesforecast.forecasting.state import DemandState
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.total_forecast import load_demand_state
-from support.browsing import WAIT, card, free_port, serving, showing, trace, visiting
+from support.browsing import WAIT, card, expect_drawn, free_port, serving, showing, visiting
 from support.models import Trained
 
 TITLE = "The model's forecast and the planners' numbers"
@@ -69,8 +69,8 @@ def test_a_clicked_week_gets_a_number_that_all_series_follow(
         assert named in [text.replace("\xa0", " ") for text in offered]
         form.get_by_label("Region", exact=True).select_option(label="North")
         expect(tab.get_by_text("North:")).to_be_visible(timeout=WAIT)
-        assert trace(tab, TITLE, "Model").y == pytest.approx(north.tolist())
-        assert trace(tab, TITLE, HELD).y == pytest.approx(north.tolist())
+        for name in ("Model", HELD):
+            expect_drawn(tab, TITLE, name, y=pytest.approx(north.tolist()))
         click_week(tab, page, 2)
         first, last = (pd.Timestamp(state.forecast.days[i]) for i in (14, 20))
         span = f"{first.day} {first:%b %Y} to {last.day} {last:%b %Y}"
@@ -88,15 +88,15 @@ def test_a_clicked_week_gets_a_number_that_all_series_follow(
         expect(tab.get_by_text("Ada: a fair in the north")).to_be_visible(timeout=WAIT)
         raised = north.copy()
         raised[2] = wanted
-        assert trace(tab, TITLE, "Model").y == pytest.approx(north.tolist())
-        assert trace(tab, TITLE, HELD).y == pytest.approx(raised.tolist())
+        expect_drawn(tab, TITLE, HELD, y=pytest.approx(raised.tolist()))
+        expect_drawn(tab, TITLE, "Model", y=pytest.approx(north.tolist()))
 
         store = tmp_path / "overrides-revenue-D.db"
         held, _, _ = hold_overrides(state.forecast, load_overrides(store))  # what the command line does
         form.get_by_label("Region", exact=True).select_option(label="All")
         expect(tab.get_by_text("All sales:")).to_be_visible(timeout=WAIT)
         total = weeks(state, held.yhat, "total")
-        assert trace(tab, TITLE, HELD).y == pytest.approx(total.tolist())
+        expect_drawn(tab, TITLE, HELD, y=pytest.approx(total.tolist()))
         assert total[2] - weeks(state, state.forecast.yhat, "total")[2] == pytest.approx(wanted - north[2])
         with page.expect_download(timeout=WAIT) as waiting:
             card(tab, "Recorded numbers").get_by_role("button", name="Excel").click()
@@ -107,9 +107,9 @@ def test_a_clicked_week_gets_a_number_that_all_series_follow(
         )
         assert book["Recorded"]["Planner"].sum() == pytest.approx(wanted, abs=0.02)
 
+        expect(form.get_by_label("When").locator("option:checked")).to_have_text(span)
+        expect(form.get_by_label("Your number")).to_have_value(str(round(total[2], 2)))
         form.get_by_label("Your number").fill("1")  # all sales of a week below those of North
-        form.get_by_label("When").select_option(index=2)
-        form.get_by_label("Your number").fill("1")
         form.get_by_label("Why", exact=True).fill("nonsense")
         form.get_by_role("button", name="Keep this number").click()
         expect(form.get_by_text("cannot all hold")).to_be_visible(timeout=WAIT)

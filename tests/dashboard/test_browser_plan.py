@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from salesforecast.client import Client, to_frame
 from salesforecast.forecasting.plan import read_plan
-from support.browsing import WAIT, free_port, serving, showing, visiting
+from support.browsing import WAIT, expect_drawn, free_port, serving, showing, visiting
 from support.models import Trained
 
 
@@ -56,13 +56,11 @@ def test_a_fifth_off_clothing_in_week_2_kept_and_taken_back(browser: Any, api: s
         assert planned["yhat"][7:14].sum() / usual["yhat"][7:14].sum() - 1 == pytest.approx(effect.change)
         expect(tab.get_by_text("What the past has shown")).to_be_visible()
         expect(tab.get_by_text(effect.words)).to_be_visible()
-        traces = dict(
-            tab.locator(".js-plotly-plot").first.evaluate("p => p.data.map(t => [t.name, Array.from(t.y)])")
-        )
-        assert traces["Without"] == pytest.approx(usual["yhat"].tolist())
-        assert traces["With the plan"] == pytest.approx(planned["yhat"].tolist())
-        total = tab.locator(".sf-kpi", has_text="With the plan").locator(".sf-kpi-value").inner_text()
-        assert total == f"{planned['yhat'].sum():,.0f}"
+        title = "The forecast with and without the plan"
+        expect_drawn(tab, title, "Without", y=pytest.approx(usual["yhat"].tolist()))
+        expect_drawn(tab, title, "With the plan", y=pytest.approx(planned["yhat"].tolist()))
+        total = tab.locator(".sf-kpi", has_text="With the plan").locator(".sf-kpi-value")
+        expect(total).to_have_text(f"{planned['yhat'].sum():,.0f}")
 
         with page.expect_download(timeout=WAIT) as waiting:
             tab.get_by_role("button", name="Keep the plan (CSV)").click()

@@ -97,7 +97,8 @@ def test_an_upload_is_trained_compared_promoted_and_rolled_back(browser: Browser
         job = read_jobs(board.models)[0]
         assert job.state in ("promoted", "refused") and job.version
         checks = tab.locator(".sf-card", has_text="What is compared").locator("tbody tr")
-        assert checks.count() > 1 and "over 184 days" in checks.first.inner_text()
+        expect(checks.first).to_contain_text("over 184 days")
+        assert checks.count() > 1
         rows = tab.locator(".sf-card", has_text="Model for single sales").locator("tbody tr")
         expect(rows).to_have_count(2)
         expect(rows.first).to_contain_text(job.version)

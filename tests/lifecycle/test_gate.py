@@ -1,17 +1,26 @@
-"""The gate judges the forecast that gives the total; SARIMA stands beside it."""
+"""The gate: what may be worse and by how much, and that it judges the forecast that gives the total."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from salesforecast.core.params import DemandParams, GateParams
 from salesforecast.datasets import generate_sales
 from salesforecast.features.preprocessing import prepare_sales
-from salesforecast.lifecycle.comparison import compare_totals
-from salesforecast.lifecycle.gate import forecast_checks
+from salesforecast.lifecycle import gate
+from salesforecast.lifecycle.comparison import compare_totals, paired_difference
+from salesforecast.lifecycle.gate import (
+    accuracy_check,
+    forecast_checks,
+    latency_check,
+    segment_check,
+    size_check,
+)
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.manifest import ServedPart
 from salesforecast.registry.total_forecast import load_total_state
@@ -61,3 +70,87 @@ def test_sarima_decides_only_where_it_gives_the_total(
     assert [check.passed for check in checks] == passes
     names = ["daily forecast"] if total is None else ["forecast of the total", "daily forecast"]
     assert [check.name for check in checks] == names
+
+
+def sold(challenger: float, champion: float = 100.0, **about: Any) -> pd.DataFrame:
+    """Errors of sales of 1,000 on each of four weeks of days."""
+    errors = {"day": DAYS, "challenger": challenger, "champion": champion, "revenue": 1000.0}
+    return pd.DataFrame(errors | about)
+
+
+@pytest.mark.parametrize(("error", "passes"), [(80.0, True), (125.0, True), (125.5, False)])
+def test_the_error_may_be_larger_by_the_margin(error: float, passes: bool) -> None:
+    check = accuracy_check(sold(error), GateParams(margin=0.25))
+    assert check.passed is passes
+    if error == 125:
+        words = "WAPE 12.50% against 10.00%: 25.0% more (interval +25.0% to +25.0%, over 28 days)"
+        assert check.reason == f"{words}; within the margin of +25.0%"
+
+
+@pytest.mark.parametrize(
+    ("toys", "share", "named"),
+    [
+        (130.0, 0.25, "Category Toys: WAPE 13.00% against 10.00%: 30.0% more"),
+        (125.0, 0.25, "none of 3 important segments"),  # by the margin, which is allowed
+        (130.0, 0.26, "none of 2 important segments"),  # Toys are a quarter of the revenue
+    ],
+)
+def test_no_important_segment_is_worse_by_more_than_the_margin(toys: float, share: float, named: str) -> None:
+    food = [sold(100.0, Category="Food", Region="North") for _ in range(3)]
+    rows = pd.concat([*food, sold(toys, Category="Toys", Region="North")])
+    check = segment_check(rows, GateParams(segment_margin=0.25, segment_share=share))
+    assert check.passed is named.startswith("none") and check.reason.startswith(named)
+
+
+def test_the_more_segments_the_surer_a_difference_has_to_be() -> None:
+    error = np.random.default_rng(0).uniform(50, 150, len(DAYS))
+    rows = pd.concat([sold(100.0, Category=name).assign(challenger=error) for name in ("Food", "Toys")])
+    found = segment_check(rows, GateParams(confidence=0.9)).numbers["Category Toys"]
+    alone = paired_difference(error, np.full(28, 100.0), np.full(28, 1000.0), 0.95)  # half of the 10% each
+    assert found == pytest.approx(asdict(alone))
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "passes"),
+    [(3e7, 1e7, True), (3e7 + 1, 1e7, False), (2e7, 1e6, True), (2e7 + 1, 1e6, False)],
+)
+def test_a_bundle_may_be_three_times_as_large_or_20_megabytes(
+    mine: float, theirs: float, passes: bool
+) -> None:
+    bundles: list[Any] = [
+        SimpleNamespace(manifest=SimpleNamespace(files={"a": SimpleNamespace(bytes=size)}))
+        for size in (mine, theirs)
+    ]
+    check = size_check(*bundles, GateParams())
+    assert check.passed is passes
+    assert check.reason == f"{mine / 1e6:.1f} MB (served version: {theirs / 1e6:.1f} MB)"
+
+
+class Clock:
+    """A machine that gets busier: each row takes a hundredth of a millisecond longer than the one before."""
+
+    def __init__(self, slower: float) -> None:
+        self.now, self.rows, self.slower = 0.0, 0, slower
+
+    def predictor(self, bundle: Any) -> Any:
+        """A predictor that takes a millisecond; the challenger takes `slower` times as long."""
+
+        def predict_columns(row: dict) -> None:
+            self.rows += 1
+            self.now += (self.slower if bundle.name == "challenger" else 1) * (1e-3 + 1e-5 * self.rows)
+
+        preprocessor = {"scaler": {"columns": ["Units_Sold"]}}
+        return SimpleNamespace(preprocessor=preprocessor, predict_columns=predict_columns)
+
+
+@pytest.mark.parametrize(("slower", "passes"), [(1.0, True), (4.9, True), (5.1, False)])
+def test_a_row_may_take_so_much_longer_however_busy_the_machine_is(
+    monkeypatch: pytest.MonkeyPatch, slower: float, passes: bool
+) -> None:
+    clock = Clock(slower)
+    monkeypatch.setattr(gate, "Predictor", clock.predictor)
+    monkeypatch.setattr(gate.time, "perf_counter", lambda: clock.now)
+    sarima = SimpleNamespace(last=np.datetime64("2026-01-01"))
+    bundles: list[Any] = [SimpleNamespace(name=name, sarima=sarima) for name in ("challenger", "champion")]
+    check = latency_check(*bundles, GateParams(latency_ratio=5.0))
+    assert check.passed is passes

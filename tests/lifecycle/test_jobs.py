@@ -191,6 +191,15 @@ def test_only_the_copy_of_the_sales_is_removed_from_a_folder(tmp_path: Path) -> 
         assert (recorder.record.source, recorder.record.ended, recorder.why) == ("sales.csv", "", "training")
 
 
+def test_a_job_that_has_ended_keeps_no_copy_of_the_sales(tmp_path: Path) -> None:
+    with jobs.record_job(tmp_path) as recorder:
+        (tmp_path / "upload").mkdir()
+        recorder.update(copied=True)
+        assert (tmp_path / "upload").exists()
+        recorder.finish("20260101-000000-0000", True, "It is served.")
+        assert not (tmp_path / "upload").exists()  # before anyone can read that it has ended
+
+
 def test_a_training_takes_its_threads_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.setenv(name, "1")

@@ -24,7 +24,7 @@ from salesforecast.core.settings import UserError, settings
 from salesforecast.lifecycle import retraining
 from salesforecast.lifecycle.comparison import Comparison, WindowPredictions
 from salesforecast.lifecycle.gate import Decision, GateWindow, coverage_check
-from salesforecast.lifecycle.promotion import promote, repair, rollback
+from salesforecast.lifecycle.promotion import models_lock, promote, repair, rollback
 from salesforecast.lifecycle.retraining import retrain
 from salesforecast.registry import registration
 from salesforecast.registry.events import EVENT_LOG, append_event, read_events
@@ -365,13 +365,24 @@ def test_a_training_brings_the_registry_into_step_once(
     assert (outcome.promoted, calls) == (passed, [copied])
 
 
+def is_training(models: Path) -> bool:
+    """Whether a training holds the lock of the models."""
+    try:
+        with models_lock(models, "training", 0):
+            return False
+    except UserError:
+        return True
+
+
 @pytest.mark.slow
 def test_a_worse_challenger_is_refused_and_a_killed_training_holds_up_nobody(
     copied: Path, trained: Trained, tmp_path: Path
 ) -> None:
     served = whole(copied)
     process = training(copied, trained.source, tmp_path)
-    time.sleep(4)
+    while not is_training(copied):
+        assert process.poll() is None
+        time.sleep(0.5)
     process.kill()
     process.wait()
     assert whole(copied) == served

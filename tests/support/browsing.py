@@ -2,12 +2,13 @@
 
 import os
 import re
+import secrets
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,10 +38,12 @@ NOT_OURS = (
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on, below those that the system gives to whoever connects meanwhile."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass
@@ -75,7 +78,7 @@ def running(
         yield Running(process, url)
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(WAIT / 1000)
 
 
 @contextmanager
@@ -214,3 +217,23 @@ def trace(place: Page | Locator, title: str, name: str) -> Trace:
     found = {one.name: one for one in drawn(place, title) if one.x}
     assert name in found, f"{title} draws {sorted(found)}"
     return found[name]
+
+
+def eventually(place: Page | Locator, check: Callable[[], None]) -> None:
+    """Wait until a check passes: a chart or a table follows the words beside it a moment later."""
+    page, end = place if isinstance(place, Page) else place.page, time.monotonic() + WAIT / 1000
+    while time.monotonic() < end:
+        with suppress(AssertionError, Error):  # also of a chart that is replaced at this moment
+            return check()
+        page.wait_for_timeout(250)
+    check()
+
+
+def expect_drawn(place: Page | Locator, title: str, name: str, **axes: object) -> None:
+    """Wait until a chart draws these values of x and y under this name."""
+
+    def check() -> None:
+        found = trace(place, title, name)
+        assert {axis: getattr(found, axis) for axis in axes} == axes
+
+    eventually(place, check)

@@ -16,9 +16,9 @@ def command(process: psutil.Process) -> list[str]:
 
 
 def kernels(pid: int | None = None) -> set[psutil.Process]:
-    """The notebook kernels that run below a process, which is this one if none is named."""
-    below = psutil.Process(pid or os.getpid()).children(recursive=True)
-    return {one for one in below if any("ipykernel" in word for word in command(one))}
+    """The notebook kernels that a process has started, which is this one if none is named."""
+    started = psutil.Process(pid or os.getpid()).children()
+    return {one for one in started if any("ipykernel" in word for word in command(one))}
 
 
 def survivors(processes: Iterable[psutil.Process]) -> list[psutil.Process]:

@@ -9,6 +9,7 @@ from subprocess import CompletedProcess
 import numpy as np
 import pandas as pd
 import pytest
+from distributed import Client
 
 from salesforecast.core.engine import LOCAL_ENGINE, DaskEngine, connect
 from salesforecast.core.params import DemandParams, Params
@@ -97,11 +98,13 @@ def test_nobody_there_is_said() -> None:
         pass
 
 
-def test_a_scheduler_without_workers_is_said(tmp_path: Path) -> None:
+def test_a_scheduler_without_workers_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait = Client.wait_for_workers
+    monkeypatch.setattr(Client, "wait_for_workers", lambda client, number, _: wait(client, number, 1))
     with (
         dask_processes(tmp_path, workers=0) as alone,
         pytest.raises(UserError, match="has no workers. Start some with: dask worker tcp://"),
-        connect(alone.address, timeout=3),
+        connect(alone.address, timeout=60),
     ):
         pass
 
@@ -309,9 +312,9 @@ def test_sources_that_cannot_be_read_in_parts_are_refused(tmp_path: Path) -> Non
     ],
 )
 def test_wrong_engines_are_refused(
-    words: tuple[str, ...], said: str, folder: Path, run_process: Callable[..., CompletedProcess[str]]
+    words: tuple[str, ...], said: str, folder: Path, run_command: Callable[..., CompletedProcess[str]]
 ) -> None:
-    done = run_process("forecast", folder, *words, env={"DASK_SCHEDULER_ADDRESS": ""})
+    done = run_command("forecast", folder, *words, env={"DASK_SCHEDULER_ADDRESS": ""})
     assert said in " ".join(done.stderr.split()) and done.returncode == 2
 
 
