@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, expect
 from salesforecast.forecasting.forecaster import sum_interval
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.total_forecast import load_demand_states
-from support.browsing import WAIT, card, free_port, serving, showing, trace, visiting
+from support.browsing import WAIT, card, expect_drawn, free_port, serving, showing, trace, visiting
 from support.models import Trained
 
 
@@ -60,22 +60,22 @@ def test_next_month_and_electronics_in_north(tab: Locator, demand: Trained) -> N
     expect(tab.locator(".sf-kpi-value").first).to_have_text(amounts[0], timeout=WAIT)
     assert tiles(tab)[:3] == amounts
     rows = [forecast.row(name) for name in names]
-    drawn = trace(tab, "Forecast of the series", "Forecast")
-    assert drawn.y == pytest.approx(forecast.yhat[rows].sum(0).tolist(), rel=1e-6)
+    ahead = pytest.approx(forecast.yhat[rows].sum(0).tolist(), rel=1e-6)
+    expect_drawn(tab, "Forecast of the series", "Forecast", y=ahead)
     past = trace(tab, "Forecast of the series", "Revenue")
     assert past.y == pytest.approx(panel.values[rows, -len(past.y) :].sum(0).tolist(), abs=0.01)
 
     tab.get_by_label("Split by", exact=True).select_option(label="Product × Region")
     table = card(tab, "All series").locator("tbody tr")
     expect(table).to_have_count(min(10, len(names) + 1), timeout=WAIT)
-    assert table.nth(0).locator("td").first.inner_text() == "Electronics · North"
+    expect(table.nth(0).locator("td").first).to_have_text("Electronics · North")
     sizes = forecast.yhat[rows].sum(1)
     product, _, region = (
         panel.ids[rows[int(np.argmax(sizes))]].removeprefix("Product_ID=").partition("/Region=")
     )
     sold = pd.read_csv(demand.source, dtype=str)
     largest = f"{sold.loc[sold['Product_ID'] == product, 'Product_Name'].mode()[0]} ({product}) · {region}"
-    assert table.nth(1).locator("td").first.inner_text() == largest
+    expect(table.nth(1).locator("td").first).to_have_text(largest)
     expect(tab.get_by_text(f"of {len(names) + 1:,} series")).to_be_visible()
     assert "Product_ID=" not in tab.inner_text()
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, expect
 
 from salesforecast.monitoring.monitor import monitor
 from salesforecast.monitoring.report import MonitorReport
-from support.browsing import WAIT, free_port, serving, showing, visiting
+from support.browsing import WAIT, eventually, free_port, serving, showing, visiting
 from support.models import Trained, small_training
 
 
@@ -48,7 +48,9 @@ def report(own: Trained) -> MonitorReport:
 def bars(tab: Locator, index: int) -> dict[str, dict[str, float]]:
     """The values of a chart by trace and category."""
     plot = tab.locator(".js-plotly-plot").nth(index)
-    traces = plot.evaluate("p => p.data.map(t => [t.name, t.orientation, Array.from(t.x), Array.from(t.y)])")
+    traces = plot.evaluate(
+        "p => (p.data ?? []).map(t => [t.name, t.orientation, Array.from(t.x), Array.from(t.y)])"
+    )
     return {
         name: dict(zip(y, x, strict=True) if turned == "h" else zip(x, y, strict=True))
         for name, turned, x, y in traces
@@ -73,10 +75,15 @@ def test_the_model_is_not_monitored_then_the_model_is_found_to_be_bad(
         expect(tab.get_by_text("Train on newer sales")).to_be_visible()
         expect(tab.locator(".js-plotly-plot").nth(1)).to_be_visible(timeout=WAIT)
         accuracy = found.forecast_accuracy.set_index("lead")["wape"]
-        assert bars(tab, 0)["Published forecasts"] == pytest.approx(accuracy.to_dict(), rel=1e-6)
-        drift = bars(tab, 1)["Value over limit"]
         price = found.drift[found.drift["column"] == "Unit_Price"]
-        assert drift["Unit price"] == pytest.approx((price["value"] / price["limit"]).max(), rel=1e-6)
+
+        def charts() -> None:
+            drawn, drift = bars(tab, 0), bars(tab, 1)
+            assert drawn.get("Published forecasts") == pytest.approx(accuracy.to_dict(), rel=1e-6)
+            largest = (price["value"] / price["limit"]).max()
+            assert drift.get("Value over limit", {}).get("Unit price") == pytest.approx(largest, rel=1e-6)
+
+        eventually(tab, charts)
         opened = [alert for alert in found.alerts if alert.status == "opened"]
         rows = tab.locator(".sf-card", has_text="Incidents").last.locator("tbody tr", has_text="opened")
         expect(rows).to_have_count(len(opened))

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from salesforecast.client import Client, to_frame
 from salesforecast.dashboard.model.forecasts import preset_days
-from support.browsing import WAIT, drawn, free_port, serving, showing, visiting
+from support.browsing import WAIT, drawn, eventually, expect_drawn, free_port, serving, showing, visiting
 from support.models import Trained
 from support.sales import german_orders
 
@@ -95,8 +95,8 @@ def test_500_orders_of_an_excel_file_are_predicted_corrected_and_taken_away(page
         {"name": "aufträge.xlsx", "mimeType": "application/octet-stream", "buffer": content.getvalue()}
     )
     expect(tab.get_by_text("Which column is which?")).to_be_visible(timeout=WAIT)
-    assert tab.get_by_label("Units", exact=True).input_value() == "Menge"
-    assert tab.get_by_label("Unit price", exact=True).input_value() == "Stückpreis"
+    expect(tab.get_by_label("Units", exact=True)).to_have_value("Menge")
+    expect(tab.get_by_label("Unit price", exact=True)).to_have_value("Stückpreis")
     tab.get_by_role("button", name="Read the file").click()
     expect(tab.get_by_text("3 of 500 rows have no prediction")).to_be_visible(timeout=WAIT)
     predicted = tab.locator(".sf-kpi", has_text="Predicted revenue").locator(".sf-kpi-value")
@@ -104,18 +104,17 @@ def test_500_orders_of_an_excel_file_are_predicted_corrected_and_taken_away(page
     lines = tab.locator(".sf-fix-line")
     expect(lines).to_have_count(3)
     expect(lines.nth(0)).to_contain_text("Menge (Units_Sold) is not a number")
-    assert lines.nth(0).get_by_label("Menge").input_value() == "viele"
+    expect(lines.nth(0).get_by_label("Menge")).to_have_value("viele")
     lines.nth(0).get_by_label("Menge").fill("3")
     lines.nth(1).get_by_label("Datum").fill("31.12.2025")
     lines.nth(2).get_by_label("Stückpreis").fill("soon")
     tab.get_by_role("button", name="Predict the corrected rows").click()
     expect(tab.get_by_text("2 corrected rows have a prediction now")).to_be_visible(timeout=WAIT)
     expect(lines).to_have_count(1)
-    assert lines.first.get_by_label("Stückpreis").input_value() == "soon"
+    expect(lines.first.get_by_label("Stückpreis")).to_have_value("soon")
     lines.first.get_by_label("Stückpreis").fill("10,5")
     tab.get_by_role("button", name="Predict the corrected rows").click()
     expect(tab.get_by_text("All 500 rows have a prediction")).to_be_visible(timeout=WAIT)
-    bars = drawn(tab, "Predicted revenue by region")[0]
     rows = tab.locator(".sf-card", has_text="All rows").last
     book = openpyxl.load_workbook(io.BytesIO(saved(page, rows.get_by_role("button", name="Excel"))))
     head, *found = list(book["Predictions"].values)
@@ -123,10 +122,14 @@ def test_500_orders_of_an_excel_file_are_predicted_corrected_and_taken_away(page
     assert [type(value) for value in frame["Menge"]] == [int] * 500
     assert frame["Stückpreis"][30] == 10.5 and frame["Datum"][20] == datetime(2025, 12, 31)
     assert list(frame)[:6] == list(cells) and frame["predicted_revenue"].notna().all()
-    assert f"{frame['predicted_revenue'].sum():,.0f}" == predicted.inner_text()
+    expect(predicted).to_have_text(f"{frame['predicted_revenue'].sum():,.0f}")
     assert frame["predicted_revenue"].sum() > before
     by_region = frame.groupby("Gebiet")["predicted_revenue"].sum()
-    assert sorted(bars.x) == pytest.approx(sorted(by_region))
+
+    def chart_follows() -> None:
+        assert sorted(drawn(tab, "Predicted revenue by region")[0].x) == pytest.approx(sorted(by_region))
+
+    eventually(tab, chart_follows)
 
 
 def test_the_forecast_is_drawn_and_taken_away(page: Page) -> None:
@@ -138,12 +141,12 @@ def test_the_forecast_is_drawn_and_taken_away(page: Page) -> None:
     expect(tab.get_by_text("Actual revenue")).to_be_visible(timeout=WAIT)
     tab.get_by_role("button", name="Next 4 weeks").click()
     expect(tab.get_by_text("Actual revenue")).to_be_hidden(timeout=WAIT)
-    total = tab.locator(".sf-kpi", has_text="Total").first.locator(".sf-kpi-value").inner_text()
+    total = tab.locator(".sf-kpi", has_text="Total").first.locator(".sf-kpi-value")
     excel = tab.locator(".sf-downloads").get_by_role("button", name="Excel")
     expect(excel).to_be_visible(timeout=WAIT)
     head, *rows = list(openpyxl.load_workbook(io.BytesIO(saved(page, excel)))["Forecast"].values)
     assert len(rows) == 28
-    assert f"{sum(row[head.index('Predicted revenue')] for row in rows):,.0f}" == total
+    expect(total).to_have_text(f"{sum(row[head.index('Predicted revenue')] for row in rows):,.0f}")
     assert all(isinstance(row[head.index("Date")], datetime) for row in rows)
 
 
@@ -159,18 +162,16 @@ def test_the_past_is_drawn_as_it_was_forecast_without_knowing_it(page: Page, api
     chart(tab, "Revenue by day")
     tab.get_by_role("button", name="Past 4 weeks").click()
     expect(tab.get_by_text("none of the days that it forecast")).to_be_visible(timeout=WAIT)
-    (line,) = [one for one in drawn(tab, "Revenue by day") if one.name.startswith("Forecast of ")]
-    last = pd.Timestamp(fold["cutoff"].iloc[0])
-    assert line.name == f"Forecast of {last.day} {last:%b %Y}"
-    assert line.x == fold["date"].tolist() and len(line.x) == 28
-    assert line.y == pytest.approx(fold["predicted_revenue"].tolist(), rel=1e-6)
+    last, days = pd.Timestamp(fold["cutoff"].iloc[0]), fold["date"].tolist()
+    values = pytest.approx(fold["predicted_revenue"].tolist(), rel=1e-6)
+    expect_drawn(tab, "Revenue by day", f"Forecast of {last.day} {last:%b %Y}", x=days, y=values)
+    assert len(days) == 28
+    assert sum(one.name.startswith("Forecast of ") for one in drawn(tab, "Revenue by day")) == 1
     actual = history.reindex(pd.to_datetime(fold["date"])).fillna(0.0).to_numpy()
     assert fold["actual"].tolist() == pytest.approx(actual.tolist(), abs=0.01)
     inside = ((fold["lower_95"] <= actual) & (actual <= fold["upper_95"])).sum()
     expect(tab.get_by_text(f"interval contained {inside} of 28 days")).to_be_visible()
-    bars = drawn(tab, "Accuracy of past forecasts")
     labels = {"demand": "Demand forecast", "sarima": "SARIMA"}
-    assert bars[0].name == labels.get(tested, bars[0].name)
     weeks = (
         rows.assign(
             week=((pd.to_datetime(rows["date"]) - pd.to_datetime(rows["cutoff"])).dt.days - 1) // 7,
@@ -179,7 +180,13 @@ def test_the_past_is_drawn_as_it_was_forecast_without_knowing_it(page: Page, api
         .groupby("week")[["error", "actual"]]
         .sum()
     )
-    assert bars[0].y == pytest.approx((weeks["error"] / weeks["actual"]).tolist(), rel=0.02)
+
+    def accuracy() -> None:
+        bars = drawn(tab, "Accuracy of past forecasts")[0]
+        assert bars.name == labels.get(tested, bars.name)
+        assert bars.y == pytest.approx((weeks["error"] / weeks["actual"]).tolist(), rel=0.02)
+
+    eventually(tab, accuracy)
 
 
 def test_explanations_are_drawn_for_all_and_for_one(page: Page) -> None:
@@ -228,7 +235,7 @@ def test_tabs_wait_for_the_api_and_keep_what_was_typed_when_it_goes(
             expect(pill).to_contain_text("Models ready")
             tab = opened(page, "Predict one")
             expect(tab.get_by_text("is not available")).to_be_hidden()
-            assert tab.get_by_label("Units", exact=True).input_value() == "7"
+            expect(tab.get_by_label("Units", exact=True)).to_have_value("7")
             forecast = opened(page, "Forecast")
             chart(forecast, "Revenue by day")
             page.wait_for_function(
@@ -236,5 +243,5 @@ def test_tabs_wait_for_the_api_and_keep_what_was_typed_when_it_goes(
             )  # once charts have their width
             last = to_frame(Client(api).history())["date"].max().date()
             until = preset_days(last)["Next 4 weeks"][1]
-            assert forecast.get_by_label("To", exact=True).input_value() == str(until)
+            expect(forecast.get_by_label("To", exact=True)).to_have_value(str(until))
     visitor.check()

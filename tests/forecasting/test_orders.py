@@ -1,6 +1,7 @@
 """Order quantities are judged by what follows: the share of spans that they last, and how they compare with what was ever sold."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -259,6 +260,43 @@ def test_one_stock_of_all_regions_is_ordered_by_its_own_spans(forecast: DemandFo
     assert set(total["abc"]) == {"A", "C"} or set(total["abc"]) == {"A", "B"}
     with pytest.raises(UserError, match="no such level.*total; Category; Category,Region"):
         plan_orders(forecast, OrderPolicy(7), level="Categorie")
+
+
+def test_what_is_on_hand_and_on_its_way_is_not_ordered_again(forecast: DemandForecast) -> None:
+    usual = plan_orders(forecast, OrderPolicy(7))
+    level, on_hand, on_order = usual["order_up_to"], np.array([0.0, 5.0, 9.0, 0.0]), np.array([3.0, 0, 2, 0])
+    stock = usual[["unique_id"]].assign(on_hand=on_hand, on_order=on_order)
+    found = plan_orders(forecast, OrderPolicy(7), stock=stock)
+    position = on_hand + on_order
+    assert found["order"].to_numpy() == pytest.approx(np.maximum(level - position, 0))
+    daily = usual["expected"] / 14  # of Toys, less than a unit
+    assert (
+        found["days_of_cover"].to_numpy() == pytest.approx((position / daily).to_numpy()) and daily.min() < 1
+    )
+    filled = level >= position
+    assert found["stockout_risk"][filled].equals(usual["stockout_risk"][filled])
+    assert found["risk_without_order"].between(0, 1).all()
+    whole = plan_orders(forecast, OrderPolicy(7), stock=stock.assign(on_hand=level, on_order=0.0))
+    assert whole["risk_without_order"].equals(usual["stockout_risk"]) and (whole["order"] == 0).all()
+
+
+def test_only_a_ratio_of_costs_orders_less_than_what_is_expected(forecast: DemandForecast) -> None:
+    low = plan_orders(forecast, OrderPolicy(7, service_level=0.05))
+    assert low["order_up_to"].equals(np.ceil(low["expected"]))
+    cheap = plan_orders(forecast, OrderPolicy(7, holding_cost=0.95, stockout_cost=0.05))  # the same service
+    assert (cheap["order_up_to"] < cheap["expected"]).all()
+
+
+def test_a_forecast_of_an_older_release_is_ordered_by_its_sample_paths(forecast: DemandForecast) -> None:
+    older = replace(forecast, model=replace(forecast.model, spans=None))
+    rows = np.arange(len(forecast.panel.ids))[forecast.panel.bottom]
+    sums = [np.quantile(forecast.paths.of_series(row)[:, :14].sum(1), 0.95) for row in rows]
+    orders = plan_orders(older, OrderPolicy(7))
+    assert orders["order_up_to"].to_numpy() == pytest.approx(np.ceil(np.maximum(sums, orders["expected"])))
+    stock = orders[["unique_id"]].assign(on_hand=orders["order_up_to"] + [-2, 0, 0, 5], on_order=1.0)
+    assert plan_orders(older, OrderPolicy(7), stock=stock)["order"].tolist() == [1, 0, 0, 0]
+    with pytest.raises(UserError, match="older release, which knows periodic review alone. Train again"):
+        plan_orders(older, OrderPolicy(7, pack_size=2))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ import random
 import pandas as pd
 import pytest
 
-from salesforecast.sales.chunks import iter_csv_tables, iter_file_tables
+from salesforecast.core.settings import UserError
+from salesforecast.sales import chunks
+from salesforecast.sales.chunks import LimitedGzipFile, iter_csv_tables, iter_file_tables
 from salesforecast.sales.delimited import read_text
 from salesforecast.sales.schema import SourceOptions
 
@@ -92,6 +94,30 @@ def test_a_packed_file_in_blocks() -> None:
         pd.concat([t.cells for t in tables]), read_text(data, SourceOptions()).cells
     )
     assert tables[0].cells.index[:2].tolist() == [3, 5]
+
+
+@pytest.mark.parametrize("above", ["", "\n", "Report of March\n\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_header_of_two_rows(above: str, encoding: str) -> None:
+    header = "Region,Sales,,Returns,\n,units,revenue,units,revenue\n"
+    text = above + header + "".join(f"R{i % 3},{i},{2 * i}.5,{i % 4},1.5\n" for i in range(200))
+    for size in (600, 10**6):
+        same(text.encode(encoding), SourceOptions(), size)
+
+
+def test_rows_of_a_parquet_file_have_the_numbers_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "PARQUET_BATCH_ROWS", 2)
+    file = io.BytesIO()
+    pd.DataFrame({"a": range(5)}).to_parquet(file)
+    tables = list(iter_file_tables(file, "sales.parquet", SourceOptions(), 10**6))
+    assert [table.cells.index.tolist() for table in tables] == [[2, 3], [4, 5], [6]]  # below a header
+
+
+def test_a_packed_file_unpacks_up_to_the_limit() -> None:
+    limit = 2 * 2**20
+    assert len(LimitedGzipFile(io.BytesIO(gzip.compress(b"0" * limit)), limit).read()) == limit
+    with pytest.raises(UserError, match="unpacks to more than 2 MB. Send it in parts"):
+        LimitedGzipFile(io.BytesIO(gzip.compress(b"0" * (limit + 1))), limit).read()
 
 
 @pytest.mark.parametrize("row", ['5" pipe,1', '"open,1', 'a"b,"two\nlines"', '"a"b,1'])
