@@ -28,7 +28,12 @@ import pyarrow.parquet as pq
 from ..sales.chunks import LimitedGzipFile, iter_file_tables
 from ..sales.layout import amount_currencies, refuse_other_currency
 from ..sales.prediction_notes import PredictionNotes
-from ..sales.reading import PredictionRows, choose_mapping, lines_above, parse_prediction_rows
+from salesforecast.sales.reading import (
+    PredictionRows,
+    choose_mapping,
+    count_columns_of,
+    parse_prediction_rows,
+)
 from salesforecast.registry.predictor import (
     UnlikeValues,
     find_unlike_values,
@@ -41,7 +46,7 @@ from ..sales.schema import ColumnMapping, SourceOptions, load_mapping
 from ..core.settings import UserError
 from ..sales.delimited import SourceTable
 from ..sales.sinks import write_csv_rows
-from ..sales.sources import GZIP_MARK
+from ..sales.sources import GZIP_MARK, add_header_note, lines_above
 from ..sales.workbooks import EXCEL, read_excel
 
 # %% ../../nbs/api/08_batch.ipynb #ff3dc11e
@@ -133,18 +138,19 @@ def mapped_tables(
     given: ColumnMapping | None = None,  # that of the request; without it, the columns decide
 ) -> Iterator[Piece]:
     "Return the parts of a file as tables, each with the mapping that fits it."
-    read = (given or fallback).read
+    read, count_found = (given or fallback).read, count_columns_of(given or fallback)
     if name.lower().endswith(EXCEL):
         table = read_excel_upload(file, name, read, limit)
-        if lines := lines_above(table, given or fallback):
+        if lines := lines_above(table, count_found):
             table = read_excel_upload(file, name, read.model_copy(update={"skip_rows": lines}), limit)
+            table = add_header_note(table, lines)
         return iter([Piece(table, given or choose_mapping(table.cells, fallback), True)])
     check_width(file, name, limit)
     tables = iter_file_tables(file, name, read, limit)
     first = next(tables)
-    if lines := lines_above(first, given or fallback):
-        read = read.model_copy(update={"skip_rows": lines})
-        first = next(tables := iter_file_tables(file, name, read, limit))
+    if lines := lines_above(first, count_found):
+        tables = iter_file_tables(file, name, read.model_copy(update={"skip_rows": lines}), limit)
+        first = add_header_note(next(tables), lines)
     mapping = given or choose_mapping(first.cells, fallback)
     if mapping.read != (given or fallback).read:
         tables = iter_file_tables(file, name, mapping.read, limit)

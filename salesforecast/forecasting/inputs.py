@@ -20,7 +20,7 @@ from salesforecast.sales.input_tables import parse_number_columns
 from salesforecast.sales.reading import SalesData, read_sales
 from salesforecast.sales.report import DataReport, summarize_sales
 from salesforecast.sales.schema import ColumnMapping, SourceOptions, MappingSource, given_mapping
-from salesforecast.sales.sources import load_table
+from salesforecast.sales.sources import load_by_names
 from salesforecast.sales.dates import parse_dates
 
 # %% ../../nbs/forecasting/01_inputs.ipynb #10603ec7
@@ -190,7 +190,8 @@ def _long_frame(
     try:
         return read_sales(source, mapping)
     except UserError:
-        cells = load_table(source, mapping.read if mapping else SourceOptions()).cells
+        read = mapping.read if mapping else SourceOptions()
+        cells = load_by_names(source, read, lambda cells: int(is_long_frame(cells))).cells
         if is_long_frame(cells):
             return cells
         raise

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import IO, cast
 
@@ -24,6 +24,7 @@ from .schema import SourceOptions
 from ..core.settings import UserError
 from .sources import GZIP_MARK, arrow_to_table
 from .encodings import ENCODING_MARKS, find_encoding
+from .header import title_note, two_row_note
 from salesforecast.sales.delimited import (
     SNIFF_CHARS,
     SourceTable,
@@ -97,6 +98,49 @@ WIDE = ("utf-16", "utf-32", "utf16", "utf32", "utf_16", "utf_32")
 MARK = codecs.BOM_UTF8
 
 
+@dataclass(frozen=True)
+class CsvHeader:
+    "The header of a CSV file, which is put above each piece of its rows."
+
+    line: bytes
+    width: int  # cells
+    delimiter: str
+    extra: tuple[int, int]  # as `find_extra_cells` has it
+    end: int  # bytes before the first row
+    lines_above: int  # of the header, or of the second row of one that was joined
+    second_row: tuple[int, list[str]] | None  # as `SourceTable` has it
+    notes: list[str]  # what was found by looking
+
+
+def find_csv_header(head: bytes, read: SourceOptions, encoding: str | None) -> CsvHeader:
+    "Find the header in the beginning of a CSV file, as `read_text` finds it."
+
+    def text(start: int) -> str:
+        return head[start:].decode(encoding or "utf-8", "replace")
+
+    def skip(start: int, lines: int) -> int:
+        return start + parse_preamble(head[start:].decode("latin-1"), lines)[0]
+
+    mark = len(MARK) if head.startswith(MARK) and (encoding or "utf").lower().startswith("utf") else 0
+    sep_line = parse_preamble(head[mark:].decode("latin-1"), read.skip_rows or 0)[1]
+    first, looks = skip(mark, read.skip_rows or 0), read.skip_rows is None
+    titles = find_titles(text(first), read.delimiter or sep_line) if looks else 0
+    delimiter = read.delimiter or sep_line or find_delimiter(text(skip(first, titles)))
+    joined = find_two_row_header(text(first), titles, delimiter) if looks else None
+    titles = joined[0].start if joined else titles
+    start = skip(first, titles)
+    notes = [title_note(titles, [text(first).partition("\n")[0].strip("\r,;\t|")])] if titles else []
+    extra, lines = find_extra_cells(text(start), delimiter), count_lines(head[mark:start])
+    length, width = _header(head[start:], delimiter)
+    if joined is None:
+        return CsvHeader(
+            head[start : start + length], width, delimiter, extra, start + length, lines, None, notes
+        )
+    names, second = joined[1].encode(encoding or "utf-8"), (lines + 1, joined[0].second)
+    notes.append(two_row_note(joined[0].example, titles))
+    return CsvHeader(names, width, delimiter, extra, skip(start, 2), lines + 1, second, notes)
+
+
 def iter_csv_tables(
     file: IO[bytes],  # a CSV file, seekable
     read: SourceOptions,
@@ -110,34 +154,15 @@ def iter_csv_tables(
     if encoding and encoding.lower().startswith(WIDE):
         file, encoding = _as_utf8(file, encoding), "utf-8"
     file.seek(0)
-    head = file.read(max(size, 4 * SNIFF_CHARS))
-    mark = len(MARK) if head.startswith(MARK) and (encoding or "utf").lower().startswith("utf") else 0
-    above, sep_line = parse_preamble(head[mark:].decode("latin-1"), read.skip_rows or 0)
-    above += mark
-    if read.skip_rows is None:
-        below = head[above:].decode(encoding or "utf-8", "replace")
-        first, titles = above, find_titles(below, read.delimiter or sep_line)
-        above += parse_preamble(head[above:].decode("latin-1"), titles)[0]
-    delimiter = (
-        read.delimiter or sep_line or find_delimiter(head[above:].decode(encoding or "utf-8", "replace"))
-    )
-    joined = find_two_row_header(below, titles, delimiter) if read.skip_rows is None else None
-    if joined:
-        above = first + parse_preamble(head[first:].decode("latin-1"), joined[0].start)[0]
-    length, width = _header(head[above:], delimiter)
-    second: tuple[int, list[str]] | None = None
-    extra = find_extra_cells(head[above:].decode(encoding or "utf-8", "replace"), delimiter)
-    header, line = head[above : above + length], count_lines(head[mark:above])
-    if joined:
-        header, line = joined[1].encode(encoding or "utf-8"), line + 1
-        second = (line, joined[0].second)
-        length = parse_preamble(head[above:].decode("latin-1"), 2)[0]
-    chosen = read.model_copy(update={"encoding": encoding, "delimiter": delimiter, "skip_rows": 0})
-    file.seek(above + length)
-    chunks = iter_row_chunks(file, size, delimiter, width)
+    header = find_csv_header(file.read(max(size, 4 * SNIFF_CHARS)), read, encoding)
+    chosen = read.model_copy(update={"encoding": encoding, "delimiter": header.delimiter, "skip_rows": 0})
+    file.seek(header.end)
+    chunks, line = iter_row_chunks(file, size, header.delimiter, header.width), header.lines_above
     for i, data in enumerate(chain([next(chunks, b"")], chunks)):
         if i == 0 or data.strip(b"\r\n"):
-            yield replace(_shifted(read_text(header + data, chosen, extra), line), second_row=second)
+            table = _shifted(read_text(header.line + data, chosen, header.extra), line)
+            notes = [*(header.notes if i == 0 else []), *table.notes]
+            yield replace(table, second_row=header.second_row, notes=notes)
         line += count_lines(data)
 
 

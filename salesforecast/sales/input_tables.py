@@ -21,7 +21,7 @@ from salesforecast.sales.expressions import FALSE, TRUE
 from salesforecast.sales.numbers import UnclearNumberError, find_table_decimal, parse_numbers
 from salesforecast.sales.schema import SourceOptions, find_column
 from salesforecast.sales.sinks import change_texts, unescape_formula
-from salesforecast.sales.sources import Source, load_table, source_name
+from salesforecast.sales.sources import Source, load_by_names, source_name
 from salesforecast.sales.values import ParsedColumn, as_text, parse_text
 
 # %% ../../nbs/sales/29_input_tables.ipynb #e34dbeff
@@ -133,7 +133,12 @@ def read_input_table(
     UserError
         If the source cannot be read, a column is missing, or a cell is not of its kind.
     """
-    loaded, place = load_table(source, SourceOptions()), place or source_name(source)
+    place = place or source_name(source)
+    loaded = load_by_names(
+        source,
+        SourceOptions(),
+        lambda cells: sum(find_column(column, cells.columns) is not None for column in columns),
+    )
     cells = loaded.cells
     if not isinstance(source, pd.DataFrame):  # an export writes the product -A1 as '-A1
         cells = change_texts(cells, ("'",), unescape_formula)

@@ -702,13 +702,16 @@ def judge_kept(
     source: str,
     frame: pd.DataFrame,  # kept rows
     mapping: ColumnMapping,
+    orders: pd.DataFrame | None = None,  # rows of whole orders, where the kept rows are a sample
 ) -> OddRows:
     "Return the odd rows that are to be rejected, and notes; raise `UserError` where someone has to decide first."
     odd = find_odd_rows(frame, mapping)
-    odd.notes += check_own_amounts(source, frame, mapping)
+    odd.notes += check_own_amounts(source, frame if orders is None else orders, mapping)
     if not len(odd.problems):
         check_total(source, frame, mapping)
         check_scale(source, frame, mapping)
+        return odd
+    if mapping.odd_rows == "quarantine":
         return odd
     few = odd.problems.head(3)
     lines = [
@@ -716,16 +719,19 @@ def judge_kept(
         for position, reason in zip(few["position"], few["reason"], strict=True)
     ]
     if mapping.odd_rows == "stop":
-        more = f"\n  and {len(odd.problems) - 3:,} more" if len(odd.problems) > 3 else ""
-        rows = f"{count:,} rows are" if (count := len(odd.problems)) > 1 else "a row is"
-        raise UserError(
-            f"{source}: {rows} not taken for a sale until you say so.\n"
-            + "\n".join(f"  {line}" for line in lines)
-            + f"{more}\nCorrect the source, or set odd_rows: quarantine to leave them out, or odd_rows: keep if they are true."
-        )
-    if mapping.odd_rows == "quarantine":
-        return odd
+        raise _odd_rows_error(source, lines, len(odd.problems))
     return OddRows(odd.problems.head(0), [f"odd_rows: keep counts {line}" for line in lines] + odd.notes)
+
+
+def _odd_rows_error(source: str, lines: list[str], count: int) -> UserError:
+    "Return the error that names the first odd rows and the choices."
+    more = f"\n  and {count - 3:,} more" if count > 3 else ""
+    rows = f"{count:,} rows are" if count > 1 else "a row is"
+    return UserError(
+        f"{source}: {rows} not taken for a sale until you say so.\n"
+        + "\n".join(f"  {line}" for line in lines)
+        + f"{more}\nCorrect the source, or set odd_rows: quarantine to leave them out, or odd_rows: keep if they are true."
+    )
 
 
 def _described(frame: pd.DataFrame, position: int, reason: str) -> str:

@@ -8,7 +8,7 @@ __all__ = ['SalesData', 'read_sales', 'write_quarantine']
 # %% ../../nbs/sales/25_reading.ipynb #07942bd2
 import hashlib
 import hmac
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
@@ -44,7 +44,7 @@ from salesforecast.sales.schema import (
     load_mapping,
 )
 from .sinks import write_table
-from .sources import Source, check_options_fit, load_table, source_name
+from .sources import Source, check_options_fit, load_by_names, load_table, source_name
 from salesforecast.sales.expressions import (
     ExpressionContext,
     MissingColumnError,
@@ -87,24 +87,14 @@ def _columns_found(cells: pd.DataFrame, mapping: ColumnMapping) -> int:
     return count
 
 
-def lines_above(table: SourceTable, mapping: ColumnMapping) -> int:
-    "Return how many lines are titles, where two rows were joined of which the second alone has more of a mapping's columns; else 0."
-    if table.second_row is None or not mapping.columns:
-        return 0
-    lines, names = table.second_row
-    second = pd.DataFrame(columns=list(dict.fromkeys(names)))
-    return lines if _columns_found(second, mapping) > _columns_found(table.cells, mapping) else 0
+def count_columns_of(mapping: ColumnMapping) -> Callable[[pd.DataFrame], int]:
+    "Return the function that counts how many of the columns that a mapping names a table has."
+    return lambda cells: _columns_found(cells, mapping) if mapping.columns else 0
 
 
 def load_for_mapping(source: Source, mapping: ColumnMapping, read: SourceOptions) -> SourceTable:
     "Load a table below the titles that a mapping's columns show."
-    table = load_table(source, read)
-    lines = lines_above(table, mapping)
-    if not lines:
-        return table
-    table = load_table(source, read.model_copy(update={"skip_rows": lines}))
-    note = f"the mapping's columns stand in line {lines + 1}, the header: what is above it is left out"
-    return replace(table, notes=[note, *table.notes])
+    return load_by_names(source, read, count_columns_of(mapping))
 
 
 def _load_with_mapping(

@@ -11,6 +11,8 @@ import gzip
 import logging
 import re
 import zlib
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -381,6 +383,34 @@ def _load_file(path: Path, read: SourceOptions, several: bool = False) -> Source
         raise UserError(f"{path} is not a whole gzip file: {error}") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+
+# %% ../../nbs/sales/11_sources.ipynb #26650add
+def lines_above(
+    table: SourceTable,
+    count_found: Callable[[pd.DataFrame], int],  # how many of the columns that are asked for a table has
+) -> int:
+    "Return how many lines are titles, where two rows were joined of which the second alone has more of the columns; else 0."
+    if table.second_row is None:
+        return 0
+    lines, names = table.second_row
+    second = pd.DataFrame(columns=list(dict.fromkeys(names)))
+    return lines if count_found(second) > count_found(table.cells) else 0
+
+
+def add_header_note(table: SourceTable, lines: int) -> SourceTable:
+    "Return a table with the note that what stands above its header is left out."
+    note = f"the mapping's columns stand in line {lines + 1}, the header: what is above it is left out"
+    return replace(table, notes=[note, *table.notes])
+
+
+def load_by_names(
+    source: Source, read: SourceOptions, count_found: Callable[[pd.DataFrame], int]
+) -> SourceTable:
+    "Load a table below the titles that the columns that are asked for show."
+    table = load_table(source, read)
+    if lines := lines_above(table, count_found):
+        return add_header_note(load_table(source, read.model_copy(update={"skip_rows": lines})), lines)
+    return table
 
 # %% ../../nbs/sales/11_sources.ipynb #1432c4e8
 def read_table(

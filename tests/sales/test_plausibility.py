@@ -1,6 +1,7 @@
 """Rows are weighed by money, products, regions and days: what is rejected, and what is kept."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -185,3 +186,46 @@ def test_partitions_are_weighed_together(tmp_path: Path) -> None:
     table.to_parquet(tmp_path / "b.parquet", row_group_size=100)
     with pytest.raises(UserError, match="row 335"):
         read_partitioned_sales(tmp_path / "b.parquet", None, LOCAL_ENGINE, partition_rows=100)
+
+
+def test_a_jump_of_all_amounts_stops_in_partitions_too(tmp_path: Path) -> None:
+    """Without a price, so that no product tells: as the whole file, as a sample, and in a file that is sorted by product."""
+    table = sales_table(20_000).drop(columns="Unit_Price")
+    table["Transaction_Date"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(20_000) // 40, "D")
+    amounts = np.random.default_rng(2).lognormal(3, 0.6, 20_000)  # of a shop with many goods
+    table["Revenue"] = (amounts * np.where(np.arange(20_000) < 13_000, 1, 100)).round(2)
+    for name, rows in (("by_day", table), ("by_product", table.sort_values("Product_ID", kind="stable"))):
+        path = tmp_path / f"{name}.parquet"
+        rows.to_parquet(path, row_group_size=2_500, index=False)
+        says = r"100 times as large(.|\n)*odd_rows: keep"
+        with pytest.raises(UserError, match=says):
+            read_sales(path)
+        for most in (10**6, 15_000):
+            with pytest.raises(UserError, match=says):
+                read_partitioned_sales(path, None, LOCAL_ENGINE, partition_rows=2_500, max_local_rows=most)
+        kept = read_partitioned_sales(
+            path, ColumnMapping(odd_rows="keep"), LOCAL_ENGINE, partition_rows=2_500
+        )
+        assert kept.report.revenue_total == pytest.approx(rows["Revenue"].sum())
+
+
+@pytest.mark.parametrize("choice", ["stop", "keep", "quarantine"])
+def test_odd_rows_of_partitions_are_told(
+    choice: Literal["stop", "keep", "quarantine"], tmp_path: Path
+) -> None:
+    table = sales_table(4_000)
+    table.loc[[99, 1_777], ["Unit_Price", "Revenue"]] *= 100
+    table.to_parquet(tmp_path / "odd.parquet", row_group_size=500, index=False)
+    mapping = ColumnMapping(odd_rows=choice, max_row_revenue_share=1)
+    if choice == "stop":
+        for read in (
+            read_sales,
+            lambda *told: read_partitioned_sales(*told, LOCAL_ENGINE, partition_rows=500),
+        ):
+            with pytest.raises(UserError, match=r"2 rows are not taken(.|\n)*row 101(.|\n)*row 1779"):
+                read(tmp_path / "odd.parquet", mapping)
+        return
+    sales = read_partitioned_sales(tmp_path / "odd.parquet", mapping, LOCAL_ENGINE, partition_rows=500)
+    assert sales.report.revenue_total == pytest.approx(table["Revenue"].sum())
+    says = {"keep": "odd_rows: keep counts row 101", "quarantine": "2 odd rows are kept"}[choice]
+    assert any(says in note for note in sales.report.warnings)

@@ -10,7 +10,11 @@ import pytest
 
 from salesforecast.api.batch import mapped_tables
 from salesforecast.core.settings import UserError
+from salesforecast.dashboard.model.reader import UploadOptions, read_upload
+from salesforecast.forecasting.inputs import read_series
 from salesforecast.sales.chunks import iter_csv_tables
+from salesforecast.sales.delimited import read_text
+from salesforecast.sales.input_tables import read_input_table
 from salesforecast.sales.numbers import parse_numbers
 from salesforecast.sales.proposals import propose_columns, propose_mapping
 from salesforecast.sales.reading import read_prediction_rows, read_sales
@@ -109,6 +113,55 @@ def test_a_title_in_parts_of_a_file(tmp_path: Path) -> None:
     with path.open("rb") as file:
         pieces = [piece.table.cells for piece in mapped_tables(file, path.name, mapping, 2**20)]
     assert [*pieces[0]] == [*CANONICAL] and pieces[0].index[0] == 3
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_every_door_finds_the_columns_that_are_wanted(suffix: str, tmp_path: Path) -> None:
+    """A mapping's columns stand in the second row alone: sales, the preview of the upload and the pieces of the API begin there."""
+    path, note = tmp_path / f"report{suffix}", "the mapping's columns stand in line 2"
+    write(shop(Qty=UNITS, Amount=MONEY), "Company X,,Period: January 2024,", path)
+    columns = {name: column for column, name in CANONICAL.items()}
+    assert any(note in told for told in read_sales(path, ColumnMapping(columns=columns)).report.warnings)
+    (tmp_path / "upload").mkdir()
+    upload = read_upload(path, path.name, tmp_path / "upload", UploadOptions(columns))
+    assert upload.report is not None and upload.report["revenue_total"] == pytest.approx(MONEY.sum())
+    assert upload.columns == [*CANONICAL] and upload.sample[0][0].startswith("2024-01-01")
+    with path.open("rb") as file:
+        first, *_ = mapped_tables(file, path.name, ColumnMapping(columns=columns), 2**20)
+    assert [*first.table.cells] == [*CANONICAL] and any(note in told for told in first.table.notes)
+
+
+def test_the_notes_on_a_header_are_those_of_the_first_piece(tmp_path: Path) -> None:
+    for above in ("Sales report\n", "", "Martin's bakery,,,,,\n\n"):
+        path = tmp_path / "report.csv"
+        path.write_text(
+            above + lines_below(",,Sales,,Returns,", "Date,Item,Units,Value,Units,Value"), "utf-8"
+        )
+        whole = read_text(path.read_bytes(), SourceOptions())
+        with path.open("rb") as file:
+            first, *others = iter_csv_tables(file, SourceOptions(), size=4_000)
+        assert first.notes == whole.notes and any("two rows" in note for note in first.notes)
+        assert others and not any(piece.notes for piece in others)
+        assert first.second_row == whole.second_row
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_tables_beside_the_sales_find_their_columns_too(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"stock{suffix}"
+    stock = pd.DataFrame(
+        {"unique_id": ["Tea", "Jam"], "place": ["A", "B"], "on_hand": [3, 4], "note": ["", "x"]}
+    )
+    write(stock, "Stock,,Count,", path)
+    read = read_input_table(
+        path, "stock", {"unique_id": "text", "on_hand": "number"}, required=("unique_id", "on_hand")
+    )
+    assert read.frame["on_hand"].tolist() == [3, 4]
+    long = pd.DataFrame(
+        {"unique_id": "Tea", "ds": DAYS[:60].astype(str), "y": 2.0, "note": ""}
+    ).drop_duplicates("ds")
+    path = tmp_path / f"long{suffix}"
+    write(long, "Series,,Value,", path)
+    assert read_series(path).panel.values[0].sum() == pytest.approx(2.0 * len(long))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".xlsx"])

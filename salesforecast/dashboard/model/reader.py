@@ -25,9 +25,8 @@ from salesforecast.sales.amount_relations import Doubt
 from salesforecast.sales.mapping_proposal import MappingProposal, ProposedLine, nested_keys
 from salesforecast.sales.presets import PRESETS
 from salesforecast.sales.proposals import propose_columns, propose_sheets
-from salesforecast.sales.reading import SalesData, read_sales
+from salesforecast.sales.reading import SalesData, load_for_mapping, read_sales
 from salesforecast.sales.schema import ColumnMapping, ReadOptions, ReturnRule, SourceOptions, find_column
-from salesforecast.sales.sources import load_table
 from salesforecast.sales.workbooks import EXCEL, open_book
 
 # %% ../../../nbs/dashboard/model/06_reader.ipynb #dc9e1ad2
@@ -287,8 +286,9 @@ def add_columns(
     try:
         base = propose_sheets(path, ReadOptions())[0] if fresh and answer.sheets and not options.sheet else []
         sheets = SourceOptions.model_validate(nested_keys(base).get("read", {})).sheets
-        read = options.mapping().read
-        cells = load_table(path, read.model_copy(update={"sheets": sheets}) if sheets else read).cells
+        mapping = options.mapping()
+        read = mapping.read.model_copy(update={"sheets": sheets}) if sheets else mapping.read
+        cells = load_for_mapping(path, mapping, read).cells
     except UserError:
         return answer
     answer.columns = [str(column) for column in cells]
