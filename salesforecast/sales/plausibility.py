@@ -138,9 +138,9 @@ class RowWeights:
         "Return the weights of both together."
         values = {
             kind: _add_pairs(self.rejected_values.get(kind, {}), other.rejected_values.get(kind, {}))
-            for kind in {*self.rejected_values, *other.rejected_values}
+            for kind in self.rejected_values | other.rejected_values
         }
-        reasons = {*self.by_reason, *other.by_reason}
+        reasons = self.by_reason | other.by_reason
         return RowWeights(
             self.kept_revenue + other.kept_revenue,
             self.kept_rows + other.kept_rows,
@@ -182,7 +182,7 @@ def _add_pairs(
             a.get(value, nothing)[0] + b.get(value, nothing)[0],
             a.get(value, nothing)[1] + b.get(value, nothing)[1],
         )
-        for value in {*a, *b}
+        for value in a | b
     }
 
 # %% ../../nbs/sales/24_plausibility.ipynb #cd1b1c0e

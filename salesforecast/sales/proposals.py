@@ -418,7 +418,7 @@ def _draft_by_preset(preset: Preset, profile: TableProfile, items: Sequence[str]
 def _draft_by_values(profile: TableProfile) -> _Draft:
     "Begin a proposal by the names and values of the columns."
     lines, questions, used, notes = propose_by_values(profile)
-    date = next((n for n in used if profile.columns[n].kind == "date"), "")
+    date = next((n for n, c in profile.columns.items() if n in used and c.kind == "date"), "")
     return _Draft(_signs(lines, profile), used, date, questions, notes=notes)
 
 # %% ../../nbs/sales/38_proposals.ipynb #aff1527e

@@ -202,7 +202,9 @@ def propose_currency(
     "Propose the currency."
     column = next((c for c in profile.columns.values() if "currency" in c.roles and c.kind == "text"), None)
     converted = find_converted(profile)
-    if column is not None and (rate := next((converted[name] for name in amounts if name in converted), "")):
+    amount_names = [name for name, c in profile.columns.items() if name in amounts and c.kind == "number"]
+    rate = next((converted[name] for name in amount_names if name in converted), "")
+    if column is not None and rate:
         return _home_currency(profile, column, rate), [], {column.name, rate}
     if column is not None:
         counts = column.cells.dropna().astype(str).str.strip().value_counts()
@@ -226,7 +228,7 @@ def propose_currency(
             choices: dict[str, object] = {f"only {code}": code for code in codes[:8]}
             text = f"{column.name} has {', '.join(codes)}. Which one is to be read? To convert the others, write rates into the file."
             return lines, [OpenQuestion("currency", text, choices, f"only {first}")], {column.name}
-    for name in amounts & profile.columns.keys():
+    for name in amount_names:
         texts = profile.columns[name].cells.iloc[:: max(profile.rows // 2_000, 1)].dropna().astype(str)
         signs = texts.map(lambda text: m[0] if (m := SIGNS.search(text)) else None).value_counts()
         if len(signs) > 1:

@@ -392,7 +392,7 @@ class ColumnMapping(BaseModel):
 
 def _contradictions(mapping: ColumnMapping) -> Iterable[str]:
     "Yield what cannot be meant, a sentence each."
-    for name in mapping.constants.keys() & mapping.columns.keys():
+    for name in sorted(mapping.constants.keys() & mapping.columns.keys()):
         yield f"{name} stands in both columns and constants; keep one"
     for name in sorted({*mapping.columns, *mapping.constants} & set(RESERVED)):
         yield f"the column name {name!r} is taken; choose another"

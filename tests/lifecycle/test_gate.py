@@ -15,7 +15,10 @@ from salesforecast.features.preprocessing import prepare_sales
 from salesforecast.lifecycle import gate
 from salesforecast.lifecycle.comparison import compare_totals, paired_difference
 from salesforecast.lifecycle.gate import (
+    Check,
+    Decision,
     accuracy_check,
+    coverage_check,
     forecast_checks,
     latency_check,
     segment_check,
@@ -111,6 +114,26 @@ def test_the_more_segments_the_surer_a_difference_has_to_be() -> None:
 
 
 @pytest.mark.parametrize(
+    ("lower", "upper", "covered"),
+    [(0.005, 1.0, 1.0), (0.006, 1.0, 0.0), (-1.0, -0.005, 1.0), (-1.0, -0.006, 0.0)],
+)
+def test_an_interval_contains_what_rounds_to_its_ends(lower: float, upper: float, covered: float) -> None:
+    """Revenue is in cents."""
+    bounds = {f"lower_{level}": np.full(4, lower) for level in (80, 95)}
+    model = SimpleNamespace(bounds=bounds | {f"upper_{level}": np.full(4, upper) for level in (80, 95)})
+    prepared = SimpleNamespace(revenue=np.zeros(4), train=np.zeros(4, bool))
+    comparison: Any = SimpleNamespace(prepared=prepared, challenger=model, champion=model)
+    assert set(coverage_check(comparison, GateParams()).numbers.values()) == {covered}
+
+
+def test_a_decision_names_what_decided_it() -> None:
+    checks = [Check("error", True, "smaller"), Check("size", False, "too large")]
+    window: Any = {"first": "2026-01-01", "last": "2026-01-31", "rows": 1}
+    refused, passed = (Decision("b", "a", "served", each, checks, "", window) for each in (False, True))
+    assert (refused.reasons, passed.reasons) == (["size: too large"], ["error: smaller"])
+
+
+@pytest.mark.parametrize(
     ("mine", "theirs", "passes"),
     [(3e7, 1e7, True), (3e7 + 1, 1e7, False), (2e7, 1e6, True), (2e7 + 1, 1e6, False)],
 )
@@ -154,3 +177,5 @@ def test_a_row_may_take_so_much_longer_however_busy_the_machine_is(
     bundles: list[Any] = [SimpleNamespace(name=name, sarima=sarima) for name in ("challenger", "champion")]
     check = latency_check(*bundles, GateParams(latency_ratio=5.0))
     assert check.passed is passes
+    if slower == 1:
+        assert check.reason == "one row takes 1.32 ms (served version: 1.33 ms)"

@@ -14,8 +14,10 @@ import pytest
 
 from salesforecast.core.settings import UserError
 from salesforecast.sales.column_names import name_role
+from salesforecast.sales.column_profiles import profile_table
 from salesforecast.sales.presets import PRESETS, find_preset
 from salesforecast.sales.proposals import propose_mapping
+from salesforecast.sales.proposed_filters import propose_currency
 from salesforecast.sales.reading import read_sales
 from salesforecast.sales.schema import load_mapping
 
@@ -810,3 +812,12 @@ def test_exports_of_others(name: str) -> None:
     assert read_sales(SHARED / name, proposal.mapping).frame["Revenue"].sum() == pytest.approx(
         FILES[name], abs=0.005
     )
+
+
+def test_the_currency_is_that_of_the_first_amount_that_names_one() -> None:
+    codes = ("EUR", "USD", "GBP", "CHF", "SEK", "NOK")
+    cells = {"Note": ["$5 off", "a gift", "for Ann"]} | {
+        f"Amount {i} ({code})": ["1.50", "2", "3"] for i, code in enumerate(codes)
+    }
+    (line,), _, _ = propose_currency(profile_table(pd.DataFrame(cells)), set(cells))
+    assert (line.value, line.reason) == ("EUR", "it stands in Amount 0 (EUR)")

@@ -34,6 +34,7 @@ def mapping_of(folder: Path, text: str) -> ColumnMapping:
         ("returns: {effect: drop}", "returns.effect: found 'drop'"),
         ("columns: {Units_Sold: 1}", "belongs under constants"),
         ("columns: {Region: a}\nconstants: {Region: b}", "Region stands in both"),
+        ("columns: {Region: a, Category: b}\nconstants: {Region: b, Category: c}", "Category stands in both"),
         ("columns: {is_return: a}", "'is_return' is taken"),
         ("features: [Customer_ID]", "a person is never a feature"),
         ("personal: [phone]\nfeatures: [phone]", "a person is never a feature"),
