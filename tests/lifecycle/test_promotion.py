@@ -184,7 +184,7 @@ def test_a_kill_on_either_side_of_the_step_is_put_in_order(three: Path, moment: 
 
 
 def test_a_running_server_follows_promotion_and_rollback(
-    two_versions: Path, tmp_path: Path, run_process: Callable[..., subprocess.CompletedProcess[str]]
+    two_versions: Path, tmp_path: Path, run_command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     models = Path(shutil.copytree(two_versions, tmp_path / "models"))
     with serving(models, tmp_path) as server:
@@ -200,13 +200,13 @@ def test_a_running_server_follows_promotion_and_rollback(
             return {server.predict().headers["X-Model-Version"] for _ in range(8)}
 
         assert answering() == {OLD}
-        done = run_process("models", "promote", NEW, "--why", "a test", "--models-dir", models)
+        done = run_command("models", "promote", NEW, "--why", "a test", "--models-dir", models)
         assert done.returncode == 0, done.stderr
         assert answering() == {NEW}
-        done = run_process("models", "rollback", "--models-dir", models)
+        done = run_command("models", "rollback", "--models-dir", models)
         assert done.returncode == 0, done.stderr
         assert answering() == {OLD}
-    events = json.loads(run_process("models", "history", "--json", "--models-dir", models).stdout)
+    events = json.loads(run_command("models", "history", "--json", "--models-dir", models).stdout)
     assert [(e["action"], e["to"]) for e in events] == [("found", OLD), ("promote", NEW), ("rollback", OLD)]
 
 

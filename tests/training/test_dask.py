@@ -126,7 +126,7 @@ def test_a_killed_worker_does_not_lose_the_job(tmp_path: Path) -> None:
 
 def test_a_cluster_that_is_gone_is_said(tmp_path: Path) -> None:
     with dask_processes(tmp_path, workers=1) as own, connect(own.address, timeout=60) as cluster:
-        cluster.patience = 3
+        cluster.worker_timeout = 3.0
         threading.Timer(1.0, own.kill_worker).start()
         with pytest.raises(UserError, match="All workers have left"):
             list(cluster.map(time.sleep, [(1.0,)] * 20))
