@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..sales.chunks import LimitedGzipFile, iter_file_tables
-from ..sales.layout import amount_currencies, refuse_other_currency
+from ..sales.pieces import amount_currencies, refuse_other_currency
 from ..sales.prediction_notes import PredictionNotes
 from salesforecast.sales.reading import (
     PredictionRows,

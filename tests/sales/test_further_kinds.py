@@ -11,7 +11,7 @@ import pytest
 from salesforecast.core.settings import UserError
 from salesforecast.sales.column_names import name_role
 from salesforecast.sales.dates import parse_dates
-from salesforecast.sales.layout import line_items
+from salesforecast.sales.line_items import line_items
 from salesforecast.sales.proposals import propose_mapping
 from salesforecast.sales.reading import read_sales
 from salesforecast.sales.schema import ColumnMapping

@@ -288,3 +288,33 @@ def test_a_closed_order_of_magento_brings_nothing(refund: bool) -> None:
 def test_closed_alone_is_a_sale() -> None:
     orders = magento(False)[0].replace({"Status": {"complete": "closed", "closed": "open"}})
     assert "closed" not in str(propose_mapping(orders).mapping.where)
+
+
+@pytest.mark.parametrize(
+    "name, sides",
+    [("Soll/Haben-Kennzeichen", "HS"), ("D/C", "CD"), ("Side", ("Credit", "Debit"))],
+)
+def test_a_column_that_says_debit_or_credit_tells_the_sign(name: str, sides: tuple[str, str]) -> None:
+    given_back = np.arange(300) % 20 == 3
+    ledger = sold(Umsatz=LINES, **{name: np.where(given_back, sides[1], sides[0])})
+    proposal = propose_mapping(ledger)
+    truth = np.where(given_back, -LINES, LINES).sum()
+    assert read_sales(ledger, proposal.mapping, now=NOW).report.revenue_total == pytest.approx(truth)
+    (asked,) = [question for question in proposal.questions if question.key == "returns.when"]
+    assert set(asked.choices) == set(sides) and asked.assumed == sides[1]
+
+
+def test_credit_and_debit_cards_are_no_sides_of_an_account() -> None:
+    cards = sold(Amount=LINES, **{"Payment method": np.where(np.arange(300) % 3 == 0, "Debit", "Credit")})
+    assert read_sales(cards, propose_mapping(cards).mapping, now=NOW).report.revenue_total == pytest.approx(
+        LINES.sum()
+    )
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_fee_is_a_cost_and_no_discount(sign: int) -> None:
+    signed = np.where(np.arange(300) % 20 == 3, -LINES, LINES)
+    fees = (signed * 0.03).round(2)
+    paid = sold(Gross=signed, Fee=sign * fees, Net=(signed - fees).round(2))
+    sales = read_sales(paid, propose_mapping(paid).mapping, now=NOW)
+    assert sales.report.revenue_total == pytest.approx(signed.sum())

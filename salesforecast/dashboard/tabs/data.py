@@ -37,7 +37,7 @@ from salesforecast.dashboard.ui.files import Download, Upload
 from salesforecast.dashboard.ui.model_panel import FigureCard
 from salesforecast.dashboard.ui.month_chart import describe_months, month_chart
 from salesforecast.dashboard.ui.tables import PagedTable, table_markup
-from salesforecast.sales.layout import WHERE_NOTE
+from salesforecast.sales.pieces import WHERE_NOTE
 from salesforecast.dashboard.ui.widgets import (
     add_classes,
     box,
