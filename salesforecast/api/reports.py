@@ -123,6 +123,8 @@ def parts_output(manifest: Manifest) -> dict[str, PartOutput]:
     "Return what each part of the version is served by."
     earlier = {"transactional": ServedPart(served=manifest.served), "daily": ServedPart(served="sarima")}
     return {
-        name: PartOutput(served=part.served, baseline=part.baseline, why=part.why, errors=part.errors)
+        name: PartOutput(
+            served=part.served, baseline=part.baseline, why=part.why, errors=part.errors, tested=part.tested
+        )
         for name, part in (manifest.parts or earlier).items()
     }

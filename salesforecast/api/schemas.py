@@ -210,8 +210,9 @@ class PartOutput(BaseModel):
     baseline: bool = Field(description="whether that is a baseline, because no model was better")
     why: str
     errors: dict[str, float | None] = Field(
-        {}, description="root mean squared errors that were compared, by name"
+        {}, description="errors that were compared, by name: root mean squared ones; WAPE of demand"
     )
+    tested: str = Field("", description="on which days the errors of demand were made")
 
 # %% ../../nbs/api/00_schemas.ipynb #2323ad25
 class StatusOutput(BaseModel):

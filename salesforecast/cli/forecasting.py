@@ -143,6 +143,7 @@ def backtest(
     from salesforecast.core.settings import scale_progress
     from salesforecast.cli.terminal import DAILY_COLUMNS, messages, metrics_table, output, progress_bar
     from salesforecast.features.daily import daily_revenue
+    from salesforecast.forecasting.panel import TOTAL
     from salesforecast.registry.manifest import DEMAND_MODEL
     from salesforecast.training.daily import add_demand_total, backtest_daily, backtest_metrics
 
@@ -170,7 +171,7 @@ def backtest(
         write_result(demand, out, "backtest")
         return
     if not sarima:
-        forecasts = add_demand_total(forecasts, demand)
+        forecasts = add_demand_total(forecasts, demand[demand["level"] == TOTAL])
         metrics = backtest_metrics(forecasts, daily_revenue(sales)[0], sales.mapping)
     title = f"Daily revenue: {windows} windows of {horizon}, up to {forecasts['ds'].max():%Y-%m-%d}"
     output.print(metrics_table(title, metrics, DAILY_COLUMNS, DEMAND_MODEL))

@@ -93,10 +93,10 @@ def override_remove(
     freq: OverrideFreq = "D",
 ) -> None:
     "Take an override back."
-    from salesforecast.forecasting.overrides import overrides_file, remove_override
+    from salesforecast.forecasting.overrides import overrides_file, remove_overrides
     from salesforecast.cli.terminal import output
 
-    remove_override(overrides_file(target, freq), number)
+    remove_overrides(overrides_file(target, freq), [number])
     output.print(f"Override {number} is gone.")
 
 # %% ../../nbs/cli/06_overrides.ipynb #335775ec

@@ -197,7 +197,7 @@ def version_report(manifest: Manifest) -> RenderableType:
             "Daily revenue, backtest over the test period",
             manifest.metrics.daily,
             DAILY_COLUMNS,
-            manifest.served_total,
+            manifest.tested_total,
         ),
         Text(f"← served. {manifest.split.note}", style="dim"),
     )
@@ -219,8 +219,8 @@ def _version_summary(manifest: Manifest) -> Table:
         table.add_row("left out", f"{day}, the last day, looks unfinished: it is not in the daily revenue")
     table.add_row("daily model", str(manifest.sarima.get("order", "")))
     if manifest.served_total == DEMAND_MODEL:
-        wape = percent(manifest.total_wape)
-        table.add_row("total", f"forecast by the demand forecast: WAPE {wape} in its cross-validation")
+        wape, how = percent(manifest.total_wape), manifest.parts["demand"].tested
+        table.add_row("total", f"forecast by the demand forecast: WAPE {wape} in its cross-validation. {how}")
     importance = list(manifest.feature_importance[manifest.served].items())[:6]
     features = ", ".join(f"{name} {percent(share)}" for name, share in importance)
     table.add_row(f"{manifest.model_type} relies on", Text(features))

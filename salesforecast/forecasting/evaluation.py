@@ -7,6 +7,7 @@ __all__ = ['backtest_demand', 'evaluate_backtest']
 
 # %% ../../nbs/forecasting/14_evaluation.ipynb #4daca9d8
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -18,10 +19,18 @@ from salesforecast.core.params import CandidateParams
 from salesforecast.forecasting.candidates.registry import BASELINE
 from salesforecast.forecasting.candidates.run import run_candidate
 from salesforecast.forecasting.candidates.task import make_forecast_task
+from salesforecast.forecasting.bias import correct_past_forecasts
 from salesforecast.forecasting.covariates import Covariates
-from salesforecast.forecasting.forecaster import fit_demand, forecast_demand
-from salesforecast.forecasting.intervals import INTERVAL_LEVELS
+from salesforecast.forecasting.forecaster import DemandModel, fit_demand, forecast_demand
+from salesforecast.forecasting.intervals import (
+    INTERVAL_LEVELS,
+    calibrate,
+    describe_history,
+    prediction_intervals,
+)
 from salesforecast.forecasting.panel import Panel
+from salesforecast.forecasting.reconciliation import cross_validate_reconciliation, reconcile
+from salesforecast.forecasting.selection import choose_combination
 
 # %% ../../nbs/forecasting/14_evaluation.ipynb #a17e0201
 def step_size(panel: Panel) -> np.ndarray:
@@ -159,3 +168,64 @@ def evaluate_backtest(backtest: pd.DataFrame, by: str = "level") -> pd.DataFrame
         measures = {"rmsse": rmsse(group), "bias": bias, "wql": weighted_quantile_loss(group)}
         rows.append({by: name, **wapes, **measures, **coverages, "n": len(tested)})
     return pd.DataFrame(rows)
+
+# %% ../../nbs/forecasting/14_evaluation.ipynb #d19b0002
+LEAST_OTHERS = 2  # windows apart from each, from which a window can be forecast by what the others teach
+
+
+@dataclass(frozen=True)
+class TotalBacktest:
+    "Hold forecasts of the total from the cutoffs of cross-validation, beside what was sold."
+
+    rows: pd.DataFrame  # unique_id, ds, cutoff, y, naive, yhat, median and bounds
+    held_out: bool  # whether what forecasts a window was learnt from windows that share no day with it
+
+
+def backtest_total(
+    model: DemandModel,  # as `fit_demand` returns it
+) -> TotalBacktest:
+    "Forecast the total from each cutoff of cross-validation by what other windows teach."
+    panel, cutoffs, horizon = model.panel, np.array(model.cutoffs), model.horizon
+    actual = np.stack([panel.values[:, cutoff : cutoff + horizon] for cutoff in cutoffs])
+    past = actual - model.errors.reshape(len(panel.ids), len(cutoffs), horizon).transpose(1, 0, 2)
+    apart = [np.flatnonzero(np.abs(cutoffs - cutoff) >= horizon) for cutoff in cutoffs]
+    held_out = min(map(len, apart)) >= LEAST_OTHERS
+    frames = []
+    for i, cutoff in enumerate(cutoffs):
+        taught = apart[i] if held_out else np.arange(len(cutoffs))
+        columns = _forecast_window(model, past, actual, i, taught)
+        naive = model.cross_validations[0].forecasts[0, i, 0]
+        columns = {"y": actual[i, 0], "naive": naive, **{name: values[0] for name, values in columns.items()}}
+        days = panel.days[cutoff : cutoff + horizon]
+        frames.append(pd.DataFrame({"ds": days, "cutoff": panel.days[cutoff - 1], **columns}))
+    rows = pd.concat(frames, ignore_index=True)
+    rows.insert(0, "unique_id", panel.ids[0])
+    return TotalBacktest(rows, held_out)
+
+
+def _forecast_window(
+    model: DemandModel,
+    past: np.ndarray,  # the champions' forecasts, shape (cutoffs, n, horizon)
+    actual: np.ndarray,  # same shape
+    window: int,
+    taught: np.ndarray,  # windows to learn from
+) -> dict[str, np.ndarray]:
+    "Forecast the total of a window, shape (1, horizon), as `fit_demand` and `forecast_demand` do from these windows."
+    panel, base = model.panel, past.copy()
+    for i, level in enumerate(model.cross_validations):
+        if len(level.rows) == len(panel.rows(i)):
+            name, choices = choose_combination(level.windows(taught), all_series=True)
+            base[:, level.rows] = level.combine(choices[name][0])
+    then, errors = actual[taught], (actual - base)[taught].transpose(1, 0, 2)
+    reconciled, fixes_total, _ = cross_validate_reconciliation(panel.summing, base[taught], then)
+    coherent, bias_factor = correct_past_forecasts(reconciled, then)
+    total = (
+        base[window]
+        if fixes_total
+        else reconcile(panel.summing, base[window], errors.reshape(len(base[0]), -1))
+    )
+    yhat = total[:1] * bias_factor
+    cutoffs = np.array(model.cutoffs)
+    history = describe_history(panel.values[:1, : cutoffs[window]], cutoffs[taught], panel.step)
+    calibration = calibrate(coherent[:, :1], then[:, :1], history, panel.level[:1], panel.step)
+    return {"yhat": yhat, **prediction_intervals(calibration, yhat)}

@@ -99,6 +99,7 @@ class DemandModel:
         None  # demand of past spans, for orders; None in an archive of before it was kept
     )
     bias_factor: float = 1.0  # of all forecasts, which makes them unbiased in sum
+    cross_validations: tuple[CrossValidation, ...] = ()  # by level; none in an archive
 
     @property
     def leaderboard(self) -> pd.DataFrame:
@@ -189,6 +190,7 @@ def fit_demand(
         ),
         spans=estimate_span_demand(panel.values, panel.step, forecasts=PastForecasts(cutoffs, coherent)),
         bias_factor=bias_factor,
+        cross_validations=tuple(levels),
     )
 
 

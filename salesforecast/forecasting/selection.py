@@ -7,7 +7,7 @@ __all__ = []
 
 # %% ../../nbs/forecasting/06_selection.ipynb #66f11ce4
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -64,6 +64,10 @@ class CrossValidation:
         return np.einsum(
             "cwrh,cr->wrh", self.forecasts, np.broadcast_to(weights, (len(weights), len(self.rows)))
         )
+
+    def windows(self, at: np.ndarray) -> "CrossValidation":
+        "Return these windows alone."
+        return replace(self, forecasts=self.forecasts[:, at], actual=self.actual[at])
 
 
 SAMPLED_SERIES = 100  # series of a level on which candidates are compared
@@ -163,6 +167,13 @@ def log_relative_error(loss: np.ndarray, naive: np.ndarray, size: np.ndarray) ->
     return np.log((loss + tiny) / (naive + tiny))
 
 
+def mean_relative_error(errors: np.ndarray, naive: np.ndarray, size: np.ndarray) -> float:
+    "Compute the geometric mean over series of the errors' ratio, less 1; errors of shape (cutoffs, r)."
+    weight = np.sqrt(size)
+    relative = log_relative_error(errors.sum(0), naive.sum(0), size)
+    return float(np.expm1(relative @ weight / max(weight.sum(), 1e-12)))
+
+
 def bootstrap_relative_error(
     errors: np.ndarray,  # absolute, by cutoff and series, shape (cutoffs, r)
     naive: np.ndarray,  # those of the baseline
@@ -170,22 +181,12 @@ def bootstrap_relative_error(
     draws: tuple[np.ndarray, np.ndarray],  # resampled cutoffs and series, a row per draw
 ) -> tuple[float, float, float]:
     "Compute the geometric mean over series of the errors' ratio, less 1, and its bootstrap 95% interval."
-    weight = np.sqrt(size)
-
-    def gain(cutoffs: np.ndarray, series: np.ndarray) -> float:
-        ours, theirs = (x[cutoffs][:, series].sum(0) for x in (errors, naive))
-        return float(
-            np.expm1(
-                log_relative_error(ours, theirs, size[series])
-                @ weight[series]
-                / max(weight[series].sum(), 1e-12)
-            )
-        )
-
-    gains = [gain(cutoffs, series) for cutoffs, series in zip(*draws, strict=True)]
-    whole = gain(np.arange(errors.shape[0]), np.arange(errors.shape[1]))
+    gains = [
+        mean_relative_error(errors[cutoffs][:, series], naive[cutoffs][:, series], size[series])
+        for cutoffs, series in zip(*draws, strict=True)
+    ]
     low, high = np.quantile(gains, [0.025, 0.975])
-    return whole, float(low), float(high)
+    return mean_relative_error(errors, naive, size), float(low), float(high)
 
 
 def resample_cutoffs_and_series(cutoffs: int, series: int, count: int = 300) -> tuple[np.ndarray, np.ndarray]:
@@ -289,27 +290,43 @@ MAX_WORSE = (
 )
 
 
+Choices = dict[str, tuple[np.ndarray, np.ndarray]]  # weights and cross-validated forecasts, by name
+
+
+def choose_combination(
+    cross_validation: CrossValidation,
+    all_series: bool,  # whether all series of the level were cross-validated
+) -> tuple[str, Choices]:
+    "Return the name of the choice with the least error, never one that is worse than the baseline, and all choices."
+    choices = forecast_combinations(cross_validation, all_series)
+    half = half_candidate(cross_validation)
+    half_name = None if half is None else cross_validation.names[half]
+    gains = {name: _gain(cross_validation, forecasts) for name, (_, forecasts) in choices.items()}
+    name = min(gains.keys() - {half_name}, key=lambda name: (gains[name], name))
+    gain = gains[name]
+    if gain >= 0:
+        name, gain = BASELINE, gains[BASELINE]
+    elif not _better_by_one_standard_error(_leaderboard_row(cross_validation, choices[name][1])):
+        name = _add_mean(choices, name, BASELINE)
+        gain = _gain(cross_validation, choices[name][1])
+    if half_name and 1 + gains[half_name] <= MAX_WORSE * (1 + gain):
+        name = _add_mean(choices, half_name, name)
+    return name, choices
+
+
 def select_champion(
     cross_validation: CrossValidation,
     level: str,
     all_series: bool,  # whether all of its series were cross-validated
 ) -> Champion:
     "Select the champion of a level, with the leaderboard."
-    choices = forecast_combinations(cross_validation, all_series)
-    draws = resample_cutoffs_and_series(len(cross_validation.actual), len(cross_validation.rows))
-    rows = {
-        name: _leaderboard_row(cross_validation, forecasts, draws) for name, (_, forecasts) in choices.items()
-    }
-    half = half_candidate(cross_validation)
-    half_name = None if half is None else cross_validation.names[half]
-    name = min(rows.keys() - {half_name}, key=lambda name: (rows[name]["against_naive"], name))
-    if rows[name]["against_naive"] >= 0:
-        name = BASELINE
-    elif not _better_by_one_standard_error(rows[name]):
-        name = _add_mean(choices, rows, name, BASELINE, cross_validation, draws)
-    if half_name and 1 + rows[half_name]["against_naive"] <= MAX_WORSE * (1 + rows[name]["against_naive"]):
-        name = _add_mean(choices, rows, half_name, name, cross_validation, draws)
-    board = pd.DataFrame([{"level": level, "model": model, **row} for model, row in rows.items()])
+    name, choices = choose_combination(cross_validation, all_series)
+    board = pd.DataFrame(
+        [
+            {"level": level, "model": model, **_leaderboard_row(cross_validation, forecasts)}
+            for model, (_, forecasts) in choices.items()
+        ]
+    )
     board = board.sort_values("against_naive", kind="stable", ignore_index=True)
     board["chosen"] = board["model"] == name
     return Champion(
@@ -322,13 +339,25 @@ def chosen_rows(leaderboard: pd.DataFrame) -> pd.DataFrame:
     return leaderboard.query("chosen").drop(columns="chosen")
 
 
-def _leaderboard_row(
-    cross_validation: CrossValidation, forecasts: np.ndarray, draws: tuple[np.ndarray, np.ndarray]
-) -> dict[str, float]:
+def _absolute_errors(
+    cross_validation: CrossValidation, forecasts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    "Sum the errors of a choice and of the baseline by cutoff and series, and the sales of each series."
+    actual = cross_validation.actual
+    ours, naive = (np.abs(x - actual).sum(2) for x in (forecasts, cross_validation.forecasts[0]))
+    return ours, naive, np.abs(actual).sum((0, 2))
+
+
+def _gain(cross_validation: CrossValidation, forecasts: np.ndarray) -> float:
+    "Return the error of a choice relative to the baseline's, less 1."
+    return mean_relative_error(*_absolute_errors(cross_validation, forecasts))
+
+
+def _leaderboard_row(cross_validation: CrossValidation, forecasts: np.ndarray) -> dict[str, float]:
     "Return the columns of the leaderboard for one choice."
     actual = cross_validation.actual
-    size = np.abs(actual).sum((0, 2))
-    ours, naive = (np.abs(x - actual).sum(2) for x in (forecasts, cross_validation.forecasts[0]))
+    ours, naive, size = _absolute_errors(cross_validation, forecasts)
+    draws = resample_cutoffs_and_series(len(actual), len(cross_validation.rows))
     gain, low, high = bootstrap_relative_error(ours, naive, size, draws)
     bias = ratio((forecasts - actual).sum(), abs(actual.sum()))
     wape = ratio(ours.sum(), size.sum())
@@ -341,21 +370,13 @@ def _better_by_one_standard_error(row: Mapping[str, float]) -> bool:
     return bool(gain + (high - low) / 3.92 < 0)
 
 
-def _add_mean(
-    choices: dict[str, tuple[np.ndarray, np.ndarray]],
-    rows: dict[str, dict[str, float]],
-    first: str,
-    second: str,
-    cross_validation: CrossValidation,
-    draws: tuple[np.ndarray, np.ndarray],
-) -> str:
-    "Add the mean of two choices to the choices and the leaderboard; return its name."
+def _add_mean(choices: Choices, first: str, second: str) -> str:
+    "Add the mean of two choices to the choices; return its name."
     name = HALF_NAME.format(first, f"({second})" if "," in second else second)
     weights, forecasts = (
         (one + other) / 2 for one, other in zip(choices[first], choices[second], strict=True)
     )
     choices[name] = (weights, forecasts)
-    rows[name] = _leaderboard_row(cross_validation, forecasts, draws)
     return name
 
 # %% ../../nbs/forecasting/06_selection.ipynb #b7083bf0

@@ -7,7 +7,7 @@ __all__ = ['load_demand']
 
 # %% ../../nbs/forecasting/18_state.ipynb #37cecd53
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NotRequired, TypedDict
@@ -21,7 +21,7 @@ from salesforecast.core.settings import UserError
 from salesforecast.forecasting.effects import CovariateEffects, EffectEvidence
 from salesforecast.forecasting.forecaster import DemandForecast, DemandModel, build_forecast
 from salesforecast.forecasting.intervals import Calibration
-from salesforecast.forecasting.panel import Panel
+from salesforecast.forecasting.panel import Panel, long_frame
 from salesforecast.forecasting.span_demand import SpanDemand
 from salesforecast.forecasting.prices import unit_prices
 
@@ -36,6 +36,11 @@ CALIBRATION_ARRAYS = {  # stored key: attribute of `Calibration`
     "calibration_errors": "errors",
     "calibration_quiet": "intermittent",
     "calibration_largest": "largest",
+}
+SOLD_ARRAYS = {  # stored key: attribute of the sparse matrix of all sales of the finest series, shape (k, t)
+    "sold_values": "data",
+    "sold_columns": "indices",
+    "sold_ends": "indptr",
 }
 SPAN_ARRAYS = {  # stored key: attribute of `SpanDemand`
     "span_lengths": "spans",
@@ -97,6 +102,7 @@ def save_demand(forecast: DemandForecast, path: Path | IO[bytes]) -> None:
     spans = forecast.model.spans
     recent = slice(-(HISTORY_DAYS // panel.step), None)
     finest = panel.bottom
+    sold = sparse.csr_matrix(panel.values[finest].astype("float32"))
     prices = (
         unit_prices(forecast.yhat[finest], forecast.revenue[finest]) if forecast.revenue.size else np.empty(0)
     )
@@ -116,6 +122,8 @@ def save_demand(forecast: DemandForecast, path: Path | IO[bytes]) -> None:
         responses=effects.series_factors,
         usual_price=effects.usual_price,
         **{key: getattr(calibration, name) for key, name in CALIBRATION_ARRAYS.items()},
+        sold_periods=len(panel.days),
+        **{key: getattr(sold, name) for key, name in SOLD_ARRAYS.items()},
         **({key: getattr(spans, name) for key, name in SPAN_ARRAYS.items()} if spans else {}),
     )
 
@@ -163,7 +171,7 @@ def load_demand(path: Path | IO[bytes]) -> DemandState:
         If it comes from a release whose intervals were made in another way.
     """
     with np.load(path, allow_pickle=False) as archive:
-        arrays = dict(archive)
+        arrays = {name: archive[name] for name in archive.files if name not in SOLD_ARRAYS}
     if "calibration_group" not in arrays:
         raise UserError(
             "The demand forecast comes from an older release, whose intervals were made in another way. Train again."
@@ -248,3 +256,24 @@ def _load_evidence(text: StoredText) -> dict[str, EffectEvidence] | None:
         if stored is None
         else {name: EffectEvidence(low, high, int(count)) for name, (low, high, count) in stored.items()}
     )
+
+# %% ../../nbs/forecasting/18_state.ipynb #d19b0012
+def load_sold(
+    path: Path | IO[bytes],  # as for `load_demand`
+    series: Iterable[str],  # names; those that the forecast does not have are left out
+) -> pd.DataFrame:
+    "Load what these series sold in all periods: `unique_id, ds, y`; of an archive of before, in the last weeks."
+    with np.load(path, allow_pickle=False) as archive:
+        ids, days = archive["ids"].astype(object), archive["days"]
+        rows = np.flatnonzero(np.isin(ids.astype(str), list(series)))
+        if "sold_periods" not in archive.files:
+            return long_frame(ids[rows], days, y=archive["values"][rows].astype(float))
+        text: StoredText = json.loads(str(archive["text"]))
+        ends, periods = archive["summing_ends"], int(archive["sold_periods"])
+        sold = [archive[key] for key in SOLD_ARRAYS]
+        shape = len(sold[2]) - 1, periods
+        parts = archive["summing"]
+    finest = sparse.csr_matrix(tuple(sold), shape=shape)
+    summing = sparse.csr_matrix((np.ones(len(parts)), parts, ends), shape=(len(ids), shape[0]))
+    days = days[-1] - text["step"] * np.arange(periods)[::-1]
+    return long_frame(ids[rows], days, y=(summing[rows] @ finest).toarray())

@@ -93,7 +93,7 @@ def _check_stages(training: TrainingResult) -> None:
 def evaluate() -> None:
     "Write `evaluation/metrics.json`, and plots as images, which need no script from elsewhere."
     bundle, folder = load_bundle(_pipeline_path(*TRAINED)), _pipeline_path("evaluation")
-    m, served, daily = bundle.manifest.metrics, bundle.manifest.served, bundle.manifest.served_daily
+    m, served, daily = bundle.manifest.metrics, bundle.manifest.served, bundle.manifest.tested_total
     measured: dict[str, float | None] = m.daily.get(daily, {})
     kept = {
         "transactional": {

@@ -22,7 +22,9 @@ from salesforecast.training.plots import (
 def backtest_picture(training: TrainingResult) -> Image:
     "Draw the forecasts from each cutoff with their intervals, and the actual revenue."
     figure = backtest_figure(
-        training.daily.backtest, training.daily.part.served, "Forecasts from each cutoff, and what happened"
+        training.daily.backtest,
+        training.manifest.tested_total,
+        "Forecasts from each cutoff, and what happened",
     )
     return picture(figure, "Backtest of the daily forecast with its 80% range")
 

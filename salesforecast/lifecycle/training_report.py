@@ -36,7 +36,7 @@ def training_status(outcome: TrainingOutcome) -> HTML:
 def training_tiles(training: TrainingResult) -> HTML:
     "Render how much was learned from, and how good the version is."
     m, data = training.manifest.metrics, training.manifest.data
-    served, daily = m.transactional[training.manifest.served], m.daily.get(training.manifest.served_daily, {})
+    served, daily = m.transactional[training.manifest.served], m.daily.get(training.manifest.tested_total, {})
     figures = {
         f"sales, {data.first} to {data.last}": amount(data.rows),
         "error of a sale's revenue (WAPE)": percent(served["wape"]),
@@ -48,7 +48,7 @@ def training_tiles(training: TrainingResult) -> HTML:
             ahead["predicted_revenue"].sum()
         )
     }
-    if training.manifest.served_total != DEMAND_MODEL:
+    if training.manifest.served_total == training.manifest.tested_total:
         figures |= {"of days within the 80% range": percent(daily.get("coverage_80"), 0)}
     return tiles(figures)
 
@@ -68,7 +68,7 @@ def parts_table(manifest: Manifest) -> HTML:
     "Render what each part of a version is served by, and why."
     labels = LABELS_WITH_TOTAL if manifest.served_total == DEMAND_MODEL else PART_LABELS
     rows: list[list[Cell]] = [
-        [labels.get(name, name), part.served or "not served", part.why]
+        [labels.get(name, name), part.served or "not served", f"{part.why} {part.tested}".strip()]
         for name, part in manifest.parts.items()
     ]
     return table(["part", "served by", "why"], rows, text=(0, 1, 2))
@@ -135,7 +135,7 @@ def transaction_leaderboard(training: TrainingResult) -> HTML:
 def daily_leaderboard(training: TrainingResult) -> HTML:
     "Render the models of a day's revenue in the backtest."
     columns = ("wape", "bias", "mae", "mase", "coverage_80", "coverage_95")
-    return leaderboard_table(training.manifest.metrics.daily, columns, training.manifest.served_daily)
+    return leaderboard_table(training.manifest.metrics.daily, columns, training.manifest.tested_total)
 
 # %% ../../nbs/lifecycle/06_training_report.ipynb #56506de7
 def demand_table(training: TrainingResult) -> HTML:

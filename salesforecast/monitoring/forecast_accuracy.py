@@ -26,6 +26,7 @@ from salesforecast.registry.ledger import (
     join_actuals,
     read_ledger,
 )
+from salesforecast.registry.manifest import DEMAND_MODEL
 from salesforecast.registry.new_sales import daily_totals
 from salesforecast.registry.total_forecast import load_total_state
 
@@ -56,9 +57,12 @@ def forecast_accuracy(joined: pd.DataFrame, bundle: ModelBundle) -> pd.DataFrame
     "Return `accuracy_by_horizon` of the published forecasts, with `backtest_wape`: that of the forecast that is served."
     rows = pd.read_parquet(bundle.open(BACKTEST_FILE))
     backtest = backtest_by_horizon(rows, bundle.manifest.served_daily).set_index("lead")["wape"]
-    if demand := load_total_state(bundle):  # the total that is served, as far ahead as it goes
-        served = demand_by_horizon(demand.forecast.model.by_horizon, bundle.sarima.step)
-        backtest = pd.Series(served, dtype=float).combine_first(backtest)
+    if bundle.manifest.tested_total == DEMAND_MODEL:  # the total that is served, as far ahead as it goes
+        served = backtest_by_horizon(rows, DEMAND_MODEL).set_index("lead")["wape"]
+        backtest = served.combine_first(backtest)
+    elif demand := load_total_state(bundle):  # of a release that did not keep its backtest
+        earlier = demand_by_horizon(demand.forecast.model.by_horizon, bundle.sarima.step)
+        backtest = pd.Series(earlier, dtype=float).combine_first(backtest)
     accuracy = accuracy_by_horizon(joined)
     return accuracy.assign(backtest_wape=accuracy["lead"].map(backtest).astype(float))
 

@@ -93,6 +93,7 @@ class ServedPart(ManifestSection):
     baseline: bool = False  # whether that is a baseline
     why: str = ""  # in a sentence or two
     errors: dict[str, float | None] = {}  # what was compared, by name
+    tested: str = ""  # on which days the errors were made, in a sentence
 
 
 class UpdateSummary(ManifestSection):
@@ -190,6 +191,11 @@ class Manifest(ManifestSection):
     def served_total(self) -> str:
         "Return the name of the served forecast of the total: `demand`, or that of the daily forecast."
         return DEMAND_MODEL if DEMAND_MODEL in self._demand_errors else self.served_daily
+
+    @property
+    def tested_total(self) -> str:
+        "Return which model of the daily backtest stands for the total: the served one, or SARIMA in bundles of before."
+        return self.served_total if self.served_total in self.metrics.daily else self.served_daily
 
     @property
     def total_wape(self) -> float | None:

@@ -96,7 +96,7 @@ def draw_plots(folder: Path, prepared: PreparedSales, models: TrainedModels) -> 
         figures[f"residuals_{kind}"] = residual_figure(
             result.predicted, prepared.revenue[test], f"{name}: residuals in the test period"
         )
-    served = models.daily.part.served
+    served = models.tested_total
     figures["backtest"] = backtest_figure(
         models.daily.backtest, served, f"{served}: forecasts from each cutoff"
     )

@@ -14,7 +14,7 @@ from typing import TypedDict
 import numpy as np
 import pandas as pd
 
-from ..core.metrics import leaderboard, rolling_cutoffs
+from ..core.metrics import BACKTEST_COLUMNS, leaderboard, rolling_cutoffs
 from ..core.params import ForecastParams
 from ..core.settings import Progress, UserError, no_progress, scale_progress
 from ..features.calendar import holiday_dates
@@ -109,17 +109,24 @@ def backtest_metrics(
     return {str(row.pop("model")): {str(name): float(value) for name, value in row.items()} for row in rows}
 
 
+def same_windows(
+    forecasts: pd.DataFrame,  # as `backtest` returns them
+    total: pd.DataFrame,  # of a demand forecast of revenue by the same period: ds, cutoff, y, yhat and bounds
+) -> pd.DataFrame:
+    "Return the rows of the total in windows and days that the forecasts have as well; all where they share no window."
+    shared = total.merge(forecasts[["cutoff", "ds"]].drop_duplicates(), on=["cutoff", "ds"])
+    return shared if len(shared) else total
+
+
 def add_demand_total(
     forecasts: pd.DataFrame,  # as `backtest` returns them
-    demand: pd.DataFrame,  # as `backtest_demand` returns it, of revenue by the same period
+    total: pd.DataFrame,  # as for `same_windows`
 ) -> pd.DataFrame:
-    "Put the total of the demand forecast first, by the name `demand`, in the windows that both have."
-    total = demand[demand["level"] == TOTAL].assign(
-        model=DEMAND_MODEL, unique_id=forecasts["unique_id"].iloc[0]
-    )
+    "Put the total of the demand forecast first, by the name `demand`, and keep the windows that both have, if there are any."
+    total = same_windows(forecasts, total).assign(model=DEMAND_MODEL, unique_id=TOTAL)
     both = set(total["cutoff"]) & set(forecasts["cutoff"])
-    rows = pd.concat([total[list(forecasts)], forecasts], ignore_index=True)
-    return rows[rows["cutoff"].isin(both)].reset_index(drop=True)
+    rows = pd.concat([total[list(BACKTEST_COLUMNS)], forecasts], ignore_index=True)
+    return rows[rows["cutoff"].isin(both)].reset_index(drop=True) if both else rows
 
 # %% ../../nbs/training/02_daily.ipynb #412b7fbe
 _LABELS: dict[str, str] = {"sarima": "SARIMA"} | {name: name.replace("_", " ") for name in DAILY_BASELINES}

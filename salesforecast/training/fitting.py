@@ -6,34 +6,57 @@
 __all__ = []
 
 # %% ../../nbs/training/05_fitting.ipynb #50fbb749
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from ..core.engine import Engine
+from ..core.metrics import ratio
 from ..core.params import Params
 from ..core.settings import Progress, UserError, scale_progress
+from ..features.preprocessing import PreparedSales
 from ..forecasting.candidates.registry import BASELINE
+from ..forecasting.evaluation import TotalBacktest, backtest_total
 from ..forecasting.forecaster import DemandForecast
 from ..registry.manifest import DEMAND_MODEL, ServedPart
-from .daily import DailyResult, forecast_next_days, train_daily
+from salesforecast.training.daily import (
+    DailyResult,
+    add_demand_total,
+    backtest_metrics,
+    forecast_next_days,
+    same_windows,
+    train_daily,
+)
 from .demand import train_demand
 from .inputs import TrainingInput
 from .transactional import TransactionalResult, train_transactional
 
 # %% ../../nbs/training/05_fitting.ipynb #2f69cc79
-def total_errors(demand: DemandForecast | None) -> tuple[dict[str, float | None], str]:
-    "Return the WAPE of a demand forecast's total and of seasonal naive in cross-validation, and a sentence of it."
-    if demand is None:
+def total_errors(
+    tested: TotalBacktest | None,
+    metrics: Mapping[str, Mapping[str, float]],  # of the daily backtest, by model
+) -> tuple[dict[str, float | None], str]:
+    "Return the WAPE of a demand forecast's total and of seasonal naive in the same windows, and a sentence of it."
+    if tested is None:
         return {}, ""
-    board = demand.model.leaderboard
-    naive = board.loc[(board["level"] == demand.panel.levels[0]) & (board["model"] == BASELINE), "wape"]
-    errors = {DEMAND_MODEL: float(demand.model.accuracy["wape"].iloc[0]), BASELINE: float(naive.iloc[0])}
+    total, naive = metrics[DEMAND_MODEL], metrics.get(BASELINE, {})
+    if naive.get("n") != total["n"]:  # of other days, or not compared
+        y = tested.rows["y"]
+        naive = {"wape": ratio(np.abs(tested.rows["naive"] - y).sum(), np.abs(y).sum())}
+    errors = {DEMAND_MODEL: total["wape"], BASELINE: naive["wape"]}
     sentence = (
         f" In total, forecasts of the past were off by {errors[DEMAND_MODEL]:.1%} of revenue, those of seasonal naive by "
         f"{errors[BASELINE]:.1%}."
     )
     return dict(errors), sentence
+
+
+HELD_OUT = "In each test, models, weights and intervals were chosen on other days."
+NOT_HELD_OUT = (
+    "The history is short: models and weights were chosen on the days of the tests, so expect larger errors."
+)
 
 
 @dataclass(frozen=True)
@@ -44,11 +67,17 @@ class TrainedModels:
     daily: DailyResult
     demand: dict[str, DemandForecast]  # by target and frequency, such as revenue-D
     demand_problem: str = ""  # why there are none, although the parameters ask for them
+    tested: TotalBacktest | None = None  # of `total_demand`, in the windows of the daily backtest
 
     @property
     def total_demand(self) -> DemandForecast | None:
         "Return the demand forecast whose total is the forecast of the revenue of a period, if there is one."
         return self.demand.get("revenue-D" if self.daily.model.state.step == 1 else "revenue-W")
+
+    @property
+    def tested_total(self) -> str:
+        "Return which model of the daily backtest stands for the forecast of the total."
+        return self.daily.part.served if self.tested is None else DEMAND_MODEL
 
     @property
     def next_days(self) -> pd.DataFrame:
@@ -60,9 +89,10 @@ class TrainedModels:
         "What each part is served by, and why."
         parts = {"transactional": self.transactional.part, "daily": self.daily.part}
         if self.demand:
-            errors, measured = total_errors(self.total_demand)
+            errors, measured = total_errors(self.tested, self.daily.metrics)
             why = f"Each level has the model that won its cross-validation; seasonal naive takes part in it.{measured}"
-            parts["demand"] = ServedPart(served=", ".join(self.demand), why=why, errors=errors)
+            how = "" if self.tested is None else HELD_OUT if self.tested.held_out else NOT_HELD_OUT
+            parts["demand"] = ServedPart(served=", ".join(self.demand), why=why, errors=errors, tested=how)
         elif self.demand_problem:
             parts["demand"] = ServedPart(why=f"There are no forecasts by level: {self.demand_problem}")
         return parts
@@ -89,4 +119,15 @@ def fit_all_models(rows: TrainingInput, params: Params, engine: Engine, progress
         )
     except UserError as error:  # too short for them; the other parts are served all the same
         demand, problem = {}, str(error)
-    return TrainedModels(transactional, daily, demand, problem)
+    return add_total_backtest(TrainedModels(transactional, daily, demand, problem), prepared)
+
+
+def add_total_backtest(models: TrainedModels, prepared: PreparedSales) -> TrainedModels:
+    "Add to the daily backtest what the demand forecast would have given as total, where it gives the total."
+    if models.total_demand is None:
+        return models
+    daily, tested = models.daily, backtest_total(models.total_demand.model)
+    tested = replace(tested, rows=same_windows(daily.backtest, tested.rows))
+    forecasts = add_demand_total(daily.backtest, tested.rows)
+    metrics = backtest_metrics(forecasts, prepared.daily, prepared.sales.mapping)
+    return replace(models, daily=replace(daily, backtest=forecasts, metrics=metrics), tested=tested)

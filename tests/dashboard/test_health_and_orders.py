@@ -171,6 +171,25 @@ def test_the_span_of_a_weekly_forecast_begins_with_the_first_day_of_its_first_we
     assert "1 Mar 2026 to 28 Mar 2026" in tiles
 
 
+def test_a_plan_has_the_names_of_products() -> None:
+    panel = PlanPanel(AppState(Client("http://127.0.0.1:9", retries=0)))
+    panel.build()
+    output, product = answer(), {"Product_ID": {"P1": "Oak table"}}
+    output.choices.segments, output.choices.names = {"Product_ID": ["P1", "P2"]}, product
+    panel._form(output)
+    panel.value.value = "20"
+    (field,) = panel.segments.values()
+    for name in ("P1", "P2"):
+        field.value = name
+        panel.add()
+    lines = [line.children[0].value for line in panel.listed.children[:2]]
+    assert "20% off Product Oak table (P1), " in lines[0]
+    assert "P2, " in lines[1] and "(P2)" not in lines[1]
+    panel.kind.value, field.value = "Closed", "P1"
+    panel.add()
+    assert "not of Oak table (P1)" in panel.problem.children[0].value
+
+
 def test_a_plan_that_was_kept_is_read_as_it_was(tmp_path: Path) -> None:
     span = {"start": "2026-03-08", "end": "2026-03-12"}
     rows = [

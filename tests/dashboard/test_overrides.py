@@ -1,5 +1,7 @@
 """Planners' numbers in the dashboard: what several planners record at once."""
 
+import sqlite3
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +19,8 @@ from salesforecast.dashboard.ui.areas import ContentArea
 from salesforecast.dashboard.ui.overrides import OverridesEditor
 from salesforecast.forecasting import overrides
 from salesforecast.forecasting.overrides import load_overrides
+from salesforecast.sales.reading import read_sales
+from support.models import Trained
 
 IDS = ["total", "A", "B"]
 PANEL = SimpleNamespace(  # a total of two parts
@@ -96,3 +100,59 @@ def test_a_store_that_cannot_be_written_is_said(store: Path) -> None:
     editor.record()
     assert f"{store}, the file of the overrides" in editor.problem.children[0].value
     assert editor.reason.value == "closed"
+
+
+def test_a_number_that_meets_a_locked_store_stays_in_its_form(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overrides, "LOCK_SECONDS", 0.0)
+    model.keep_override(page(store), "total", FIRST, 2.0, "Ann", "closed")
+    editor = OverridesEditor(AppState(Client("http://127.0.0.1:9", retries=0)))
+    editor.planned, editor.series, editor.problem = page(store), "total", ContentArea()
+    editor.span, editor.value = SimpleNamespace(value=SECOND), SimpleNamespace(value=3.0)
+    editor.author, editor.reason = SimpleNamespace(value="Bob"), SimpleNamespace(value="a fair")
+    monkeypatch.setattr(editor, "read", lambda: None)
+    entry = model.entries(editor.planned)[0]
+    with closing(sqlite3.connect(store)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for use in (editor.record, lambda: editor._take_back(entry)):
+            use()
+            assert "Nothing was changed. Try again in a moment" in editor.problem.children[0].value
+    assert load_overrides(store)["author"].tolist() == ["Ann"]
+    editor.record()
+    assert load_overrides(store)["author"].tolist() == ["Ann", "Bob"] and editor.reason.value == ""
+
+
+def test_numbers_of_any_day_that_the_data_have_are_judged(
+    demand: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A year ago, of a region and of a product: by what the file of the training says of these days."""
+    frame = read_sales(demand.source).frame
+    product = frame["Product_ID"].value_counts().index[0]
+    revenue = frame.assign(ds=frame["Transaction_Date"].dt.normalize())
+    days = pd.date_range(revenue["ds"].max() - pd.Timedelta(days=400), periods=7)
+    store, series = tmp_path / "overrides.db", {"Region": "North", "Product_ID": product}
+    sold = {
+        f"{column}={cell}": revenue[revenue[column] == cell]
+        .groupby("ds")["Revenue"]
+        .sum()
+        .reindex(days, fill_value=0.0)
+        for column, cell in series.items()
+    }
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.execute(f"CREATE TABLE overrides ({', '.join(overrides.OVERRIDE_COLUMNS)})")
+        for name, actual in sold.items():
+            for day, y in actual.items():
+                row = (name, f"{day:%Y-%m-%d}", y + 1, "Ada", "a fair", y + 3, "2025-01-01T00:00:00+00:00")
+                connection.execute("INSERT INTO overrides VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    monkeypatch.setattr(model, "overrides_file", lambda target, freq: store)
+    planned = model.read_planned(demand.models, "revenue", "D")
+    assert planned.sold["ds"].min() == revenue["ds"].min()
+    total = sum(actual.sum() for actual in sold.values())
+    (judged,) = model.judged(planned).to_dict("records")
+    assert judged["overrides"] == 14
+    assert judged["wape_planner"] == pytest.approx(14 / total, rel=1e-4)
+    assert judged["wape_model"] == pytest.approx(42 / total, rel=1e-4)
+    table = model.judged_entries(planned)
+    assert table["sold"].tolist() == pytest.approx([actual.sum() for actual in sold.values()], rel=1e-5)
+    assert set(table["closer"]) == {"planner"} and table["first"].tolist() == [days[0]] * 2

@@ -81,7 +81,12 @@ def connecting(monkeypatch: pytest.MonkeyPatch, connect: Callable[[Path], sqlite
     monkeypatch.setattr(
         overrides,
         "sqlite3",
-        SimpleNamespace(Error=sqlite3.Error, connect=lambda path, timeout: connect(path)),
+        SimpleNamespace(
+            Error=sqlite3.Error,
+            SQLITE_BUSY=sqlite3.SQLITE_BUSY,
+            SQLITE_LOCKED=sqlite3.SQLITE_LOCKED,
+            connect=lambda path, timeout: connect(path),
+        ),
     )
 
 
@@ -99,13 +104,18 @@ def test_a_store_that_cannot_be_used_is_named(tmp_path: Path, monkeypatch: pytes
         connecting(patch, lambda path: sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True))
         assert len(overrides.load_overrides(store)) == 1  # reading needs no right to write
         with pytest.raises(UserError, match="store.db.*readonly"):
-            overrides.remove_override(store, 1)
+            overrides.remove_overrides(store, [1])
     with closing(sqlite3.connect(store)) as writer, monkeypatch.context() as patch:
         writer.execute("BEGIN EXCLUSIVE")
         connecting(patch, partial(sqlite3.connect, timeout=0))
-        with pytest.raises(UserError, match="store.db.*locked"):
-            overrides.remove_override(store, 1)
-    overrides.remove_override(store, 1)
+        for use in (overrides.load_overrides, partial(overrides.remove_overrides, numbers=[1])):
+            with pytest.raises(UserError, match="store.db.*is locked.*Nothing was changed. Try again"):
+                use(store)
+    assert overrides.LOCK_SECONDS <= 3  # nobody waits longer for a locked store
+    with pytest.raises(UserError, match="no override 2"):
+        overrides.remove_overrides(store, [1, 2])
+    assert overrides.load_overrides(store).index.tolist() == [1]  # all are removed, or none
+    overrides.remove_overrides(store, [1])
 
 
 WEEKS = SimpleNamespace(  # the weeks that end on these Sundays

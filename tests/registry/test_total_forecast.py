@@ -9,15 +9,17 @@ import pytest
 
 import salesforecast as sf
 from salesforecast.api.example import example_client
+from salesforecast.cli.terminal import output, version_report
 from salesforecast.core.params import DemandParams, GateParams
 from salesforecast.datasets import generate_sales, write_sales
 from salesforecast.lifecycle.gate import baseline_checks
-from salesforecast.lifecycle.training_report import training_tiles
+from salesforecast.lifecycle.training_report import daily_leaderboard, parts_table, training_tiles
 from salesforecast.monitoring.forecast_accuracy import forecast_accuracy
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.ledger import read_ledger
 from salesforecast.registry.manifest import Manifest
 from salesforecast.registry.total_forecast import with_demand_total
+from salesforecast.training.fitting import HELD_OUT
 from salesforecast.training.orchestration import TrainingResult, train_models
 from support.models import SMALL, Trained
 
@@ -157,8 +159,35 @@ def test_the_ledger_keeps_the_total_that_is_served(training: TrainingResult) -> 
     assert len(kept) > HORIZON  # beyond it SARIMA's
     joined = kept.assign(y=kept["predicted_revenue"])
     found = forecast_accuracy(joined, load_bundle(models)).set_index("lead")["backtest_wape"]
-    weeks = demand.model.by_horizon.query("level == 'total'").set_index("ahead")["wape"]
-    assert found[["1 day", "2 to 7 days", "8 to 14 days"]].tolist() == [weeks[1], weeks[1], weeks[8]]
+    own = training.daily.backtest.query("model == 'demand'")
+    lead, error = (own["ds"] - own["cutoff"]).dt.days, (own["yhat"] - own["y"]).abs()
+    for name, first, last in (("1 day", 1, 1), ("2 to 7 days", 2, 7), ("8 to 14 days", 8, 14)):
+        inside = lead.between(first, last)
+        assert found[name] == pytest.approx(error[inside].sum() / own["y"][inside].sum())
+
+
+def test_the_accuracy_that_is_shown_is_that_of_the_forecast_that_is_shown(training: TrainingResult) -> None:
+    """The bundle, the API, the terminal and the report have the demand forecast's own error, tested on other days."""
+    bundle, manifest = load_bundle(training.path.parent), training.manifest
+    rows = pd.read_parquet(bundle.open("backtest.parquet"))
+    own = rows[rows["model"] == "demand"]
+    assert own["cutoff"].nunique() == rows["cutoff"].nunique() == 2 and len(own) == 2 * HORIZON
+    wape = (own["yhat"] - own["y"]).abs().sum() / own["y"].sum()
+    client = example_client(training.path.parent)
+    info = client.get("/model_info").get_json()
+    assert info["daily_metrics"]["demand"]["wape"] == pytest.approx(wape)
+    assert info["parts"]["demand"]["errors"]["demand"] == pytest.approx(wape)
+    assert info["parts"]["demand"]["tested"] == HELD_OUT
+    leads = [row for row in client.get("/backtest").get_json()["rows"] if row["model"] == "demand"]
+    assert len(leads) == HORIZON
+    assert sum(row["mae"] * row["n"] for row in leads) / own["y"].sum() == pytest.approx(wape)
+    with output.capture() as shown:
+        output.print(version_report(manifest))
+    (served,) = [line for line in shown.get().splitlines() if "demand" in line and "←" in line]
+    assert f"{wape:.1%}" in served and f"WAPE {wape:.1%}" in shown.get()
+    board = daily_leaderboard(training).data
+    assert f"{wape:.1%}" in board[board.index("demand") :][:60]
+    assert HELD_OUT in parts_table(manifest).data
 
 
 def test_without_a_demand_forecast_sarima_gives_the_total(trained: Trained) -> None:
@@ -169,12 +198,15 @@ def test_the_gate_judges_the_forecast_that_is_served(training: TrainingResult) -
     checks = {check.name.split(":")[0]: check for check in baseline_checks(training.manifest, GateParams())}
     errors = checks["demand"].numbers
     assert checks["demand"].passed and errors["demand"] <= errors["seasonal_naive"] * 1.01
+    assert (
+        errors["demand"] == training.manifest.metrics.daily["demand"]["wape"] == training.manifest.total_wape
+    )
     assert "In total, forecasts of the past were off by" in checks["demand"].reason
     assert f"{errors['demand']:.1%}" in training_tiles(training).data
-    part = training.manifest.parts["demand"].model_copy(
-        update={"errors": {"demand": 0.3, "seasonal_naive": 0.2}}
-    )
-    worse = training.manifest.model_copy(update={"parts": {**training.manifest.parts, "demand": part}})
+    summary = training.manifest.demand["revenue-D"]
+    champions = [{**row, "against_naive": 0.1} for row in summary.champions]
+    lost = summary.model_copy(update={"champions": champions})
+    worse = training.manifest.model_copy(update={"demand": {**training.manifest.demand, "revenue-D": lost}})
     assert not {check.name.split(":")[0]: check for check in baseline_checks(worse, GateParams())}[
         "demand"
     ].passed

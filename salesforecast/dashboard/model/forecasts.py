@@ -137,12 +137,13 @@ def trust_sentences(
     windows: int,  # of the backtest
     ahead: int,  # days from the end of the history to the last day of the forecast
     confidence: int,  # 80 or 95
-    served: str = "sarima",  # the forecast: SARIMA or a baseline
+    served: str = "sarima",  # the forecast: the demand forecast, SARIMA or a baseline
 ) -> list[str]:
     "Describe the accuracy of past forecasts in a few sentences."
     if len(backtest) == 0:
         return ["The history is too short to test forecasts on past days."]
-    own, horizon = daily_metrics.get(served, {}), int(backtest["lead_days"].max())
+    own, tested = daily_metrics.get(served, {}), backtest[backtest["model"] == served]
+    horizon = int((tested if len(tested) else backtest)["lead_days"].max())
     error, naive = own.get("wape"), daily_metrics.get("seasonal_naive", {}).get("wape")
     coverage, sentences = own.get(f"coverage_{confidence}"), []
     if error is not None:
@@ -280,12 +281,19 @@ class ForecastContext:
     metrics: Mapping[str, Mapping[str, float | None]]  # by model, of single days in the backtest
     served: str = "sarima"  # the forecast: SARIMA or a baseline
     why: str = ""  # a baseline is served, if one is
+    tested_on: str = ""  # on which days the demand forecast was tested
 
     @property
     def tested(self) -> str:
         "Return the model of the backtest that forecasts the total: the demand forecast, where it was tested."
         models = {row.model for row in self.backtest.rows}
         return DEMAND_MODEL if DEMAND_MODEL in models else self.served
+
+    @property
+    def windows(self) -> int:
+        "Return how many times that model was tested."
+        cutoffs = {row.cutoff for row in self.backtest.forecasts if row.model == self.tested}
+        return len(cutoffs) or self.backtest.windows
 
 
 def fetch_context(client: Client, info: ModelInfoOutput) -> ForecastContext:
@@ -294,8 +302,10 @@ def fetch_context(client: Client, info: ModelInfoOutput) -> ForecastContext:
     step = history_step(history)
     part = info.parts.get("daily")
     served, why = (part.served, part.why if part.baseline else "") if part else ("sarima", "")
+    tested_on = info.parts["demand"].tested if "demand" in info.parts else ""
+    backtest = client.backtest(forecasts=True)
     revenue = daily_series(history, step)
-    return ForecastContext(revenue, step, client.backtest(forecasts=True), info.daily_metrics, served, why)
+    return ForecastContext(revenue, step, backtest, info.daily_metrics, served, why, tested_on)
 
 
 def past_forecast(context: ForecastContext, start: date, end: date) -> DayForecast | None:

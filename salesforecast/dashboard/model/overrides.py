@@ -24,12 +24,13 @@ from salesforecast.forecasting.overrides import (
     overrides_file,
     passed_overrides,
     record_overrides,
-    remove_override,
+    remove_overrides,
     spread_override,
     value_added,
 )
-from salesforecast.forecasting.state import DemandState
+from salesforecast.forecasting.state import DemandState, load_sold
 from salesforecast.registry.bundle import load_bundle
+from salesforecast.registry.files import DEMAND_FILE
 from salesforecast.registry.total_forecast import load_demand_state
 from salesforecast.registry.versions import current_version
 
@@ -53,11 +54,17 @@ class PlannedDemand:
     recorded: pd.DataFrame  # all overrides, as `load_overrides` returns them
     forecast: DemandForecast
     problem: str = ""  # which overrides do not hold, and why
+    past: pd.DataFrame | None = None  # what the series of the overrides sold: unique_id, ds, y
 
     @property
     def freq(self) -> Frequency:
         "Return D or W."
         return "D" if self.state.panel.step == 1 else "W"
+
+    @property
+    def sold(self) -> pd.DataFrame:
+        "Return what the numbers are judged by."
+        return self.state.panel.to_long_frame() if self.past is None else self.past
 
     @property
     def path(self) -> Path:
@@ -67,12 +74,16 @@ class PlannedDemand:
 
 def read_planned(models_dir: Path, target: Target, freq: Frequency) -> PlannedDemand:
     "Read forecast and overrides; raises `UserError` where the version has no such forecast."
-    state = load_demand_state(load_bundle(models_dir), target, freq)
+    bundle = load_bundle(models_dir)
+    state = load_demand_state(bundle, target, freq)
     if state is None:
         raise UserError(f"The served version has no forecast of {target} by {freq}.")
     recorded = load_overrides(overrides_file(target, freq))
     held, _, problem = hold_overrides(state.forecast, recorded)
-    return PlannedDemand(state, recorded, held, problem and f"{problem} The model's forecast stands there.")
+    stored = bundle.open(DEMAND_FILE.format(f"{target}-{freq}"))
+    past = load_sold(stored, recorded["unique_id"].unique())
+    problem = problem and f"{problem} The model's forecast stands there."
+    return PlannedDemand(state, recorded, held, problem, past)
 
 # %% ../../../nbs/dashboard/model/20_overrides.ipynb #2cd1a98d
 Span = tuple[date, date]  # first and last day
@@ -189,8 +200,7 @@ def entries(planned: PlannedDemand) -> list[Entry]:
 
 def take_back(planned: PlannedDemand, entry: Entry) -> None:
     "Remove an entry; of what it replaced, the earlier number holds again."
-    for number in entry.numbers:
-        remove_override(planned.path, number)
+    remove_overrides(planned.path, entry.numbers)
 
 
 def name_series(planned: PlannedDemand, series: str) -> str:
@@ -211,12 +221,12 @@ def describe_entry(planned: PlannedDemand, entry: Entry, currency: str) -> str:
 # %% ../../../nbs/dashboard/model/20_overrides.ipynb #c4bc8059
 def judged(planned: PlannedDemand, by: str = "author") -> pd.DataFrame:
     "Return the Forecast Value Added of the overrides that have met their day; empty if none has."
-    return value_added(planned.recorded, planned.state.panel, by)
+    return value_added(planned.recorded, planned.sold, by)
 
 
 def judged_entries(planned: PlannedDemand) -> pd.DataFrame:
     "Return each number beside the model's and what was sold, over the periods that have passed."
-    passed = passed_overrides(planned.recorded, planned.state.panel)
+    passed = passed_overrides(planned.recorded, planned.sold)
     names = ["unique_id", "author", "reason", "made"]
     table = passed.groupby(names, as_index=False, sort=False).agg(
         first=("ds", "min"),

@@ -18,7 +18,7 @@ from salesforecast.api.schemas import DemandOutput, DemandSum
 from salesforecast.client import ApiError, Client, to_frame
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.model.calls import UNFIT_STATUSES, call_api
-from salesforecast.dashboard.model.demand import Frequency, Target
+from salesforecast.dashboard.model.demand import NO_NAMES, Frequency, Names, Target, cell_label
 from salesforecast.dashboard.model.formats import day, number, percent
 from salesforecast.dashboard.model.labels import column_label
 from salesforecast.forecasting.plan import PLAN_COLUMNS, read_plan
@@ -41,6 +41,7 @@ def make_row(
     end: date | None,
     value: str = "",  # percent of a discount, price, or name of a promotion or event
     scope: Mapping[str, str] = {},  # value by column; the whole shop by default
+    names: Names = NO_NAMES,  # of products
 ) -> Row:
     "Make a row of what was typed; raise `UserError` for what cannot be meant."
     if start is None or end is None:
@@ -52,7 +53,8 @@ def make_row(
     row: dict[str, object] = {"start": str(start), "end": str(end), **scope}
     if kind == "closed":
         if scope:
-            raise UserError(f"A closure is of the whole shop, not of {', '.join(scope.values())}. Choose All")
+            whom = ", ".join(cell_label(column, cell, names) for column, cell in scope.items())
+            raise UserError(f"A closure is of the whole shop, not of {whom}. Choose All")
         return row | {"closed": True}
     if kind in ("promotion", "event"):
         if not value.strip():
@@ -71,9 +73,13 @@ def make_row(
     return row | {"price": amount}
 
 
-def describe_row(row: Row) -> str:
-    "Say a row in words."
-    scope = [f"{column_label(name)} {value}" for name, value in row.items() if name not in PLAN_COLUMNS]
+def describe_row(row: Row, names: Names = NO_NAMES) -> str:
+    "Say a row in words, with the names of products where they are known."
+    scope = [
+        f"{column_label(name)} {cell_label(name, str(value), names)}"
+        for name, value in row.items()
+        if name not in PLAN_COLUMNS
+    ]
     whom = " and ".join(scope) or "everything"
     days = (
         day(str(row["start"]))

@@ -62,6 +62,7 @@ from salesforecast.dashboard.ui.widgets import (
     message,
     message_markup,
 )
+from salesforecast.registry.manifest import DEMAND_MODEL
 
 # %% ../../../nbs/dashboard/tabs/06_forecast.ipynb #69883142
 def forecast_tiles(
@@ -156,9 +157,10 @@ def year_before(history: pd.Series, dates: pd.Series) -> pd.Series:
 
 def trust_words(context: ForecastContext, ahead: int, confidence: int) -> str:
     "Describe how accurate forecasts so many days ahead have been."
-    backtest, windows = to_frame(context.backtest), context.backtest.windows
-    sentences = trust_sentences(backtest, context.metrics, windows, ahead, confidence, context.tested)
-    return " ".join([context.why, *sentences]).strip()
+    backtest, by_demand = to_frame(context.backtest), context.tested == DEMAND_MODEL
+    sentences = trust_sentences(backtest, context.metrics, context.windows, ahead, confidence, context.tested)
+    parts = [*sentences, context.tested_on] if by_demand else [context.why, *sentences]
+    return " ".join(parts).strip()
 
 
 def forecast_words(
@@ -169,9 +171,12 @@ def forecast_words(
 ) -> str:
     "Say what made a forecast and how accurate it has been."
     if forecast.model:
-        made = forecast.made_by(model_label(context.served))
-        error = f" In cross-validation, the average error of a day's total revenue was {percent(forecast.wape, 0)}."
-        return f"{made}.{error if forecast.wape is not None else ''} SARIMA is drawn beside it."
+        made, trust = forecast.made_by(model_label(context.served)), ""
+        if context.tested == DEMAND_MODEL:
+            trust = f" {trust_words(context, ahead, confidence)}"
+        elif forecast.wape is not None:  # of a release that did not keep its backtest
+            trust = f" In cross-validation, the average error of a day's total revenue was {percent(forecast.wape, 0)}."
+        return f"{made}.{trust} SARIMA is drawn beside it."
     if "cutoff" in forecast.rows:
         return f"{chosen_words(forecast, context.step)}{past_words(context, forecast.rows, confidence)}"
     if forecast.rows["in_history"].all():

@@ -25,6 +25,8 @@ from salesforecast.core.palette import GREY, ORANGE
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.export import csv_bytes
 from salesforecast.dashboard.model.demand import (
+    NO_NAMES,
+    Names,
     DemandRequest,
     Frequency,
     Target,
@@ -146,7 +148,7 @@ class PlanView(ResultView):
             "difference": "Difference",
         }
         self.plan = plan_table(rows)
-        about = {"What": words, "Plan": "; ".join(describe_row(row) for row in rows)}
+        about = {"What": words, "Plan": "; ".join(describe_row(row, answer.choices.names) for row in rows)}
         sheets = {"Forecast": self.table.rename(columns=labels), "Plan": self.plan}
         if answer.effects:
             sheets["Effects"] = model_frame(answer.effects).rename(columns=EFFECT_LABELS)
@@ -183,6 +185,7 @@ class PlanPanel(ModelPanel[PlanView]):
         "Build an empty place; the rest is built when the tab is opened."
         self.place = ContentArea()
         self.rows: list[Row] = []
+        self.names: Names = NO_NAMES
         self.numbers = OverridesEditor(self.state)
         return self.place
 
@@ -200,6 +203,7 @@ class PlanPanel(ModelPanel[PlanView]):
         if isinstance(answer, ApiError):
             return [message("info", answer.details, title="This version has no forecasts to plan with.")]
         choices = answer.choices
+        self.names = choices.names
         self.levels, self.freq = choices.levels, cast(Frequency, "D" if "D" in choices.freq else "W")
         first = first_day(answer, self.freq)
         self.kind = w.Dropdown(description="What", options=list(KINDS))
@@ -271,6 +275,7 @@ class PlanPanel(ModelPanel[PlanView]):
                 self.last_day.value,
                 self.value.value,
                 chosen_segments(self.segments),
+                self.names,
             )
         except UserError as error:
             self.problem.show(message("error", f"{error}."))
@@ -311,7 +316,7 @@ class PlanPanel(ModelPanel[PlanView]):
             return
         lines = [
             box(
-                html(f"<span>{i + 1}. {escape(describe_row(row))}</span>"),
+                html(f"<span>{i + 1}. {escape(describe_row(row, self.names))}</span>"),
                 button("Remove", partial(self.remove, i), "sf-small", tooltip=f"Remove row {i + 1}"),
                 name="sf-pager",
             )

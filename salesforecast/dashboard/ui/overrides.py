@@ -139,7 +139,7 @@ def judgement_card(planned: PlannedDemand, currency: str) -> w.Widget:
             caption="Numbers and sales",
             noun="numbers",
         ),
-        help=f"{help} Sales until {last}.",
+        help=f"{help} Sales from {day(planned.sold['ds'].min())} until {last}.",
     )
 
 # %% ../../../nbs/dashboard/ui/16_overrides.ipynb #03e45f2b
