@@ -11,19 +11,19 @@ from playwright.sync_api import Locator, expect
 from salesforecast.forecasting.forecaster import sum_interval
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.total_forecast import load_demand_states
-from support.browsing import WAIT, card, expect_drawn, free_port, serving, showing, trace, visiting
+from support.boards import DemandBoard
+from support.browsing import WAIT, card, expect_drawn, trace, visiting
 from support.models import Trained
 
 
-@pytest.fixture(scope="module")
-def board(demand: Trained) -> Iterator[str]:
-    with serving(demand.models, free_port()) as api, showing(api.url) as shown:
-        yield shown.url
+@pytest.fixture
+def demand(demand_board: DemandBoard) -> Trained:
+    return demand_board.trained
 
 
 @pytest.fixture
-def tab(browser: Any, board: str) -> Iterator[Locator]:
-    with visiting(browser, board) as visitor:
+def tab(browser: Any, demand_board: DemandBoard) -> Iterator[Locator]:
+    with visiting(browser, demand_board.url) as visitor:
         visitor.open("Demand")
         place = visitor.page.locator(".sf-panel:visible")
         expect(card(place, "Forecast of the series").locator(".js-plotly-plot")).to_be_visible(timeout=WAIT)

@@ -19,9 +19,15 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 @pytest.fixture(scope="module")
-def board(own: Trained) -> Iterator[str]:
+def api(own: Trained) -> Iterator[str]:
+    with serving(own.models, free_port()) as served:
+        yield served.url
+
+
+@pytest.fixture(scope="module")
+def board(api: str, own: Trained) -> Iterator[str]:
     """A dashboard that can read the folder of models of its API."""
-    with serving(own.models, free_port()) as api, showing(api.url, MODEL_DIR=str(own.models)) as shown:
+    with showing(api, MODEL_DIR=str(own.models)) as shown:
         yield shown.url
 
 
@@ -90,11 +96,7 @@ def test_the_model_is_not_monitored_then_the_model_is_found_to_be_bad(
     visitor.check()
 
 
-def test_a_dashboard_without_the_models_says_so(browser: Any, own: Trained, tmp_path: Any) -> None:
-    with (
-        serving(own.models, free_port()) as api,
-        showing(api.url, MODEL_DIR=str(tmp_path)) as shown,
-        visiting(browser, shown.url) as visitor,
-    ):
+def test_a_dashboard_without_the_models_says_so(browser: Any, api: str, tmp_path: Any) -> None:
+    with showing(api, MODEL_DIR=str(tmp_path)) as shown, visiting(browser, shown.url) as visitor:
         visitor.open("Health")
         expect(visitor.page.get_by_text("cannot be seen from here")).to_be_visible(timeout=WAIT)

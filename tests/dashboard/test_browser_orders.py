@@ -14,20 +14,20 @@ from salesforecast.forecasting.order_policy import OrderPolicy
 from salesforecast.forecasting.orders import plan_orders
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.total_forecast import load_demand_states
-from support.browsing import WAIT, eventually, free_port, serving, showing, visiting
+from support.boards import DemandBoard
+from support.browsing import WAIT, eventually, visiting
 from support.models import Trained
 
 
-@pytest.fixture(scope="module")
-def board(demand: Trained) -> Iterator[str]:
-    with serving(demand.models, free_port()) as api, showing(api.url) as shown:
-        yield shown.url
+@pytest.fixture
+def demand(demand_board: DemandBoard) -> Trained:
+    return demand_board.trained
 
 
 @pytest.fixture
-def tab(browser: Any, board: str) -> Iterator[Locator]:
+def tab(browser: Any, demand_board: DemandBoard) -> Iterator[Locator]:
     """The Orders tab, once its products are there."""
-    with visiting(browser, board) as visitor:
+    with visiting(browser, demand_board.url) as visitor:
         visitor.open("Orders")
         place = visitor.page.locator(".sf-panel:visible")
         expect(place.get_by_label("On hand").first).to_be_visible(timeout=WAIT)

@@ -1,7 +1,6 @@
 """What if, in a real browser: the forecast with and without a plan is the library's."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,12 @@ from playwright.sync_api import expect
 
 from salesforecast.client import Client, to_frame
 from salesforecast.forecasting.plan import read_plan
-from support.browsing import WAIT, expect_drawn, free_port, serving, showing, visiting
-from support.models import Trained
+from support.boards import DemandBoard
+from support.browsing import WAIT, expect_drawn, visiting
 
 
-@pytest.fixture(scope="module")
-def api(demand: Trained) -> Iterator[str]:
-    with serving(demand.models, free_port()) as served:
-        yield served.url
-
-
-def test_a_fifth_off_clothing_in_week_2_kept_and_taken_back(browser: Any, api: str, tmp_path: Path) -> None:
-    with showing(api) as board, visiting(browser, board.url) as visitor:
+def test_a_fifth_off_clothing_in_week_2_kept_and_taken_back(browser: Any, demand_board: DemandBoard) -> None:
+    with visiting(browser, demand_board.url) as visitor:
         page = visitor.page
         visitor.open("Plan")
         tab = page.locator(".sf-panel:visible")
@@ -35,7 +28,7 @@ def test_a_fifth_off_clothing_in_week_2_kept_and_taken_back(browser: Any, api: s
         tab.get_by_role("button", name="Add to the plan").click()
         expect(tab.get_by_text("On the days it changes")).to_be_visible(timeout=WAIT)
 
-        client = Client(api)
+        client = Client(demand_board.api)
         asked = {"by": "Category", "segments": {"Category": ["Clothing"]}, "levels": [80]}
         usual = to_frame(client.forecast("revenue", **asked))
         days = usual["ds"].sort_values()

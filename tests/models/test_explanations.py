@@ -114,6 +114,7 @@ def test_one_row_and_none_and_many(explainers: dict[str, Explainer], rows: Model
         assert one.row() == every.row(i)
     none = explain(explainers[kind], ModelInputs(rows.inputs[:0], rows.scale[:0], rows.sign[:0]))
     assert none.values.shape == rows.inputs[:0].shape
+    assert none.base.shape == none.prediction.shape == (0,)
     assert {values.shape for values in none.by_sale_column().values()} == {(0,)}
 
 
