@@ -136,13 +136,19 @@ sys.exit(4 * alert)
 COMMAND = (sys.executable, "-c", STAND_IN)
 
 
+def yearly(days: int) -> str:
+    """At midnight of the day so many days from now, and then not for a year: no run falls due while a test runs."""
+    day = local_now() + timedelta(days=days)
+    return f"0 0 {day.day} {day.month} *"
+
+
 def past(journal: Journal, *jobs: Job) -> None:
     for job in jobs:
         journal.add("first seen", job.name, local_now() - timedelta(days=3))
 
 
 def test_what_was_missed_is_made_up_for_once_and_an_alert_trains(tmp_path: Path) -> None:
-    jobs = [Job("monitor", "0 * * * *"), Job("train", "0 0 1 1 *")]
+    jobs = [Job("monitor", yearly(-1)), Job("train", yearly(100))]
     past(Journal(tmp_path / JOURNAL), *jobs)
     for _ in range(2):  # the second has nothing left to do
         run_schedule(jobs, once=True, folder=tmp_path, command=COMMAND, on_message=lambda text: None)
@@ -162,17 +168,17 @@ SCHEDULE = """
 import sys
 from pathlib import Path
 from salesforecast.lifecycle.schedule import Job, run_schedule
-run_schedule([Job("train", "0 * * * *")], folder=Path(sys.argv[1]), command=(sys.executable, "-c", sys.argv[2]))
+run_schedule([Job("train", sys.argv[3])], folder=Path(sys.argv[1]), command=(sys.executable, "-c", sys.argv[2]))
 """
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_schedule_that_is_stopped_takes_up_its_run_again(tmp_path: Path, how: signal.Signals) -> None:
-    journal, job = Journal(tmp_path / JOURNAL), Job("train", "0 * * * *")
+    journal, job = Journal(tmp_path / JOURNAL), Job("train", yearly(-1))
     past(journal, job)
     (tmp_path / "hang").touch()
     process = subprocess.Popen(
-        [sys.executable, "-c", SCHEDULE, str(tmp_path), STAND_IN], stdout=subprocess.DEVNULL
+        [sys.executable, "-c", SCHEDULE, str(tmp_path), STAND_IN, job.cron], stdout=subprocess.DEVNULL
     )
     while not (tmp_path / "ran").exists():
         assert process.poll() is None

@@ -110,3 +110,12 @@ def test_what_a_manifest_does_not_say_is_none_or_nothing() -> None:
     assert (manifest.data.sample, manifest.data.revenue_computed, manifest.updated.last) == (None, None, "")
     with pytest.raises(UserError, match=r"lacks served, data\. Train again"):
         manifest.require("served", "demand", "data")
+
+
+def test_the_total_is_that_of_the_demand_forecast_where_there_is_one() -> None:
+    metrics = {"daily": {"sarima": {"wape": 0.25}}}
+    daily = Manifest(metrics=metrics, parts={"daily": {"served": "sarima"}})
+    assert (daily.served_total, daily.total_wape) == ("sarima", 0.25)
+    demand = {"served": "demand", "errors": {"demand": 0.125, "seasonal_naive": 0.5}}
+    both = Manifest(metrics=metrics, parts={"daily": {"served": "sarima"}, "demand": demand})
+    assert (both.served_total, both.total_wape) == ("demand", 0.125)
