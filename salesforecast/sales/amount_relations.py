@@ -25,7 +25,6 @@ from .column_profiles import ColumnProfile, TableProfile
 from .deductions import RETURN_NAMES, spread_discount, take_off_discount, take_off_rest
 from salesforecast.sales.number_columns import (
     AGREEMENT,
-    NUMBER_ROLES,
     Doubt,
     SaleAmounts,
     find_converted,
@@ -156,33 +155,27 @@ def _settle_revenue(
     ]
     formula, share = fits[net[0]] if net else (None, 0.0)
     if formula:
-        result.add(
-            "Revenue",
-            net[0],
-            f"{formula.words} gives {net[0]} in {share:.1%} of the rows",
-            "certain",
-            net[0],
-            formula.discount,
-        )
+        why = f"{formula.words} gives {net[0]} in {share:.1%} of the rows"
+        result.add("Revenue", net[0], why, "certain", net[0], formula.discount)
     elif discounts:
         take_off_discount(result, profile, base, units, discounts[0], equal, numbers)
     elif of_orders and order:
         spread_discount(result, base, of_orders[0], order)
     elif equal:
-        share = fits[equal[0]][1]
-        result.add(
-            "Revenue",
-            _best_equal(equal),
-            f"it equals units × price in {share:.1%} of the rows",
-            "certain",
-            equal[0],
-        )
+        why = f"it equals units × price in {fits[equal[0]][1]:.1%} of the rows"
+        result.add("Revenue", _best_equal(equal), why, "certain", equal[0])
     elif not total and any(f and f.tax and share >= AGREEMENT for f, share in fits.values()):
-        result.add(
-            "Revenue", base.expression, f"{base.words}: the amounts beside it hold more than that", "certain"
-        )
+        why = f"{base.words}: the amounts beside it hold more than that"
+        result.add("Revenue", base.expression, why, "certain")
     elif not total:
         _by_name(result, lines, roles, numbers, base)
+    _note_taxed(result, fits, roles)
+
+
+def _note_taxed(
+    result: SaleAmounts, fits: dict[str, tuple[Formula | None, float]], roles: dict[str, str]
+) -> None:
+    "Note the amounts that hold tax or shipping, and so are no revenue."
     for name, (formula, share) in fits.items():
         if formula and formula.tax and share >= AGREEMENT and name not in result.used:
             result.used.add(name)
@@ -202,82 +195,114 @@ def find_amounts(
     products: str | None,  # column of the product
 ) -> SaleAmounts:
     "Find units, unit price and revenue among the columns of numbers."
+    columns, planned = _columns_of_sales(profile)
+    if exact := _by_exact_names(columns):
+        return exact
+    result = SaleAmounts()
+    roles, numbers = _roles_and_numbers(columns, order)
+    roles = _without_foreign(result, profile, roles)
+    roles = _returns_apart(_price_among_amounts(roles, numbers, profile, products))
+    if planned:
+        result.notes.append(f"{', '.join(planned)}: by the name a plan or another year, never taken as sales")
+    relation = find_relation(numbers, roles)
+    units, price = _units_and_price(relation, roles, columns)
+    if units:
+        _add_units(result, units, relation)
+    priced = bool(units and price)
+    line = numbers[units] * numbers[price] if priced else _line_mark(profile, units, products, numbers)
+    own = {
+        n: order_level(columns[n], profile.columns.get(order or ""), line)
+        for role in ("amount", "discount", "refund")
+        for n in roles
+        if roles[n] == role
+    }
+    lines = _amounts_of_lines(result, roles, own)
+    if priced and relation:
+        result.add("Unit_Price", price, f"times {units} it gives {relation.amount}", "certain", price)
+    elif priced:
+        _settle_price(result, profile, units, price, products, lines, numbers)
+    _settle_revenue(result, profile, units, price, relation, lines, own, order, numbers, roles)
+    _drop_price_below_revenue(result, units, numbers)
+    take_off_rest(result, profile, units, price, order, lines, own, numbers, roles)
+    write_scales(result, columns)
+    _take_only_column(result, roles)
+    if not result.expressions.keys() & {"Revenue", "Unit_Price"} or _is_side(result, columns):
+        _take_ledger(result, columns)
+    return result
+
+
+def _columns_of_sales(profile: TableProfile) -> tuple[dict[str, ColumnProfile], list[str]]:
+    "Return the columns of numbers that may be of sales, and those that are of a plan or another year."
     columns = {
         n: c
         for n, c in profile.columns.items()
         if c.kind == "number" and c.numbers is not None and c.filled > 0.02 and not c.measures
     }
     planned = [name for name in columns if is_planned(name, columns)]
-    columns = {name: column for name, column in columns.items() if name not in planned}
-    roles = {name: number_role(column) for name, column in columns.items()}
+    return {name: column for name, column in columns.items() if name not in planned}, planned
+
+
+def _roles_and_numbers(
+    columns: dict[str, ColumnProfile], order: str | None
+) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    "Return what each column is by its name, and its numbers in whole units of money; empty columns count only as amounts."
     numbers = {n: c.numbers for n, c in columns.items() if c.numbers is not None and n != order}
-    roles = {
-        n: role
-        for n, role in roles.items()
-        if n in numbers and (role == "amount" or np.nan_to_num(numbers[n]).any())
-    }
-    numbers = {
-        n: numbers[n] * name_scale(n, numbers[n]) if roles[n] != "units" else numbers[n] for n in roles
-    }
-    result = SaleAmounts()
-    if exact := _by_exact_names(columns):
-        return exact
-    if converted := find_converted(profile):
-        foreign = [
-            n for n in roles if n not in converted and roles[n] in ("amount", "unit_price", "discount", "tax")
-        ]
-        roles |= dict.fromkeys([*foreign, *(n for n in converted.values() if n in roles)], "other")
-        result.notes.append(
-            f"{', '.join(converted)}: converted by {next(iter(converted.values()))} into one currency; {', '.join(foreign)} "
-            f"{'is' if len(foreign) == 1 else 'are'} in that of the document and not taken"
-        )
-    roles = _returns_apart(_price_among_amounts(roles, numbers, profile, products))
-    if planned:
-        result.notes.append(f"{', '.join(planned)}: by the name a plan or another year, never taken as sales")
-    named = {role: [n for n in roles if roles[n] == role] for role in NUMBER_ROLES}
-    relation = find_relation(numbers, roles)
-    units = relation.units if relation else _first(named["units"], columns, "units")
-    price = relation.price if relation else _first(named["unit_price"], columns, "unit_price")
-    if units:
-        why = (
-            f"{units} × {relation.price} = {relation.amount} in {relation.share:.1%} of the rows"
-            if relation
-            else "by its name; whole numbers"
-        )
-        sure: Doubt = "likely" if relation is None or not relation.named else "certain"
-        result.add("Units_Sold", units, why, sure, units)
-    line = (
-        numbers[units] * numbers[price] if units and price else _line_mark(profile, units, products, numbers)
+    roles = {n: number_role(columns[n]) for n in numbers}
+    roles = {n: role for n, role in roles.items() if role == "amount" or np.nan_to_num(numbers[n]).any()}
+    scales = {n: 1.0 if role == "units" else name_scale(n, numbers[n]) for n, role in roles.items()}
+    return roles, {n: numbers[n] * scale if scale != 1 else numbers[n] for n, scale in scales.items()}
+
+
+def _without_foreign(result: SaleAmounts, profile: TableProfile, roles: dict[str, str]) -> dict[str, str]:
+    "Return the roles without amounts in the currency of a document, beside which there are converted ones."
+    if not (converted := find_converted(profile)):
+        return roles
+    money = ("amount", "unit_price", "discount", "tax")
+    foreign = [n for n in roles if n not in converted and roles[n] in money]
+    result.notes.append(
+        f"{', '.join(converted)}: converted by {next(iter(converted.values()))} into one currency; {', '.join(foreign)} "
+        f"{'is' if len(foreign) == 1 else 'are'} in that of the document and not taken"
     )
-    own = {
-        n: order_level(columns[n], profile.columns.get(order or ""), line)
-        for n in named["amount"] + named["discount"] + named["refund"]
-    }
-    lines = [n for n in named["amount"] if not own[n]]
-    for name in named["amount"]:
-        if own[name]:
-            result.notes.append(
-                f"{name} is an amount of the whole order ({_PLACES[own[name]]}); it is not a line's revenue"
-            )
-    if units and price and not relation:
-        _settle_price(result, profile, units, price, products, lines, numbers)
-        line = None if "Revenue" in result.expressions else line
-    elif units and price and relation:
-        result.add("Unit_Price", price, f"times {units} it gives {relation.amount}", "certain", price)
-    _settle_revenue(result, profile, units, price, relation, lines, own, order, numbers, roles)
-    _drop_price_below_revenue(result, units, numbers)
-    take_off_rest(result, profile, units, price, order, lines, own, numbers, roles)
-    write_scales(result, columns)
+    return roles | dict.fromkeys([*foreign, *(n for n in converted.values() if n in roles)], "other")
+
+
+def _units_and_price(
+    relation: Relation | None, roles: dict[str, str], columns: dict[str, ColumnProfile]
+) -> tuple[str, str]:
+    "Return the columns of units and price: of the relation, else by their names; empty texts where there are none."
+    if relation:
+        return relation.units, relation.price
+    named = {role: [n for n in roles if roles[n] == role] for role in ("units", "unit_price")}
+    return _first(named["units"], columns, "units"), _first(named["unit_price"], columns, "unit_price")
+
+
+def _add_units(result: SaleAmounts, units: str, relation: Relation | None) -> None:
+    "Note what the units are."
+    why = "by its name; whole numbers"
+    if relation:
+        why = f"{units} × {relation.price} = {relation.amount} in {relation.share:.1%} of the rows"
+    result.add("Units_Sold", units, why, "certain" if relation and relation.named else "likely", units)
+
+
+def _amounts_of_lines(
+    result: SaleAmounts, roles: dict[str, str], own: dict[str, Literal["", "first", "every"]]
+) -> list[str]:
+    "Return the amounts of a line, and note those of the whole order."
+    amounts = [n for n in roles if roles[n] == "amount"]
+    result.notes += [
+        f"{name} is an amount of the whole order ({_PLACES[own[name]]}); it is not a line's revenue"
+        for name in amounts
+        if own[name]
+    ]
+    return [name for name in amounts if not own[name]]
+
+
+def _take_only_column(result: SaleAmounts, roles: dict[str, str]) -> None:
+    "Take the only column of numbers without a role as revenue, where nothing else is."
     free = [n for n, role in roles.items() if not role and n not in result.used]
-    if (
-        "Revenue" not in result.expressions
-        and not {"Units_Sold", "Unit_Price"} <= result.expressions.keys()
-        and len(free) == 1
-    ):
+    is_known = "Revenue" in result.expressions or {"Units_Sold", "Unit_Price"} <= result.expressions.keys()
+    if len(free) == 1 and not is_known:
         result.add("Revenue", free[0], "the only column of numbers that may be an amount", "unsure", free[0])
-    if not result.expressions.keys() & {"Revenue", "Unit_Price"} or _is_side(result, columns):
-        _take_ledger(result, columns)
-    return result
 
 
 def _returns_apart(roles: dict[str, str]) -> dict[str, str]:

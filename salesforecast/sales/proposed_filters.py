@@ -8,6 +8,7 @@ __all__ = []
 # %% ../../nbs/sales/44_proposed_filters.ipynb #05f80e88
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -112,67 +113,89 @@ RETURNED = frozenset(
 )  # states of a sale that was undone
 
 
+@dataclass
+class _RowMarks:
+    "What tells the rows that are no sales, and the returns."
+
+    unwanted: list[tuple[str, str]] = field(
+        default_factory=list
+    )  # condition of the sales, what it leaves out
+    returns: list[tuple[str, str]] = field(
+        default_factory=list
+    )  # condition of the returns, what it is called
+    used: set[str] = field(default_factory=set)  # columns
+
+
+def _are_negative(amount: np.ndarray | None, rows: np.ndarray) -> bool:
+    "Return whether most of some rows have a negative amount, so that their sign says that they are returns."
+    return amount is not None and bool(rows.any()) and float(np.nanmean(amount[rows] < 0)) > 0.5
+
+
+def _add_state(marks: _RowMarks, column: ColumnProfile, value: str, amount: np.ndarray | None) -> None:
+    "Add what a state, or a kind of row, says of its rows."
+    if "'" in value or (len(column.values) < 2 and "status" not in column.roles):
+        return
+    words, name = frozenset(name_words(value)), quote_column(column.name)
+    negative = _are_negative(amount, _rows_with(column, value))
+    is_return = bool(words & RETURN_WORDS) and "status" not in column.roles
+    is_undone = "status" in column.roles and len(words) == 1 and words <= RETURNED
+    is_no_sale = bool(words & NO_SALE) and len(words) <= 3
+    is_other_kind = "kind" in column.roles and words & NO_SALE_KINDS and not _are_all(column, NO_SALE_KINDS)
+    if is_return or (negative and words & (RETURN_WORDS | NO_SALE)):
+        marks.returns += [] if negative else [(f"{name} == '{value}'", value)]
+        marks.used.add(column.name)
+    elif is_undone or is_no_sale or is_other_kind:
+        marks.unwanted.append((f"{name} != '{value}'", value))
+        marks.used.add(column.name)
+
+
+def _add_flag(
+    marks: _RowMarks, column: ColumnProfile, value: str, is_return: bool, amount: np.ndarray | None
+) -> None:
+    "Add what a column of yes and no says of the rows with yes."
+    name, written = quote_column(column.name), value if column.kind == "number" else f"'{value}'"
+    marks.used.add(column.name)
+    if _are_negative(amount, _rows_with(column, value)):
+        return
+    if is_return:
+        marks.returns.append((f"{name} == {written}", f"{column.name} {value}"))
+    else:
+        marks.unwanted.append((f"{name} != {written}", f"{column.name} {value}"))
+
+
 def propose_filters(
     profile: TableProfile,
     amount: np.ndarray | None,  # of each row, as far as known
     product: str | None,  # column of the product
-    filled: Sequence[str] = (),  # columns that are filled down
 ) -> tuple[list[ProposedLine], set[str]]:
     "Propose which rows are no sales (`where`) and which are returns."
-    unwanted, returns, used = [], [], set[str]()
-    for column in (c for c in profile.columns.values() if _is_status(c)):
-        for value in column.values:
-            words = frozenset(name_words(value))
-            rows = _rows_with(column, value)
-            negative = amount is not None and rows.any() and float(np.nanmean(amount[rows] < 0)) > 0.5
-            condition = f"{quote_column(column.name)} {{}} '{value}'"
-            if "'" in value or (len(column.values) < 2 and "status" not in column.roles):
-                continue
-            is_return = bool(words & RETURN_WORDS) and "status" not in column.roles
-            is_undone = "status" in column.roles and len(words) == 1 and words <= RETURNED
-            if is_return or (negative and words & (RETURN_WORDS | NO_SALE)):
-                if not negative:
-                    returns.append((condition.format("=="), value, column.name))
-                used.add(column.name)
-            elif (
-                is_undone
-                or (words & NO_SALE and len(words) <= 3)
-                or (words & NO_SALE_KINDS and "kind" in column.roles and not _are_all(column, NO_SALE_KINDS))
-            ):
-                unwanted.append((condition.format("!="), value, column.name))
-                used.add(column.name)
+    marks, side = _RowMarks(), find_side(profile, amount)
+    for column in profile.columns.values():
+        if _is_status(column) and not (side and column.name == side[0]):
+            for value in column.values:
+                _add_state(marks, column, value, amount)
     for column, value, is_return in _flags(profile):
-        quoted = quote_column(column.name)
-        written = value if column.kind == "number" else f"'{value}'"
-        rows = _rows_with(column, value)
-        negative = amount is not None and rows.any() and float(np.nanmean(amount[rows] < 0)) > 0.5
-        if not negative and is_return:
-            returns.append((f"{quoted} == {written}", f"{column.name} {value}", column.name))
-        elif not negative:
-            unwanted.append((f"{quoted} != {written}", f"{column.name} {value}", column.name))
-        used.add(column.name)
+        _add_flag(marks, column, value, is_return, amount)
     if product and profile.columns[product].kind == "text":
         goods = [v for v in profile.columns[product].values if NOT_GOODS.match(v) and "'" not in v]
-        unwanted += [(f"{quote_column(product)} != '{v}'", v, product) for v in goods[:10]]
+        marks.unwanted += [(f"{quote_column(product)} != '{v}'", v) for v in goods[:10]]
+    return _filter_lines(marks), marks.used
+
+
+def _filter_lines(marks: _RowMarks) -> list[ProposedLine]:
+    "Return the lines of the mapping that leave out what is no sale, and that mark returns."
     lines = []
-    if unwanted:
-        reason = f"no sales of goods: {', '.join(dict.fromkeys(value for _, value, _ in unwanted))}"
-        lines.append(
-            ProposedLine("where", join_conditions([c for c, _, _ in unwanted], "&"), reason, "likely")
-        )
-    if returns:
+    if marks.unwanted:
+        reason = f"no sales of goods: {', '.join(dict.fromkeys(what for _, what in marks.unwanted))}"
+        where = join_conditions([condition for condition, _ in marks.unwanted], "&")
+        lines.append(ProposedLine("where", where, reason, "likely"))
+    if marks.returns:
         reason = (
-            f"rows of returns, whose amounts are not negative: {', '.join(value for _, value, _ in returns)}"
+            f"rows of returns, whose amounts are not negative: {', '.join(what for _, what in marks.returns)}"
         )
-        lines.append(
-            ProposedLine(
-                "returns.when",
-                join_conditions([*(c for c, _, _ in returns), "Revenue < 0"], "|"),
-                reason,
-                "likely",
-            )
-        )
-    return lines, used
+        when = join_conditions([*(condition for condition, _ in marks.returns), "Revenue < 0"], "|")
+        lines.append(ProposedLine("returns.when", when, reason, "likely"))
+    return lines
 
 
 def find_refunded_state(profile: TableProfile) -> tuple[str, str] | None:
