@@ -258,7 +258,7 @@ def _without_foreign(result: SaleAmounts, profile: TableProfile, roles: dict[str
     if not (converted := find_converted(profile)):
         return roles
     money = ("amount", "unit_price", "discount", "tax")
-    foreign = [n for n in roles if n not in converted and roles[n] in money]
+    foreign = [n for n in roles if n not in {*converted, *converted.values()} and roles[n] in money]
     result.notes.append(
         f"{', '.join(converted)}: converted by {next(iter(converted.values()))} into one currency; {', '.join(foreign)} "
         f"{'is' if len(foreign) == 1 else 'are'} in that of the document and not taken"

@@ -7,7 +7,7 @@ __all__ = []
 
 # %% ../../nbs/sales/38_number_columns.ipynb #ed8c0989
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product as pairs
 from typing import Literal
@@ -131,12 +131,20 @@ def _converted(profile: TableProfile) -> dict[str, str]:
                 converted[other] = rate
     if not converted:
         return _in_home_currency(profile, numbers, amounts)
-    both = [name for name in converted if _is_home(name)]  # times and divided by a rate, each is the other's
-    return (
-        {name: rate for name, rate in converted.items() if name in both or not both}
-        if len(converted) > 1
-        else converted
-    )
+    if len(converted) == 1:
+        return converted
+    codes = _codes_at_rate_one(
+        profile, next(iter(converted.values()))
+    )  # times and divided, each is the other's
+    return {name: rate for name, rate in converted.items() if _is_home(name, codes)}
+
+
+def _codes_at_rate_one(profile: TableProfile, rate: str) -> set[str]:
+    "Return the currencies of the rows whose rate of exchange is 1."
+    rates = profile.columns[rate].numbers
+    currencies = [c.cells for c in profile.columns.values() if "currency" in c.roles and c.kind == "text"]
+    own = np.isclose(np.nan_to_num(rates), 1) if rates is not None else np.zeros(profile.rows, bool)
+    return {currency_code(str(code)) for cells in currencies for code in cells[own].dropna().unique()}
 
 
 SAME_RATE = 1.3  # between the rates of one currency, as years bring them
@@ -175,9 +183,10 @@ HOME_WORDS = frozenset(
 )
 
 
-def _is_home(name: str) -> bool:
-    "Return whether a column's name says that its amounts are in the shop's own currency."
-    return has_word(name, HOME_WORDS)
+def _is_home(name: str, codes: Collection[str] = ()) -> bool:
+    "Return whether a column's name says that its amounts are in the shop's own currency, by a word or the only code."
+    named = len(codes) == 1 and has_word(name, name_words(next(iter(codes))))
+    return named or has_word(name, HOME_WORDS)
 
 # %% ../../nbs/sales/38_number_columns.ipynb #e50a370d
 @dataclass

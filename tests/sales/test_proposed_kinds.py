@@ -318,3 +318,16 @@ def test_a_fee_is_a_cost_and_no_discount(sign: int) -> None:
     paid = sold(Gross=signed, Fee=sign * fees, Net=(signed - fees).round(2))
     sales = read_sales(paid, propose_mapping(paid).mapping, now=NOW)
     assert sales.report.revenue_total == pytest.approx(signed.sum())
+
+
+@pytest.mark.parametrize("name, known", [("Amount EUR", True), ("Base amount", True), ("Amount 2", False)])
+def test_a_converted_amount_is_taken_by_its_currency_or_asked_for(name: str, known: bool) -> None:
+    """An amount times a rate is the other, and the other divided by it is the one: the name tells which is the shop's."""
+    codes = rng.choice(["EUR", "USD"], 300, p=[0.7, 0.3])
+    rates = np.where(codes == "EUR", 1.0, 0.92)
+    orders = sold(Currency=codes, Amount=LINES, **{"Exchange rate": rates, name: (LINES * rates).round(2)})
+    proposal = propose_mapping(orders)
+    asked = [question.key for question in proposal.questions]
+    assert (asked == []) == known
+    truth = (LINES * rates).round(2).sum() if known else LINES[codes == "EUR"].sum()
+    assert read_sales(orders, proposal.mapping, now=NOW).report.revenue_total == pytest.approx(truth)
