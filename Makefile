@@ -100,7 +100,8 @@ bench-demand: $(VENV)/.run ## Compare demand forecasts with other libraries and 
 	$(INSTALL) '.[train,peers]'
 	python -m benchmarks.demand '$(REAL_DATA)'
 
-bench-shops: $(VENV)/.run ## Measure accuracy, bias and coverage on forty generated shops; writes benchmarks/shops.json
+bench-shops: $(VENV)/.run ## Compare accuracy, bias and coverage with other libraries on forty generated shops; writes benchmarks/shops.json
+	$(INSTALL) '.[train,peers]'
 	python -m benchmarks.shops
 
 PEERS := .venv-peers

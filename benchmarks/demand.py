@@ -22,6 +22,7 @@ import pandas as pd
 from scipy import sparse
 
 from benchmarks.orders import order_frontier
+from benchmarks.peers import global_peer, statistical_peers
 from salesforecast.core.optional import require
 from salesforecast.forecasting.covariates import covariates_from_mapping
 from salesforecast.forecasting.evaluation import (
@@ -80,22 +81,12 @@ def compared(name: str, panel: Panel) -> np.ndarray:
 
 
 def peers(series: pd.DataFrame, country: str) -> pd.DataFrame:
-    """Forecasts of the peers, as their documentation shows them: unique_id, ds, and a column each."""
-    sf, models = require("statsforecast", "train"), require("statsforecast.models", "train")
-    runner = sf.StatsForecast(
-        [
-            models.SeasonalNaive(7),
-            models.AutoARIMA(season_length=7),
-            models.AutoETS(season_length=7),
-            models.AutoTheta(season_length=7),
-        ],
-        freq="D",
-        fallback_model=models.SeasonalNaive(7),
-    )
-    found = runner.forecast(df=series, h=HORIZON)
-    return found.merge(_trees(series), on=["unique_id", "ds"]).merge(
-        _prophet(series, country), on=["unique_id", "ds"]
-    )
+    """Forecasts of the peers: unique_id, ds, a column each, and the bounds of those that give them."""
+    parts = [global_peer(series, 1, "D", HORIZON), _trees(series), _prophet(series, country)]
+    found = statistical_peers(series, 7, "D", HORIZON)
+    for part in parts:
+        found = found.merge(part, on=["unique_id", "ds"], validate="one_to_one")
+    return found
 
 
 def _trees(series: pd.DataFrame) -> pd.DataFrame:
@@ -162,7 +153,7 @@ def geometric(errors: np.ndarray, sales: np.ndarray) -> np.ndarray:
 
 def comparison(table: pd.DataFrame) -> dict[str, Any]:
     """WAPE, RMSSE and bias by model, and ours against the best single peer with a paired bootstrap over windows and series."""
-    names = ["AutoARIMA", "AutoETS", "AutoTheta", "Prophet", "LightGBM", "XGBoost"]
+    names = ["AutoARIMA", "AutoETS", "AutoTheta", "CES", "Prophet", "LightGBM Tweedie", "LightGBM", "XGBoost"]
     models = ["yhat", "median", "SeasonalNaive", *names]
     errors, sales = errors_of(table, models)
     wape = dict(zip(models, geometric(errors, sales).tolist(), strict=True))

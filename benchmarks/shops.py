@@ -1,11 +1,13 @@
 """Accuracy, bias and coverage on many generated shops, by day and by week; writes `benchmarks/shops.json`.
 
 Forty shops of five kinds: with promotions, intermittent, with shifts of the level, with a short history, growing with a season. The
-first twenty are for tuning, the others for judging what was tuned. The last horizon of each is forecast from what was known before.
+first twenty are for tuning, the others for judging what was tuned. The last horizon of each is forecast from what was known before,
+by this library and by others.
 """
 
 import argparse
 import json
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +15,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from salesforecast.forecasting.evaluation import backtest_demand, evaluate_backtest
+from benchmarks.peers import global_peer, peer_history, statistical_peers
+from salesforecast.forecasting.evaluation import (
+    backtest_demand,
+    evaluate_backtest,
+    rmsse,
+    weighted_quantile_loss,
+)
+from salesforecast.forecasting.intervals import INTERVAL_LEVELS
 from salesforecast.forecasting.panel import Panel
 from salesforecast.registry.tracking import code_commit
 
@@ -93,15 +102,61 @@ def _panel(sold: np.ndarray, category: np.ndarray, step: int) -> Panel:
     )
 
 
-def measure(seed: int, candidates: tuple[str, ...]) -> pd.DataFrame:
-    """Forecast the last horizon of a shop; a row per level."""
+PEERS = ("SeasonalNaive", "AutoARIMA", "AutoETS", "AutoTheta", "CES", "LightGBM Tweedie")
+
+
+def measure(seed: int, candidates: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Forecast the last horizon of a shop: a row per level; and a row per level and model, the peers among them."""
     panel = make_shop(seed)
-    found = evaluate_backtest(backtest_demand(panel, HORIZONS[panel.step], 1, candidates=candidates))
-    return found.assign(seed=seed, kind=shop_kind(seed), period="week" if panel.step == 7 else "day")
+    horizon = HORIZONS[panel.step]
+    ours = backtest_demand(panel, horizon, 1, candidates=candidates)
+    history = peer_history(panel.truncate(len(panel.days) - horizon))
+    theirs = statistical_peers(history, 7 if panel.step == 1 else 1, panel.freq, horizon).merge(
+        global_peer(history, panel.step, panel.freq, horizon), on=["unique_id", "ds"], validate="one_to_one"
+    )
+    both = ours.merge(theirs, on=["unique_id", "ds"], validate="one_to_one")
+    which = {"seed": seed, "kind": shop_kind(seed), "period": "week" if panel.step == 7 else "day"}
+    compared = [
+        {**which, "level": level, "model": name, **_errors(rows, name)}
+        for level, rows in both.groupby("level", sort=False)
+        for name in ("salesforecast", *PEERS)
+    ]
+    return evaluate_backtest(ours).assign(**which), pd.DataFrame(compared)
 
 
-def summary(rows: pd.DataFrame) -> dict[str, object]:
-    """Means over shops by level, and what the total was off by in sum."""
+def _errors(rows: pd.DataFrame, model: str) -> dict[str, float]:
+    """Return WAPE and RMSSE of a model's point forecasts, and the quantile loss of its bounds, NaN without them."""
+    if model != "salesforecast":
+        bounds = [f"{side}-{level}" for side in ("lo", "hi") for level in INTERVAL_LEVELS]
+        own = {name: rows[f"{model}-{name}"] for name in bounds if f"{model}-{name}" in rows}
+        rows = rows.drop(columns=bounds).assign(yhat=rows[model], median=rows[model], **own)
+    wape = (rows["yhat"] - rows["y"]).abs().sum() / rows["y"].sum()
+    has_bounds = "lo-80" in rows
+    return {
+        "wape": wape,
+        "rmsse": rmsse(rows),
+        "wql": weighted_quantile_loss(rows) if has_bounds else np.nan,
+    }
+
+
+def against_peers(compared: pd.DataFrame) -> dict[str, object]:
+    """Divide our errors by each peer's: geometric means over shops and levels, with a bootstrap over shops."""
+    table = np.log(compared.set_index(["seed", "level", "model"])[["wape", "rmsse", "wql"]]).unstack("model")
+    rng, found = np.random.default_rng(0), {}
+    for peer in PEERS:
+        found[peer] = {}
+        for measure_ in ("wape", "rmsse", "wql"):
+            ratios = (table[measure_, "salesforecast"] - table[measure_, peer]).groupby("seed").mean()
+            if ratios.isna().any():
+                continue
+            means = ratios.to_numpy()[rng.integers(0, len(ratios), (2000, len(ratios)))].mean(1)
+            low, high = np.exp(np.quantile(means, [0.025, 0.975]))
+            found[peer][measure_] = [round(float(x), 4) for x in (np.exp(ratios.mean()), low, high)]
+    return found
+
+
+def summary(rows: pd.DataFrame, compared: pd.DataFrame) -> dict[str, object]:
+    """Means over shops by level, what the total was off by in sum, and our errors over those of the peers."""
     measures = ["rmsse", "wape", "median_wape", "naive_wape", "wql", "coverage_80", "coverage_95"]
     by_level = rows.groupby("level", sort=False)[measures].mean()
     total = rows.loc[rows["level"] == "total", "bias"]
@@ -113,6 +168,7 @@ def summary(rows: pd.DataFrame) -> dict[str, object]:
         "bias of the total": round(float(total.mean()), 4),
         "95%": [round(float(q), 4) for q in np.quantile(means, [0.025, 0.975])],
         "absolute bias of the total": round(float(total.abs().mean()), 4),
+        "against peers": against_peers(compared),
     }
 
 
@@ -124,17 +180,22 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(SHOPS)), help="of the shops")
     options = parser.parse_args()
     day, code, parts = f"{datetime.now(UTC):%Y-%m-%d}", code_commit(), []
+    warnings.simplefilter("ignore")  # of the peers
     for seed in options.seeds:
         parts.append(measure(seed, tuple(options.candidates)))
         columns = ["seed", "kind", "period", "level", "rmsse", "wape", "wql", "bias"]
-        print(parts[-1][columns].round(3).to_string(index=False), flush=True)
-    rows = pd.concat(parts, ignore_index=True)
-    parts_of = {"tuning": rows["seed"] < TUNING, "judging": rows["seed"] >= TUNING}
+        print(parts[-1][0][columns].round(3).to_string(index=False), flush=True)
+    rows, compared = (pd.concat(part, ignore_index=True) for part in zip(*parts, strict=True))
+    kinds = {"tuning": lambda seed: seed < TUNING, "judging": lambda seed: seed >= TUNING}
     found = {
         "day": day,
         "code": code,
         "candidates": options.candidates or "all",
-        **{name: summary(rows[chosen]) for name, chosen in parts_of.items() if chosen.any()},
+        **{
+            name: summary(rows[is_one(rows["seed"])], compared[is_one(compared["seed"])])
+            for name, is_one in kinds.items()
+            if is_one(rows["seed"]).any()
+        },
     }
     options.out.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1), f"written to {options.out}", sep="\n")
