@@ -30,7 +30,7 @@ from salesforecast.forecasting.intervals import (
 )
 from salesforecast.forecasting.panel import Panel
 from salesforecast.forecasting.reconciliation import cross_validate_reconciliation, reconcile
-from salesforecast.forecasting.selection import choose_combination
+from salesforecast.forecasting.selection import combine_candidates
 
 # %% ../../nbs/forecasting/14_evaluation.ipynb #a17e0201
 def step_size(panel: Panel) -> np.ndarray:
@@ -214,8 +214,8 @@ def _forecast_window(
     panel, base = model.panel, past.copy()
     for i, level in enumerate(model.cross_validations):
         if len(level.rows) == len(panel.rows(i)):
-            name, choices = choose_combination(level.windows(taught), all_series=True)
-            base[:, level.rows] = level.combine(choices[name][0])
+            weights, _ = combine_candidates(level.windows(taught), all_series=True)
+            base[:, level.rows] = level.combine(weights)
     then, errors = actual[taught], (actual - base)[taught].transpose(1, 0, 2)
     reconciled, fixes_total, _ = cross_validate_reconciliation(panel.summing, base[taught], then)
     coherent, bias_factor = correct_past_forecasts(reconciled, then)

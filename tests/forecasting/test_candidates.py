@@ -20,6 +20,7 @@ from salesforecast.forecasting.candidates.task import make_forecast_task
 from salesforecast.forecasting.covariates import Covariates
 from salesforecast.forecasting.forecaster import fit_demand, forecast_demand
 from salesforecast.forecasting.panel import Panel
+from salesforecast.forecasting.selection import combination_weights
 
 THETA = {
     "name": "my_theta",
@@ -202,18 +203,32 @@ def test_direct_does_not_depend_on_the_unit() -> None:
     np.testing.assert_allclose(thousand, 1000 * one, rtol=1e-4)
 
 
-def test_half_of_each_levels_forecast_is_direct() -> None:
+def test_weights_are_the_inverse_sixth_power_of_the_errors() -> None:
+    pooled, size = np.array([False, False, True, True]), np.array([1e-9])
+    loss = np.array([[150.0], [100.0], [100.0], [100.0]])  # one and a half times the error of the others
+    weights = combination_weights(loss, size, pooled, by_series=False)
+    # by hand: within its kind the first has a share of a / (1 + a), and the mean error of the kind is larger by that
+    a = 1.5**-6
+    kind = 1.5 ** (-6 * a / (1 + a))
+    expected = np.array([kind * a / (1 + a), kind / (1 + a), 0.5, 0.5]) / (1 + kind)
+    np.testing.assert_allclose(weights[:, 0], expected, rtol=1e-6)
+    loss[0] = 200.0  # 1/64 is less than a twentieth of the largest weight
+    assert combination_weights(loss, size, pooled, by_series=False)[0, 0] == 0
+
+
+def test_every_level_is_forecast_by_a_weighted_mean_that_its_leaderboard_tells() -> None:
     week = np.array([1.0, 0.9, 0.9, 1.0, 1.2, 1.5, 1.1])[np.arange(200) % 7]
     panel = products(np.random.default_rng(0).poisson(8 * week, (5, 200)).astype(float))
     model = fit_demand(panel, 14, candidates=("ets_seasonal", "direct"), n_windows=3)
     for champion in model.champions:
-        assert champion.name.startswith("half direct, half ")
-        at = [candidate.name for candidate in champion.candidates].index("direct")
-        np.testing.assert_allclose(champion.weights[at], 0.5)
         np.testing.assert_allclose(champion.weights.sum(0), 1.0)
-        assert champion.leaderboard["chosen"].sum() == 1
-    alone = fit_demand(panel, 14, candidates=("direct",), n_windows=3)
-    assert all(champion.weights[1].any() for champion in alone.champions)  # a candidate like any other
+        board = champion.leaderboard
+        assert board.loc[board["chosen"], "model"].tolist() == [champion.name]
+        alone = board[~board["chosen"]].set_index("model")["weight"]
+        for candidate, share in zip(champion.candidates, champion.weights, strict=True):
+            assert alone[candidate.name] == pytest.approx(share.mean())
+        assert alone["ets_seasonal"] > alone["seasonal_naive"]
+        assert alone["direct"] > 0.3
 
 
 def test_an_event_of_a_week_raises_the_week_that_has_it() -> None:

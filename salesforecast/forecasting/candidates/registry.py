@@ -53,8 +53,6 @@ class CandidateSpec:
         Whether it is tried where no candidates are named.
     fit_pooled
         Function that fits a model over all series of a task; None if each series stands alone.
-    half
-        Whether it is half of the forecast of every level, beside the best of the others.
     """
 
     name: str
@@ -63,7 +61,6 @@ class CandidateSpec:
     min_periods: tuple[int, int] = (1, 1)
     default: bool = True
     fit_pooled: Callable[[ForecastTask], object] | None = None
-    half: bool = False
 
 # %% ../../../nbs/forecasting/candidates/04_registry.ipynb #2624ff1a
 BASELINE = "seasonal_naive"
@@ -80,7 +77,7 @@ _BUILT_IN = (
         "year_ago", year_ago, min_periods=(364 + 7 * RECENT_WEEKS_OF_LEVEL, 52 + RECENT_WEEKS_OF_LEVEL)
     ),
     CandidateSpec("pooled", POOLED.forecast, min_periods=(60, 40), fit_pooled=POOLED.fit),
-    CandidateSpec("direct", DIRECT.forecast, min_periods=(56, 20), fit_pooled=DIRECT.fit, half=True),
+    CandidateSpec("direct", DIRECT.forecast, min_periods=(56, 20), fit_pooled=DIRECT.fit),
     CandidateSpec(
         "auto_ets", statsforecast_candidate(lambda m, s: m.AutoETS(s if s == 7 else 1)), 40, (22, 10)
     ),
