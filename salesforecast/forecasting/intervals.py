@@ -296,10 +296,13 @@ def prediction_intervals(
     calibration: Calibration,
     forecasts: np.ndarray,  # shape (n, horizon)
 ) -> dict[str, np.ndarray]:
-    "Compute `median` and `lo-50, hi-50, …` of each period, never below 0, each interval within the next wider one; shape (n, horizon)."
+    """Compute `median` and `lo-50, hi-50, …` of each period, shape (n, horizon).
+
+    Nothing is below 0; each interval lies within the next wider one, and has the median in it; those of 80% and more have the forecast in them.
+    """
     scale, limit = calibration.scale(forecasts), calibration.plausible(forecasts)
     median = calibration.quantiles[MEDIAN_INDEX]
-    centre = _centre(forecasts, calibration.intermittent) + scale * median[:, None]
+    centre = np.minimum(_centre(forecasts, calibration.intermittent) + scale * median[:, None], limit)
     columns = {"median": np.maximum(centre, 0.0)}
     low, high = centre, centre
     for level in INTERVAL_LEVELS:
@@ -307,9 +310,8 @@ def prediction_intervals(
         below, above = (factor * (calibration.quantiles[j] - median) for j in _bound_positions(level))
         low = np.minimum(low, centre + scale * below[:, None])
         high = np.maximum(high, centre + scale * above[:, None])
-        least = (
-            forecasts if level > 50 else 0.0
-        )  # half of an intermittent series' periods may well lie below its mean
-        columns[f"lo-{level}"] = np.maximum(low, 0.0)
-        columns[f"hi-{level}"] = np.maximum(np.minimum(high, limit), least)
+        lower, upper = np.maximum(low, 0.0), np.maximum(np.minimum(high, limit), 0.0)
+        if level > 50:  # half of an intermittent series' periods may well lie below its mean
+            lower, upper = np.minimum(lower, forecasts), np.maximum(upper, forecasts)
+        columns |= {f"lo-{level}": lower, f"hi-{level}": upper}
     return columns

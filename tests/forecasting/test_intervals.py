@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from salesforecast.forecasting.forecaster import fit_demand, forecast_demand
 from salesforecast.forecasting.intervals import (
     Calibration,
     calibrate,
@@ -10,6 +11,9 @@ from salesforecast.forecasting.intervals import (
     error_growth,
     prediction_intervals,
 )
+from salesforecast.forecasting.panel import default_levels, make_panel
+from salesforecast.sales.reading import read_sales
+from support.shops import ODD_SHOPS
 
 CUTOFFS = tuple(range(364, 420, 7))
 HORIZON, PERIODS = 28, 448
@@ -93,3 +97,18 @@ def test_no_bound_is_implausible_and_none_is_below_the_mean() -> None:
     assert (intervals["hi-95"] >= intervals["hi-80"]).all() and (
         intervals["hi-80"] >= intervals["hi-50"]
     ).all()
+
+
+@pytest.mark.parametrize(("name", "days"), [("one sale a week", 200), ("weekly rows", 196)])
+def test_intervals_contradict_neither_each_other_nor_median_and_mean(name: str, days: int) -> None:
+    """Far ahead, errors have grown: the median of a series that hardly sells, and bounds of one that was always forecast low."""
+    sales = read_sales(ODD_SHOPS[name]())
+    panel = make_panel(sales, default_levels(sales), target="revenue")
+    model = fit_demand(panel, 28 // panel.step, candidates=("window_average",), n_windows=4)
+    made = forecast_demand(model, days // panel.step)
+    names = ["lo-95", "lo-80", "lo-50", "median", "hi-50", "hi-80", "hi-95"]
+    bounds = np.stack([made.intervals[column] for column in names])
+    assert (np.diff(bounds, axis=0) >= -1e-9).all()
+    for level in (80, 95):
+        assert (made.intervals[f"lo-{level}"] <= made.yhat + 1e-9).all()
+        assert (made.yhat <= made.intervals[f"hi-{level}"] + 1e-9).all()
