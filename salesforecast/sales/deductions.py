@@ -122,7 +122,8 @@ def _without_tax(
 # %% ../../nbs/sales/40_deductions.ipynb #258226ef
 EXTRA_WORDS = frozenset(
     name_words(
-        "tip tips gratuity trinkgeld service surcharge shipping delivery freight postage versand livraison frakt"
+        "tip tips gratuity trinkgeld service surcharge shipping delivery freight postage versand livraison frakt booking convenience handling "
+        "packaging envio spedizione"
     )
 )
 
@@ -233,17 +234,48 @@ FEE_WORDS = frozenset(
 )
 
 
+COST_WORDS = frozenset(  # of a fee that the seller pays
+    name_words(
+        "commission commissions provision comision comisiones commissie prowizja processing transaction payment payout marketplace platform "
+        "seller selling referral stripe paypal"
+    )
+)
+PAYOUT_WORDS = frozenset(
+    name_words("payout paid disbursed settled settlement proceeds auszahlung uitbetaling wyplata")
+)
+
+
 def _before_fees(result: SaleAmounts, lines: Sequence[str], numbers: dict[str, np.ndarray]) -> None:
-    "Take the amount before fees where the one that was found has them off, as the payout of a marketplace or of a payment service has."
+    "Take the amount before fees where the one that was found is a payout, which has them off; where the buyer may pay them, ask."
     revenue = result.expressions["Revenue"]
-    fees = [n for n in numbers if has_word(n, FEE_WORDS) and (np.nan_to_num(numbers[n]) != 0).mean() > 0.1]
+    if result.doubts.get("Revenue") == "certain":
+        return
+    fees = [
+        n
+        for n in numbers
+        if has_word(n, FEE_WORDS)
+        and not has_word(n, EXTRA_WORDS)
+        and (np.nan_to_num(numbers[n]) != 0).mean() > 0.1
+    ]
     for name, fee in pairs([n for n in lines if n != revenue], fees):
-        paid = np.nan_to_num(numbers[revenue]) - np.nan_to_num(numbers[name])
-        taken = np.nan_to_num(numbers[fee])
-        if any(np.mean(np.abs(paid - sign * taken) <= 0.011) >= AGREEMENT for sign in (1, -1)):
+        if not _is_less(numbers[revenue], numbers[name], numbers[fee]):
+            continue
+        is_payout = has_word(revenue, PAYOUT_WORDS) or NET_WORDS.issuperset(name_words(revenue))
+        if is_payout or has_word(fee, COST_WORDS):
             why = f"{revenue} is {name} less {fee}, which is a cost and no discount"
             result.add("Revenue", name, why, "likely", name, revenue, fee)
-            return
+        else:
+            why = f"{result.reasons['Revenue']}; {name} is {revenue} with {fee}, which the buyer may pay, or the seller"
+            result.add("Revenue", revenue, why, "unsure", name, revenue, fee)
+            result.before_fee = name
+        return
+
+
+def _is_less(paid: np.ndarray, gross: np.ndarray, fee: np.ndarray) -> bool:
+    "Return whether an amount is another less a fee of whatever sign, in nearly all rows; returns may give the fee back."
+    paid, gross, fee = (np.nan_to_num(values) for values in (paid, gross, np.abs(fee)))
+    taken = np.where(gross > 0, gross - paid, np.abs(gross - paid))
+    return bool(np.mean(np.abs(taken - fee) <= 0.011) >= AGREEMENT)
 
 
 def take_off_rest(

@@ -207,6 +207,8 @@ class SaleAmounts:
         What was found besides, a sentence each.
     ledger
         Whether the revenue is the difference of debit and credit, so that negative rows are returns.
+    before_fee
+        Source column that is the revenue and a fee, and may be the revenue instead; empty where there is none.
     """
 
     expressions: dict[str, str] = field(default_factory=dict)
@@ -215,6 +217,7 @@ class SaleAmounts:
     used: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     ledger: bool = False
+    before_fee: str = ""
 
     def add(self, name: str, expression: str, reason: str, doubt: Doubt, *used: str) -> None:
         "Note what a canonical column is."

@@ -289,7 +289,7 @@ def _text_numbers(
     values = np.array(
         pc.if_else(percent, pc.divide(values, 100.0), values).to_numpy(zero_copy_only=False)
     )  # its own, to write to
-    values[subtracted] *= -1
+    values[subtracted] = -np.abs(values[subtracted])  # a minus beside the mark says the same
     note = "; ".join(filter(None, (note, signs)))
     remember = found if found == "," or _is_unclear(plain, ".").any() else None
     return values, np.isnan(values) & ~is_word(texts, MISSING_NUMBER), remember, note

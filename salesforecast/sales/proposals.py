@@ -142,6 +142,11 @@ def propose_by_values(
     for name, expression in amounts.expressions.items():
         expression = _without_words(expression, profile)
         lines.append(ProposedLine(f"columns.{name}", expression, amounts.reasons[name], amounts.doubts[name]))
+    revenue = amounts.expressions.get("Revenue", "")
+    if amounts.before_fee and revenue in profile.columns:
+        text = f"{amounts.before_fee} is {revenue} with a fee. Which is the revenue?"
+        choices: dict[str, object] = {name: name for name in (revenue, amounts.before_fee)}
+        questions.append(OpenQuestion("columns.Revenue", text, choices, revenue))
     if amounts.ledger:
         lines.append(
             ProposedLine(

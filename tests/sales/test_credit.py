@@ -77,6 +77,18 @@ def test_ids_are_no_credits() -> None:
     assert parsed.bad.tolist() == [True, True, False]
 
 
+def test_a_minus_beside_the_mark_of_the_subtracted_is_no_second_sign() -> None:
+    cells = pd.Series(["100 DR", "-100 DR", "(100) DR", "DR 100-", "100 CR", "0 DR"])
+    assert parse_numbers(cells, SourceOptions(negative="DR")).data.tolist() == [
+        -100,
+        -100,
+        -100,
+        -100,
+        100,
+        0,
+    ]
+
+
 WIDE = {
     "１，２３４．５０": 1234.5,
     "1，234．50": 1234.5,

@@ -320,6 +320,39 @@ def test_a_fee_is_a_cost_and_no_discount(sign: int) -> None:
     assert sales.report.revenue_total == pytest.approx(signed.sum())
 
 
+FEES = (LINES * 0.03).round(2) + 0.3
+WITH_FEE = (LINES + FEES).round(2)
+
+
+@pytest.mark.parametrize(
+    "columns, doubt",
+    [
+        ({"Amount": LINES, "Fee": FEES, "Payout amount": (LINES - FEES).round(2)}, "unsure"),
+        ({"Net sales": LINES, "Delivery fee": FEES, "Total": WITH_FEE}, "likely"),
+        ({"Net sales": LINES, "Service fee": FEES, "Total": WITH_FEE}, "likely"),
+        ({"Net sales": LINES, "Booking fee": FEES, "Total": WITH_FEE}, "likely"),
+        ({"Quantity": UNITS, "Price": PRICES, "Net sales": LINES, "Fee": FEES, "Total": WITH_FEE}, "certain"),
+        ({"Order amount": LINES, "Commission": FEES, "Net amount": (LINES - FEES).round(2)}, "likely"),
+    ],
+)
+def test_a_fee_is_put_back_where_the_seller_pays_it(columns: dict[str, np.ndarray], doubt: str) -> None:
+    table = sold(**columns)
+    proposal = propose_mapping(table)
+    assert read_sales(table, proposal.mapping, now=NOW).report.revenue_total == pytest.approx(LINES.sum())
+    (line,) = [line for line in proposal.lines if line.key == "columns.Revenue"]
+    assert line.doubt == doubt and not proposal.questions
+
+
+def test_a_fee_that_buyer_or_seller_may_pay_is_asked_for() -> None:
+    table = sold(**{"Net sales": LINES, "Fee": FEES, "Total": WITH_FEE})
+    proposal = propose_mapping(table)
+    (asked,) = proposal.questions
+    assert (asked.key, asked.assumed) == ("columns.Revenue", "Net sales")
+    for name, truth in (("Net sales", LINES), ("Total", WITH_FEE)):
+        answered = proposal.answer(asked.key, asked.choices[name])
+        assert read_sales(table, answered.mapping, now=NOW).report.revenue_total == pytest.approx(truth.sum())
+
+
 @pytest.mark.parametrize("name, known", [("Amount EUR", True), ("Base amount", True), ("Amount 2", False)])
 def test_a_converted_amount_is_taken_by_its_currency_or_asked_for(name: str, known: bool) -> None:
     """An amount times a rate is the other, and the other divided by it is the one: the name tells which is the shop's."""
