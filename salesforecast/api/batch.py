@@ -26,7 +26,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..sales.chunks import LimitedGzipFile, iter_file_tables
-from ..sales.pieces import amount_currencies, refuse_other_currency
+from salesforecast.sales.pieces import (
+    amount_credits,
+    amount_currencies,
+    refuse_other_credit,
+    refuse_other_currency,
+)
 from ..sales.prediction_notes import PredictionNotes
 from salesforecast.sales.reading import (
     PredictionRows,
@@ -252,7 +257,7 @@ def predict_file(
     | None = None,  # without it, that of the training, unless the columns are canonical
 ) -> RowCounts:
     "Predict every row of a file; raise `UserError` if it is no table, `TimeoutError` after the deadline."
-    counts, currencies = RowCounts(), dict[str, str]()
+    counts, currencies, credits = RowCounts(), dict[str, str](), dict[str, dict[str, str]]()
     out.write(b"" if as_csv else b'{"predictions":[')
     fallback = predictor.bundle.manifest.mapping
     for piece in translate_csv_errors(lambda: mapped_tables(file, name, fallback, limit, mapping)):
@@ -265,6 +270,7 @@ def predict_file(
         rows = parse_prediction_rows(
             table, piece.mapping, predictor.required_columns, rows_alone=not piece.whole
         )
+        refuse_other_credit(amount_credits(rows.raw, piece.mapping, rows.source_columns), credits)
         counts.in_parts |= not piece.whole and piece.mapping.totals == "leave_out"
         predictions = predict_rows(predictor, rows)
         unlike = find_unlike_values(predictor, rows.frame)

@@ -211,6 +211,33 @@ def split_credit(
     return amounts, pc.if_else(marked, mark, "").to_numpy(zero_copy_only=False)
 
 
+def credit_examples(cells: pd.Series) -> dict[str, str]:
+    "Return the marks `CR` and `DR` beside the amounts of a column, empty where there is none, each with its first amount but zero."
+    if not (is_arrow_text(cells) or cells.dtype == object):
+        return {}
+    distinct = factorize_cells(cells)[1]
+    if not isinstance(distinct, pa.Array):
+        distinct = pa.array([value for value in distinct if isinstance(value, str)], pa.string())
+    texts = with_ascii_digits(pc.utf8_trim_whitespace(distinct))
+    return _first_examples(texts, *split_credit(texts))
+
+
+def _first_examples(texts: pa.Array, amounts: pa.Array, marks: np.ndarray) -> dict[str, str]:
+    "Return the first text of each mark whose amount is not zero, in their order."
+    told = np.flatnonzero(_matches(amounts, "[1-9]"))  # nothing needs no sign
+    kinds, first = np.unique(marks[told], return_index=True)
+    return {str(kinds[i]): str(texts[int(told[first[i]])].as_py()) for i in np.argsort(first)}
+
+
+def unclear_sign(examples: Iterable[str]) -> UserError:
+    "Return the error of amounts that differ in `CR` and `DR` beside them."
+    one, other, *_ = map(repr, examples)
+    return UserError(
+        f"{one} and {other} differ in CR and DR beside the amount, and so in their sign. In the account of a bank or of "
+        "revenue CR is a sale, in that of a customer DR. Say in the mapping which is subtracted: read: {negative: DR} or read: {negative: CR}"
+    )
+
+
 def credit_signs(
     texts: pa.Array,  # distinct, trimmed
     negative: Literal["CR", "DR"] | None,  # mark of the amounts that are subtracted
@@ -219,25 +246,16 @@ def credit_signs(
     if not pc.any(pc.match_substring_regex(texts, r"(?i)^(?:cr|dr)|(?:cr|dr)\.?$")).as_py():
         return texts, np.zeros(len(texts), bool), ""
     amounts, marks = split_credit(texts)
-    told = np.flatnonzero(_matches(amounts, "[1-9]"))  # nothing needs no sign
-    kinds, first = np.unique(marks[told], return_index=True)
-    if not any(kinds):
+    examples = _first_examples(texts, amounts, marks)
+    if not any(examples):
         return texts, np.zeros(len(texts), bool), ""
     if negative:
         return amounts, marks == negative, ""
-    examples = [str(texts[int(i)].as_py()) for i in told[np.sort(first)]]
-    if len(kinds) > 1:
-        raise UserError(
-            f"{examples[0]!r} and {examples[1]!r} differ in CR and DR beside the amount, and so in their sign. In the account of a bank or of "
-            "revenue CR is a sale, in that of a customer DR. Say in the mapping which is subtracted: read: {negative: DR} or read: {negative: CR}"
-        )
-    return (
-        amounts,
-        np.zeros(len(texts), bool),
-        (
-            f"{examples[0]!r} is read as a sale, as every amount is marked {kinds[0]}; if these are taken back, set read: {{negative: {kinds[0]}}}"
-        ),
-    )
+    if len(examples) > 1:
+        raise unclear_sign(examples.values())
+    ((kind, example),) = examples.items()
+    note = f"{example!r} is read as a sale, as every amount is marked {kind}; if these are taken back, set read: {{negative: {kind}}}"
+    return amounts, np.zeros(len(texts), bool), note
 
 # %% ../../nbs/sales/07_numbers.ipynb #cd162228
 CLEAR_NUMBERS = r"^(?:-?(?:\d+\.?\d*|\.\d+))?$"

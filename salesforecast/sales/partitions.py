@@ -35,7 +35,13 @@ from salesforecast.sales.checks import (
 )
 from .duplicates import Repeats, find_repeats
 from .layout import arrange_rows
-from .pieces import amount_currencies, merge_notes, refuse_other_currency
+from salesforecast.sales.pieces import (
+    amount_credits,
+    amount_currencies,
+    merge_notes,
+    refuse_other_credit,
+    refuse_other_currency,
+)
 from salesforecast.sales.plausibility import (
     WEIGHED_COLUMNS,
     ROWS_OF_ORDERS,
@@ -278,6 +284,7 @@ class PartitionSummary:
     hashes: np.ndarray  # of the rows, shape (n,)
     ids: np.ndarray | None  # hashes of the transaction ids, -1 where there is none
     problems: "RowProblems | None" = None
+    credits: dict[str, dict[str, str]] = field(default_factory=dict)  # CR and DR: column: mark: example
 
 
 @dataclass(frozen=True)
@@ -299,7 +306,10 @@ def summarize_partition(part: Partition, mapping: ColumnMapping, now: pd.Timesta
     rows = row_problems(parsed, now, mapping.min_realised_share)
     days, counts = count_rows_by_day(usable_days(parsed, rows))
     problems = RowProblems(tuple(map(str, parsed.frame)), rows)
-    return PartitionSummary(nonempty, days, counts, hash_rows(loaded.cells), hash_ids(parsed), problems)
+    credits = amount_credits(loaded.cells, mapping, parsed.source_columns)
+    return PartitionSummary(
+        nonempty, days, counts, hash_rows(loaded.cells), hash_ids(parsed), problems, credits
+    )
 
 # %% ../../nbs/sales/34_partitions.ipynb #9acb6a8a
 @dataclass(frozen=True)
@@ -638,9 +648,10 @@ def read_partitioned_sales(
     mapping = _with_day_first(looks, mapping)
     _refuse_currencies(looks, mapping)
     now = now or pd.Timestamp.now()
-    summaries = []
+    summaries, credits = [], dict[str, dict[str, str]]()
     for i, summary in enumerate(engine.map(summarize_partition, ((part, mapping, now) for part in parts))):
         summaries.append(summary)
+        refuse_other_credit(summary.credits, credits)
         progress(0.5 * (i + 1) / len(parts), f"looking at part {i + 1} of {len(parts)}")
     rules = engine.broadcast(join_summaries(summaries, mapping, now))
     repeated, known = split_repeats(summaries, mapping), [summary.problems for summary in summaries]

@@ -15,6 +15,7 @@ import pandas as pd
 from ..core.settings import UserError
 from .currencies import amount_currency
 from .expressions import ExpressionContext, check_row_by_row
+from .numbers import credit_examples, unclear_sign
 from .rows import column_expressions, source_columns
 from .schema import NUMBER_COLUMNS, ColumnMapping
 from .wide_tables import melted_columns
@@ -55,6 +56,28 @@ def refuse_other_currency(
                 f"The amounts of the column {name!r} are in {seen[name].upper()} in one part of the source and in {mark.upper()} "
                 "in another, which do not add up. Convert them, or keep one currency in a source that is read in pieces"
             )
+
+
+def amount_credits(
+    cells: pd.DataFrame, mapping: ColumnMapping, columns: dict[str, list[str]]
+) -> dict[str, dict[str, str]]:
+    "Return the marks `CR` and `DR` of each column that units, prices and revenue come from, each with an example."
+    if mapping.read.negative:
+        return {}
+    names = {column for name in NUMBER_COLUMNS for column in columns.get(name, []) if column in cells}
+    return {name: marks for name in sorted(names) if (marks := credit_examples(cells[name]))}
+
+
+def refuse_other_credit(
+    found: dict[str, dict[str, str]],  # column: mark: example, of a piece of a source
+    seen: dict[str, dict[str, str]],  # those of the pieces before, to which they are added
+) -> None:
+    "Raise `UserError` where the pieces of a source differ in `CR` and `DR` beside the amounts."
+    for name, marks in found.items():
+        known = seen.setdefault(name, {})
+        known |= marks | known
+        if len(known) > 1 and any(known):
+            raise UserError(f"{name}: {unclear_sign(known.values())}")
 
 # %% ../../nbs/sales/30_pieces.ipynb #a9ade9e7
 WHERE_NOTE = re.compile(

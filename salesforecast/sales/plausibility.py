@@ -707,11 +707,12 @@ def judge_kept(
     "Return the odd rows that are to be rejected, and notes; raise `UserError` where someone has to decide first."
     odd = find_odd_rows(frame, mapping)
     odd.notes += check_own_amounts(source, frame if orders is None else orders, mapping)
-    if not len(odd.problems):
-        check_total(source, frame, mapping)
-        check_scale(source, frame, mapping)
-        return odd
-    if mapping.odd_rows == "quarantine":
+    if mapping.odd_rows == "quarantine" or not len(odd.problems):
+        stays = np.ones(len(frame), bool)
+        if orders is None:  # of a sample, no row is left out
+            stays[odd.problems["position"].to_numpy(int)] = False
+        check_total(source, frame[stays], mapping)
+        check_scale(source, frame[stays], mapping)
         return odd
     few = odd.problems.head(3)
     lines = [

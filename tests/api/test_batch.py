@@ -4,16 +4,19 @@ import gzip
 import io
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Literal, cast
 
 import pandas as pd
 import pytest
 
 from salesforecast.api import batch
-from salesforecast.api.batch import MAX_FILE_COLUMNS, check_width, mapped_tables, read_excel_upload
+from salesforecast.api.batch import MAX_FILE_COLUMNS, Piece, check_width, mapped_tables, read_excel_upload
 from salesforecast.api.endpoints.files import MAX_HEADER, _warnings_header
 from salesforecast.core.settings import UserError
-from salesforecast.registry.predictor import UnlikeValues
+from salesforecast.registry.predictor import Predictor, UnlikeValues
+from salesforecast.sales.delimited import SourceTable
 from salesforecast.sales.schema import ColumnMapping, SourceOptions
 
 LIMIT = 10**8
@@ -66,6 +69,29 @@ def test_a_part_knows_whether_it_is_the_whole_file(rows: int, whole: list[bool] 
     pieces = list(mapped_tables(io.BytesIO(text), "a.csv", ColumnMapping(), LIMIT))
     assert [piece.whole for piece in pieces] == (whole or [False] * 2)
     assert sum(len(piece.table.cells) for piece in pieces) == rows
+
+
+def test_parts_that_differ_in_cr_and_dr_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def parts(negative: Literal["DR"] | None) -> Iterator[Piece]:
+        for price in ("5.00 CR", "5.00 DR"):
+            row = {"Transaction_Date": ["2026-01-01"], "Units_Sold": ["1"], "Unit_Price": [price]}
+            mapping = ColumnMapping(read=SourceOptions(negative=negative))
+            yield Piece(SourceTable(pd.DataFrame(row), {}, []), mapping, False)
+
+    def predict(needed: set[str], negative: Literal["DR"] | None = None) -> int:
+        monkeypatch.setattr(batch, "mapped_tables", lambda *_: parts(negative))
+        manifest = SimpleNamespace(mapping=ColumnMapping())
+        predictor = SimpleNamespace(bundle=SimpleNamespace(manifest=manifest), required_columns=needed)
+        file = io.BytesIO()
+        return batch.predict_file(cast(Predictor, predictor), file, "a.csv", io.BytesIO(), False, LIMIT).rows
+
+    monkeypatch.setattr(batch, "predict_rows", lambda predictor, rows: pd.DataFrame(index=rows.frame.index))
+    monkeypatch.setattr(batch, "find_unlike_values", lambda predictor, frame: UnlikeValues())
+    monkeypatch.setattr(batch, "json_rows", lambda predictions, rows: b"")
+    with pytest.raises(UserError, match=r"Unit_Price: .*differ in CR and DR .* read: \{negative: DR\}"):
+        predict({"Units_Sold", "Unit_Price"})
+    assert predict({"Units_Sold"}) == 2  # the model takes no price
+    assert predict({"Units_Sold", "Unit_Price"}, "DR") == 2
 
 
 def test_long_values_leave_room_for_all_warnings() -> None:

@@ -1,6 +1,7 @@
 """What needs the whole source is refused where it is read in pieces, and never computed from a piece alone."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from salesforecast.core.settings import UserError
 from salesforecast.sales.delimited import SourceTable
 from salesforecast.sales.partitions import read_partitioned_sales
 from salesforecast.sales.reading import parse_prediction_rows, read_sales
-from salesforecast.sales.schema import ColumnMapping, ReturnRule
+from salesforecast.sales.schema import ColumnMapping, ReturnRule, SourceOptions
 
 NOW = pd.Timestamp("2025-01-01")
 
@@ -61,6 +62,40 @@ def test_parts_in_different_currencies_are_not_added(tmp_path: Path) -> None:
     orders(["$5.00"] * 40).to_parquet(source, row_group_size=20)
     sales = read_partitioned_sales(source, None, LOCAL_ENGINE, now=NOW, partition_rows=20)
     assert sales.report.revenue_total == 200
+
+
+@pytest.mark.parametrize(
+    "halves", [("{} CR", "{} DR"), ("{} DR", "{}.00"), ("{}.00", "Cr {}"), ("({}) DR", "{} CR")]
+)
+def test_parts_that_differ_in_cr_and_dr_are_asked_for_as_the_whole_is(
+    halves: tuple[str, str], tmp_path: Path
+) -> None:
+    amounts = [halves[i // 20].format(10 + i) for i in range(40)]
+    for i, name in enumerate("ab"):
+        orders(amounts[:20] if i == 0 else amounts[20:]).to_parquet(tmp_path / f"{name}.parquet")
+    for mapping in (ColumnMapping(), ColumnMapping(columns={"Revenue": "Revenue * 2"})):
+        for read in (
+            lambda given: read_sales(tmp_path, given, now=NOW),
+            lambda given: read_partitioned_sales(tmp_path, given, LOCAL_ENGINE, now=NOW),
+        ):
+            with pytest.raises(UserError, match=r"Revenue: .*differ in CR and DR .* read: \{negative: DR\}"):
+                read(mapping)
+    negative: Literal["CR", "DR"] = "DR" if "DR" in "".join(halves) else "CR"
+    said = ColumnMapping(read=SourceOptions(negative=negative), returns=ReturnRule(when="Revenue < 0"))
+    signs = [-1 if negative.lower() in text.lower() else 1 for text in amounts]
+    truth = sum(sign * (10 + i) for i, sign in enumerate(signs))
+    for sales in (
+        read_sales(tmp_path, said.model_copy(update={"odd_rows": "keep"}), now=NOW),
+        read_partitioned_sales(tmp_path, said.model_copy(update={"odd_rows": "keep"}), LOCAL_ENGINE, now=NOW),
+    ):
+        assert sales.report.revenue_total == truth
+
+
+def test_parts_of_one_mark_are_read(tmp_path: Path) -> None:
+    source = tmp_path / "sales.parquet"
+    orders(["5.00 CR"] * 20 + ["5.00 CR"] * 19 + ["0.00"]).to_parquet(source, row_group_size=20)
+    sales = read_partitioned_sales(source, None, LOCAL_ENGINE, now=NOW, partition_rows=20)
+    assert sales.report.revenue_total == 39 * 5
 
 
 def test_an_orders_total_on_each_line_stops_in_parts_as_well(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from salesforecast.core.engine import LOCAL_ENGINE
 from salesforecast.core.settings import UserError
 from salesforecast.sales.partitions import read_partitioned_sales
-from salesforecast.sales.plausibility import find_enormous_rows, find_price_jumps, read_loosely
+from salesforecast.sales.plausibility import find_enormous_rows, find_price_jumps, judge_kept, read_loosely
 from salesforecast.sales.reading import read_sales
 from salesforecast.sales.schema import ColumnMapping
 
@@ -207,6 +207,26 @@ def test_a_jump_of_all_amounts_stops_in_partitions_too(tmp_path: Path) -> None:
             path, ColumnMapping(odd_rows="keep"), LOCAL_ENGINE, partition_rows=2_500
         )
         assert kept.report.revenue_total == pytest.approx(rows["Revenue"].sum())
+
+
+def test_an_odd_row_that_is_left_out_hides_no_jump_and_no_total() -> None:
+    table = sales_table(2_000)[["Transaction_Date"]]
+    table["Revenue"] = np.random.default_rng(2).lognormal(3, 0.6, 2_000)  # of a shop with many goods
+    left_out = ColumnMapping(odd_rows="quarantine", returns={"when": "Revenue < 0"})
+
+    def with_odd_row(amounts: pd.Series) -> pd.DataFrame:
+        return table.assign(Revenue=amounts.where(np.arange(2_000) != 100, 5e8))
+
+    jump = with_odd_row(table["Revenue"] * np.where(np.arange(2_000) < 1_300, 1, 100))
+    says = r"100 times as large(.|\n)*odd_rows: keep"
+    with pytest.raises(UserError, match=says):
+        read_sales(jump, left_out)
+    with pytest.raises(UserError, match=says):
+        judge_kept("sales", jump, left_out, jump)  # of partitions, in which the row stays
+    with pytest.raises(UserError, match="Are sales written with a minus"):
+        read_sales(with_odd_row(table["Revenue"] * np.where(np.arange(2_000) % 10, -1, 1)), left_out)
+    sales = read_sales(with_odd_row(table["Revenue"]), left_out)
+    assert sales.report.revenue_total == pytest.approx(table["Revenue"].drop(100).sum())
 
 
 @pytest.mark.parametrize("choice", ["stop", "keep", "quarantine"])
