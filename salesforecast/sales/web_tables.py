@@ -19,6 +19,13 @@ from .encodings import as_utf8
 
 # %% ../../nbs/sales/11_web_tables.ipynb #5b64242d
 Area = tuple[tuple[int, int], tuple[int, int]]  # first and last cell, each as row and column
+MAX_CELLS = 10_000_000  # of a sheet
+
+
+def check_size(cells: int, most: int = MAX_CELLS) -> None:
+    "Raise `UserError` for a table that would not fit into memory."
+    if cells > most:
+        raise UserError(f"it has a table of more than {most:,} cells. Export it as .csv")
 
 
 @dataclass
@@ -27,14 +34,12 @@ class WebSheet:
 
     lines: list[list[object]] = field(default_factory=list)
     merged_cell_ranges: list[Area] = field(default_factory=list)
-
-    @property
-    def width(self) -> int:
-        "Return the number of columns."
-        return max(map(len, self.lines), default=0)
+    width: int = 0  # columns
 
     def put(self, row: int, column: int, value: object, down: int = 1, across: int = 1) -> None:
-        "Write a cell that spans some rows and columns."
+        "Write a cell that spans some rows and columns; raise `UserError` where the table becomes too large."
+        self.width = max(self.width, column + across)
+        check_size(self.width * max(len(self.lines), row + 1))
         if down * across > 1:
             self.merged_cell_ranges.append(((row, column), (row + down - 1, column + across - 1)))
         while len(self.lines) <= row:
@@ -49,20 +54,13 @@ class WebSheet:
 
 # %% ../../nbs/sales/11_web_tables.ipynb #effa0bfa
 MAX_SPANS = {"rowspan": 10_000, "colspan": 100}  # lines and columns that a cell may span
-MAX_CELLS = 10_000_000  # of a sheet
 MAX_SPANNED = 1_000_000  # cells of a table that are parts of others
 
 
 def _span(attributes: dict[str, str | None], name: str) -> int:
     "Return how many lines or columns a cell spans."
-    text = attributes.get(name) or "1"
-    return min(max(int(text), 1), MAX_SPANS[name]) if text.strip().isdecimal() else 1
-
-
-def check_size(cells: int, most: int = MAX_CELLS) -> None:
-    "Raise `UserError` for a table that would not fit into memory."
-    if cells > most:
-        raise UserError(f"it has a table of more than {most:,} cells. Export it as .csv")
+    text = (attributes.get(name) or "").strip().lstrip("0")
+    return min(max(int(text[:9]), 1), MAX_SPANS[name]) if text.isdecimal() else 1
 
 
 @dataclass
@@ -129,15 +127,21 @@ class _PageParser(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         "Add text to the open cell."
-        if self.open and self.open[-1].place:
+        is_code = self.cdata_elem in ("script", "style")
+        if self.open and self.open[-1].place and not is_code:
             self.open[-1].text.append(data)
 
 
 def page_sheets(text: str) -> dict[str, WebSheet]:
     "Return the tables of a web page that have several lines and columns, by their number."
     parser = _PageParser()
-    parser.feed(text)
-    parser.close()
+    try:
+        parser.feed(text)
+        parser.close()
+    except AssertionError as error:  # of the parser, for a section that it does not know
+        raise UserError(
+            f"it is a web page that is broken ({error}). Open it in a spreadsheet and save it as .xlsx"
+        ) from None
     for table in parser.open:
         table.end_cell()
     tables = {f"table {i}": sheet for i, sheet in enumerate(parser.sheets, start=1)}
@@ -155,6 +159,8 @@ def _xml_value(cell: ElementTree.Element) -> object:
     if data is None:
         return ""
     text, kind = "".join(data.itertext()).strip(), data.get(f"{{{SPREADSHEET}}}Type")
+    if not text:
+        return ""
     if kind == "Number":
         return float(text)
     return datetime.fromisoformat(text) if kind == "DateTime" else text
@@ -176,8 +182,11 @@ def _xml_sheet(rows: Iterator[ElementTree.Element]) -> WebSheet:
         for cell in line.iter(f"{{{SPREADSHEET}}}Cell"):
             column = _number(cell, "Index", column + 1)
             down, across = _number(cell, "MergeDown", 0) + 1, _number(cell, "MergeAcross", 0) + 1
-            if not (0 < row <= MAX_LINES and 0 < column <= column + across <= MAX_COLUMNS):
-                raise ValueError(f"a cell stands in row {row}, column {column}")
+            last_row, last_column = row + down - 1, column + across - 1
+            if not (0 < row <= last_row <= MAX_LINES and 0 < column <= last_column <= MAX_COLUMNS):
+                raise ValueError(
+                    f"a cell reaches from row {row}, column {column} to {last_row}, {last_column}"
+                )
             sheet.put(row - 1, column - 1, _xml_value(cell), down, across)
             column += across - 1
     return sheet
@@ -185,7 +194,7 @@ def _xml_sheet(rows: Iterator[ElementTree.Element]) -> WebSheet:
 
 def xml_sheets(data: bytes) -> dict[str, WebSheet]:
     "Return the sheets of a workbook in the XML of Excel 2003; raise `UserError` for other XML."
-    if DECLARED.search(data):
+    if DECLARED.search(data.replace(b"\0", b"")):  # in UTF-16 as well
         raise UserError(
             "it is XML with declarations of its own. Open it in a spreadsheet and save it as .xlsx"
         )
@@ -195,6 +204,8 @@ def xml_sheets(data: bytes) -> dict[str, WebSheet]:
             sheet.get(f"{{{SPREADSHEET}}}Name", f"sheet {i}"): _xml_sheet(sheet.iter(f"{{{SPREADSHEET}}}Row"))
             for i, sheet in enumerate(book.iter(f"{{{SPREADSHEET}}}Worksheet"), start=1)
         }
+    except UserError:  # it says what to do
+        raise
     except (ElementTree.ParseError, ValueError) as error:
         raise UserError(
             f"it is XML that is broken ({error}). Open it in a spreadsheet and save it as .xlsx"
@@ -249,8 +260,6 @@ def open_markup(
     "Return the tables of a web page or of XML; raise `UserError` where it has none, or one that is too large."
     is_xml = IS_SPREADSHEET.search(data[:4000].replace(b"\0", b""))
     sheets = xml_sheets(data) if is_xml else page_sheets(_page_text(data, encoding))
-    for sheet in sheets.values():
-        check_size(sheet.width * len(sheet.lines))
     if not sheets:
         raise UserError(
             "it is a web page without a table, as when a login had expired. Log in and export it again, or open it in a "

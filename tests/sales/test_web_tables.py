@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from salesforecast.dashboard.model.reader import UploadOptions, read_upload
 from salesforecast.sales.proposals import propose_mapping
 from salesforecast.sales.reading import parse_prediction_rows, read_sales
 from salesforecast.sales.schema import ColumnMapping
+from salesforecast.sales.web_tables import WebSheet, open_markup
 
 NAMES = ("Transaction_Date", "Product_ID", "Units_Sold", "Unit_Price")
 ROWS = [(f"2024-01-{day:02}", f"P{day % 3:03}", str(1 + day % 4), f"{1000 + day}.50") for day in range(1, 31)]
@@ -148,3 +150,78 @@ def test_text_has_no_sheets(tmp_path: Path) -> None:
     path.write_text(text())
     with pytest.raises(UserError, match=r"has no sheets\. Leave out read\.sheet"):
         read_sales(path, ColumnMapping(read={"sheet": "Jan"}))  # type: ignore[arg-type]
+
+
+def test_a_sheet_is_refused_before_its_cells_are_made() -> None:
+    sheet = WebSheet()
+    with pytest.raises(UserError, match="more than 10,000,000 cells"):
+        sheet.put(999_999, 15, "x")
+    assert sheet.lines == []
+    with pytest.raises(UserError, match="^it has a table of more than 10,000,000 cells"):
+        open_markup(of_cells('<Cell ss:Index="16"/></Row><Row ss:Index="1000000"><Cell/>'), None)
+    with pytest.raises(UserError, match="more than 10,000,000 cells"):
+        WebSheet().put(0, 0, "x", across=10_000_001)
+
+
+def test_the_lines_are_passed_over_once() -> None:
+    class Lines(list[list[object]]):
+        passes = 0
+
+        def __iter__(self) -> Iterator[list[object]]:
+            Lines.passes += 1
+            return super().__iter__()
+
+    sheet = WebSheet(Lines())
+    for row in range(50):
+        sheet.put(row, row % 3, row)
+    assert [len(line) for line in sheet.to_python()] == [3] * 50
+    assert Lines.passes <= 1
+
+
+def of_cells(*cells: str) -> bytes:
+    """A workbook of Excel 2003 with one line."""
+    return (
+        f'<?xml version="1.0"?><Workbook xmlns="{SPREADSHEET}" xmlns:ss="{SPREADSHEET}"><Worksheet ss:Name="Orders">'
+        f"<Table><Row>{''.join(cells)}</Row></Table></Worksheet></Workbook>"
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        (of_cells('<Cell ss:MergeAcross="-1"/>'), "column 1 to 1, 0"),
+        (of_cells('<Cell ss:MergeDown="-2"/>'), "column 1 to -1, 1"),
+        (of_cells('<Cell ss:Index="16385"/>'), "column 16385"),
+        (
+            f'<?xml version="1.0" encoding="utf-16"?><!DOCTYPE x [<!ENTITY a "b">]>{xml()[21:]}'.encode(
+                "utf-16"
+            ),
+            "declarations",
+        ),
+        (b"<table><tr><td><![data[x]]></table>", "web page that is broken"),
+    ],
+)
+def test_odd_markup_is_refused_in_words(content: bytes, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        open_markup(content, None)
+
+
+def test_an_empty_number_is_an_empty_cell_and_the_last_column_has_cells() -> None:
+    cells = (f'<Cell><Data ss:Type="{kind}"/></Cell>' for kind in ("Number", "DateTime", "String"))
+    last = '<Cell ss:Index="16384"><Data ss:Type="Number">7.5</Data></Cell>'
+    (line,) = open_markup(of_cells(*cells, last), None).get_sheet_by_name("Orders").to_python()
+    assert line[:4] == ["", "", "", ""] and line[16_383:] == [7.5]
+
+
+@pytest.mark.parametrize(
+    "span, lines", [("9" * 5_000, 3), ("0" * 5_000 + "2", 2), ("0", 1), ("x", 1), (" 2 ", 2)]
+)
+def test_a_span_of_any_length_is_read(span: str, lines: int) -> None:
+    page = f"<table><tr><td rowspan='{span}'>a<td>b<tr><td>c<td>d<tr><td>e<td>f</table>"
+    read = open_markup(page.encode(), None).get_sheet_by_name("table 1").to_python()
+    assert [line[0] for line in read] == ["a", *["" if row < lines else "ce"[row - 1] for row in (1, 2)]]
+
+
+def test_scripts_and_styles_are_no_text_of_a_cell() -> None:
+    page = "<table><tr><td>12.50<script>var a = 3;</script><style>td {color: red}</style><td>x<tr><td>1<td>2</table>"
+    assert open_markup(page.encode(), None).get_sheet_by_name("table 1").to_python()[0] == ["12.50", "x"]
