@@ -102,7 +102,7 @@ def _quantile_columns(quantiles: Sequence[float]) -> dict[str, str]:
 
 # %% ../../nbs/forecasting/20_demand.ipynb #0c391a0c
 class DemandForecaster:
-    """Forecast demand of many series: candidates are cross-validated, and the best of each level forecast coherently.
+    """Forecast demand of many series: candidates are cross-validated, and their weighted means forecast coherently.
 
     Candidates are seasonal naive, exponential smoothing, TSB for intermittent series, Theta, SARIMA, and gradient-boosted trees over
     all series; forecasts are reconciled (MinTrace), so that parts add up to their total.
@@ -124,7 +124,7 @@ class DemandForecaster:
     candidates : tuple of str
         Names of the candidates; all by default.
     n_windows : int
-        Cutoffs of the cross-validation that selects.
+        Cutoffs of the cross-validation.
     mapping : ColumnMapping, str or Path, optional
         How the columns of an export become canonical, and holidays, events and closures.
 

@@ -123,7 +123,7 @@ def fit_demand(
     progress: Progress = no_progress,
     engine: Engine = LOCAL_ENGINE,
 ) -> DemandModel:
-    """Select a champion for each level by cross-validation, and calibrate reconciliation and intervals.
+    """Weight the candidates of each level by cross-validation, and calibrate reconciliation and intervals.
 
     Parameters
     ----------

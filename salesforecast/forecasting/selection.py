@@ -309,8 +309,8 @@ def select_champion(
 
 
 def chosen_rows(leaderboard: pd.DataFrame) -> pd.DataFrame:
-    "Select the champions of a leaderboard, one row per level."
-    return leaderboard.query("chosen").drop(columns=["chosen", "weight"])
+    "Select the champions of a leaderboard, one row per level; that of an older archive has no weights."
+    return leaderboard.query("chosen").drop(columns=["chosen", "weight"], errors="ignore")
 
 
 def _leaderboard_row(cross_validation: CrossValidation, forecasts: np.ndarray) -> dict[str, float]:

@@ -122,11 +122,11 @@ def add_demand_total(
     forecasts: pd.DataFrame,  # as `backtest` returns them
     total: pd.DataFrame,  # as for `same_windows`
 ) -> pd.DataFrame:
-    "Put the total of the demand forecast first, by the name `demand`, and keep the windows that both have, if there are any."
+    "Put the total of the demand forecast first, by the name `demand`, and keep the days of windows that both have, if there are any."
     total = same_windows(forecasts, total).assign(model=DEMAND_MODEL, unique_id=TOTAL)
-    both = set(total["cutoff"]) & set(forecasts["cutoff"])
-    rows = pd.concat([total[list(BACKTEST_COLUMNS)], forecasts], ignore_index=True)
-    return rows[rows["cutoff"].isin(both)].reset_index(drop=True) if both else rows
+    shared = forecasts.merge(total[["cutoff", "ds"]], on=["cutoff", "ds"])
+    kept = shared if len(shared) else forecasts
+    return pd.concat([total[list(BACKTEST_COLUMNS)], kept], ignore_index=True)
 
 # %% ../../nbs/training/02_daily.ipynb #412b7fbe
 _LABELS: dict[str, str] = {"sarima": "SARIMA"} | {name: name.replace("_", " ") for name in DAILY_BASELINES}

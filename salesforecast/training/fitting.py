@@ -46,6 +46,8 @@ def total_errors(
         y = tested.rows["y"]
         naive = {"wape": ratio(np.abs(tested.rows["naive"] - y).sum(), np.abs(y).sum())}
     errors = {DEMAND_MODEL: total["wape"], BASELINE: naive["wape"]}
+    if not np.isfinite(list(errors.values())).all():  # nothing was sold
+        return dict(errors), ""
     sentence = (
         f" In total, forecasts of the past were off by {errors[DEMAND_MODEL]:.1%} of revenue, those of seasonal naive by "
         f"{errors[BASELINE]:.1%}."
@@ -53,7 +55,8 @@ def total_errors(
     return dict(errors), sentence
 
 
-HELD_OUT = "In each test, models, weights and intervals were chosen on other days."
+COMBINED = "Each level is a weighted mean of the candidates by their errors in cross-validation, or seasonal naive where that is better."
+HELD_OUT = "In each test, weights and intervals were learnt from other days; weights of levels of more than 100 series from all."
 NOT_HELD_OUT = (
     "The history is short: models and weights were chosen on the days of the tests, so expect larger errors."
 )
@@ -90,7 +93,7 @@ class TrainedModels:
         parts = {"transactional": self.transactional.part, "daily": self.daily.part}
         if self.demand:
             errors, measured = total_errors(self.tested, self.daily.metrics)
-            why = f"Each level has the model that won its cross-validation; seasonal naive takes part in it.{measured}"
+            why = COMBINED + measured
             how = "" if self.tested is None else HELD_OUT if self.tested.held_out else NOT_HELD_OUT
             parts["demand"] = ServedPart(served=", ".join(self.demand), why=why, errors=errors, tested=how)
         elif self.demand_problem:

@@ -20,7 +20,7 @@ from salesforecast.forecasting.candidates.task import make_forecast_task
 from salesforecast.forecasting.covariates import Covariates
 from salesforecast.forecasting.forecaster import fit_demand, forecast_demand
 from salesforecast.forecasting.panel import Panel
-from salesforecast.forecasting.selection import combination_weights
+from salesforecast.forecasting.selection import chosen_rows, combination_weights
 
 THETA = {
     "name": "my_theta",
@@ -229,6 +229,8 @@ def test_every_level_is_forecast_by_a_weighted_mean_that_its_leaderboard_tells()
             assert alone[candidate.name] == pytest.approx(share.mean())
         assert alone["ets_seasonal"] > alone["seasonal_naive"]
         assert alone["direct"] > 0.3
+    older = model.leaderboard.drop(columns="weight")
+    pd.testing.assert_frame_equal(chosen_rows(older), chosen_rows(model.leaderboard))
 
 
 def test_an_event_of_a_week_raises_the_week_that_has_it() -> None:

@@ -43,3 +43,11 @@ def test_the_total_is_tested_on_the_days_that_sarima_was_tested_on() -> None:
     both = add_demand_total(sarima, forecasts(10.0, (14, 21)))
     days = both.groupby("model")["ds"].apply(list)
     assert days["demand"] == days["sarima"] == [DAYS[14], DAYS[16], DAYS[17]]
+
+
+def test_sarima_is_judged_only_on_the_days_that_the_demand_forecast_has() -> None:
+    """A demand forecast of three days: errors of further days, which are larger, do not count against SARIMA."""
+    sarima = forecasts(20.0, (14,), unique_id="total", model="sarima")[list(BACKTEST_COLUMNS)]
+    both = add_demand_total(sarima, forecasts(10.0, (14,)).iloc[:3])
+    days = both.groupby("model")["ds"].apply(list)
+    assert days["demand"] == days["sarima"] == [DAYS[14], DAYS[15], DAYS[16]]

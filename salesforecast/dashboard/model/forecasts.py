@@ -151,7 +151,8 @@ def trust_sentences(
             f"In {windows} test{'s' if windows > 1 else ''} on past days, the average error of a day's revenue was "
             f"{error:.0%}, up to {horizon} days ahead."
         )
-    if error is not None and naive and served != "seasonal_naive":
+    same_days = own.get("n") == daily_metrics.get("seasonal_naive", {}).get("n")
+    if error is not None and naive and same_days and served != "seasonal_naive":
         better = 1 - error / naive
         sentences.append(
             f"That is {abs(better):.0%} {'less' if better >= 0 else 'more'} than the error of repeating the same day of "
