@@ -237,10 +237,19 @@ def combine_candidates(
     for i in range(cutoffs if cutoffs > 1 else 0):
         others = combination_weights(np.delete(errors, i, 1).sum(1), size, pooled, by_series)
         forecasts[i] = (cross_validation.forecasts[:, i] * others[:, :, None]).sum(0)
-    losses = np.abs(forecasts - cross_validation.actual).sum(2)
-    if mean_relative_error(losses, errors[0], size) > 0:
+    if _is_worse_than_baseline(cross_validation, forecasts):
         return np.eye(len(weights))[:, :1], cross_validation.forecasts[0]
     return weights, forecasts
+
+
+def _is_worse_than_baseline(cross_validation: CrossValidation, forecasts: np.ndarray) -> bool:
+    "Return whether the squared errors are larger; absolute ones favour a baseline that mostly forecasts 0 for what sells seldom."
+    actual = cross_validation.actual
+    ours, naive, size = (
+        np.sqrt((x**2).sum((0, 2)))
+        for x in (forecasts - actual, cross_validation.forecasts[0] - actual, actual)
+    )
+    return mean_relative_error(ours[None], naive[None], size) > 0
 
 # %% ../../nbs/forecasting/06_selection.ipynb #efc7135b
 @dataclass(frozen=True)

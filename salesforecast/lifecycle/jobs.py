@@ -289,6 +289,16 @@ def refuse_second(models_dir: Path) -> None:
         pass
 
 
+def _next_name(jobs: Path) -> str:
+    "Return a name that sorts behind those of all jobs: two that start in one second differ in the next digits by chance."
+    newest = max((folder.name for folder in jobs.glob("[0-9]*/")), default="")
+    for _ in range(40):
+        if (name := new_version()) > newest:
+            break
+        time.sleep(0.05)  # to the next second, unless the clock was set back
+    return name
+
+
 KEPT_JOBS = 20
 
 
@@ -331,7 +341,7 @@ def start_training(
         raise UserError(f"{jobs} cannot be written: {error.strerror}. Choose another MODEL_DIR.") from None
     with FileLock(jobs / ".start.lock", timeout=10):
         refuse_second(models_dir)  # and removes what trainings that were killed have left
-        folder = jobs / new_version()
+        folder = jobs / _next_name(jobs)
         (folder / "tmp").mkdir(parents=True)
         upload = folder / "upload" / re.sub(r"[^\w.-]+", "_", name)
         upload.parent.mkdir()

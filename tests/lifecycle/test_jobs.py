@@ -95,6 +95,14 @@ def test_a_job_that_is_killed_is_told_as_such(start: Callable, tmp_path: Path) -
     assert wait_for(models, "stopped").message == "The training was stopped."
 
 
+def test_of_two_jobs_of_one_second_the_later_is_the_latest(tmp_path: Path) -> None:
+    names: list[str] = []
+    for _ in range(5):
+        names.append(jobs._next_name(tmp_path))
+        (tmp_path / names[-1]).mkdir()
+    assert names == sorted(names)
+
+
 def sleep_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let jobs stay at their start, as while libraries are imported."""
     monkeypatch.setattr(jobs, "TRAIN", (sys.executable, "-c", "import time; time.sleep(600)"))
