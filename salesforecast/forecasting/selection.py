@@ -227,7 +227,7 @@ def combine_candidates(
     cross_validation: CrossValidation,
     all_series: bool,  # whether all series of the level were cross-validated
 ) -> tuple[np.ndarray, np.ndarray]:
-    "Return the candidates' weights, and cross-validated forecasts by weights from the other cutoffs; the baseline if they are worse."
+    "Return the candidates' weights, and cross-validated forecasts by weights from the other cutoffs."
     pooled = np.array([candidate.fit_pooled is not None for candidate in cross_validation.candidates])
     errors = np.abs(cross_validation.forecasts - cross_validation.actual).sum(3)
     size, cutoffs = np.abs(cross_validation.actual).sum((0, 2)), errors.shape[1]
@@ -237,19 +237,7 @@ def combine_candidates(
     for i in range(cutoffs if cutoffs > 1 else 0):
         others = combination_weights(np.delete(errors, i, 1).sum(1), size, pooled, by_series)
         forecasts[i] = (cross_validation.forecasts[:, i] * others[:, :, None]).sum(0)
-    if _is_worse_than_baseline(cross_validation, forecasts):
-        return np.eye(len(weights))[:, :1], cross_validation.forecasts[0]
     return weights, forecasts
-
-
-def _is_worse_than_baseline(cross_validation: CrossValidation, forecasts: np.ndarray) -> bool:
-    "Return whether the squared errors are larger; absolute ones favour a baseline that mostly forecasts 0 for what sells seldom."
-    actual = cross_validation.actual
-    ours, naive, size = (
-        np.sqrt((x**2).sum((0, 2)))
-        for x in (forecasts - actual, cross_validation.forecasts[0] - actual, actual)
-    )
-    return mean_relative_error(ours[None], naive[None], size) > 0
 
 # %% ../../nbs/forecasting/06_selection.ipynb #efc7135b
 @dataclass(frozen=True)

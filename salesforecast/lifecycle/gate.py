@@ -203,7 +203,7 @@ def baseline_checks(manifest: Manifest, gate: GateParams) -> list[Check]:
 
 
 def _part_check(name: str, part: ServedPart) -> Check:
-    "Say what a part is served by: training has compared it with the baselines, and serves a baseline where that is better."
+    "Say what a part is served by: training has compared it with the baselines, and serves or weights them where they are better."
     return Check(f"{name}: {part.served or 'not served'}", True, part.why, dict(part.errors))
 
 

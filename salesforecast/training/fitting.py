@@ -55,7 +55,7 @@ def total_errors(
     return dict(errors), sentence
 
 
-COMBINED = "Each level is a weighted mean of the candidates by their errors in cross-validation, or seasonal naive where that is better."
+COMBINED = "Each level is a weighted mean of the candidates by their errors in cross-validation; seasonal naive is one of them."
 HELD_OUT = "In each test, weights and intervals were learnt from other days; weights of levels of more than 100 series from all."
 NOT_HELD_OUT = (
     "The history is short: models and weights were chosen on the days of the tests, so expect larger errors."

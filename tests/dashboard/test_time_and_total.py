@@ -14,6 +14,7 @@ import pytest
 from salesforecast.api.schemas import (
     BacktestForecast,
     BacktestOutput,
+    BacktestRow,
     BatchSarimaForecastOutput,
     ChampionRow,
     DemandChoices,
@@ -232,3 +233,24 @@ def test_days_of_the_past_that_the_backtest_lacks_are_counted(step: int, first: 
     assert made is not None and len(made.rows) == len(tested)
     words = forecast_words(context, made, 0, 80)
     assert words.startswith(says + "SARIMA in the backtest: it knew the sales until 31 Aug 2026")
+
+
+def test_past_days_by_the_demand_forecast_say_on_which_days_its_weights_were_learnt() -> None:
+    last = date(2026, 9, 30)
+    tested = [
+        BacktestForecast(
+            model="demand", cutoff="2026-08-31", date=f"{day:%Y-%m-%d}", actual=10, predicted_revenue=10,
+            lower_80=9, upper_80=11, lower_95=8, upper_95=12,
+        )
+        for day in pd.date_range("2026-09-03", last)
+    ]  # fmt: skip
+    row = BacktestRow(model="demand", lead_days=1, n=28, mae=0, wape=0, bias=0, coverage_80=1, coverage_95=1)
+    history = pd.Series(10.0, pd.date_range(end=last, periods=60))
+    backtest = BacktestOutput(horizon=28, windows=1, rows=[row], forecasts=tested)
+    for tested_on in ("Weights were learnt from other days.", ""):
+        context = ForecastContext(history, 1, backtest, {}, tested_on=tested_on)
+        made = past_forecast(context, date(2026, 9, 3), last)
+        assert made is not None
+        words = forecast_words(context, made, 0, 80)
+        assert f"in the backtest: its models knew the sales until 31 Aug 2026. {tested_on}" in words
+        assert "none of the days" not in words and "  " not in words

@@ -213,8 +213,13 @@ def past_words(
         else None
     )
     inside = (rows[f"lower_{confidence}"] <= actual) & (actual <= rows[f"upper_{confidence}"])
+    knew = (
+        f"its models knew the sales until {until}. {context.tested_on}".rstrip()
+        if context.tested == DEMAND_MODEL
+        else f"it knew the sales until {until}, and none of the days that it forecast."
+    )
     words = (
-        f"{model_label(context.tested)} in the backtest: it knew the sales until {until}, and none of the days that it forecast. "
+        f"{model_label(context.tested)} in the backtest: {knew} "
         f"The {confidence}% interval contained {int(inside.sum())} of {len(rows)} days."
     )
     return words + (
