@@ -128,8 +128,7 @@ def test_a_connection_that_returns_goes_on_drawing(
     with visiting(browser, dashboard) as visitor:
         page = visitor.page
         page.route_web_socket("**", through)
-        page.reload()
-        page.wait_for_selector("[data-sf-ready]", state="attached")
+        visitor.reload()
         shows(page, daily)
         while time.monotonic() - arrived[-1] < 5:  # what is on its way when a connection ends is lost
             page.wait_for_timeout(500)

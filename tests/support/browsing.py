@@ -115,6 +115,19 @@ class Visitor:
         """Open a tab."""
         self.page.get_by_role("tab", name=tab, exact=True).click()
 
+    def reload(self) -> None:
+        """Load the page anew; that the old one cannot send any more, as its process has ended, is no error."""
+        errors = len(self.errors)
+
+        def left(_: object) -> None:
+            del self.errors[errors:]
+
+        self.is_leaving = True
+        self.page.once("framenavigated", left)
+        self.page.reload()
+        self.is_leaving = False
+        self.page.wait_for_selector("[data-sf-ready]", state="attached")
+
     def describe(self) -> str:
         """What the page shows, and what went wrong in it."""
         shown = "nothing"
