@@ -37,10 +37,18 @@ NOT_OURS = (
 )
 
 
+PORTS = 1_500  # of each process of the tests, below those that the system gives to whoever connects meanwhile
+GIVEN: set[int] = set()
+
+
 def free_port() -> int:
-    """A port that nobody listens on, below those that the system gives to whoever connects meanwhile."""
+    """A port of this test process that nobody listens on, each once: its server needs seconds until it listens."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
     while True:
-        port = 20_000 + secrets.randbelow(12_000)
+        port = 20_000 + PORTS * worker + secrets.randbelow(PORTS)
+        if port in GIVEN:
+            continue
+        GIVEN.add(port)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
