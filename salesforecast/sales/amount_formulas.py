@@ -13,7 +13,7 @@ from itertools import product as pairs
 import numpy as np
 
 from .number_columns import AGREEMENT, SaleAmounts, agreement, varies
-from .presets import quote_column
+from .expressions import quote_column
 
 # %% ../../nbs/sales/39_amount_formulas.ipynb #fd0e4f99
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from salesforecast.sales.number_columns import (
     varies,
     write_scales,
 )
-from .presets import quote_column
+from .expressions import quote_column
 from .schema import NUMBER_COLUMNS, find_column
 
 # %% ../../nbs/sales/41_amount_relations.ipynb #dcfe84e2

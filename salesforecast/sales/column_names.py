@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/sales/22_column_names.ipynb #ad5a9f15
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 # %% ../../nbs/sales/22_column_names.ipynb #238c4bcb
@@ -366,6 +366,79 @@ def are_statuses(
     known = [bool(each) and each <= NO_SALE | RETURN_WORDS | OTHER_STATUS for each in words]
     is_no_sale = any(each and each <= NO_SALE | RETURN_WORDS for each in words)
     return bool(words) and (all(known) or (is_no_sale and sum(known) >= MOST_STATES * len(known)))
+
+
+YES = frozenset(
+    (
+        "true",
+        "yes",
+        "y",
+        "t",
+        "1",
+        "x",
+        "ja",
+        "j",
+        "oui",
+        "si",
+        "sí",
+        "sim",
+        "tak",
+        "wahr",
+        "vrai",
+        "evet",
+        "да",
+        "是",
+    )
+)
+NO = frozenset(
+    (
+        "false",
+        "no",
+        "n",
+        "f",
+        "0",
+        "nein",
+        "non",
+        "nao",
+        "não",
+        "nie",
+        "falsch",
+        "faux",
+        "hayir",
+        "hayır",
+        "нет",
+        "否",
+    )
+)
+TEST_WORDS = frozenset(("test", "void", "voided", "spam", "dummy"))
+SIDES = ({"s", "h"}, {"d", "c"}, {"dr", "cr"}, {"soll", "haben"}, {"debit", "credit"})  # of an account
+SIDE_NAMES = frozenset(name_words("soll haben debit credit dr cr dc sh side sollhaben"))
+CARDS = frozenset(name_words("payment pay card tender method zahlung zahlart karte paiement pago"))
+
+
+def is_side(
+    name: str,  # of a column
+    values: Iterable[str],  # its distinct cells
+) -> bool:
+    "Return whether a column says of each row which side of an account it is on: debit or credit."
+    sides, words = {value.casefold().strip(". ") for value in values}, set(name_words(name))
+    named = words & SIDE_NAMES or words >= sides or min(map(len, sides), default=0) > 2
+    return sides in SIDES and not words & CARDS and bool(named)
+
+
+def unsold_values(
+    name: str,  # of a column
+    values: Sequence[str],  # its distinct cells
+) -> list[str]:
+    "Return the cells that say that a row is no sale, or that a sale was undone: states of an order, or a yes."
+    words, plain = set(name_words(name)), [value.casefold() for value in values]
+    if set(plain) <= YES | NO:
+        is_mark = bool(words & (NO_SALE | RETURN_WORDS | TEST_WORDS))
+        return [value for value in values if is_mark and value.casefold() in YES]
+    if words & CARDS or not are_statuses(values):
+        return []
+    states = {value: set(name_words(value)) for value in values}
+    return [value for value, each in states.items() if len(each) <= 3 and each & (NO_SALE | RETURN_WORDS)]
 
 
 def is_planned(

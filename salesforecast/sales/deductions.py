@@ -17,7 +17,7 @@ from .amount_formulas import Formula
 from .column_names import GROSS_WORDS, NET_WORDS, has_word, name_words
 from .column_profiles import TableProfile
 from .number_columns import AGREEMENT, SaleAmounts, agreement, share_below
-from .presets import quote_column
+from .expressions import quote_column
 
 # %% ../../nbs/sales/40_deductions.ipynb #3273a4ec
 FEW_RATES = 20

@@ -386,6 +386,11 @@ def evaluate_condition(
     except UserError as error:
         raise UserError(f"{place}: {error}") from None
 
+
+def quote_column(name: str) -> str:
+    "Return a column's name as an expression needs it, in backticks where it is not a plain word."
+    return name if name.isidentifier() and name.isascii() else f"`{name}`"
+
 # %% ../../nbs/sales/09_expressions.ipynb #29996158
 WHOLE_TABLE = re.compile(r"\b(allocate|first)\s*\(")  # functions over all rows of an order
 

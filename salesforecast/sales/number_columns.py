@@ -18,7 +18,7 @@ import pandas as pd
 from .column_names import has_word, name_words
 from .column_profiles import ColumnProfile, TableProfile
 from .currencies import KNOWN_CODES, currency_code
-from .presets import quote_column
+from .expressions import quote_column
 
 # %% ../../nbs/sales/38_number_columns.ipynb #5e3c2a57
 Doubt = Literal["certain", "likely", "unsure"]

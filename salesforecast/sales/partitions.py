@@ -60,6 +60,9 @@ from salesforecast.sales.reading import (
     refine_mapping,
     check_listed_columns,
     split_rejected_rows,
+    UnsoldRows,
+    unsold_notes,
+    unsold_rows,
 )
 from .readings import Reading, describe_readings, equal_rows_reading
 from salesforecast.sales.report import (
@@ -372,6 +375,7 @@ class CheckSummary:
     notes: tuple[str, ...]
     weights: RowWeights
     revenue_by: dict[str, dict[str, float]]
+    unsold: UnsoldRows
 
 
 @dataclass(frozen=True)
@@ -419,6 +423,7 @@ def check_partition(
         notes=(*loaded.notes, *parsed.notes),
         weights=weights,
         revenue_by=revenue_by_group(frame, mapping.personal),
+        unsold=unsold_rows(rows),
     )
     return CheckedPartition(frame, summary)
 
@@ -716,7 +721,12 @@ def _join_partitions(
     odd = judge_kept(source, frame, mapping, first)
     if len(odd.problems):
         odd.notes.append(ODD_ROWS_STAY.format(count=len(odd.problems)))
-    add_judgement(report, weights, [*notes, *odd.notes])
+    unsold = sum((summary.unsold for summary in summaries), UnsoldRows())
+    notes += [
+        *odd.notes,
+        *unsold_notes(unsold, int(rows.sum()), sum(summary.revenue for summary in summaries)),
+    ]
+    add_judgement(report, weights, notes)
     if len(summaries) > 1 and mapping.totals == "leave_out":
         report.warnings.append(NOT_LOOKED_FOR)
     quarantine = pd.concat([summary.quarantine for summary in summaries], ignore_index=True)

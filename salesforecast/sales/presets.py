@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from salesforecast.sales.expressions import quote_column
+
 # %% ../../nbs/sales/35_presets.ipynb #9316759c
 PLACE = re.compile(r"\{([^}]+)\}")  # a column of an export in a preset's expression
 
@@ -20,11 +22,6 @@ def plain_name(name: str) -> str:
     "Return a column's name without case, accents, blanks and marks."
     text = unicodedata.normalize("NFKD", str(name).replace("ß", "ss")).casefold()
     return "".join(c for c in text if c.isalnum())
-
-
-def quote_column(name: str) -> str:
-    "Return a column's name as an expression needs it, in backticks where it is not a plain word."
-    return name if name.isidentifier() and name.isascii() else f"`{name}`"
 
 
 def match_column(names: str, columns: Sequence[str]) -> str | None:

@@ -21,7 +21,8 @@ from salesforecast.sales.column_names import has_word, is_planned
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile, profile_table
 from salesforecast.sales.deductions import RETURN_NAMES
 from salesforecast.sales.mapping_proposal import MappingProposal, OpenQuestion, ProposedLine, nested_keys
-from salesforecast.sales.presets import Preset, fill_first, fill_in, match_column, quote_column
+from salesforecast.sales.expressions import quote_column
+from salesforecast.sales.presets import Preset, fill_first, fill_in, match_column
 from salesforecast.sales.proposed_dates import pick_column, propose_date, propose_zone
 from salesforecast.sales.proposed_filters import (
     blank_cells,

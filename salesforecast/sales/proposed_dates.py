@@ -17,7 +17,8 @@ from salesforecast.sales.column_names import UTC_WORDS, has_word
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile
 from salesforecast.sales.dates import MONTH_NUMBERS
 from salesforecast.sales.mapping_proposal import OpenQuestion, ProposedLine
-from salesforecast.sales.presets import Preset, quote_column
+from salesforecast.sales.expressions import quote_column
+from salesforecast.sales.presets import Preset
 
 # %% ../../nbs/sales/43_proposed_dates.ipynb #dd3d4560
 DATE_ROLES = ("best_date", "date", "other_date")

@@ -13,10 +13,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from salesforecast.sales.number_columns import find_converted, number_role
-from salesforecast.sales.column_names import NO_SALE, NO_SALE_KINDS, RETURN_WORDS, name_words
+from salesforecast.sales.column_names import (
+    NO,
+    NO_SALE,
+    NO_SALE_KINDS,
+    RETURN_WORDS,
+    TEST_WORDS,
+    YES,
+    is_side,
+    name_words,
+)
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile
 from salesforecast.sales.mapping_proposal import OpenQuestion, ProposedLine
-from salesforecast.sales.presets import quote_column
+from salesforecast.sales.expressions import quote_column
 
 # %% ../../nbs/sales/44_proposed_filters.ipynb #cc58b3d3
 NOT_GOODS = re.compile(
@@ -42,51 +51,6 @@ def _are_all(column: ColumnProfile, words: frozenset[str]) -> bool:
 def _rows_with(column: ColumnProfile, value: str) -> np.ndarray:
     "Return where a column has a value."
     return column.cells.astype(str).str.strip().eq(value).fillna(False).to_numpy(bool)
-
-
-YES = frozenset(
-    (
-        "true",
-        "yes",
-        "y",
-        "t",
-        "1",
-        "x",
-        "ja",
-        "j",
-        "oui",
-        "si",
-        "sí",
-        "sim",
-        "tak",
-        "wahr",
-        "vrai",
-        "evet",
-        "да",
-        "是",
-    )
-)
-NO = frozenset(
-    (
-        "false",
-        "no",
-        "n",
-        "f",
-        "0",
-        "nein",
-        "non",
-        "nao",
-        "não",
-        "nie",
-        "falsch",
-        "faux",
-        "hayir",
-        "hayır",
-        "нет",
-        "否",
-    )
-)
-TEST_WORDS = frozenset(("test", "void", "voided", "spam", "dummy"))
 
 
 def _flags(profile: TableProfile) -> list[tuple[ColumnProfile, str, bool]]:
@@ -208,23 +172,13 @@ def find_refunded_state(profile: TableProfile) -> tuple[str, str] | None:
     return None
 
 
-SIDES = ({"s", "h"}, {"d", "c"}, {"dr", "cr"}, {"soll", "haben"}, {"debit", "credit"})  # of an account
-SIDE_NAMES = frozenset(name_words("soll haben debit credit dr cr dc sh side sollhaben"))
-CARDS = frozenset(name_words("payment pay card tender method zahlung zahlart karte paiement pago"))
-
-
 def find_side(
     profile: TableProfile,
     amount: np.ndarray | None,  # of each row, as far as known
 ) -> tuple[str, list[str]] | None:
     "Return the column that says debit or credit of amounts without a sign, and its two values, the rarer first."
     for column in (c for c in profile.columns.values() if c.kind == "text" and len(c.values) == 2):
-        sides, words = {value.casefold().strip(". ") for value in column.values}, set(name_words(column.name))
-        if (
-            sides not in SIDES
-            or words & CARDS
-            or not (words & SIDE_NAMES or words >= sides or min(map(len, sides)) > 2)
-        ):
+        if not is_side(column.name, column.values):
             continue
         rows = {value: _rows_with(column, value) for value in column.values}
         if amount is None or any(np.nanmean(amount[where] < 0) > 0.5 for where in rows.values()):

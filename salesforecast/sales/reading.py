@@ -8,6 +8,8 @@ __all__ = ['SalesData', 'read_sales', 'write_quarantine']
 # %% ../../nbs/sales/33_reading.ipynb #07942bd2
 import hashlib
 import hmac
+import re
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from .checks import find_problems, line_problems
+from .column_names import is_side, unsold_values
 from .currencies import take_currency
 from .duplicates import estimate_copies
 from .delimited import SourceTable
@@ -51,6 +54,7 @@ from salesforecast.sales.expressions import (
     MissingColumnError,
     check_row_by_row,
     evaluate_expression,
+    quote_column,
 )
 from .values import parse_text
 from ..core.settings import UserError, settings
@@ -217,6 +221,59 @@ def split_rejected_rows(rows: CheckedRows) -> tuple[pd.DataFrame, pd.DataFrame, 
     quarantine["reason"] = _joined_reasons(rows.problems).reindex(np.flatnonzero(rows.bad)).to_numpy(object)
     return frame, returned, quarantine
 
+# %% ../../nbs/sales/33_reading.ipynb #b7c1e0a2
+UnsoldRows = Counter[tuple[str, str, str]]  # by column, its cell, and "rows" or "revenue"
+MOST_STATES = 20  # distinct cells of a column that may hold the states of an order
+
+
+def unsold_rows(rows: CheckedRows) -> UnsoldRows:
+    "Sum kept rows that count as sales though a column that nothing uses says that they are none."
+    mapping, found, kept = rows.mapping, UnsoldRows(), ~rows.bad
+    rules, revenue = f"{mapping.where or ''} {mapping.returns.when}", rows.valid["Revenue"].to_numpy(float)
+    for name in rows.columns:
+        cells = rows.loaded.cells[name]
+        named = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", rules)
+        if name in rows.source_columns or named or cells.head(1_000).nunique() > MOST_STATES:
+            continue
+        code, values = pd.factorize(cells)
+        if len(values) > MOST_STATES:
+            continue
+        texts, code = np.array([str(value).strip() for value in values], object), code[kept]
+        states = list(dict.fromkeys(texts))
+        unsold = unsold_values(name, states)
+        if is_side(name, states):  # the rarer one
+            unsold = [min(states, key=lambda text: np.isin(code, np.flatnonzero(texts == text)).sum())]
+        for text in unsold:
+            money = revenue[np.isin(code, np.flatnonzero(texts == text))]
+            if len(money) and (money < 0).mean() < 0.5:  # else their sign says it
+                found[name, text, "rows"] += len(money)
+                found[name, text, "revenue"] += money.sum()
+    return found
+
+
+def unsold_notes(
+    found: UnsoldRows,
+    count: int,  # of all kept rows
+    revenue: float,  # of theirs
+) -> list[str]:
+    "Say how many rows a column says are no sales, a sentence per column, and what to set."
+    notes = []
+    for column in dict.fromkeys(name for name, _, _ in found):
+        texts = [text for name, text, what in found if name == column and what == "rows"]
+        rows, money = (sum(found[column, text, what] for text in texts) for what in ("rows", "revenue"))
+        said = " or ".join(repr(text) for text in texts)
+        listed, name = ", ".join(f"'{text}'" for text in texts), quote_column(column)
+        sold, back = (
+            (f"{name} != {listed}", f"{name} == {listed}")
+            if len(texts) == 1
+            else (f"{name} not in ({listed})", f"{name} in ({listed})")
+        )
+        notes.append(
+            f"{column} is {said} in {rows:,} of {count:,} rows, {money / max(abs(revenue), 1e-9):.1%} of the revenue, which count as sales. If they "
+            f'are none, leave them out with where: "{sold}", or take them back with returns: {{when: "{back}"}}'
+        )
+    return notes
+
 # %% ../../nbs/sales/33_reading.ipynb #49848c1d
 @dataclass(frozen=True)
 class Judgement:
@@ -241,7 +298,7 @@ def _judge(rows: CheckedRows, read_options: ReadOptions) -> Judgement:
     return Judgement(
         pd.concat([rows.problems, odd_rows], ignore_index=True) if len(odd_rows) else rows.problems,
         weights,
-        [*notes, *odd.notes],
+        [*notes, *odd.notes, *unsold_notes(unsold_rows(rows), len(rows.valid), rows.valid["Revenue"].sum())],
     )
 
 
