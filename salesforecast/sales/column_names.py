@@ -368,6 +368,17 @@ def are_statuses(
     return bool(words) and (all(known) or (is_no_sale and sum(known) >= MOST_STATES * len(known)))
 
 
+def is_planned(
+    name: str,  # of a column
+    names: Iterable[str] = (),  # of all columns
+) -> bool:
+    "Return whether a column's name speaks of a plan or of another year, not of sales."
+    words = name_words(name)
+    if "soll" in words and any("ist" in name_words(other) for other in names):
+        return True
+    return bool(set(words) & PLAN_WORDS) or any(phrase in " ".join(words) for phrase in PLAN_PHRASES)
+
+# %% ../../nbs/sales/22_column_names.ipynb #c4d5e6a2
 YES = frozenset(
     (
         "true",
@@ -426,27 +437,24 @@ def is_side(
     return sides in SIDES and not words & CARDS and bool(named)
 
 
+def find_yes(
+    name: str,  # of a column
+    values: Sequence[str],  # its distinct cells
+) -> str:
+    "Return the yes of a column of yes and no whose name says that its rows are no sales, such as `is_void`; else an empty text."
+    yes = [value for value in values if value.casefold() in YES]
+    is_flag = len(yes) == 1 and {value.casefold() for value in values} <= YES | NO
+    return yes[0] if is_flag and has_word(name, NO_SALE | RETURN_WORDS | TEST_WORDS) else ""
+
+
 def unsold_values(
     name: str,  # of a column
     values: Sequence[str],  # its distinct cells
 ) -> list[str]:
     "Return the cells that say that a row is no sale, or that a sale was undone: states of an order, or a yes."
-    words, plain = set(name_words(name)), [value.casefold() for value in values]
-    if set(plain) <= YES | NO:
-        is_mark = bool(words & (NO_SALE | RETURN_WORDS | TEST_WORDS))
-        return [value for value in values if is_mark and value.casefold() in YES]
-    if words & CARDS or not are_statuses(values):
+    if yes := find_yes(name, values):  # 1 of `returned_qty` is a number
+        return [] if name_role(name) in ("units", "unit_price", "amount") else [yes]
+    if has_word(name, CARDS) or not are_statuses(values):
         return []
     states = {value: set(name_words(value)) for value in values}
     return [value for value, each in states.items() if len(each) <= 3 and each & (NO_SALE | RETURN_WORDS)]
-
-
-def is_planned(
-    name: str,  # of a column
-    names: Iterable[str] = (),  # of all columns
-) -> bool:
-    "Return whether a column's name speaks of a plan or of another year, not of sales."
-    words = name_words(name)
-    if "soll" in words and any("ist" in name_words(other) for other in names):
-        return True
-    return bool(set(words) & PLAN_WORDS) or any(phrase in " ".join(words) for phrase in PLAN_PHRASES)

@@ -14,12 +14,10 @@ import numpy as np
 
 from salesforecast.sales.number_columns import find_converted, number_role
 from salesforecast.sales.column_names import (
-    NO,
     NO_SALE,
     NO_SALE_KINDS,
     RETURN_WORDS,
-    TEST_WORDS,
-    YES,
+    find_yes,
     is_side,
     name_words,
 )
@@ -57,16 +55,11 @@ def _flags(profile: TableProfile) -> list[tuple[ColumnProfile, str, bool]]:
     "Return the columns of yes and no that mark rows that are no sales, the value that marks them, and whether they are returns."
     flags = []
     for column in profile.columns.values():
-        words, values = set(name_words(column.name)), [value.casefold() for value in column.values]
-        yes = [value for value in column.values if value.casefold() in YES]
+        words, yes = set(name_words(column.name)), find_yes(column.name, column.values)
         if number_role(column) in ("units", "unit_price", "amount"):  # 1 of them is a number, no yes
             continue
-        if len(yes) != 1 or not set(values) <= YES | NO or not words & (NO_SALE | RETURN_WORDS | TEST_WORDS):
-            continue
-        if _rows_with(column, yes[0]).mean() < 0.5:
-            flags.append(
-                (column, yes[0], bool(words & RETURN_WORDS) and not words & (NO_SALE - RETURN_WORDS))
-            )
+        if yes and _rows_with(column, yes).mean() < 0.5:
+            flags.append((column, yes, bool(words & RETURN_WORDS) and not words & (NO_SALE - RETURN_WORDS)))
     return flags
 
 

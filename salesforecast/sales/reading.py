@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from .checks import find_problems, line_problems
-from .column_names import is_side, unsold_values
+from .column_names import find_yes, is_side, unsold_values
 from .currencies import take_currency
 from .duplicates import estimate_copies
 from .delimited import SourceTable
@@ -223,7 +223,7 @@ def split_rejected_rows(rows: CheckedRows) -> tuple[pd.DataFrame, pd.DataFrame, 
 
 # %% ../../nbs/sales/33_reading.ipynb #b7c1e0a2
 UnsoldRows = Counter[tuple[str, str, str]]  # by column, its cell, and "rows" or "revenue"
-MOST_STATES = 20  # distinct cells of a column that may hold the states of an order
+MANY_CELLS = 20  # distinct cells of a column that may hold the states of an order
 
 
 def unsold_rows(rows: CheckedRows) -> UnsoldRows:
@@ -233,10 +233,10 @@ def unsold_rows(rows: CheckedRows) -> UnsoldRows:
     for name in rows.columns:
         cells = rows.loaded.cells[name]
         named = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", rules)
-        if name in rows.source_columns or named or cells.head(1_000).nunique() > MOST_STATES:
+        if name in rows.source_columns or named or cells.head(1_000).nunique() > MANY_CELLS:
             continue
         code, values = pd.factorize(cells)
-        if len(values) > MOST_STATES:
+        if len(values) > MANY_CELLS:
             continue
         texts, code = np.array([str(value).strip() for value in values], object), code[kept]
         states = list(dict.fromkeys(texts))
@@ -245,7 +245,8 @@ def unsold_rows(rows: CheckedRows) -> UnsoldRows:
             unsold = [min(states, key=lambda text: np.isin(code, np.flatnonzero(texts == text)).sum())]
         for text in unsold:
             money = revenue[np.isin(code, np.flatnonzero(texts == text))]
-            if len(money) and (money < 0).mean() < 0.5:  # else their sign says it
+            is_usual = find_yes(name, states) == text and 2 * len(money) >= len(revenue)
+            if len(money) and not is_usual and (money < 0).mean() < 0.5:  # else their sign says it
                 found[name, text, "rows"] += len(money)
                 found[name, text, "revenue"] += money.sum()
     return found

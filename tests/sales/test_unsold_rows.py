@@ -73,6 +73,9 @@ def test_a_column_that_says_that_rows_are_no_sales_is_told(name: str, values: li
         ("Store", ["Returned Goods Shop", "Main Street", "Harbour"]),
         ("Size", ["S", "H"]),
         ("gift", ["yes", "no"]),
+        ("is_void", ["1"]),
+        ("refunded", ["no", "yes", "yes"]),
+        ("Returned_Qty", ["0", "0", "1"]),
         ("Note", [f"refund {number}" for number in range(30)]),
     ],
 )
@@ -85,6 +88,14 @@ def test_rows_whose_sign_says_it_and_columns_that_are_used_are_not_told() -> Non
     negative = cells.assign(Revenue=cells["Revenue"].where(cells["Status"] == "complete", -cells["Revenue"]))
     assert notes(negative, {"returns": {"when": "Revenue < 0"}}) == []
     assert notes(cells, {"features": ["Status"]}) == []
+
+
+@pytest.mark.parametrize("values", [[False, False, True], [0, 0, 1]])
+def test_a_yes_that_is_no_text_is_told_with_a_rule_that_finds_it(values: list[bool | int]) -> None:
+    cells = sales_with("is_void", ["no"]).assign(is_void=[values[number % 3] for number in range(60)])
+    (note,) = notes(cells)
+    sold = read_sales(cells, ColumnMapping(where=note.split('where: "')[1].split('"')[0]), now=NOW)
+    assert sold.frame["Revenue"].sum() == cells.loc[cells["is_void"] == 0, "Revenue"].sum()
 
 
 def test_what_a_proposal_sets_is_not_told() -> None:
