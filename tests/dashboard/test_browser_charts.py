@@ -146,7 +146,38 @@ def test_a_page_of_which_a_part_was_lost_says_so(browser: Browser, dashboard: st
         page.evaluate("() => { Promise.reject(new Error('widget model not found')) }")
         notice = page.get_by_role("alert")
         expect(notice).to_contain_text("A part of this page did not arrive. Reload the page.")
-        notice.get_by_role("button", name="Reload").click()
+        visitor.reload(notice.get_by_role("button", name="Reload").click)
         expect(notice).to_be_hidden()
-        page.wait_for_selector("[data-sf-ready]", state="attached")
     assert visitor.errors == ["widget model not found"]
+
+
+def test_a_page_that_is_drawn_without_its_widgets_loads_itself_anew(
+    browser: Browser, dashboard: str, daily: pd.Series
+) -> None:
+    pages: list[WebSocketRoute] = []
+
+    def through(route: WebSocketRoute) -> None:
+        """The first process says that it has no widgets."""
+        pages.append(route)
+        first, server = len(pages) == 1, route.connect_to_server()
+
+        def ask(message: str | bytes) -> None:
+            if not (first and isinstance(message, bytes) and b"jupyter.widget.control" in message):
+                server.send(message)
+
+        def answer(message: str | bytes) -> None:
+            if first and isinstance(message, bytes) and b'"comm_info_reply"' in message:
+                message = message.replace(b'"ok"', b'"no"')
+            route.send(message)
+
+        route.on_message(ask)
+        server.on_message(answer)
+
+    with visiting(browser, dashboard) as visitor:
+        visitor.page.route_web_socket("**", through)
+        with pytest.warns(UserWarning, match="loaded itself anew"):
+            visitor.reload()
+        assert len(pages) == 2
+        shows(visitor.page, daily)
+    visitor.lost_connections.clear()  # the page that loads itself anew ends the connection
+    visitor.check()

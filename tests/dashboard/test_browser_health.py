@@ -1,6 +1,7 @@
 """Whether the model is still good, in a real browser: what the tab shows is what monitoring wrote."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pandas as pd
@@ -47,8 +48,10 @@ def raised_prices(own: Trained) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def report(own: Trained) -> MonitorReport:
-    """What monitoring finds, with the state that the command keeps."""
-    return monitor(raised_prices(own), models_dir=own.models, state=own.models / "alerts.json")
+    """What monitoring finds on the day after the last sale, with the state that the command keeps."""
+    recent = raised_prices(own)
+    newest = pd.to_datetime(recent["Transaction_Date"]).max().date() + timedelta(days=1)
+    return monitor(recent, models_dir=own.models, state=own.models / "alerts.json", as_of=newest)
 
 
 def bars(tab: Locator, index: int) -> dict[str, dict[str, float]]:

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -117,13 +119,14 @@ class Visitor:
     outside: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     lost_connections: list[str] = field(default_factory=list)
+    messages: Counter[str] = field(default_factory=Counter)  # what page and process said, of all connections
     is_leaving: bool = False  # what ends from now on is not lost
 
     def open(self, tab: str) -> None:
         """Open a tab."""
         self.page.get_by_role("tab", name=tab, exact=True).click()
 
-    def reload(self) -> None:
+    def reload(self, how: Callable[[], object] | None = None) -> None:
         """Load the page anew; that the old one cannot send any more, as its process has ended, is no error."""
         errors = len(self.errors)
 
@@ -132,16 +135,28 @@ class Visitor:
 
         self.is_leaving = True
         self.page.once("framenavigated", left)
-        self.page.reload()
+        with self.page.expect_navigation():
+            (how or self.page.reload)()
         self.is_leaving = False
-        self.page.wait_for_selector("[data-sf-ready]", state="attached")
+        self.wait_until_ready()
 
     def describe(self) -> str:
         """What the page shows, and what went wrong in it."""
         shown = "nothing"
         with suppress(Error):  # a page that has crashed
             shown = self.page.locator("body").inner_text(timeout=10_000)[:1_000]
-        return f"{self.page.url} showed {shown!r}; errors: {self.errors}; lost: {self.lost_connections}"
+        return (
+            f"{self.page.url} showed {shown!r}; errors: {self.errors}; lost: {self.lost_connections}; "
+            f"messages: {dict(self.messages)}"
+        )
+
+    def wait_until_ready(self) -> None:
+        """Wait for the dashboard; a page that was drawn without its widgets loads itself anew, which is told."""
+        self.page.wait_for_selector("[data-sf-ready]", state="attached")
+        bare = [text for text in self.errors if "widget model not found" in text]
+        if bare and self.page.evaluate("() => sessionStorage.getItem('sf-reloaded')"):
+            warnings.warn(f"a page loaded itself anew: {self.describe()}", stacklevel=2)
+            self.errors = [text for text in self.errors if text not in bare]
 
     def check(self) -> None:
         """Nothing was asked of another host, no script of ours failed, and the connection to the server held."""
@@ -180,8 +195,14 @@ def visiting(
         if not visitor.is_leaving:
             visitor.lost_connections.append(address)
 
+    def said(frame: str | bytes, who: str) -> None:
+        text = frame if isinstance(frame, str) else frame.decode("latin-1")
+        visitor.messages.update(f"{who}: {kind}" for kind in re.findall(r'"msg_type": ?"(\w+)"', text)[:1])
+
     def connected(socket: WebSocket) -> None:
         asked(socket.url)
+        socket.on("framesent", lambda frame: said(frame, "page"))
+        socket.on("framereceived", lambda frame: said(frame, "process"))
         socket.on("close", lambda _: lost(socket.url))
 
     page.on("websocket", connected)
@@ -190,7 +211,7 @@ def visiting(
     try:
         answer = page.goto(url)
         assert answer and answer.status == 200, f"the dashboard answers {answer and answer.status}"
-        page.wait_for_selector("[data-sf-ready]", state="attached")
+        visitor.wait_until_ready()
         yield visitor
     except Exception as failure:
         failure.add_note(visitor.describe())

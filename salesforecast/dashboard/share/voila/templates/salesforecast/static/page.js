@@ -2,7 +2,7 @@
 (() => {
   const notice = document.getElementById("sf-notice");
   const { baseUrl, kernelId } = JSON.parse(document.getElementById("jupyter-config-data").textContent);
-  const EVERY = 5000, LATE = 60_000, began = Date.now();
+  const EVERY = 5000, LATE = 60_000, AGAIN = 300_000, began = Date.now();
   // what the process sent, before Voila replaces it by widgets
   const sent = [...document.querySelectorAll('script[type="application/vnd.voila.cell-output+json"]')];
   const empty = !sent.some((output) => output.textContent.includes("application/vnd.jupyter.widget-view+json"));
@@ -10,6 +10,21 @@
   addEventListener("beforeunload", () => { leaving = true; });
   // a connection that breaks while the page is drawn takes along what was on its way
   addEventListener("unhandledrejection", ({ reason }) => { incomplete ||= String(reason).includes("widget model not found"); });
+
+  // Whether the page was drawn without its widgets, as if its process had none; then a new process is needed.
+  function isBare() {
+    const drawn = document.querySelector("#rendered_cells .jupyter-widgets");
+    return incomplete || (drawn?.textContent.startsWith("Error displaying widget") ?? false);
+  }
+
+  // Loads the page anew, once in a while: nobody has done anything on it yet that could be lost.
+  function reloadsItself() {
+    const before = Number(sessionStorage.getItem("sf-reloaded"));
+    if (Date.now() - before < AGAIN) return false;
+    sessionStorage.setItem("sf-reloaded", Date.now());
+    location.reload();
+    return true;
+  }
 
   function tell(text, again) {
     if (text === told) return;
@@ -28,8 +43,9 @@
     try {
       const answer = await fetch(`${baseUrl}api/kernels/${kernelId}`, { cache: "no-store" });
       if (answer.status === 404) return tell("This session has ended because it was idle. Reload the page to start again.", true);
-      const waits = !document.documentElement.dataset.sfReady && (empty || Date.now() - began > LATE);
-      if (waits) tell("The dashboard did not start. Reload the page. If that does not help, see the log of the dashboard.", true);
+      const waits = !document.documentElement.dataset.sfReady;
+      if (waits && isBare() && reloadsItself()) return;
+      if (waits && (empty || isBare() || Date.now() - began > LATE)) tell("The dashboard did not start. Reload the page. If that does not help, see the log of the dashboard.", true);
       else if (incomplete) tell("A part of this page did not arrive. Reload the page.", true);
       else tell("");
     } catch {
