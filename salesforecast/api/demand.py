@@ -169,6 +169,12 @@ def past_rows(forecast: DemandForecast, rows: np.ndarray, periods: int) -> list[
     ]
 
 
+def cause_rows(forecast: DemandForecast, horizon: int) -> list[Row]:
+    "Return what each cause changes in the total of the first periods."
+    causes = forecast.causes[forecast.causes["ds"] <= forecast.days[horizon - 1]]
+    return _records(causes.assign(ds=causes["ds"].dt.strftime("%Y-%m-%d")))
+
+
 def order_rows(
     forecast: DemandForecast, rows: np.ndarray, order: OrderInput
 ) -> tuple[list[Row], tuple[str, ...]]:
@@ -273,6 +279,7 @@ class DemandFields(TypedDict):
     choices: dict[str, object]
     notes: list[str]
     effects: list[Row]
+    causes: list[Row]
 
 
 def demand_response(
@@ -321,4 +328,5 @@ def demand_response(
         "choices": choices(states, state, ranked if request.order else rows),
         "notes": [*forecast.notes, *order_notes],
         "effects": [] if plan is None else effect_rows(state, plan),
+        "causes": cause_rows(forecast, horizon),
     }

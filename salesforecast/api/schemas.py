@@ -629,6 +629,14 @@ class EffectRow(BaseModel):
     words: str
 
 
+class CauseRow(BaseModel):
+    "What a cause changes in the forecast of the total in a period: closed days, a holiday, an event, a promotion, prices or a plan."
+
+    ds: str
+    cause: str
+    amount: float = Field(description="within the forecast: without the cause it would be so much less")
+
+
 class DemandOutput(BaseModel):
     "Coherent forecasts with prediction intervals, and the models behind them."
 
@@ -646,6 +654,9 @@ class DemandOutput(BaseModel):
     choices: DemandChoices
     notes: list[str]
     effects: list[EffectRow] = Field([], description="what the rows of the plan are expected to change")
+    causes: list[CauseRow] = Field(
+        [], description="what closures, events, promotions and prices change in the total"
+    )
 
 # %% ../../nbs/api/00_schemas.ipynb #0611e468
 class ErrorOutput(BaseModel):

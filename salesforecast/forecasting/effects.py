@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/forecasting/04_effects.ipynb #f7592bba
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -222,7 +222,7 @@ def _elasticity_evidence(
     return EffectEvidence(float(low), float(high), weeks)
 
 # %% ../../nbs/forecasting/04_effects.ipynb #470ec4bb
-PRICES = "prices"  # among the evidence
+PRICES, CLOSURES = "prices", "closed days"  # causes that are no events
 
 
 @dataclass(frozen=True)
@@ -251,6 +251,10 @@ class CovariateEffects:
         Logarithm of each finest series' usual price, NaN where unknown; shape (k,).
     evidence
         How certain the factors are, by name of the event, and the elasticity, as `prices`. None where that was not recorded, by an older release.
+    causes
+        Factors on the total of the periods to come, of each cause together with those before it, by name; each of shape (horizon,).
+    usual_total
+        What the periods to come would bring in total without any cause, at the level of the last weeks; shape (horizon,).
     """
 
     adjusted: np.ndarray
@@ -263,6 +267,8 @@ class CovariateEffects:
     series_factors: np.ndarray
     usual_price: np.ndarray
     evidence: Mapping[str, EffectEvidence] | None = field(default_factory=dict)
+    causes: Mapping[str, np.ndarray] = field(default_factory=dict)
+    usual_total: np.ndarray = field(default_factory=lambda: np.empty(0))
 
 # %% ../../nbs/forecasting/04_effects.ipynb #d5691b3c
 def unknown_price_notes(plan: pd.DataFrame, keys: pd.DataFrame, usual_price: np.ndarray) -> list[str]:
@@ -306,8 +312,9 @@ def estimate_effects(
     elasticity, price_evidence = price_elasticity(finest, past * by_period[:, :t], moved[:, :t], use, cycle)
     found = {name: event_evidence(finest, past, code[:, :t], i, use) for i, name in enumerate(names) if i}
     evidence = {name: one for name, one in (found | {PRICES: price_evidence}).items() if one is not None}
-    effect = by_period * np.exp(elasticity * moved) * open_
-    return _aggregate_effects(
+    by_price = np.exp(elasticity * moved)
+    effect = by_period * by_price * open_
+    effects = _aggregate_effects(
         panel,
         level,
         effect,
@@ -321,6 +328,17 @@ def estimate_effects(
         covariates.plan,
         evidence,
     )
+    ahead, future = slice(t, None), days[t:]
+    shut = panel.step == 1 and np.isin(weekday_of(future), _closed_weekdays(panel.days, open_))
+    causes = _causes_of_total(
+        level[:, ahead],
+        np.where(shut, 1.0, open_[ahead]),
+        by_price[:, ahead],
+        code[:, ahead],
+        by_period[:, ahead],
+        names,
+    )
+    return replace(effects, causes=causes, usual_total=np.maximum(level[:, ahead], 0.0).sum(0))
 
 
 def _aggregate_effects(
@@ -346,7 +364,7 @@ def _aggregate_effects(
     past = effects[:, :t]
     usable = past > 0.05
     if panel.step == 1:  # a closed weekday is part of the week's pattern, which every model knows
-        usable |= _closed_weekday(panel.days, open_)[None]
+        usable |= np.isin(weekday_of(panel.days), _closed_weekdays(panel.days, open_))[None]
     clean = np.where(usable, panel.values / np.where(past > 0.05, past, 1.0), usual)
     new = {names[i] for i in np.unique(code[:, t:]) if i and not (code[:, :t] == i).any()}
     notes = [f"{name} is new to the history: it has no effect on the forecast" for name in sorted(new)]
@@ -370,10 +388,63 @@ def _aggregate_effects(
     )
 
 
-def _closed_weekday(days: np.ndarray, open_: np.ndarray) -> np.ndarray:
-    "Mask of days on a weekday that is always closed."
+def _closed_weekdays(days: np.ndarray, open_: np.ndarray) -> list[int]:
+    "Return the weekdays that are always closed."
     weekday, shut = weekday_of(days), open_[: len(days)] <= 0
-    return np.isin(weekday, [d for d in range(7) if (weekday == d).any() and shut[weekday == d].all()])
+    return [d for d in range(7) if (weekday == d).any() and shut[weekday == d].all()]
+
+
+def _causes_of_total(
+    level: np.ndarray,  # of usual periods, finest series, shape (k, horizon)
+    open_: np.ndarray,  # share that is open, of what the weekday usually is, shape (horizon,)
+    by_price: np.ndarray,  # factors, shape (1 or k, horizon)
+    code: np.ndarray,  # event, shape (1 or k, horizon)
+    by_event: np.ndarray,  # factors, shape (k, horizon)
+    names: list[str],  # of the events
+) -> dict[str, np.ndarray]:
+    "Return the factor on the total of each cause together with those before it; without causes that change nothing."
+    alone = {CLOSURES: np.broadcast_to(open_, level.shape)}
+    alone |= {names[i]: np.where(code == i, by_event, 1.0) for i in np.unique(code) if i}
+    alone[PRICES] = np.broadcast_to(by_price, level.shape)
+    weight = np.maximum(level, 0.0) + 1e-9
+    together, found = np.ones(level.shape), {}
+    for name, factors in alone.items():
+        if not np.allclose(factors, 1.0):
+            together = together * factors
+            found[name] = (weight * together).sum(0) / weight.sum(0)
+    return found
+
+# %% ../../nbs/forecasting/04_effects.ipynb #074bf99b
+def no_causes() -> pd.DataFrame:
+    "Return `ds, cause, amount` without rows."
+    return pd.DataFrame({"ds": np.empty(0, "datetime64[ns]"), "cause": [], "amount": np.empty(0)})
+
+
+def cause_amounts(
+    effects: CovariateEffects,
+    days: np.ndarray,  # periods to come, shape (horizon,)
+    total: np.ndarray,  # expected values of the total, which contain the effects, shape (horizon,)
+) -> pd.DataFrame:
+    "Return what each cause changes in the total, `ds, cause, amount`, a row for each period in which it changes anything."
+    if not effects.causes:
+        return no_causes()
+    factors = np.stack([np.ones(len(days)), *effects.causes.values()])
+    whole = factors[-1]
+    usual = np.where(whole > 0.05, total / np.where(whole > 0.05, whole, 1.0), effects.usual_total)
+    return changes_frame(days, dict(zip(effects.causes, usual * np.diff(factors, axis=0), strict=True)))
+
+
+def add_change(causes: pd.DataFrame, name: str, days: np.ndarray, amount: np.ndarray) -> pd.DataFrame:
+    "Add what a further cause changes in the total, amounts of shape (horizon,)."
+    changed = changes_frame(days, {name: amount})
+    return pd.concat([causes, changed], ignore_index=True) if len(causes) else changed
+
+
+def changes_frame(days: np.ndarray, amounts: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    "Return `ds, cause, amount` of amounts by cause, each of shape (horizon,), without what changes nothing."
+    frames = [pd.DataFrame({"ds": days, "cause": name, "amount": amounts[name]}) for name in amounts]
+    found = pd.concat(frames, ignore_index=True).astype({"ds": "datetime64[ns]"})
+    return found[found["amount"].abs() > 1e-9].sort_values("ds", kind="stable", ignore_index=True)
 
 # %% ../../nbs/forecasting/04_effects.ipynb #e7266ead
 def plan_effects(

@@ -7,7 +7,7 @@ __all__ = ['DemandForecast']
 
 # %% ../../nbs/forecasting/13_forecaster.ipynb #7fc613d4
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from numbers import Integral
 
@@ -21,7 +21,7 @@ from salesforecast.core.params import CandidateParams
 from salesforecast.forecasting.candidates.task import ForecastTask, make_forecast_task
 from salesforecast.forecasting.bias import correct_past_forecasts
 from salesforecast.forecasting.covariates import Covariates
-from salesforecast.forecasting.effects import CovariateEffects
+from salesforecast.forecasting.effects import CovariateEffects, cause_amounts, no_causes
 from salesforecast.forecasting.intervals import (
     INTERVAL_LEVELS,
     Calibration,
@@ -271,6 +271,8 @@ class DemandForecast:
         What a reader should know, a sentence each.
     unplanned : numpy.ndarray, optional
         Expected values without the plan of the days to come, shape (n, horizon); None without a plan.
+    causes : pandas.DataFrame
+        `ds, cause, amount`: what closures, events, promotions and prices change in the total.
     """
 
     model: DemandModel
@@ -282,6 +284,7 @@ class DemandForecast:
     effects: CovariateEffects
     notes: tuple[str, ...]
     unplanned: np.ndarray | None = None
+    causes: pd.DataFrame = field(default_factory=no_causes)
 
     @property
     def panel(self) -> Panel:
@@ -311,6 +314,7 @@ def build_forecast(
     notes: tuple[str, ...],
     seed: int = 0,  # of the sample paths
     unplanned: np.ndarray | None = None,  # expected values without the plan
+    causes: pd.DataFrame | None = None,  # what changes the total, and by how much
 ) -> DemandForecast:
     "Add intervals and sample paths to expected values."
     return DemandForecast(
@@ -323,6 +327,7 @@ def build_forecast(
         effects=effects,
         notes=notes,
         unplanned=unplanned,
+        causes=no_causes() if causes is None else causes,
     )
 
 # %% ../../nbs/forecasting/13_forecaster.ipynb #6358b491
@@ -366,7 +371,8 @@ def forecast_demand(
         without = make_forecast_task(panel, horizon, replace(covariates, plan=past))
         unplanned = _expected(model, without, engine)
     notes = (*model.notes, *task.effects.notes)
-    return build_forecast(model, task.effects, yhat, revenue, notes, seed, unplanned)
+    causes = cause_amounts(task.effects, panel.future_periods(horizon), yhat[0])
+    return build_forecast(model, task.effects, yhat, revenue, notes, seed, unplanned, causes)
 
 
 def _expected(model: DemandModel, task: ForecastTask, engine: Engine) -> np.ndarray:

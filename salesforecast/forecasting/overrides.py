@@ -18,6 +18,7 @@ import pandas as pd
 
 from salesforecast.core.metrics import ratio
 from salesforecast.core.settings import UserError, settings
+from salesforecast.forecasting.effects import add_change
 from salesforecast.forecasting.forecaster import DemandForecast, build_forecast, periods_between
 from salesforecast.forecasting.panel import AggregationLevels, Panel
 from salesforecast.forecasting.prices import expected_revenue, unit_prices
@@ -232,7 +233,11 @@ def _with_overrides(
         revenue = panel.summing @ (finest * price)
     notes = (*forecast.notes, f"{count} overrides by planners hold")
     unplanned = forecast.yhat if forecast.unplanned is None else forecast.unplanned  # orders follow in full
-    return build_forecast(forecast.model, forecast.effects, yhat, revenue, notes, unplanned=unplanned)
+    change = yhat[0] - forecast.yhat[0]
+    causes = add_change(forecast.causes, "planners' numbers", forecast.days, change)
+    return build_forecast(
+        forecast.model, forecast.effects, yhat, revenue, notes, unplanned=unplanned, causes=causes
+    )
 
 
 def _fit_to_overrides(

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from salesforecast.forecasting.effects import plan_effects
+from salesforecast.forecasting.effects import add_change, plan_effects
 from salesforecast.forecasting.forecaster import build_forecast
 from salesforecast.forecasting.state import DemandState, priced_revenue
 
@@ -27,7 +27,8 @@ def apply_plan(
     price = state.price * np.exp(price_change) if state.price.size else state.price
     revenue = priced_revenue(panel, yhat, price)
     unplanned = old.yhat if old.unplanned is None else old.unplanned
+    causes = add_change(old.causes, "plan", old.days, yhat[0] - old.yhat[0])
     forecast = build_forecast(
-        old.model, old.effects, yhat, revenue, (*old.notes, *notes), unplanned=unplanned
+        old.model, old.effects, yhat, revenue, (*old.notes, *notes), unplanned=unplanned, causes=causes
     )
     return replace(state, forecast=forecast, price=price)

@@ -18,7 +18,7 @@ from scipy import sparse
 
 from salesforecast.core.jsonable import to_jsonable
 from salesforecast.core.settings import UserError
-from salesforecast.forecasting.effects import CovariateEffects, EffectEvidence
+from salesforecast.forecasting.effects import CovariateEffects, EffectEvidence, no_causes
 from salesforecast.forecasting.forecaster import DemandForecast, DemandModel, build_forecast
 from salesforecast.forecasting.intervals import Calibration
 from salesforecast.forecasting.panel import Panel, long_frame
@@ -66,6 +66,7 @@ class StoredText(TypedDict):
     evidence: NotRequired[dict[str, list[float]] | None]  # 80% interval and occasions, by name
     conformal: list[dict[str, float]]  # calibration factors by group and level
     notes: list[str]
+    causes: NotRequired[list[dict[str, object]]]  # of the total: ds, cause, amount
     product_names: NotRequired[dict[str, str]]  # by Product_ID
     rehearsed: list[int]  # horizon and number of cutoffs of cross-validation
     leaderboard: list[dict[str, object]]
@@ -89,6 +90,7 @@ def _stored_text(forecast: DemandForecast) -> dict[str, object]:
         else {name: [one.low, one.high, one.occasions] for name, one in effects.evidence.items()},
         "conformal": [{str(level): factor for level, factor in f.items()} for f in model.calibration.factors],
         "notes": forecast.notes,
+        "causes": forecast.causes.assign(ds=forecast.causes["ds"].dt.strftime("%Y-%m-%d")).to_dict("records"),
         "product_names": dict(panel.product_names),
         "rehearsed": [model.horizon, len(model.cutoffs)],
         "leaderboard": model.leaderboard.to_dict("records"),
@@ -192,9 +194,15 @@ def load_demand(path: Path | IO[bytes]) -> DemandState:
         evidence=_load_evidence(text),
     )
     revenue = priced_revenue(model.panel, arrays["yhat"], arrays["price"])
-    unplanned = arrays.get("unplanned", np.empty(0))  # releases before did not store it
+    unplanned = arrays.get("unplanned", np.empty(0))  # releases before stored neither it nor the causes
     forecast = build_forecast(
-        model, effects, arrays["yhat"], revenue, model.notes, unplanned=unplanned if unplanned.size else None
+        model,
+        effects,
+        arrays["yhat"],
+        revenue,
+        model.notes,
+        unplanned=unplanned if unplanned.size else None,
+        causes=_load_causes(text),
     )
     return DemandState(forecast, pd.DataFrame(text["leaderboard"]), arrays["price"])
 
@@ -246,6 +254,12 @@ def _load_panel(arrays: Mapping[str, np.ndarray], text: StoredText) -> Panel:
         daily_total=pd.Series(dtype=float, index=pd.DatetimeIndex([])),
         product_names=text.get("product_names", {}),
     )
+
+
+def _load_causes(text: StoredText) -> pd.DataFrame:
+    "Load what changes the total: no rows of an archive that does not have it."
+    stored = text.get("causes")
+    return pd.DataFrame(stored).astype({"ds": "datetime64[ns]"}) if stored else no_causes()
 
 
 def _load_evidence(text: StoredText) -> dict[str, EffectEvidence] | None:

@@ -79,7 +79,10 @@ def test_a_plan_changes_what_it_names(client: Client) -> None:
     before = to_frame(client.forecast("units", by="Region"))
     day = before["ds"].min()
     plan = [{"start": f"{day:%Y-%m-%d}", "end": f"{day:%Y-%m-%d}", "closed": True}]
-    after = to_frame(client.forecast("units", by="Region", plan=plan))
+    answer = client.forecast("units", by="Region", plan=plan)
+    after, (cause,) = to_frame(answer), answer.causes
+    assert (cause.ds, cause.cause) == (plan[0]["start"], "plan")
+    assert cause.amount == pytest.approx(-before.loc[before["ds"] == day, "yhat"].sum())
     closed = before["ds"] == day
     assert (after.loc[closed, ["yhat", "hi_95", "revenue"]] == 0).all().all()
     pd.testing.assert_series_equal(after.loc[~closed, "yhat"], before.loc[~closed, "yhat"])

@@ -148,6 +148,11 @@ def test_the_forecast_is_drawn_and_taken_away(page: Page) -> None:
     assert len(rows) == 28
     expect(total).to_have_text(f"{sum(row[head.index('Predicted revenue')] for row in rows):,.0f}")
     assert all(isinstance(row[head.index("Date")], datetime) for row in rows)
+    (steps,) = drawn(tab, "Why this forecast")
+    assert steps.type == "waterfall" and steps.y[0] == "As in the last 4 weeks" and steps.y[-1] == "Forecast"
+    assert f"{sum(steps.x[:-1]):,.0f}" == total.inner_text()
+    tab.get_by_role("button", name="Past 4 weeks").click()
+    expect(tab.get_by_text("Why this forecast")).to_be_hidden(timeout=WAIT)
 
 
 def test_the_past_is_drawn_as_it_was_forecast_without_knowing_it(page: Page, api: str) -> None:

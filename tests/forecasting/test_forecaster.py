@@ -1,5 +1,6 @@
 """Demand at every level: coherent, never negative, calibrated intervals, nothing learnt from the future."""
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -406,6 +407,31 @@ def test_a_planned_promotion_changes_what_past_ones_changed() -> None:
     np.testing.assert_allclose(gain[:, 10:], 0, atol=0.15 * quiet.yhat[row].mean())
     assert gain[0, :10].sum() == pytest.approx(gain[row, :10].sum(), rel=0.15)
     assert planned.revenue[row, 0] == pytest.approx(planned.yhat[row, 0] * 2.0 * 0.67, rel=1e-6)
+    assert set(planned.causes["cause"]) == {"prices"} and len(planned.causes) == 10
+    assert planned.causes["amount"].sum() == pytest.approx(gain[0].sum(), rel=0.15)
+    assert quiet.causes.empty
+    save_demand(planned, file := io.BytesIO())
+    file.seek(0)
+    pd.testing.assert_frame_equal(load_demand(file).forecast.causes, planned.causes)
+
+
+def test_causes_of_a_forecast_are_told_in_money() -> None:
+    """Every fourth of a month brings half as much again, and one of the days ahead is closed."""
+    panel = simulated(1, 4)
+    every = np.r_[panel.days, panel.future_periods(28)]
+    fourth = [day for day in every.tolist() if day.day == 4]
+    at = np.isin(panel.days, np.array(fourth, "datetime64[D]"))
+    panel = replace(panel, values=panel.values * np.where(at, 1.5, 1.0))
+    shut = panel.future_periods(28)[10].item()
+    assert shut.day != 4
+    covariates = Covariates(events={"market": fourth}, closures=[shut])
+    model = fit_demand(panel, 28, covariates, candidates=("window_average",), n_windows=3)
+    made = forecast_demand(model, 28, covariates)
+    causes = made.causes.set_index("cause")["amount"]
+    assert list(causes.index.unique()) in (["event market", "closed days"], ["closed days", "event market"])
+    usual = np.delete(made.yhat[0], np.isin(made.days, np.array([*fourth, shut], "datetime64[D]"))).mean()
+    assert causes["event market"] == pytest.approx(0.5 * usual, rel=0.35)
+    assert causes["closed days"] == pytest.approx(-usual, rel=0.35)
 
 
 def test_a_promotion_without_a_past_has_no_effect_and_says_so() -> None:

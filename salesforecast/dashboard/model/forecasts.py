@@ -7,7 +7,7 @@ __all__ = []
 
 # %% ../../../nbs/dashboard/model/17_forecasts.ipynb #d37c1d94
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Literal
 
@@ -20,6 +20,7 @@ from salesforecast.dashboard.model.calls import call_api
 from salesforecast.dashboard.model.demand import Frequency, series_forecast
 from salesforecast.dashboard.model.formats import day
 from salesforecast.dashboard.model.labels import model_label
+from salesforecast.forecasting.effects import no_causes
 from salesforecast.registry.manifest import DEMAND_MODEL
 
 # %% ../../../nbs/dashboard/model/17_forecasts.ipynb #9288fc2c
@@ -187,6 +188,8 @@ class DayForecast:
         Mean error of a day in cross-validation, of a demand forecast.
     chosen
         Days, or weeks, of the past that were asked for, of which the backtest may have forecast only some.
+    causes
+        `ds, cause, amount`: what closures, events, promotions and prices change in the total of the demand forecast.
     """
 
     rows: pd.DataFrame
@@ -194,6 +197,7 @@ class DayForecast:
     total: DemandSum | None = None
     wape: float | None = None
     chosen: int = 0
+    causes: pd.DataFrame = field(default_factory=no_causes)
 
     @property
     def demand_days(self) -> pd.Series:
@@ -223,7 +227,10 @@ def total_forecast(answer: DemandOutput, sarima: pd.DataFrame) -> DayForecast:
     made_by = f"Demand forecast ({model_label(champion.model)})" if champion else "Demand forecast"
     whole = covered.all() and len(rows) == len(answer.forecasts)
     wape = champion.wape if champion else None
-    return DayForecast(rows, made_by, total if whole else None, wape)
+    causes = pd.DataFrame([row.model_dump() for row in answer.causes], columns=["ds", "cause", "amount"])
+    causes = causes.astype({"ds": "datetime64[ns]", "amount": float})
+    causes = causes[causes["ds"].isin(sarima.loc[covered, "date"])]
+    return DayForecast(rows, made_by, total if whole else None, wape, causes=causes)
 
 # %% ../../../nbs/dashboard/model/17_forecasts.ipynb #2e579272
 FREQUENCY_OF_STEP: dict[int, Frequency] = {1: "D", 7: "W"}
@@ -325,6 +332,62 @@ def past_forecast(context: ForecastContext, start: date, end: date) -> DayForeca
     last, step = context.history.index[-1].date(), context.step
     chosen = (last - start).days // step - (last - end - timedelta(days=1)).days // step
     return DayForecast(latest[columns].reset_index(drop=True).assign(in_history=True), chosen=chosen)
+
+# %% ../../../nbs/dashboard/model/17_forecasts.ipynb #92819b7d
+RECENT_DAYS = 28
+BASE_REASON, OTHER_CAUSES, REST_REASON = (
+    "As in the last 4 weeks",
+    "Other days that are special",
+    "Trend and all else",
+)
+MOST_CAUSES = 6  # by name
+LEAST_SHARE = 0.001  # of the forecast that a reason changes
+
+
+def repeating_parts(history: pd.Series, ahead: pd.DatetimeIndex, step: int) -> pd.DataFrame:
+    "Return the effects `week` and `year` of the last four weeks and of days ahead; of each, only if the history tells it."
+    parts = decompose(history, step)
+    days = pd.DatetimeIndex([*history.index[-RECENT_DAYS // step :], *ahead])
+    found = pd.DataFrame(index=days)
+    if "week" in parts:
+        by_weekday = parts["week"].groupby(pd.DatetimeIndex(parts.index).dayofweek).mean()
+        found["week"] = by_weekday.reindex(days.dayofweek).to_numpy()
+    if "year" in parts:
+        before = np.ceil(np.maximum((days - history.index[-1]).days, 0) / 364) * 364
+        found["year"] = parts["year"].reindex(days - pd.to_timedelta(before, "D")).to_numpy()
+    return found
+
+
+def forecast_reasons(
+    history: pd.Series,  # from `daily_series`
+    forecast: DayForecast,
+    step: int = 1,  # days between its values
+) -> pd.DataFrame:
+    "Return `reason, amount`: the last four weeks, what is added and taken away, and the forecast, their sum."
+    rows = forecast.rows.dropna(subset=["predicted_revenue"])
+    ahead = pd.DatetimeIndex(rows["date"])
+    total, recent = float(rows["predicted_revenue"].sum()), history.iloc[-RECENT_DAYS // step :]
+    base = float(recent.mean()) * len(ahead)
+    parts, amounts = repeating_parts(history, ahead, step), {}
+    for name, label in (("week", "Days of the week"), ("year", "Time of the year")):
+        if name in parts:
+            usual = parts[name].iloc[: len(recent)].mean()
+            amounts[label] = float((parts[name].iloc[len(recent) :] - usual).sum())
+    amounts |= _cause_sums(forecast.causes)
+    amounts = {name: value for name, value in amounts.items() if abs(value) > LEAST_SHARE * abs(total)}
+    amounts[REST_REASON] = total - base - sum(amounts.values())
+    return pd.DataFrame(
+        [(BASE_REASON, base), *amounts.items(), ("Forecast", total)], columns=["reason", "amount"]
+    )
+
+
+def _cause_sums(causes: pd.DataFrame) -> dict[str, float]:
+    "Return the sums of the largest causes by name, and that of all others."
+    sums = causes.groupby("cause")["amount"].sum()
+    largest = sums.loc[sums.abs().sort_values(ascending=False).index]
+    names = [f"{name[:1].upper()}{name[1:]}" for name in largest.index[:MOST_CAUSES].astype(str)]
+    named = dict(zip(names, largest.astype(float), strict=False))
+    return named | ({OTHER_CAUSES: float(rest.sum())} if len(rest := largest.iloc[MOST_CAUSES:]) else {})
 
 # %% ../../../nbs/dashboard/model/17_forecasts.ipynb #8d144aa9
 def preset_days(

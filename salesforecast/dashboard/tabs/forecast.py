@@ -27,6 +27,7 @@ from salesforecast.dashboard.model.forecasts import (
     decompose,
     fetch_context,
     fetch_forecast,
+    forecast_reasons,
     last_year,
     past_forecast,
     preset_days,
@@ -50,6 +51,8 @@ from salesforecast.dashboard.ui.model_panel import (
     downloads,
     grid,
 )
+from salesforecast.dashboard.ui.prediction_charts import steps_chart
+from salesforecast.dashboard.ui.theme import plain
 from salesforecast.dashboard.ui.widgets import (
     Kind,
     box,
@@ -238,9 +241,39 @@ def time_words(
     starts = day(last + pd.Timedelta(days=1))
     return f"The data end on {day(last)}, {age} days ago. The days ahead begin after the data, on {starts}, not today."
 
+# %% ../../../nbs/dashboard/tabs/06_forecast.ipynb #68f786ca
+def reasons_words(
+    reasons: pd.DataFrame,  # from `forecast_reasons`
+    currency: str,
+) -> str:
+    "Say how the forecast differs from the last four weeks, and the largest reasons."
+    base, total = reasons["amount"].iloc[0], reasons["amount"].iloc[-1]
+    steps = reasons.iloc[1:-1]
+    largest = steps.loc[steps["amount"].abs().sort_values(ascending=False).index].head(3)
+    told = ", ".join(
+        f"{reason} {'+' if amount > 0 else ''}{money(amount, currency)}"
+        for reason, amount in zip(largest["reason"], largest["amount"], strict=True)
+    )
+    change = f" ({percent(total / base - 1, 0, sign=True)})" if base > 0 else ""
+    return (
+        f"{money(total, currency)} in place of {money(base, currency)}{change}. The largest reasons: {told}."
+    )
+
+
+def reasons_card(state: AppState, reasons: pd.DataFrame) -> FigureCard:
+    "Show the steps from the last four weeks to the forecast."
+    help = (
+        "From the revenue of the last 4 weeks, for as many days, to the forecast. Holidays, events, promotions and prices: what they "
+        "usually change, learnt from the past. What was special in the last 4 weeks is in the last step."
+    )
+    words = reasons_words(reasons, state.currency)
+    figure_card = FigureCard(state, "Why this forecast", html(f"<p>{escape(words)}</p>"), help=help)
+    names = [plain(name) for name in reasons["reason"]]
+    return figure_card.show(steps_chart(names, reasons["amount"].tolist(), state.currency), reasons, words)
+
 # %% ../../../nbs/dashboard/tabs/06_forecast.ipynb #10020fed
 class ForecastView(ResultView):
-    "A forecast: figures, chart and files."
+    "A forecast: figures, chart, reasons and files."
 
     def __init__(self, state: AppState, context: ForecastContext, made: DayForecast, confidence: Confidence):
         self.state, self.context, self.made, self.forecast = state, context, made, made.rows
@@ -251,7 +284,11 @@ class ForecastView(ResultView):
             "The band is for each day; the range of their sum is a key figure of its own, where it is known."
         )
         self.card = FigureCard(state, "Revenue by day", help=help)
+        self.reasons = (
+            None if forecast["in_history"].any() else forecast_reasons(context.history, made, context.step)
+        )
         self.draw(confidence)
+        reasons = [] if self.reasons is None else [reasons_card(state, self.reasons)]
         past, some = "cutoff" in forecast, chosen_words(made, context.step)
         about = {
             "What": "Forecast of daily revenue"
@@ -261,7 +298,8 @@ class ForecastView(ResultView):
             "Interval": "for each day; the bounds of days do not add up to bounds of their sum",
         }
         saved = downloads(state, "forecast", self.sheets, about)
-        self.parts, self.cards = [self.figures, self.trust, self.card.view, saved], [self.card]
+        self.cards = [self.card, *reasons]
+        self.parts = [self.figures, self.trust, *(card.view for card in self.cards), saved]
 
     def draw(self, confidence: Confidence) -> None:
         "Draw the forecast with this interval."
@@ -300,7 +338,8 @@ class ForecastView(ResultView):
             by = np.where(self.made.demand_days, "Demand forecast", model_label(self.context.served))
             table = table.assign(sarima=forecast["sarima"].to_numpy(), model=by)
         errors = accuracy(to_frame(self.context.backtest))
-        return {"Forecast": table, "Accuracy": errors.assign(model=errors["model"].map(model_label))}
+        sheets = {"Forecast": table, "Accuracy": errors.assign(model=errors["model"].map(model_label))}
+        return sheets if self.reasons is None else {**sheets, "Reasons": self.reasons}
 
 
 def rejected_days(error: ApiError) -> w.Widget:

@@ -169,23 +169,28 @@ def waterfall_chart(contributions: Contributions, currency: str) -> go.Figure:
         for name, value in largest_effects(contributions.shap_values_by_feature).items()
         if abs(value) >= 0.005
     }
-    names = [
-        BASE_LABEL,
-        *(effect_label(name, contributions.instance_features) for name in effects),
-        "Prediction",
-    ]
+    names = [effect_label(name, contributions.instance_features) for name in effects]
     steps = [contributions.base_value, *effects.values(), contributions.prediction]
+    return steps_chart([BASE_LABEL, *names, "Prediction"], steps, currency)
+
+
+def steps_chart(
+    names: Sequence[str],  # of the steps, escaped
+    steps: Sequence[float],  # where it begins, what is added or taken away, and the sum
+    currency: str,
+) -> go.Figure:
+    "Draw the steps from an amount to another as a waterfall, from 0."
     figure = new_figure(90 + 40 * len(names))
     text = [
         amount(steps[0], currency),
-        *(signed(value, currency) for value in effects.values()),
+        *(signed(value, currency) for value in steps[1:-1]),
         amount(steps[-1], currency),
     ]
     figure.add_waterfall(
         orientation="h",
         x=steps,
         y=names,
-        measure=["absolute", *["relative"] * len(effects), "total"],
+        measure=["absolute", *["relative"] * (len(steps) - 2), "total"],
         text=text,
         textposition="outside",
         cliponaxis=False,
@@ -208,10 +213,10 @@ def signed(value: float, currency: str) -> str:
 
 
 def _reach(values: np.ndarray) -> list[float]:
-    "Return the range of an axis on which these values differ visibly, with room for labels."
-    low, high = float(np.min(values)), float(np.max(values))
-    room = max((high - low) * 0.3, abs(high) * 0.02, 0.01)
-    return [low - room, high + room]
+    "Return the range of an axis from 0 to these values, with room for labels."
+    low, high = min(float(np.min(values)), 0.0), max(float(np.max(values)), 0.0)
+    room = max((high - low) * 0.2, 0.01)
+    return [low - room if low else 0.0, high + room]
 
 # %% ../../../nbs/dashboard/ui/03_prediction_charts.ipynb #3419b0e8
 def force_chart(contributions: Contributions, currency: str) -> go.Figure:
