@@ -512,7 +512,9 @@ class DemandInput(BaseModel):
     horizon: int | None = Field(None, ge=1, le=366, description="periods; as many as there are by default")
     sum_from: date | None = Field(None, description="first day of `sums`; that of the forecast by default")
     sum_to: date | None = Field(None, description="last day of `sums`; that of the forecast by default")
-    levels: list[Literal[50, 80, 95]] = Field([80, 95], description="confidence of the ranges, in percent")
+    levels: list[Literal[50, 80, 95]] = Field(
+        [80, 95], description="levels of the prediction intervals, in percent"
+    )
     plan: list[PlanRow] = Field([], max_length=1000, description="what is tried")
     order: OrderInput | None = Field(None, description="asks for quantities to order, of units")
     limit: int = Field(100, ge=1, le=1000, description="series at most, the largest first")

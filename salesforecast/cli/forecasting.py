@@ -371,6 +371,9 @@ def _fitted_forecast(result: "DemandForecast", series: SeriesChoice) -> LevelFor
     return LevelForecast(result, champions.reset_index(drop=True), names, len(result.days))
 
 # %% ../../nbs/cli/07_forecasting.ipynb #af00c0c4
+OverridesOption = Annotated[bool, typer.Option("--overrides", help="planners' numbers hold")]
+
+
 def forecast(
     source: Annotated[
         str | None, typer.Argument(help="sales to forecast anew [the served version's forecast]")
@@ -392,7 +395,7 @@ def forecast(
     ] = None,
     freq: FreqOption = None,
     plan: PlanOption = None,
-    overrides: Annotated[bool, typer.Option("--overrides", help="planners' numbers hold")] = False,
+    overrides: OverridesOption = False,
     sarima: Annotated[
         bool, typer.Option("--sarima", help="with --start and --end: SARIMA instead of the served forecast")
     ] = False,
@@ -558,6 +561,7 @@ def order(
     ] = "stop",
     freq: FreqOption = None,
     plan: PlanOption = None,
+    overrides: OverridesOption = False,
     mapping: MappingOption = None,
     out: OutOption = None,
     engine: EngineOption = "pandas",
@@ -590,6 +594,7 @@ def order(
     horizon = -(-days // 7) if freq == "W" else days
     series = SeriesChoice(by, "units", freq, plan)
     result = _forecast_levels(source, mapping, None, horizon, series, (engine, scheduler))
+    result = with_overrides(result) if overrides else result
     _print_notes(result.notes)
     held = None
     if stock:

@@ -52,6 +52,8 @@ class Job:
         "Return the first time that it is due after `time`."
         cronsim = require("cronsim", "mlops")
         try:
+            if len(self.cron.split()) != 5:  # cronsim takes a sixth for seconds
+                raise cronsim.CronSimError(f"it has {len(self.cron.split())} fields")
             due: datetime = next(cronsim.CronSim(self.cron, time))
         except cronsim.CronSimError as error:
             raise UserError(

@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/registry/11_registration.ipynb #0ac4dd8e
 import logging
+import re
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ def headline_metrics(manifest: Manifest) -> dict[str, float]:
         found |= {f"{part}.{name}": measured[name] for name in HEADLINES if name in measured}
     for name, forecast in manifest.demand.items():
         for row in forecast.champions:
-            level = str(row.get("level")).replace(",", "/")
+            level = re.sub(r"[^/\w.\- :]", "_", str(row.get("level")).replace(",", "/"))  # as MLflow takes it
             found |= {f"demand.{name}.{key}.{level}": row[key] for key in ("wape", "bias") if key in row}
     return {
         name: float(value)
@@ -273,22 +274,30 @@ def synchronize(
     if not wanted:
         return SyncResult()
     done: list[str] = []
+    problems: list[str] = []
     try:
         mlflow = configure_mlflow()
         numbers = registered_numbers(mlflow)
         for bundle in wanted:
-            if any(bundle.version not in known for known in numbers.values()):
+            if all(bundle.version in known for known in numbers.values()):
+                continue
+            try:
                 register_version(mlflow, bundle, numbers)
                 done.append(bundle.version)
+            except Exception as error:  # the alias must follow the served version all the same
+                problems.append(f"{bundle.version} was not registered: {type(error).__name__}: {error}")
         served = current_version(models_dir)
         moved = bool(alias and served and set_champion(mlflow, served, numbers))
         if alias:
             trained = {bundle.manifest.trained_version for bundle in bundles}
             _forget_superseded(mlflow, numbers, {*list_versions(models_dir)}, trained)
     except Exception as error:  # serving goes on, whatever the store does
-        problem = f"MLflow's registry is not in step with {models_dir.name}: {type(error).__name__}: {error}"
+        problems.append(f"{type(error).__name__}: {error}")
+        moved, served = False, ""
+    if problems:
+        problem = f"MLflow's registry is not in step with {models_dir.name}: {'; '.join(problems)}"
         log.warning(problem)
-        return SyncResult(tuple(done), problem=problem)
+        return SyncResult(tuple(done), served if moved and served else "", problem=problem)
     if alias and served and not any(served in known for known in numbers.values()):
         problem = f"{served} is served and was trained without tracking, so the registry has no {CHAMPION}."
         return SyncResult(tuple(done), problem=f"{problem} To register it: salesforecast models sync")

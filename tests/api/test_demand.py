@@ -363,6 +363,16 @@ def test_planners_override_and_are_evaluated(
     assert run("add", "Region=Nowhere", day, 1, "--author", "Ana").returncode != 0
     listed = run("list").stdout
     assert "Ana" in listed and "a large order" in listed and day in listed
+    expected = {}
+    for options in ((), ("--overrides",)):
+        out = tmp_path / f"orders{len(options)}.csv"
+        words = ["--by", "Region", "--lead-time", 3, "--review", 4, *options, "--out", out]
+        ordered = run_command("order", with_demand.report.source, *words, env=env)
+        assert ordered.returncode == 0, ordered.stderr
+        expected[options] = pd.read_csv(out).set_index("unique_id")["expected"]
+    more = expected["--overrides",] - expected[()]
+    assert more["Region=North"] == pytest.approx(9 * said, rel=0.3)
+    assert more.drop("Region=North").abs().max() < 0.1 * said
     sales = pd.read_csv(with_demand.report.source)
     last = pd.Timestamp(made.panel.days[-1])
     later = [sales]

@@ -19,9 +19,14 @@ from salesforecast.api.example import example_client
 from salesforecast.core.settings import settings
 from salesforecast.lifecycle.promotion import promote, repair, rollback
 from salesforecast.registry.bundle import load_bundle
-from salesforecast.registry.manifest import Manifest
+from salesforecast.registry.manifest import DemandSummary, Manifest
 from salesforecast.registry.publishing import publish
-from salesforecast.registry.registration import registered_numbers, registry_aliases, synchronize
+from salesforecast.registry.registration import (
+    headline_metrics,
+    registered_numbers,
+    registry_aliases,
+    synchronize,
+)
 from salesforecast.registry.tracking import Run, artifact_root, configure_mlflow, record_training
 from salesforecast.registry.versions import set_current
 from support.browsing import free_port
@@ -115,6 +120,37 @@ def test_updates_are_forgotten_by_the_folder_of_their_training_alone(trained: Tr
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     left = {model.model_id for model in client.search_logged_models(experiments)}
     assert left and left.isdisjoint(entry.model_id for entry in entries)
+
+
+def test_the_alias_follows_though_a_version_cannot_be_registered(
+    trained: Trained, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store of artifacts that takes nothing any more does not leave the alias on a version that is served no longer."""
+    models = store / "models"
+    publish_copy(trained, models, FIRST, AWAY)
+    set_current(models, FIRST)
+    assert synchronize(models).problem == "" and champion_version() == FIRST
+    publish_copy(trained, models, SECOND, AWAY)
+    set_current(models, SECOND)
+
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("salesforecast.registry.registration.register_version", full)
+    assert f"{SECOND} was not registered: OSError: No space left" in synchronize(models).problem
+    assert champion_version() is None
+    monkeypatch.undo()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/mlflow.db")
+    settings.cache_clear()
+    assert synchronize(models).problem == "" and champion_version() == SECOND
+
+
+def test_names_of_levels_are_written_as_mlflow_takes_them(trained: Trained) -> None:
+    content = load_bundle(trained.models).manifest
+    champion = {"level": "Größe & Co,Region", "wape": 0.2, "bias": 0.0}
+    forecasts = {"units-D": DemandSummary(champions=[champion])}
+    found = headline_metrics(content.model_copy(update={"demand": forecasts}))
+    assert found["demand.units-D.wape.Größe _ Co/Region"] == 0.2
 
 
 def test_folders_without_tracking_leave_mlflow_alone(trained: Trained, store: Path) -> None:
