@@ -134,7 +134,7 @@ def base_formula(
         return Formula(quote_column(total), numbers[total], total)
     if not units or not price:
         return None
-    if "/" in result.expressions.get("Unit_Price", ""):
+    if result.expressions.get("Unit_Price", price) != price:  # the price is the line's total over the units
         return Formula(quote_column(price), numbers[price], price)
     expression = f"{quote_column(units)} * {quote_column(price)}"
     return Formula(expression, numbers[units] * numbers[price], f"{units} × {price}")

@@ -203,7 +203,9 @@ def find_amounts(
     roles = _without_foreign(result, profile, roles)
     roles = _returns_apart(_price_among_amounts(roles, numbers, profile, products))
     if planned:
-        result.notes.append(f"{', '.join(planned)}: by the name a plan or another year, never taken as sales")
+        result.notes.append(
+            f"{', '.join(planned)}: by the name a plan, another year or a running total, never taken as sales"
+        )
     relation = find_relation(numbers, roles)
     units, price = _units_and_price(relation, roles, columns)
     if units:

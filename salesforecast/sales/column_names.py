@@ -134,6 +134,7 @@ TAX_REMARKS = frozenset(
         "before",
         "net",
         "excluded",
+        "inc",
         "incl",
         "including",
         "with",
@@ -296,7 +297,7 @@ NET_WORDS = frozenset(
     )
 )
 GROSS_WORDS = frozenset(
-    name_words("gross brutto bruttobetrag bruttoumsatz ttc bruto lordo incl including inkl dahil vcetne")
+    name_words("gross brutto bruttobetrag bruttoumsatz ttc bruto lordo inc incl including inkl dahil vcetne")
 )
 RATE_WORDS = frozenset(
     name_words(
@@ -316,7 +317,7 @@ NO_SALE = frozenset(
         "cancelled canceled cancel void voided refunded failed expired draft quotation quote declined abandoned unpaid rejected deleted storniert storno "
         "abgebrochen erstattet entwurf angebot fehlgeschlagen annule annulee rembourse remboursee brouillon echoue cancelado cancelada anulado anulada "
         "reembolsado borrador fallido annullato annullata rimborsato bozza anulowane anulowany anulowana zwrocone geannuleerd terugbetaald concept "
-        "devolvido estornado reembolsado denied trash unshippable annullerad annulleret kansellert avbruten peruttu zruseno stornovano zrusene torolt visszavont anulat iptal отменен отменено отменена отменён возвращен キャンセル 返金済み 取消 已取消 已退款 已关闭 交易关闭 取消订单 취소 취소완료 환불 환불완료 주문취소"
+        "devolvido estornado reembolsado denied trash unshippable annullerad annulleret kansellert avbruten peruttu zruseno stornovano zrusene torolt visszavont anulat iptal rto erreur отменен отменено отменена отменён возвращен キャンセル 返金済み 取消 已取消 已退款 已关闭 交易关闭 取消订单 취소 취소완료 환불 환불완료 주문취소"
     )
 )
 NO_SALE_KINDS = frozenset(  # of entries between those of sales
@@ -328,7 +329,7 @@ NO_SALE_KINDS = frozenset(  # of entries between those of sales
 RETURN_WORDS = frozenset(
     name_words(
         "refund return returned returns credit creditnote storno retoure gutschrift rueckgabe ruckgabe retour remboursement avoir devolucion abono "
-        "reso rimborso restituzione devolucao estorno retourzending terugbetaling zwrot korekta retur kreditnota palautus hyvitys dobropis vratka jovairas iade возврат 返品 返金 退货 退款 반품"
+        "reso rimborso restituzione devolucao estorno retourzending terugbetaling zwrot korekta retur kreditnota palautus hyvitys dobropis vratka jovairas iade rechnungskorrektur stornorechnung gutschriftsanzeige مرتجع إرجاع возврат 返品 返金 退货 退款 반품"
     )
 )
 OTHER_STATUS = frozenset(
@@ -341,7 +342,7 @@ OTHER_STATUS = frozenset(
 )
 PLAN_WORDS = frozenset(
     name_words(
-        "budget budgeted plan planned planumsatz target goal quota forecast forecasted fcst projected projection estimate estimated prognose ziel sollwert vorjahr vj ly py "
+        "budget budgeted plan planned planumsatz target goal quota forecast forecasted fcst projected projection estimate estimated prognose ziel sollwert vorjahr vj ly py mtd ytd cumulative cumulated kumuliert kumulierte cumule cumulee acumulado cumulativo "
         "objectif prevision previsionnel presupuesto previsto previsione begroting doel budzet prognoza 予算 目標 計画 前年"
     )
 )
@@ -445,6 +446,14 @@ def find_yes(
     yes = [value for value in values if value.casefold() in YES]
     is_flag = len(yes) == 1 and {value.casefold() for value in values} <= YES | NO
     return yes[0] if is_flag and has_word(name, NO_SALE | RETURN_WORDS | TEST_WORDS) else ""
+
+
+A_DATE = re.compile(r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})\b")
+
+
+def is_time_undone(name: str, cell: object) -> bool:
+    "Return whether a column, by its name and one of its cells, says when a sale was undone, such as `cancelled_at`."
+    return has_word(name, NO_SALE | RETURN_WORDS - {"credit"}) and bool(A_DATE.match(str(cell)))
 
 
 def unsold_values(

@@ -118,6 +118,7 @@ def _day_first(
 
 # %% ../../nbs/sales/08_dates.ipynb #b2b2894b
 ISO_DATE = r"^\d{4}([-/.]\d{1,2}[-/.]\d{1,2}|\d{4})([T ].*)?$"
+HALF_DAY = r"(?i)\d ?[ap]\.?m\.?$"
 PLAIN_DATE = r"^(19|20)\d\d-\d\d-\d\d([T ]\d\d:\d\d:\d\d)?$"
 SURE_DATE = (  # that is one whatever else the column holds: no day 30 of February, no hour 24
     r"^(?:19|20)\d\d-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
@@ -164,8 +165,13 @@ def _plain_dates(texts: pa.Array) -> np.ndarray | None:
 
 
 def _iso_dates(texts: pd.Series) -> pd.Series:
-    "2024-01-31, 2024/1/31, 20240131, with or without a time."
-    return pd.to_datetime(texts.str.replace("/", "-"), format="ISO8601", errors="coerce")
+    "2024-01-31, 2024/1/31, 20240131, with or without a time, also of twelve hours."
+    written = texts.str.replace("/", "-")
+    half_days = written.str.contains(HALF_DAY)
+    if not half_days.any():
+        return pd.to_datetime(written, format="ISO8601", errors="coerce")
+    stamps = pd.to_datetime(written.where(~half_days), format="ISO8601", errors="coerce")
+    return stamps.fillna(pd.to_datetime(written[half_days], format="mixed", errors="coerce"))
 
 
 def _named_dates(texts: pd.Series) -> pd.Series:

@@ -613,7 +613,7 @@ def _ways_out(profile: TableProfile) -> list[str]:
         )
     if planned := [name for name in numbers if is_planned(name, numbers)]:
         ways.append(
-            f"{', '.join(planned)}: by the name a plan or another year, never taken as sales unasked; if it holds the sales, say "
+            f"{', '.join(planned)}: by the name a plan, another year or a running total, never taken as sales unasked; if it holds the sales, say "
             f"columns: {{Revenue: {quote_column(planned[0])}}}"
         )
     return ways

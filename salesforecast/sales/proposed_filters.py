@@ -29,6 +29,9 @@ from salesforecast.sales.expressions import quote_column
 NOT_GOODS = re.compile(
     r"^(gift[ -]?cards?\b.*|gift[ -]?vouchers?\b.*|gift[ -]?certificates?\b.*|e-?gift\b.*|gutschein(e|karte)?\b.*|geschenkgutschein\b.*|geschenkkarte\b.*|carte[s]? cadeau\b.*|"
     r"tarjeta[s]? (de )?regalo\b.*|buono regalo\b.*|cadeaubon\b.*|karta podarunkowa\b.*|shipping( fee| cost| charge)?s?|postage|delivery( fee| charge)?|versand(kosten)?|"
+    r"((sales|state|city|county) )?tax( ?\(.*\))?( [\d.,]+ ?%)?|(vat|mwst|ust|tva|iva)\.?( ?\(.*\))?( [\d.,]+ ?%)?|tips?|gratuity|trinkgeld|"
+    r"(ups|usps|dhl|fedex|dpd|gls|hermes|royal mail)\b.*\b(ground|shipping|delivery|express|versand|standard|priority)\b.*|"
+    r"((free|standard|express|economy|flat[ -]?rate) )+(shipping|delivery|versand)( fee| cost| charge)?s?|"
     r"porto|frais de port|livraison|gastos de env[ií]o|spese di spedizione|frete|verzendkosten|送料|ギフト(カード|券).*)$",
     re.IGNORECASE,
 )
@@ -83,6 +86,16 @@ class _RowMarks:
     used: set[str] = field(default_factory=set)  # columns
 
 
+def _undone_at(profile: TableProfile) -> list[str]:
+    "Return the columns of times at which some sales were undone, such as `cancelled_at`; the other rows have none."
+    undone = NO_SALE | RETURN_WORDS - {"credit"}
+    return [
+        column.name
+        for column in profile.columns.values()
+        if column.kind == "date" and set(name_words(column.name)) & undone and 0 < column.filled < 0.5
+    ]
+
+
 def _are_negative(amount: np.ndarray | None, rows: np.ndarray) -> bool:
     "Return whether most of some rows have a negative amount, so that their sign says that they are returns."
     return amount is not None and bool(rows.any()) and float(np.nanmean(amount[rows] < 0)) > 0.5
@@ -133,6 +146,9 @@ def propose_filters(
                 _add_state(marks, column, value, amount)
     for column, value, is_return in _flags(profile):
         _add_flag(marks, column, value, is_return, amount)
+    for name in _undone_at(profile):
+        marks.unwanted.append((f"{quote_column(name)} is missing", f"rows with {name}"))
+        marks.used.add(name)
     if product and profile.columns[product].kind == "text":
         goods = [v for v in profile.columns[product].values if NOT_GOODS.match(v) and "'" not in v]
         marks.unwanted += [(f"{quote_column(product)} != '{v}'", v) for v in goods[:10]]

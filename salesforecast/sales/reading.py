@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import re
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from .checks import find_problems, line_problems
-from .column_names import find_yes, is_side, unsold_values
+from .column_names import find_yes, is_side, is_time_undone, unsold_values
 from .currencies import take_currency
 from .duplicates import estimate_copies
 from .delimited import SourceTable
@@ -56,6 +56,7 @@ from salesforecast.sales.expressions import (
     evaluate_expression,
     quote_column,
 )
+from .totals import is_empty
 from .values import parse_text
 from ..core.settings import UserError, settings
 from ..core.text import format_money, format_number, suggest_name
@@ -223,6 +224,7 @@ def split_rejected_rows(rows: CheckedRows) -> tuple[pd.DataFrame, pd.DataFrame, 
 
 # %% ../../nbs/sales/33_reading.ipynb #b7c1e0a2
 UnsoldRows = Counter[tuple[str, str, str]]  # by column, its cell, and "rows" or "revenue"
+FILLED = ""  # in place of a cell: any time at which a sale was undone
 MANY_CELLS = 20  # distinct cells of a column that may hold the states of an order
 
 
@@ -233,7 +235,16 @@ def unsold_rows(rows: CheckedRows) -> UnsoldRows:
     for name in rows.columns:
         cells = rows.loaded.cells[name]
         named = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", rules)
-        if name in rows.source_columns or named or cells.head(1_000).nunique() > MANY_CELLS:
+        if name in rows.source_columns or named:
+            continue
+        filled = ~is_empty(cells)
+        if 0 < filled.mean() < 0.5 and is_time_undone(name, cells[filled].iloc[0]):
+            money = revenue[filled[kept]]
+            if len(money) and (money < 0).mean() < 0.5:  # else their sign says it
+                found[name, FILLED, "rows"] += len(money)
+                found[name, FILLED, "revenue"] += money.sum()
+            continue
+        if cells.head(1_000).nunique() > MANY_CELLS:
             continue
         code, values = pd.factorize(cells)
         if len(values) > MANY_CELLS:
@@ -252,6 +263,16 @@ def unsold_rows(rows: CheckedRows) -> UnsoldRows:
     return found
 
 
+def _unsold_rules(name: str, texts: Sequence[str]) -> tuple[str, str]:
+    "Return the conditions of the rows that are sales, and of those that are none, by the cells of a column."
+    listed = ", ".join(f"'{text}'" for text in texts)
+    if texts == [FILLED]:
+        return f"{name} is missing", f"{name} is not missing"
+    if len(texts) == 1:
+        return f"{name} != {listed}", f"{name} == {listed}"
+    return f"{name} not in ({listed})", f"{name} in ({listed})"
+
+
 def unsold_notes(
     found: UnsoldRows,
     count: int,  # of all kept rows
@@ -262,13 +283,8 @@ def unsold_notes(
     for column in dict.fromkeys(name for name, _, _ in found):
         texts = [text for name, text, what in found if name == column and what == "rows"]
         rows, money = (sum(found[column, text, what] for text in texts) for what in ("rows", "revenue"))
-        said = " or ".join(repr(text) for text in texts)
-        listed, name = ", ".join(f"'{text}'" for text in texts), quote_column(column)
-        sold, back = (
-            (f"{name} != {listed}", f"{name} == {listed}")
-            if len(texts) == 1
-            else (f"{name} not in ({listed})", f"{name} in ({listed})")
-        )
+        said = "filled" if texts == [FILLED] else " or ".join(repr(text) for text in texts)
+        sold, back = _unsold_rules(quote_column(column), texts)
         notes.append(
             f"{column} is {said} in {rows:,} of {count:,} rows, {money / max(abs(revenue), 1e-9):.1%} of the revenue, which count as sales. If they "
             f'are none, leave them out with where: "{sold}", or take them back with returns: {{when: "{back}"}}'

@@ -167,6 +167,24 @@ def is_empty(cells: pd.Series) -> np.ndarray:
     return cells.isna().to_numpy(bool)
 
 
+EVERYTHING = ("all", "alle", "tous", "toutes", "todos", "todas", "tutti", "tutte", "wszystkie")
+FOR_ALL = pa.array(
+    [
+        f"{a}{write(word)}{b}"
+        for word in EVERYTHING
+        for write in (str.lower, str.title, str.upper)
+        for a, b in ("()", ("", ""))
+    ]
+)
+
+
+def is_for_all(cells: pd.Series) -> np.ndarray:
+    "Return where a cell says that its row is of all values of the column, such as `(All)`."
+    if is_arrow_text(cells):
+        return pc.is_in(pa.array(cells), FOR_ALL).to_numpy(zero_copy_only=False)
+    return cells.isin(FOR_ALL.to_pylist()).to_numpy(bool)
+
+
 def find_labels(cells: pd.Series) -> np.ndarray:
     "Return how surely each cell names a total, as `Label`, shape (n,)."
     found = np.zeros(len(cells), np.int8)
@@ -215,7 +233,7 @@ class _Sums:
     def _fits(self, amount: float, total: float, rows: int, labelled: bool) -> bool:
         "Return whether an amount is the sum of some rows."
         rounding = max(CENT, min(0.005 * rows, 1e-3 * abs(amount))) if labelled else CENT
-        return rows >= (1 if labelled else 2) and abs(total - amount) <= rounding + 1e-9 * abs(total)
+        return rows >= 1 and abs(total - amount) <= rounding + 1e-9 * abs(total)
 
 
 def match_sums(
@@ -266,9 +284,10 @@ def find_unlabelled(
 
 
 def _agree(matched: np.ndarray) -> bool:
-    "Return whether rows of one kind are sums, and are not so by chance."
-    sums = matched > 0
-    return bool(sums.mean() >= AGREE and (sums.sum() > 1 or matched.max() >= SHORT_SUM))
+    "Return whether rows of one kind are sums, and are not so by chance: a row that equals the one above may be another sale."
+    of_several = matched > 1
+    agree = of_several.sum() >= AGREE * (matched != 1).sum()
+    return bool(agree and (of_several.sum() > 1 or matched.max(initial=0) >= SHORT_SUM))
 
 # %% ../../nbs/sales/17_totals.ipynb #089f6382
 SEVERAL = 3  # totals of one name
@@ -368,7 +387,8 @@ def find_totals(
     labelled = labels.max(axis=1) > 0
     if labelled.sum() > len(cells) / 2:
         labels, labelled = np.zeros_like(labels), np.zeros(len(cells), bool)
-    empty = np.column_stack([is_empty(cells[name]) for name in keys] or [np.zeros(len(cells), bool)])
+    lacks = [is_empty(cells[name]) | is_for_all(cells[name]) for name in keys]
+    empty = np.column_stack(lacks or [np.zeros(len(cells), bool)])
     usual = empty.mean(axis=0) < USUAL
     certain = _certain(labels, empty, usual, [name == date for name in keys])
     lacking = (empty & usual).any() and not rows_alone

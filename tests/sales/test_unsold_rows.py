@@ -46,6 +46,7 @@ def notes(cells: pd.DataFrame, mapping: dict[str, Any] | None = None) -> list[st
         ("Order Status", ["paid", "paid", " Storno "], "Order Status is 'Storno' in 20 of 60 rows"),
         ("is_refunded", ["false", "false", "true"], "is_refunded is 'true' in 20 of 60 rows"),
         ("Soll/Haben", ["H", "H", "S"], "Soll/Haben is 'S' in 20 of 60 rows"),
+        ("cancelled_at", ["", "", "2026-02-03 10:15:00"], "cancelled_at is filled in 20 of 60 rows"),
     ],
 )
 def test_a_column_that_says_that_rows_are_no_sales_is_told(name: str, values: list[str], said: str) -> None:
@@ -53,7 +54,7 @@ def test_a_column_that_says_that_rows_are_no_sales_is_told(name: str, values: li
     (note,) = notes(cells)
     assert note.startswith(said)
     where = note.split('where: "')[1].split('"')[0]
-    marked = {"cancelled", "refunded", "voided", " Storno ", "true", "S"}
+    marked = {"cancelled", "refunded", "voided", " Storno ", "true", "S", "2026-02-03 10:15:00"}
     kept = cells[~cells[name].isin(marked)]
     money = 1 - kept["Revenue"].sum() / cells["Revenue"].sum()
     assert f"{money:.1%} of the revenue" in note
@@ -76,6 +77,8 @@ def test_a_column_that_says_that_rows_are_no_sales_is_told(name: str, values: li
         ("is_void", ["1"]),
         ("refunded", ["no", "yes", "yes"]),
         ("Returned_Qty", ["0", "0", "1"]),
+        ("Refunded_Amount", ["", "", "10.50"]),
+        ("created_at", ["", "", "2026-02-03 10:15:00"]),
         ("Note", [f"refund {number}" for number in range(30)]),
     ],
 )
