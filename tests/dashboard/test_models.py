@@ -396,7 +396,7 @@ def test_the_forecast_of_the_next_days_is_there_when_the_tab_opens(url: str) -> 
         assert "Compared with the same days last year" in said and "The 95% interval contained" in said
         before = panel.context.history.reindex(want["date"] - pd.Timedelta(days=364)).sum()
         assert f"{before:,.0f}" in said
-        assert len(figures(panel.view)) == 3
+        assert len(figures(panel.view)) == 4
         assert len({figure.layout.height for figure in figures(panel.past)}) == 1  # side by side
         names = [trace.name for trace in panel.result.card.figure.data if trace.name]
         assert {"Revenue", "Forecast", "80% interval", "95% interval", "Same days last year"} == set(names)
@@ -510,7 +510,7 @@ def test_charts_follow_the_theme(url: str) -> None:
         light = [figure.layout.template.layout.font.color for figure in figures(panel.view)]
         panel.state.theme = "dark"
         dark = [figure.layout.template.layout.font.color for figure in figures(panel.view)]
-        assert len(light) == 3 and not set(light) & set(dark)
+        assert len(light) == 4 and not set(light) & set(dark)
 
     run(work())
 

@@ -18,6 +18,7 @@ from salesforecast.dashboard.model.state import AppState
 from salesforecast.dashboard.ui.areas import ContentArea
 from salesforecast.dashboard.ui.overrides import OverridesEditor
 from salesforecast.forecasting import overrides
+from salesforecast.forecasting.effects import no_causes
 from salesforecast.forecasting.overrides import load_overrides
 from salesforecast.sales.reading import read_sales
 from support.models import Trained
@@ -40,6 +41,7 @@ FORECAST = SimpleNamespace(
     model=None,
     effects=None,
     unplanned=None,
+    causes=no_causes(),
 )
 FIRST, SECOND = (date(2026, 12, 1),) * 2, (date(2026, 12, 2),) * 2
 

@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix
 
 from salesforecast.core.settings import UserError
 from salesforecast.forecasting import overrides
+from salesforecast.forecasting.effects import no_causes
 from salesforecast.forecasting.overrides import override_levels, value_added
 
 PANEL = SimpleNamespace(  # a total of two parts
@@ -56,7 +57,7 @@ def test_only_periods_that_contradict_do_not_hold(monkeypatch: pytest.MonkeyPatc
         panel=panel, days=days, yhat=np.array([[4.0] * 3, [3.0] * 3, [1.0] * 3]), row=PANEL.ids.index
     )
     forecast.revenue, forecast.notes, forecast.model, forecast.effects = np.empty((0, 0)), (), None, None
-    forecast.unplanned = None
+    forecast.unplanned, forecast.causes = None, no_causes()
     monkeypatch.setattr(overrides, "build_forecast", lambda model, effects, yhat, *others, **more: yhat)
     rows = told(
         ("Total", "2026-12-01", 2.0, "Ann", "", 4.0),

@@ -254,9 +254,10 @@ def reasons_words(
         f"{reason} {'+' if amount > 0 else ''}{money(amount, currency)}"
         for reason, amount in zip(largest["reason"], largest["amount"], strict=True)
     )
-    change = f" ({percent(total / base - 1, 0, sign=True)})" if base > 0 else ""
+    change = f", {percent(total / base - 1, 0, sign=True)}" if base > 0 else ""
     return (
-        f"{money(total, currency)} in place of {money(base, currency)}{change}. The largest reasons: {told}."
+        f"{money(total, currency)}{change} against {money(base, currency)}, if all days were as in the last 4 weeks. "
+        f"The largest reasons: {told}."
     )
 
 
