@@ -7,8 +7,8 @@ __all__ = []
 
 # %% ../../nbs/registry/11_registration.ipynb #0ac4dd8e
 import logging
-import re
 import platform
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime

@@ -448,12 +448,11 @@ def find_yes(
     return yes[0] if is_flag and has_word(name, NO_SALE | RETURN_WORDS | TEST_WORDS) else ""
 
 
+OFFER_WORDS = frozenset(  # of what may become a sale, whose day says nothing of it
+    name_words("credit draft quotation quote entwurf angebot brouillon borrador bozza concept expired unpaid")
+)
+UNDONE_WORDS = (NO_SALE | RETURN_WORDS) - OFFER_WORDS  # in names such as `cancelled_at`
 A_DATE = re.compile(r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})\b")
-
-
-def is_time_undone(name: str, cell: object) -> bool:
-    "Return whether a column, by its name and one of its cells, says when a sale was undone, such as `cancelled_at`."
-    return has_word(name, NO_SALE | RETURN_WORDS - {"credit"}) and bool(A_DATE.match(str(cell)))
 
 
 def unsold_values(

@@ -17,7 +17,9 @@ from salesforecast.sales.column_names import (
     NO_SALE,
     NO_SALE_KINDS,
     RETURN_WORDS,
+    UNDONE_WORDS,
     find_yes,
+    has_word,
     is_side,
     name_words,
 )
@@ -88,11 +90,10 @@ class _RowMarks:
 
 def _undone_at(profile: TableProfile) -> list[str]:
     "Return the columns of times at which some sales were undone, such as `cancelled_at`; the other rows have none."
-    undone = NO_SALE | RETURN_WORDS - {"credit"}
     return [
         column.name
         for column in profile.columns.values()
-        if column.kind == "date" and set(name_words(column.name)) & undone and 0 < column.filled < 0.5
+        if column.kind == "date" and has_word(column.name, UNDONE_WORDS) and 0 < column.filled < 0.5
     ]
 
 

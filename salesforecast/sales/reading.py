@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from .checks import find_problems, line_problems
-from .column_names import find_yes, is_side, is_time_undone, unsold_values
+from .column_names import A_DATE, UNDONE_WORDS, find_yes, has_word, is_side, unsold_values
 from .currencies import take_currency
 from .duplicates import estimate_copies
 from .delimited import SourceTable
@@ -237,13 +237,14 @@ def unsold_rows(rows: CheckedRows) -> UnsoldRows:
         named = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", rules)
         if name in rows.source_columns or named:
             continue
-        filled = ~is_empty(cells)
-        if 0 < filled.mean() < 0.5 and is_time_undone(name, cells[filled].iloc[0]):
+        if has_word(name, UNDONE_WORDS):
+            filled = ~is_empty(cells)
             money = revenue[filled[kept]]
-            if len(money) and (money < 0).mean() < 0.5:  # else their sign says it
-                found[name, FILLED, "rows"] += len(money)
-                found[name, FILLED, "revenue"] += money.sum()
-            continue
+            if 0 < filled.mean() < 0.5 and len(money) and A_DATE.match(str(cells[filled].iloc[0])):
+                if (money < 0).mean() < 0.5:  # else their sign says it
+                    found[name, FILLED, "rows"] += len(money)
+                    found[name, FILLED, "revenue"] += money.sum()
+                continue
         if cells.head(1_000).nunique() > MANY_CELLS:
             continue
         code, values = pd.factorize(cells)

@@ -99,6 +99,11 @@ def test_orders_that_came_to_nothing_are_left_out(name: str, state: str, usual: 
     assert read(sold(Sales=LINE, **{name: states})) == pytest.approx(LINE[states != state].sum())
 
 
+def test_the_day_of_a_quotation_says_nothing_of_the_sale() -> None:
+    quoted = np.where(np.arange(120) % 8 == 7, "2026-01-02", "")
+    assert read(sold(Sales=LINE, **{"Quote Date": quoted})) == pytest.approx(LINE.sum())
+
+
 def test_a_running_total_is_no_revenue() -> None:
     cells = sold(**{"Sales": LINE, "MTD Sales": np.cumsum(LINE)})
     assert read(cells) == pytest.approx(LINE.sum())

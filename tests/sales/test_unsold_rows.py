@@ -79,6 +79,7 @@ def test_a_column_that_says_that_rows_are_no_sales_is_told(name: str, values: li
         ("Returned_Qty", ["0", "0", "1"]),
         ("Refunded_Amount", ["", "", "10.50"]),
         ("created_at", ["", "", "2026-02-03 10:15:00"]),
+        ("Quote Date", ["", "", "2026-02-03"]),
         ("Note", [f"refund {number}" for number in range(30)]),
     ],
 )

@@ -196,7 +196,8 @@ def visiting(
             visitor.lost_connections.append(address)
 
     def said(frame: str | bytes, who: str) -> None:
-        text = frame if isinstance(frame, str) else frame.decode("latin-1")
+        begin = frame[:2_000]  # the head of a message; its content may be long
+        text = begin if isinstance(begin, str) else begin.decode("latin-1")
         visitor.messages.update(f"{who}: {kind}" for kind in re.findall(r'"msg_type": ?"(\w+)"', text)[:1])
 
     def connected(socket: WebSocket) -> None:

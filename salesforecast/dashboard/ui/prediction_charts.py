@@ -215,7 +215,7 @@ def signed(value: float, currency: str) -> str:
 def _reach(values: np.ndarray) -> list[float]:
     "Return the range of an axis from 0 to these values, with room for labels."
     low, high = min(float(np.min(values)), 0.0), max(float(np.max(values)), 0.0)
-    room = max((high - low) * 0.2, 0.01)
+    room = max((high - low) * 0.4, 0.01)  # on a phone a label is a quarter as wide as the chart
     return [low - room if low else 0.0, high + room]
 
 # %% ../../../nbs/dashboard/ui/03_prediction_charts.ipynb #3419b0e8
