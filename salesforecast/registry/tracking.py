@@ -102,12 +102,11 @@ def _check_server(uri: str) -> None:
 
 
 def _choose_experiment(mlflow: ModuleType, name: str) -> None:
-    "Select the experiment, that of `mlflow run` where it started this process; create it if there is none."
-    client = mlflow.MlflowClient()
-    started = os.environ.get("MLFLOW_RUN_ID") or (run.info.run_id if (run := mlflow.active_run()) else "")
-    if started:
-        mlflow.set_experiment(experiment_id=client.get_run(started).info.experiment_id)
+    "Select the experiment, that of a run that is active in this process; create it if there is none."
+    if active := mlflow.active_run():
+        mlflow.set_experiment(experiment_id=active.info.experiment_id)
         return
+    client = mlflow.MlflowClient()
     root = artifact_root(mlflow.get_tracking_uri())
     if root and client.get_experiment_by_name(name) is None:
         with suppress(mlflow.exceptions.MlflowException):  # another process was faster
@@ -161,6 +160,16 @@ class TrackingResult:
     problem: str = ""
 
 # %% ../../nbs/registry/08_tracking.ipynb #3b9ed751
+def start_training_run(mlflow: ModuleType, name: str) -> Any:
+    "Start a run in the selected experiment, as a child of the run that `mlflow run` started for this process, if it did."
+    started = os.environ.pop("MLFLOW_RUN_ID", None)  # MLflow would resume that run instead of starting one
+    run = mlflow.start_run(run_name=name, nested=True, parent_run_id=started)
+    if started:
+        link = f"[{name}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
+        mlflow.MlflowClient().set_tag(started, "mlflow.note.content", f"The training is the run {link}.")
+    return run
+
+
 def record_training(parent: Run, children: Iterable[Run]) -> TrackingResult:
     """Record a training under one parent run. A failing store is reported, never raised.
 
@@ -179,7 +188,7 @@ def record_training(parent: Run, children: Iterable[Run]) -> TrackingResult:
     ids: dict[str, str] = {}
     try:
         mlflow = configure_mlflow()
-        with mlflow.start_run(run_name=parent.name, nested=True) as outer:
+        with start_training_run(mlflow, parent.name) as outer:
             ids["parent"] = outer.info.run_id
             log_run(mlflow, parent)
             for child in children:
@@ -233,7 +242,7 @@ def resume_run(
     except mlflow.exceptions.MlflowException:
         found = None
     if found is None or found.info.lifecycle_stage == "deleted":
-        with mlflow.start_run(run_name=name, nested=True) as run:
+        with start_training_run(mlflow, name) as run:
             yield run, True
         return
     mlflow.set_experiment(experiment_id=found.info.experiment_id)

@@ -285,9 +285,28 @@ def test_a_stranger_with_mlflow_alone_predicts_and_serves(trained: Trained, stor
         server.wait(20)
 
 
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[str]:
+    """The address of a PostgreSQL server of this test's own."""
+    pgserver = pytest.importorskip("pgserver", reason="the pgserver wheel needs Python below 3.13")
+    server = pgserver.get_server(tmp_path / "postgres")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    server.cleanup()
+
+
 @pytest.mark.slow
-def test_mlflow_run_records_the_training_as_its_run(trained: Trained, store: Path) -> None:
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_training_of_mlflow_run_is_its_child_and_keeps_artifacts_in_the_artifact_store(
+    trained: Trained,
+    store: Path,
+    database: str,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """As `MLproject` says: mlflow run . -e train_model --env-manager local."""
+    if database == "postgresql":
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", request.getfixturevalue("postgres"))
+        settings.cache_clear()
     (store / "small.yaml").write_text(SMALL_YAML)
     env = {
         name: value
@@ -298,6 +317,7 @@ def test_mlflow_run_records_the_training_as_its_run(trained: Trained, store: Pat
     env |= {
         "SALESFORECAST_REPORTS_DIR": str(store / "reports"),
         "SALESFORECAST_DATA_DIR": str(store / "data"),
+        "MLFLOW_DEFAULT_ARTIFACT_ROOT": (store / "artifacts").as_uri(),
     }
     env |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     words = [
@@ -310,39 +330,42 @@ def test_mlflow_run_records_the_training_as_its_run(trained: Trained, store: Pat
         "-P",
         f"source={trained.source}",
     ]
+    here = store / "here"
+    here.mkdir()
     run = subprocess.run(
-        [sys.executable, "-m", "mlflow", *words], env=env, cwd=store, capture_output=True, text=True
+        [sys.executable, "-m", "mlflow", *words], env=env, cwd=here, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr[-3000:]
     assert "did not record" not in run.stdout + run.stderr
     bundle = load_bundle(store / "models")
     mlflow = configure_mlflow()
-    parent = mlflow.get_run(bundle.manifest.mlflow.runs["parent"])
-    assert parent.data.params["source"] == str(trained.source)  # `mlflow run` logged it
-    assert parent.data.tags["mlflow.project.entryPoint"] == "train_model"
-    assert parent.data.metrics["transaction.wape"] > 0
+    training = mlflow.get_run(bundle.manifest.mlflow.runs["parent"])
+    assert training.data.metrics["transaction.wape"] > 0
+    assert mlflow.get_experiment(training.info.experiment_id).name == settings().mlflow_experiment
+    started = mlflow.get_run(training.data.tags["mlflow.parentRunId"])
+    assert started.data.params["source"] == str(trained.source)
+    assert started.data.tags["mlflow.project.entryPoint"] == "train_model"
+    assert training.info.run_id in started.data.tags["mlflow.note.content"]
+    assert (started.info.status, training.info.status) == ("FINISHED", "FINISHED")
+    assert training.info.artifact_uri.startswith((store / "artifacts").as_uri())
+    assert list((store / "artifacts").rglob("libraries.txt"))
+    assert not [path for path in here.rglob("*") if path.is_file() and path.suffix != ".db"]
+    assert not (ROOT / "mlruns").exists()
     assert champion_version() == bundle.version
 
 
 @pytest.mark.slow
 def test_with_postgresql_as_the_store_artifacts_go_to_the_artifact_store(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pgserver = pytest.importorskip("pgserver", reason="the pgserver wheel needs Python below 3.13")
-    server = pgserver.get_server(tmp_path / "postgres")
-    try:
-        elsewhere = tmp_path / "elsewhere"
-        elsewhere.mkdir()
-        monkeypatch.chdir(elsewhere)
-        monkeypatch.setenv(
-            "MLFLOW_TRACKING_URI", server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        )
-        monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", (tmp_path / "artifacts").as_uri())
-        settings.cache_clear()
-        recorded = record_training(Run("training", texts={"note.txt": "hello"}), [])
-        assert recorded.problem == ""
-        assert [path.read_text() for path in (tmp_path / "artifacts").rglob("note.txt")] == ["hello"]
-        assert list(elsewhere.iterdir()) == []
-    finally:
-        settings.cache_clear()
-        server.cleanup()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", postgres)
+    monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", (tmp_path / "artifacts").as_uri())
+    settings.cache_clear()
+    recorded = record_training(Run("training", texts={"note.txt": "hello"}), [])
+    assert recorded.problem == ""
+    assert [path.read_text() for path in (tmp_path / "artifacts").rglob("note.txt")] == ["hello"]
+    assert list(elsewhere.iterdir()) == []
+    settings.cache_clear()
