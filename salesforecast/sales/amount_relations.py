@@ -6,7 +6,8 @@
 __all__ = []
 
 # %% ../../nbs/sales/41_amount_relations.ipynb #cd269c85
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -20,16 +21,24 @@ from salesforecast.sales.amount_formulas import (
     find_relation,
     list_formulas,
 )
-from .column_names import GROSS_WORDS, NET_WORDS, has_word, is_planned
+from .column_names import GROSS_WORDS, NET_WORDS, has_word, is_planned, name_words
 from .column_profiles import ColumnProfile, TableProfile
-from .deductions import RETURN_NAMES, spread_discount, take_off_discount, take_off_rest
+from salesforecast.sales.deductions import (
+    RETURN_NAMES,
+    ask_for_tax,
+    spread_discount,
+    take_off_discount,
+    take_off_rest,
+)
 from salesforecast.sales.number_columns import (
     AGREEMENT,
+    Choice,
     Doubt,
     SaleAmounts,
     find_converted,
     is_line_total,
-    name_scale,
+    Scaled,
+    find_scales,
     number_role,
     order_level,
     share_below,
@@ -39,16 +48,83 @@ from salesforecast.sales.number_columns import (
 from .expressions import quote_column
 from .schema import NUMBER_COLUMNS, find_column
 
-# %% ../../nbs/sales/41_amount_relations.ipynb #dcfe84e2
-def _first(names: Sequence[str], columns: dict[str, ColumnProfile], role: str) -> str:
-    "Return the column whose name speaks most of the role and that has most cells."
-    return max(
-        names,
-        key=lambda n: (columns[n].filled > 0.5, columns[n].roles.get(role, 0), columns[n].filled),
-        default="",
+# %% ../../nbs/sales/41_amount_relations.ipynb #41a00002
+INVOICED = frozenset(
+    name_words("invoiced billed fakturiert berechnet facture facturee facturado fatturato gefactureerd")
+)
+DELIVERED = frozenset(
+    name_words(
+        "shipped delivered fulfilled geliefert livre livree enviado entregado spedito consegnato geleverd"
     )
+)
+NOT_SOLD = frozenset(
+    name_words(
+        "backordered backorder backorders cancelled canceled open remaining outstanding reserved offen ruckstand storniert available free requested"
+    )
+)
+LISTED = frozenset(
+    name_words(
+        "retail msrp rrp srp uvp list listen listenpreis suggested regular original catalog katalog compare"
+    )
+)
+DEALER = frozenset(name_words("wholesale dealer trade reseller handler haendler grosshandel"))
+RESELLERS = frozenset(name_words("retailer retailers reseller dealer stockist handler haendler distributor"))
 
 
+def _preference(name: str, beside: Iterable[str]) -> int:
+    "Return how likely a column is of what was sold and paid, among others of its role: invoiced before delivered before ordered."
+    if has_word(name, NOT_SOLD):
+        return -2
+    if has_word(name, DEALER):
+        return 3 if any(has_word(other, RESELLERS) for other in beside) else -1
+    if has_word(name, LISTED):
+        return -1
+    return 2 if has_word(name, INVOICED) else 1 if has_word(name, DELIVERED) else 0
+
+
+def _first(names: Sequence[str], columns: Mapping[str, ColumnProfile], role: str) -> str:
+    "Return the column that has most cells, is likeliest of what was sold, and whose name speaks most of the role."
+
+    def rank(name: str) -> tuple[bool, int, float, float]:
+        column = columns[name]
+        return column.filled > 0.5, _preference(name, columns), column.roles.get(role, 0), column.filled
+
+    return max(names, key=rank, default="")
+
+
+def ask_for_other(
+    result: SaleAmounts,
+    role: str,  # units or unit_price
+    chosen: str,  # its column
+    lines: Sequence[str],  # amounts, which would tell
+    columns: Mapping[str, ColumnProfile],
+    roles: dict[str, str],
+    numbers: dict[str, np.ndarray],
+) -> None:
+    "Ask which of several columns of units or prices counts, where no amount tells."
+    revenue = result.expressions.get("Revenue", "")
+    mark = re.compile(rf"(?<![\w`]){re.escape(quote_column(chosen))}(?![\w`])")
+    others = [
+        n
+        for n, other in roles.items()
+        if other == role and n != chosen and columns[n].filled > 0.5 and not has_word(n, NOT_SOLD)
+        and not np.allclose(numbers[n], numbers[chosen], equal_nan=True)
+    ]  # fmt: skip
+    if lines or not chosen or not others or not mark.search(revenue):
+        return
+    key, what = {"units": ("Units_Sold", "units were sold"), "unit_price": ("Unit_Price", "price was paid")}[
+        role
+    ]
+    ways = {
+        n: {"Revenue": mark.sub(quote_column(n).replace("\\", r"\\"), revenue), key: n}
+        for n in (chosen, *others)
+    }
+    text = f"Which {what}: {', '.join(ways)}?"
+    result.choices.append(Choice(text, ways, chosen))
+    result.reasons["Revenue"] += f"; beside {chosen} there is {', '.join(others)}"
+    result.doubts["Revenue"] = "unsure"
+
+# %% ../../nbs/sales/41_amount_relations.ipynb #dcfe84e2
 def _settle_price(
     result: SaleAmounts,
     profile: TableProfile,
@@ -199,7 +275,8 @@ def find_amounts(
     if exact := _by_exact_names(columns):
         return exact
     result = SaleAmounts()
-    roles, numbers = _roles_and_numbers(columns, order)
+    scales = find_scales(profile, columns)
+    roles, numbers = _roles_and_numbers(columns, order, scales)
     roles = _without_foreign(result, profile, roles)
     roles = _returns_apart(_price_among_amounts(roles, numbers, profile, products))
     if planned:
@@ -207,7 +284,7 @@ def find_amounts(
             f"{', '.join(planned)}: by the name a plan, another year or a running total, never taken as sales"
         )
     relation = find_relation(numbers, roles)
-    units, price = _units_and_price(relation, roles, columns)
+    units, price = _units_and_price(relation, roles, profile.columns)
     if units:
         _add_units(result, units, relation)
     priced = bool(units and price)
@@ -226,7 +303,11 @@ def find_amounts(
     _settle_revenue(result, profile, units, price, relation, lines, own, order, numbers, roles)
     _drop_price_below_revenue(result, units, numbers)
     take_off_rest(result, profile, units, price, order, lines, own, numbers, roles)
-    write_scales(result, columns)
+    if not relation:
+        ask_for_other(result, "units", units, lines, columns, roles, numbers)
+        ask_for_other(result, "unit_price", price, lines, columns, roles, numbers)
+    ask_for_tax(result, profile, price, numbers, roles)
+    write_scales(result, scales)
     _take_only_column(result, roles)
     if not result.expressions.keys() & {"Revenue", "Unit_Price"} or _is_side(result, columns):
         _take_ledger(result, columns)
@@ -245,14 +326,17 @@ def _columns_of_sales(profile: TableProfile) -> tuple[dict[str, ColumnProfile], 
 
 
 def _roles_and_numbers(
-    columns: dict[str, ColumnProfile], order: str | None
+    columns: dict[str, ColumnProfile], order: str | None, scales: Mapping[str, Scaled]
 ) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    "Return what each column is by its name, and its numbers in whole units of money; empty columns count only as amounts."
+    "Return what each column is by its name, and its numbers in pieces and whole units of money; empty columns count only as amounts."
     numbers = {n: c.numbers for n, c in columns.items() if c.numbers is not None and n != order}
-    roles = {n: number_role(columns[n]) for n in numbers}
+    beside = {other for scaled in scales.values() for other in scaled.others}
+    packs = {n for n, scaled in scales.items() if scaled.others and not number_role(columns[n])}
+    roles = {
+        n: "other" if n in beside else "units" if n in packs else number_role(columns[n]) for n in numbers
+    }
     roles = {n: role for n, role in roles.items() if role == "amount" or np.nan_to_num(numbers[n]).any()}
-    scales = {n: 1.0 if role == "units" else name_scale(n, numbers[n]) for n, role in roles.items()}
-    return roles, {n: numbers[n] * scale if scale != 1 else numbers[n] for n, scale in scales.items()}
+    return roles, {n: scales[n].values if n in scales else numbers[n] for n in roles}
 
 
 def _without_foreign(result: SaleAmounts, profile: TableProfile, roles: dict[str, str]) -> dict[str, str]:
@@ -269,7 +353,7 @@ def _without_foreign(result: SaleAmounts, profile: TableProfile, roles: dict[str
 
 
 def _units_and_price(
-    relation: Relation | None, roles: dict[str, str], columns: dict[str, ColumnProfile]
+    relation: Relation | None, roles: dict[str, str], columns: Mapping[str, ColumnProfile]
 ) -> tuple[str, str]:
     "Return the columns of units and price: of the relation, else by their names; empty texts where there are none."
     if relation:

@@ -24,7 +24,7 @@ from .schema import SourceOptions
 from ..core.settings import UserError
 from .sources import GZIP_MARK, arrow_to_table
 from .encodings import ENCODING_MARKS, find_encoding
-from .header import title_note, two_row_note
+from .header import first_rows, title_notes, title_texts, two_row_note
 from salesforecast.sales.delimited import (
     SNIFF_CHARS,
     SourceTable,
@@ -129,7 +129,7 @@ def find_csv_header(head: bytes, read: SourceOptions, encoding: str | None) -> C
     joined = find_two_row_header(text(first), titles, delimiter) if looks else None
     titles = joined[0].start if joined else titles
     start = skip(first, titles)
-    notes = [title_note(titles, [text(first).partition("\n")[0].strip("\r,;\t|")])] if titles else []
+    notes = title_notes(title_texts(first_rows(text(first), delimiter)[:titles]))
     extra, lines = find_extra_cells(text(start), delimiter), count_lines(head[mark:start])
     length, width = _header(head[start:], delimiter)
     if joined is None:

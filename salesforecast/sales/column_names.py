@@ -9,6 +9,7 @@ __all__ = []
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 # %% ../../nbs/sales/22_column_names.ipynb #238c4bcb
@@ -63,7 +64,7 @@ ROLE_WORDS: dict[
     "numero fattura, scontrino, numero scontrino, numero do pedido, nota fiscal, cupom, bestelling, factuur, factuurnummer, ordernummer, kassabon, zamowienie, "
     "numer zamowienia, nr zamowienia, paragon, nr paragonu, faktura, nr faktury, numer faktury, 注文番号, 注文ID, 伝票番号, レシート番号, 取引番号, 取引ID, 受注番号",
     "units": "qty, quantity, quantity sold, quantity ordered, units, unit sales, units sold, unit, items, items sold, items purchased, sold, pieces, pcs, count, item count, "
-    "no of items, number of items, volume, lineitem quantity, menge, anzahl, stueck, stuck, stueckzahl, stuckzahl, stk, verkaufte menge, quantite, qte, nombre, unites, "
+    "no of items, number of items, volume, lineitem quantity, menge, anzahl, stueck, stuck, stueckzahl, stuckzahl, stk, verkaufte menge, absatz, quantite, qte, nombre, unites, "
     "cantidad, unidades, uds, cant, quantita, qta, pezzi, pz, quantidade, qtd, qtde, aantal, stuks, hoeveelheid, ilosc, sztuk, sztuki, szt, 数量, 個数, 点数, 販売数, 販売数量, 注文数",
     "unit_price": "price, unit price, price unit, price per unit, list price, item price, selling price, sell price, sale price, retail, retail price, price each, msrp, rate, lineitem price, "
     "preis, einzelpreis, stueckpreis, stuckpreis, verkaufspreis, listenpreis, grundpreis, vk, vk preis, preis pro stueck, prix, prix unitaire, pu, p u, prix de vente, tarif, "
@@ -87,7 +88,7 @@ ROLE_WORDS: dict[
     "currency": "currency, currency code, ccy, waehrung, wahrung, wahrg, waehrg, devise, monnaie, moneda, divisa, valuta, moeda, waluta, 通貨",
     "status": "status, order status, item status, payment status, financial status, fulfillment status, fulfilment status, state of order, bestellstatus, auftragsstatus, statut, etat, estatus, estado pedido, estado del pedido, stato, stato ordine, situacao, status zamowienia, "
     "ステータス, 状態, 注文状況, 状況",
-    "kind": "type, event type, line type, transaction type, order type, document type, sale type, row type, event, movement type, art, belegart, vorgang, vorgangsart, buchungsart, typ, transaktionsart, type operation, type de vente, tipo, tipo documento, "
+    "kind": "type, event type, line type, transaction type, order type, document type, doc type, billing type, invoice type, voucher type, sale type, row type, event, movement type, art, belegart, fakturaart, rechnungsart, auftragsart, vorgang, vorgangsart, buchungsart, typ, transaktionsart, type operation, type de vente, tipo, tipo documento, "
     "tipo operacion, tipo operazione, tipo operacao, soort, rodzaj, typ transakcji, 種別, 区分, 取引区分, is return, returned, return, retoure, storno, retour, devolucion, reso, devolucao, cancelled, canceled, is cancelled",
     "other": "margin, profit, gewinn, marge, rohertrag, margen, margine, tip, tips, trinkgeld, phone, telefon, address, adresse, street, postal code, postcode, plz, note, notes, comment, kommentar, remark, weight, gewicht, "
     "stock, inventory, on hand, bestand, lagerbestand, stock level, balance, fee, fees, gebuehr, commission, provision, rank, rating, url, image, age, gender, payment method, zahlungsart, device, browser, coupon, discount code, gutscheincode, "
@@ -202,7 +203,7 @@ FURTHER_WORDS: dict[
     "celkem, cena celkem, částka, tržba, tržby, celkom, összeg, összesen, érték, árbevétel, bruttó, nettó, valoare, încasări, vânzări, tutar, toplam, toplam tutar, ciro, "
     "satış tutarı, net tutar, сумма, итого, выручка, стоимость, оборот, сумма продажи, 总金额, 销售额, 实付金额, 小计, 总价, 合计, 금액, 합계, 매출, 매출액, 총액, 판매금액, 결제금액",
     "currency": "valuutta, měna, mena, pénznem, devize, para birimi, döviz, валюта, 币种, 货币, 통화",
-    "status": "orderstatus, tila, tilauksen tila, stav, stav objednávky, állapot, státusz, stare, durum, sipariş durumu, situação, статус, состояние, статус заказа, 订单状态, 상태, 주문상태",
+    "status": "orderstatus, tila, tilauksen tila, stav, stav objednávky, állapot, státusz, stare, durum, durumu, sipariş durumu, statü, statüsü, sipariş statüsü, situação, статус, состояние, статус заказа, 订单状态, 상태, 주문상태",
     "kind": "transaktionstyp, tyyppi, druh, típus, tür, işlem türü, тип, вид операции, entry type, item ledger entry type, 类型, 交易类型, 구분, 유형",
     "other": "marginal, kate, marže, árrés, marjă, kar, прибыль, enhet, yksikkö, mj, jednotka, ед изм, единица измерения, 利润, 毛利, 单位, 이익, 마진, 단위",
 }
@@ -265,13 +266,29 @@ def _without_tax_remark(words: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
+PER_WORDS = frozenset(("per", "pro", "je", "par", "por", "al"))
+
+
+def _without_measure(words: tuple[str, ...]) -> tuple[str, ...]:
+    "Return the words before what a price or discount is of: `price` of `price per kg`."
+    for place, word in enumerate(words):
+        if (
+            place
+            and word in PER_WORDS
+            and _phrases().get(words[:place]) in ("unit_price", "cost", "discount")
+        ):
+            return words[:place]
+    return words
+
+
 def name_roles(
     name: str,  # of a column
 ) -> dict[str, float]:
     "Return the roles that a column's name speaks of, and how strongly, 0 to about 30."
     if CJK.search(name):
         return _roles_without_blanks(name)
-    words, scores = _without_tax_remark(name_words(name)), dict[str, float]()
+    words = _without_measure(_without_tax_remark(name_words(name.replace("/", " per "))))
+    scores: dict[str, float] = {}
     for start in range(len(words)):
         for end in range(start + 1, len(words) + 1):
             if role := _phrases().get(words[start:end]):
@@ -379,6 +396,62 @@ def is_planned(
         return True
     return bool(set(words) & PLAN_WORDS) or any(phrase in " ".join(words) for phrase in PLAN_PHRASES)
 
+# %% ../../nbs/sales/22_column_names.ipynb #22a00002
+@dataclass(frozen=True)
+class DocumentCodes:
+    "Short codes by which a system tells its kinds of documents apart."
+
+    sales: frozenset[str]
+    returns: frozenset[str]  # credit notes and cancelled invoices, whose amounts may have no sign
+    others: frozenset[str] = frozenset()  # entries that are neither
+
+
+DOCUMENT_CODES = (
+    DocumentCodes(  # SAP's billing types; S2 cancels a credit memo
+        frozenset(("F1", "F2", "F5", "F8", "FV", "FAS", "FAZ", "L2", "S2")), frozenset(("G2", "RE", "S1"))
+    ),
+    DocumentCodes(  # Sage 50; the others are of the bank, of purchases and of the ledger
+        frozenset(("SI",)),
+        frozenset(("SC",)),
+        frozenset(
+            [
+                "SR",
+                "SA",
+                "SP",
+                "SD",
+                "PI",
+                "PC",
+                "PA",
+                "PP",
+                "PD",
+                "BR",
+                "BP",
+                "CR",
+                "CP",
+                "JC",
+                "JD",
+                "VR",
+                "VP",
+            ]
+        ),
+    ),
+    DocumentCodes(frozenset(("INV",)), frozenset(("CRN", "CN", "CM", "CRM", "CRE"))),
+    DocumentCodes(frozenset(("RE", "RG")), frozenset(("GU", "GS", "SR", "ST"))),  # Rechnung, Gutschrift
+    DocumentCodes(frozenset(("FA", "FAC", "FC", "FV")), frozenset(("AV", "AVO", "NC"))),  # facture, avoir
+)
+
+
+def find_document_codes(
+    values: Iterable[str],  # distinct cells of a column
+) -> DocumentCodes | None:
+    "Return the codes that a column of kinds of documents holds, with others than sales among them; None for other columns."
+    codes = {value.strip().upper() for value in values}
+    for each in DOCUMENT_CODES:
+        unsold = codes & (each.returns | each.others)
+        if codes & each.sales and unsold and codes <= each.sales | unsold:
+            return each
+    return None
+
 # %% ../../nbs/sales/22_column_names.ipynb #c4d5e6a2
 YES = frozenset(
     (
@@ -462,6 +535,8 @@ def unsold_values(
     "Return the cells that say that a row is no sale, or that a sale was undone: states of an order, or a yes."
     if yes := find_yes(name, values):  # 1 of `returned_qty` is a number
         return [] if name_role(name) in ("units", "unit_price", "amount") else [yes]
+    if codes := find_document_codes(values):
+        return [value for value in values if value.strip().upper() not in codes.sales]
     if has_word(name, CARDS) or not are_statuses(values):
         return []
     states = {value: set(name_words(value)) for value in values}

@@ -257,6 +257,7 @@ class TableProfile:
     marks: NumberMarks
     rows: int
     negative: Literal["CR", "DR"] | None = None  # likelier mark of amounts that are subtracted
+    titles: Sequence[str] = ()  # what stands above the header
     converted: dict[str, str] | None = field(
         default=None, init=False
     )  # by `find_converted`; None: not asked yet
@@ -319,6 +320,7 @@ def find_negative_mark(columns: Sequence[ColumnProfile]) -> Literal["CR", "DR"] 
 
 def profile_table(
     cells: pd.DataFrame,  # of an export
+    titles: Sequence[str] = (),  # what stands above its header
 ) -> TableProfile:
     "Describe each column of an export."
     columns = {str(name): _profile(str(name), cells[name]) for name in cells}
@@ -336,4 +338,4 @@ def profile_table(
         if column.kind == "number":
             strip_words(column)
             column.numbers = parse_numbers(column.cells, read).data
-    return TableProfile(columns, marks, len(cells), negative)
+    return TableProfile(columns, marks, len(cells), negative, titles)

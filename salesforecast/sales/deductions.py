@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/sales/40_deductions.ipynb #8a037e18
+import re
 from collections.abc import Collection, Sequence
 from itertools import combinations
 from itertools import product as pairs
@@ -16,7 +17,7 @@ import numpy as np
 from .amount_formulas import Formula
 from .column_names import GROSS_WORDS, NET_WORDS, has_word, name_words
 from .column_profiles import TableProfile
-from .number_columns import AGREEMENT, SaleAmounts, agreement, share_below
+from .number_columns import AGREEMENT, Choice, SaleAmounts, agreement, share_below
 from .expressions import quote_column
 
 # %% ../../nbs/sales/40_deductions.ipynb #3273a4ec
@@ -34,6 +35,20 @@ def looks_like_rate(values: np.ndarray, amounts: np.ndarray) -> bool:
     return bool((values[given] % 1 == 0).all() and (values[given] > size).mean() > 0.02)
 
 # %% ../../nbs/sales/40_deductions.ipynb #bb8cde06
+EACH_WORDS = frozenset(
+    name_words("unit each per piece stuck stueck stk unitaire unitario unitaria jednostkowy")
+)
+STEP_OF_RATES = 5  # as 5, 10, 15 percent
+MANY_RATES = 12
+
+
+def may_be_rate(values: np.ndarray) -> bool:
+    "Return whether discounts may be percent or money: a few different whole numbers up to 100, in steps of 5."
+    given = values[values > 0]
+    few = len(given) >= 10 and 1 < len(np.unique(given)) <= MANY_RATES
+    return few and bool(given.max() <= 100 and (given % STEP_OF_RATES == 0).all())
+
+
 def take_off_discount(
     result: SaleAmounts,
     profile: TableProfile,
@@ -45,20 +60,27 @@ def take_off_discount(
 ) -> None:
     "Take a discount off units × price, as no amount has it off already."
     values, column = np.nan_to_num(np.abs(numbers[discount])), profile.columns[discount]
-    if column.rate or looks_like_rate(values, base.values):
-        scale = "" if values.max(initial=0) <= 1 else " / 100"
-        expression = f"{_factor(base.expression)} * (1 - coalesce({quote_column(discount)}, 0){scale})"
-        words = f"{base.words} less {discount} as a rate"
+    scale = "" if values.max(initial=0) <= 1 else " / 100"
+    money = f"{base.expression} - coalesce(abs({quote_column(discount)}), 0)"
+    rate = f"{_factor(base.expression)} * (1 - coalesce({quote_column(discount)}, 0){scale})"
+    unclear = not column.rate and may_be_rate(values)
+    if column.rate or unclear or looks_like_rate(values, base.values):
+        expression, words = rate, f"{base.words} less {discount} as a rate"
+    elif units and has_word(discount, EACH_WORDS):
+        expression, words = f"{money} * {quote_column(units)}", f"{base.words} less {discount} for each unit"
     else:
-        expression = f"{base.expression} - coalesce(abs({quote_column(discount)}), 0)"
-        words = f"{base.words} less {discount}"
+        expression, words = money, f"{base.words} less {discount}"
+    if unclear:
+        text = f"Is {discount} percent of the price, or money that is taken off the row?"
+        ways = {"percent": {"Revenue": rate}, "money": {"Revenue": money}}
+        result.choices.append(Choice(text, ways, "percent"))
     why = f"{words}; {equal[0]} equals units × price, so the discount is still in it" if equal else words
-    result.add("Revenue", expression, why, "likely", discount, *equal)
+    result.add("Revenue", expression, why, "unsure" if unclear else "likely", discount, *equal)
 
 
 def _factor(expression: str) -> str:
     "Return an expression that can be multiplied."
-    return f"({expression})" if any(mark in expression for mark in ("+", " - ")) else expression
+    return f"({expression})" if re.search(r" [-+] ", expression) else expression
 
 
 def spread_discount(result: SaleAmounts, base: Formula, discount: str, order: str) -> None:
@@ -118,6 +140,54 @@ def _without_tax(
     result.notes.append(
         f"{revenue} is with tax by its name, and no column says how much; take it off, as in {quote_column(revenue)} / 1.19"
     )
+
+# %% ../../nbs/sales/40_deductions.ipynb #40a00002
+VAT_WORDS = frozenset(name_words("vat mwst ust tva iva btw moms mva alv dph afa kdv podatek"))
+RECEIPT_WORDS = frozenset(
+    name_words(
+        "receipt till pos bon bonnr kassenbon kasse ticket scontrino cupom kassabon paragon kvitto uctenka nyugta fis"
+    )
+)
+
+
+def ask_for_tax(
+    result: SaleAmounts,
+    profile: TableProfile,
+    price: str,
+    numbers: dict[str, np.ndarray],
+    roles: dict[str, str],
+) -> None:
+    "Ask whether amounts hold the value added tax of which only the rate is given; those of receipts are taken to hold it."
+    revenue = result.expressions.get("Revenue", "")
+    names = [
+        n
+        for n in numbers
+        if n == revenue or re.search(rf"(?<![\w`]){re.escape(quote_column(n))}(?![\w`])", revenue)
+    ]
+    taxes = [n for n, role in roles.items() if role == "tax" and np.nan_to_num(numbers[n]).any()]
+    if len(taxes) != 1 or taxes[0] in result.used or not profile.columns[taxes[0]].rate:
+        return
+    if not has_word(taxes[0], VAT_WORDS) or any(
+        has_word(n, NET_WORDS | GROSS_WORDS) for n in (*names, price) if n
+    ):
+        return
+    rate = quote_column(taxes[0])
+    scale = "" if np.nanmax(np.abs(numbers[taxes[0]])) <= 1 else " / 100"
+    held = {
+        name: f"{_factor(expression if expression not in numbers else quote_column(expression))} / (1 + coalesce({rate}, 0){scale})"
+        for name, expression in result.expressions.items()
+        if name in ("Revenue", "Unit_Price")
+    }
+    plain = {name: result.expressions[name] for name in held}
+    with_tax = any(has_word(n, RECEIPT_WORDS) for n in profile.columns)
+    text = f"{taxes[0]} is the only word of a tax. Do the amounts hold it?"
+    ways = {"with tax: take it off": held, "without tax": plain}
+    result.choices.append(Choice(text, ways, list(ways)[0 if with_tax else 1]))
+    result.used.add(taxes[0])
+    result.doubts["Revenue"] = "unsure"
+    for name in held if with_tax else ():
+        result.expressions[name] = held[name]
+        result.reasons[name] += f"; less {taxes[0]}, as prices of receipts hold it"
 
 # %% ../../nbs/sales/40_deductions.ipynb #258226ef
 EXTRA_WORDS = frozenset(
@@ -267,7 +337,8 @@ def _before_fees(result: SaleAmounts, lines: Sequence[str], numbers: dict[str, n
         else:
             why = f"{result.reasons['Revenue']}; {name} is {revenue} with {fee}, which the buyer may pay, or the seller"
             result.add("Revenue", revenue, why, "unsure", name, revenue, fee)
-            result.before_fee = name
+            text = f"{name} is {revenue} with a fee. Which is the revenue?"
+            result.choices.append(Choice(text, {n: {"Revenue": n} for n in (revenue, name)}, revenue))
         return
 
 

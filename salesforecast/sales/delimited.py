@@ -29,7 +29,8 @@ from salesforecast.sales.header import (
     count_trailing_delimiters,
     first_rows,
     split_line,
-    title_note,
+    title_notes,
+    title_texts,
 )
 from .values import as_text
 from .schema import SourceOptions
@@ -51,6 +52,7 @@ class SourceTable:
     second_row: tuple[int, list[str]] | None = (
         None  # lines above the second row of a header that was joined, and its names
     )
+    titles: tuple[str, ...] = ()  # what stands above the header, a text for each line
 
 # %% ../../nbs/sales/04_delimited.ipynb #536ff534
 def _named(cells: pd.DataFrame, rows: np.ndarray, notes: list[str]) -> pd.DataFrame:
@@ -386,8 +388,8 @@ def read_text(
     delimiter = read.delimiter or told or (find_delimiter(sample) if sample.strip() else ",")
     joined = find_two_row_header(below, titles, delimiter) if read.skip_rows is None else None
     titles = joined[0].start if joined else titles
-    if titles:
-        notes.append(title_note(titles, [below.partition("\n")[0].strip("\r,;\t|")]))
+    above_header = title_texts(first_rows(below, delimiter)[:titles])
+    notes += title_notes(above_header)
     above += _titles_end(data[above:], titles)
     skipped, data = count_lines(data[:above]), data[above:]
     if joined:
@@ -415,4 +417,6 @@ def read_text(
             f"the header is one cell, {cells.columns[0]!r}: is the delimiter {other!r} instead of {delimiter!r}?"
         )
     second = (skipped, joined[0].second) if joined else None
-    return SourceTable(_without_blank(_named(cells, rows, notes), notes), problems, notes, second)
+    return SourceTable(
+        _without_blank(_named(cells, rows, notes), notes), problems, notes, second, above_header
+    )

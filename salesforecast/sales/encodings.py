@@ -116,6 +116,15 @@ def _japanese_encoding(lines: bytes) -> str | None:
     return "cp932" if only_half_width and low >= KANA_SHARE * len(high) and not _is_latin(lines) else None
 
 
+def _decodes(lines: bytes, encoding: str) -> bool:
+    "Return whether an encoding has a letter for every byte."
+    try:
+        lines.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _is_latin(lines: bytes) -> bool:
     "Whether letters beyond ASCII stand alone among others, as accents do."
     runs = re.findall(rb"[\x80-\xff]+", lines)
@@ -132,7 +141,7 @@ def _guessed_encoding(lines: bytes) -> str:
     "What charset-normalizer takes lines beyond ASCII for."
     import charset_normalizer
 
-    latin = _is_latin(lines)
+    latin = _is_latin(lines) and any(_decodes(lines, name) for name in LATIN_ENCODINGS)
     candidates = LATIN_ENCODINGS if latin else (*LATIN_ENCODINGS, *OTHER_ENCODINGS)
     matches = charset_normalizer.from_bytes(lines, cp_isolation=list(candidates))
     if latin or not matches:

@@ -140,12 +140,47 @@ def two_row_note(
     return f"the header has two rows, which are joined, as in {example!r}; if the second is a row of the table, set read: {{skip_rows: {skipped}}}"
 
 
-def title_note(
-    titles: int,
-    first: Sequence[object],  # cells of the first row
-) -> str:
+def title_texts(
+    rows: Sequence[Sequence[object]],  # above the header
+) -> tuple[str, ...]:
+    "Return what stands above the header, a text for each row."
+    return tuple(" ".join(str(cell).strip() for cell in _filled(row)) for row in rows)
+
+
+TITLE_SCALES = {
+    1_000: re.compile(
+        r"(?i)\b(in|en|em|w) (thousands?|tsd|tausend|miles|milhares|migliaia|milliers|tys)\b|\b[kt](eur|usd|gbp|chf|pln)\b|\b[kt]€|[€$£]k\b|[€$£] ?'?000s?\b|\(000s?\)|千円"
+    ),
+    1_000_000: re.compile(
+        r"(?i)\b(in|en|em|w) (millions?|mio|mill?ionen|millones|milhoes|milioni|mln)\b|\bm(eur|usd|gbp|chf)\b|\bm€|[€$£]m\b|百万円"
+    ),
+}
+
+
+def title_scale(text: str) -> int:
+    "Return what a title says that amounts are in: 1000 for `in TEUR`, 1 where it says nothing."
+    return next((scale for scale, words in TITLE_SCALES.items() if words.search(text)), 1)
+
+
+def title_notes(
+    titles: Sequence[str],  # as `title_texts` has them
+) -> list[str]:
+    "Return what to tell of rows above the header, and of a scale that they name."
+    if not titles:
+        return []
+    scaled = [text for text in titles if title_scale(text) != 1]
+    return [_title_note(titles), *map(_scale_note, scaled[:1])]
+
+
+def _scale_note(text: str) -> str:
+    "Return what to tell of a scale that stands above the header."
+    scale = title_scale(text)
+    return f"above the header stands {text[:60]!r}: if the amounts are in units of {scale:,}, say so, as in columns: {{Revenue: Sales * {scale}}}"
+
+
+def _title_note(rows: Sequence[str]) -> str:
     "Return what to tell of rows above the header."
-    shown = next((str(cell) for cell in _filled(first)), "")
+    titles, shown = len(rows), next(filter(None, rows), "")
     return (
         f"{titles} {'line' if titles == 1 else 'lines'} above the header {'is' if titles == 1 else 'are'} left out, such as {shown[:40]!r}; if the first line is the header, set "
         "read: {skip_rows: 0}"

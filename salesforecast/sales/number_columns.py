@@ -8,17 +8,18 @@ __all__ = []
 # %% ../../nbs/sales/38_number_columns.ipynb #ed8c0989
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product as pairs
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from .column_names import has_word, name_words
+from .column_names import PER_WORDS, has_word, name_words
 from .column_profiles import ColumnProfile, TableProfile
 from .currencies import KNOWN_CODES, currency_code
 from .expressions import quote_column
+from .header import title_scale
 
 # %% ../../nbs/sales/38_number_columns.ipynb #5e3c2a57
 Doubt = Literal["certain", "likely", "unsure"]
@@ -189,6 +190,15 @@ def _is_home(name: str, codes: Collection[str] = ()) -> bool:
     return named or has_word(name, HOME_WORDS)
 
 # %% ../../nbs/sales/38_number_columns.ipynb #e50a370d
+@dataclass(frozen=True)
+class Choice:
+    "What the columns do not tell of the amounts."
+
+    text: str  # the question
+    ways: dict[str, dict[str, str]]  # answer: canonical column: expression
+    assumed: str  # answer that holds until someone chooses
+
+
 @dataclass
 class SaleAmounts:
     """The expressions of units, price and revenue, each with its reason.
@@ -207,8 +217,8 @@ class SaleAmounts:
         What was found besides, a sentence each.
     ledger
         Whether the revenue is the difference of debit and credit, so that negative rows are returns.
-    before_fee
-        Source column that is the revenue and a fee, and may be the revenue instead; empty where there is none.
+    choices
+        What the columns do not tell, for someone to answer.
     """
 
     expressions: dict[str, str] = field(default_factory=dict)
@@ -217,7 +227,7 @@ class SaleAmounts:
     used: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     ledger: bool = False
-    before_fee: str = ""
+    choices: list[Choice] = field(default_factory=list)
 
     def add(self, name: str, expression: str, reason: str, doubt: Doubt, *used: str) -> None:
         "Note what a canonical column is."
@@ -252,7 +262,7 @@ def order_level(
     )
 
 # %% ../../nbs/sales/38_number_columns.ipynb #987d579e
-CENT_WORDS = frozenset(("cent", "cents", "pence", "centimes", "centavos", "grosze", "groszy", "ore"))
+CENT_WORDS = frozenset(("cent", "cents", "pence", "centimes", "centavos", "grosze", "groszy", "ore", "minor"))
 THOUSANDS = re.compile(
     r"(?i)(\bin thousands\b|\bthousands?\b|\btsd\b|\bt?k ?[€$£¥]|\b[kt](eur|usd|gbp|chf|pln)\b|\bt€|[€$£]k\b|'000|\(000s?\)|千円)"
 )
@@ -270,20 +280,211 @@ def name_scale(
     return 1000.0 if THOUSANDS.search(name) else 1_000_000.0 if MILLIONS.search(name) else 1.0
 
 
-def write_scales(result: SaleAmounts, columns: dict[str, ColumnProfile]) -> None:
-    "Write the scale of each column into the expressions that have it."
+MONEY_ROLES = ("amount", "unit_price", "discount", "tax", "shipping", "cost", "refund")
+PAYMENT_FIELDS = frozenset(
+    ("livemode", "payment_intent", "balance_transaction")
+)  # of an interface that writes cents
+WHOLE_CURRENCIES = frozenset(
+    [
+        "BIF",
+        "CLP",
+        "DJF",
+        "GNF",
+        "JPY",
+        "KMF",
+        "KRW",
+        "MGA",
+        "PYG",
+        "RWF",
+        "UGX",
+        "VND",
+        "VUV",
+        "XAF",
+        "XOF",
+        "XPF",
+    ]
+)
+
+
+def money_scale(
+    column: ColumnProfile,
+    profile: TableProfile,
+) -> float:
+    "Return what a column of money is times: by its name, the row below the header, the title, or the interface it is from."
+    scale = name_scale(column.name, column.numbers) if column.numbers is not None else 1.0
+    if scale != 1 or number_role(column) not in MONEY_ROLES or column.numbers is None or column.rate:
+        return scale
+    below = [str(cell) for cell in column.cells.head(2) if isinstance(cell, str)]
+    scale = next((s for cell in below if (s := name_scale(cell, column.numbers)) > 1), 1.0)
+    if scale == 1 and profile.titles:
+        scale = float(max(map(title_scale, profile.titles)))
+    known = column.numbers[np.isfinite(column.numbers)]
+    if scale == 1 and not PAYMENT_FIELDS.isdisjoint(profile.columns) and len(known) and not (known % 1).any():
+        codes = [c.values for c in profile.columns.values() if "currency" in c.roles]
+        scale = 1.0 if {currency_code(v) for values in codes for v in values} & WHOLE_CURRENCIES else 0.01
+    return scale
+
+# %% ../../nbs/sales/38_number_columns.ipynb #5ca1e002
+@dataclass(frozen=True)
+class Scaled:
+    "What the numbers of a column count, in pieces or in whole units of money."
+
+    expression: str  # in brackets
+    values: np.ndarray
+    words: str  # why
+    others: tuple[str, ...] = ()  # columns that take part
+
+
+PACKS = frozenset(
+    name_words(
+        "case cases carton cartons karton kartons box boxes pack packs package packages packung packungen tray trays pallet pallets vpe gebinde caisse caisses "
+        "colis caja cajas cartone cartoni doos dozen karton kartony"
+    )
+)
+PIECES = frozenset(
+    name_words(
+        "units unit pcs pieces qty quantity stuck stueck stk menge each items count size inhalt content"
+    )
+)
+COUNTED = frozenset(
+    name_words("qty quantity no number of sold ordered shipped invoiced delivered anzahl menge")
+)
+
+
+def _packs(columns: Mapping[str, ColumnProfile]) -> dict[str, Scaled]:
+    "Return the number of packs, times the pieces that each holds where prices are of pieces."
+    words = {n: set(name_words(n.replace("/", " per "))) for n in columns}
+    sizes = [n for n, w in words.items() if w & PACKS and w & PIECES and w & (PER_WORDS | {"size", "inhalt"})]
+    packs = [n for n, w in words.items() if w & PACKS and w - PACKS <= COUNTED and n not in sizes]
+    priced = any(w & PACKS for n, w in words.items() if number_role(columns[n]) in ("unit_price", "cost"))
+    if len(sizes) != 1 or len(packs) != 1:
+        return {}
+    pieces = np.ones(1) if priced else _numbers(columns[sizes[0]])
+    expression = f"({quote_column(packs[0])}{'' if priced else f' * {quote_column(sizes[0])}'})"
+    values = _numbers(columns[packs[0]]) * pieces
+    return {packs[0]: Scaled(expression, values, f"{packs[0]} hold {sizes[0]} each", (sizes[0],))}
+
+
+PRICE_UNIT = {  # names of how many pieces a price is of
+    *(
+        "preiseinheit",
+        "peinh",
+        "price unit",
+        "pricing unit",
+        "unit of price",
+        "price base",
+        "price per",
+        "per",
+        "price quantity",
+    ),
+    *("unite de prix", "unidad de precio", "unita di prezzo", "prijseenheid"),
+}
+
+
+def _price_units(columns: Mapping[str, ColumnProfile]) -> dict[str, Scaled]:
+    "Return prices over the number of pieces that they are of: 1, 10, 100 or 1000."
+    named = [n for n in columns if " ".join(name_words(n)) in PRICE_UNIT]
+    powers = [n for n in named if set(np.unique(_numbers(columns[n]))) <= {1.0, 10.0, 100.0, 1000.0}]
+    prices = [n for n in columns if number_role(columns[n]) == "unit_price" and n not in named]
+    if not powers or (_numbers(columns[powers[0]]) == 1).all():
+        return {}
+    base = powers[0]
+    return {
+        n: Scaled(
+            f"({quote_column(n)} / {quote_column(base)})",
+            _numbers(columns[n]) / _numbers(columns[base]),
+            f"{n} is of {base} pieces",
+            (base,),
+        )
+        for n in prices
+    }
+
+
+SMALL_MEASURES = {  # of units: that of prices, which is 1000 of them
+    **dict.fromkeys(
+        ("g", "gr", "gramm", "gram", "grams", "grammes", "gramos"),
+        frozenset(("kg", "kilo", "kilogramm", "kilogram")),
+    ),
+    **dict.fromkeys(("ml", "milliliter", "millilitre"), frozenset(("l", "liter", "litre", "ltr"))),
+}
+
+
+def _measures(columns: Mapping[str, ColumnProfile]) -> dict[str, Scaled]:
+    "Return grams as kilograms, and millilitres as litres, where prices are of these."
+    prices = {w for n in columns if number_role(columns[n]) == "unit_price" for w in name_words(n)}
+    found = {}
     for name, column in columns.items():
-        scale = name_scale(name, column.numbers) if column.numbers is not None else 1.0
-        if scale == 1:
-            continue
-        quoted, factor = quote_column(name), "/ 100" if scale < 1 else f"* {scale:.0f}"
-        scaled = f"({quoted} {factor})".replace("\\", "\\\\")
-        mark = re.compile(rf"(?<![\w`]){re.escape(quoted)}(?![\w`])")
-        for target in [t for t in ("Unit_Price", "Revenue") if t in result.expressions]:
+        words = {*name_words(name), *(word.casefold() for word in column.word)}
+        if number_role(column) == "units" and any(
+            SMALL_MEASURES[w] & prices for w in words & SMALL_MEASURES.keys()
+        ):
+            found[name] = Scaled(
+                f"({quote_column(name)} / 1000)",
+                _numbers(column) / 1000,
+                f"{name} over 1000, as prices are of 1000",
+            )
+    return found
+
+
+def _numbers(column: ColumnProfile) -> np.ndarray:
+    "Return the numbers of a column of numbers."
+    return np.asarray(column.numbers, float)
+
+
+def find_scales(
+    profile: TableProfile,
+    columns: Mapping[str, ColumnProfile],  # of numbers
+) -> dict[str, Scaled]:
+    "Return what to make of the columns whose numbers count something else than pieces or whole units of money."
+    found = {}
+    for name, column in columns.items():
+        scale = money_scale(column, profile) if number_role(column) != "units" else 1.0
+        if scale != 1:
+            factor = "/ 100" if scale < 1 else f"* {scale:.0f}"
+            words = f"{name} is in {'cents' if scale < 1 else f'units of {scale:,.0f}'}"
+            found[name] = Scaled(f"({quote_column(name)} {factor})", _numbers(column) * scale, words)
+    counts = _packs(columns) | _price_units(columns) | _measures(columns)
+    return {n: scaled for n, scaled in counts.items() if not _fits_unscaled(n, columns)} | found
+
+
+def _fits_unscaled(name: str, columns: Mapping[str, ColumnProfile]) -> bool:
+    "Return whether units × price is an amount with the numbers of a column as they are."
+    by_role: dict[str, list[str]] = {}
+    for other, column in columns.items():
+        by_role.setdefault(number_role(column), []).append(other)
+    units = {name, *by_role.get("units", [])} - set(by_role.get("unit_price", []))
+    return any(
+        agreement(_numbers(columns[u]) * _numbers(columns[p]), _numbers(columns[a]), _numbers(columns[u]))
+        >= AGREEMENT
+        for u, p, a in pairs(units, by_role.get("unit_price", []), by_role.get("amount", []))
+        if name in (u, p)
+    )
+
+
+def write_scales(result: SaleAmounts, scales: Mapping[str, Scaled]) -> None:
+    "Write the scale of each column into the expressions that have it."
+    for name, scaled in scales.items():
+        for target in [t for t in ("Units_Sold", "Unit_Price", "Revenue") if t in result.expressions]:
             old = result.expressions[target]
-            new = f"{quoted} {factor}" if old == name else mark.sub(scaled, old)
-            if new != old:
+            if (new := _with_scale(old, name, scaled)) != old:
                 result.expressions[target] = new
-                result.reasons[target] += (
-                    f"; {name} is in {'cents' if scale < 1 else f'units of {scale:,.0f}'}"
-                )
+                result.reasons[target] += f"; {scaled.words}"
+                result.used.update(scaled.others)
+        result.choices = [
+            replace(
+                choice,
+                ways={
+                    label: {key: _with_scale(old, name, scaled) for key, old in way.items()}
+                    for label, way in choice.ways.items()
+                },
+            )
+            for choice in result.choices
+        ]
+
+
+def _with_scale(expression: str, name: str, scaled: Scaled) -> str:
+    "Return an expression with the scaled numbers in place of a column."
+    if expression == name:
+        return scaled.expression[1:-1]
+    mark = re.compile(rf"(?<![\w`]){re.escape(quote_column(name))}(?![\w`])")
+    return mark.sub(scaled.expression.replace("\\", "\\\\"), expression)

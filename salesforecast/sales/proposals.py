@@ -16,7 +16,7 @@ import pandas as pd
 
 from salesforecast.core.settings import UserError
 from salesforecast.sales.amount_relations import find_amounts
-from salesforecast.sales.number_columns import Doubt, number_role
+from salesforecast.sales.number_columns import Choice, Doubt, number_role
 from salesforecast.sales.column_names import has_word, is_planned
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile, profile_table
 from salesforecast.sales.deductions import RETURN_NAMES
@@ -26,6 +26,7 @@ from salesforecast.sales.presets import Preset, fill_first, fill_in, match_colum
 from salesforecast.sales.proposed_dates import pick_column, propose_date, propose_zone
 from salesforecast.sales.proposed_filters import (
     blank_cells,
+    find_credit_notes,
     find_fill_down,
     find_refunded_state,
     find_side,
@@ -143,11 +144,7 @@ def propose_by_values(
     for name, expression in amounts.expressions.items():
         expression = _without_words(expression, profile)
         lines.append(ProposedLine(f"columns.{name}", expression, amounts.reasons[name], amounts.doubts[name]))
-    revenue = amounts.expressions.get("Revenue", "")
-    if amounts.before_fee and revenue in profile.columns:
-        text = f"{amounts.before_fee} is {revenue} with a fee. Which is the revenue?"
-        choices: dict[str, object] = {name: name for name in (revenue, amounts.before_fee)}
-        questions.append(OpenQuestion("columns.Revenue", text, choices, revenue))
+    questions += [_amount_question(choice, profile) for choice in amounts.choices[:1]]
     if amounts.ledger:
         lines.append(
             ProposedLine(
@@ -155,6 +152,15 @@ def propose_by_values(
             )
         )
     return lines, questions, used | set(texts.values()) | amounts.used, amounts.notes
+
+
+def _amount_question(choice: Choice, profile: TableProfile) -> OpenQuestion:
+    "Return the question of what the columns do not tell of the amounts."
+    choices: dict[str, object] = {
+        label: {f"columns.{name}": _without_words(expression, profile) for name, expression in way.items()}
+        for label, way in choice.ways.items()
+    }
+    return OpenQuestion("columns.Revenue", choice.text, choices, choice.assumed)
 
 
 def _without_words(expression: str, profile: TableProfile) -> str:
@@ -435,7 +441,10 @@ def _add_filters(draft: _Draft, profile: TableProfile) -> None:
     names = [_value(draft.lines, f"columns.{name}") for name in ("Product_Name", "Product_ID")]
     product = next((str(name) for name in names if name), None)
     filters, flags = propose_filters(
-        profile, revenue.numbers if revenue else None, product if product in profile.columns else None
+        profile,
+        revenue.numbers if revenue else None,
+        product if product in profile.columns else None,
+        str(_value(draft.lines, "columns.Category")),
     )
     draft.used |= flags
     if (state := find_refunded_state(profile)) and not any(
@@ -450,12 +459,25 @@ def _add_filters(draft: _Draft, profile: TableProfile) -> None:
         else:
             draft.lines = [old for old in draft.lines if old.key != line.key] + [line]
     _add_side(draft, profile, revenue.numbers if revenue else None)
-    if unpriced := _no_price(draft.lines, profile):
-        draft.conditions += unpriced
-        reason = "rows without a price bring nothing, as gifts and the parts of a set"
-        draft.where_reason = "; ".join(filter(None, [draft.where_reason, reason]))
+    for name, reason in EMPTY_ROWS.items():
+        if condition := _without_zero(name, draft.lines, profile):
+            draft.conditions += condition
+            draft.where_reason = "; ".join(filter(None, [draft.where_reason, reason]))
+            break
     if not _value(draft.lines, "frequency"):
         draft.lines += _weekly(profile, draft.date)
+
+
+def _add_credit_notes(draft: _Draft, profile: TableProfile) -> None:
+    "Add the credit notes that codes of documents tell to what a preset takes for returns."
+    revenue = profile.columns.get(str(_value(draft.lines, "columns.Revenue")))
+    notes = find_credit_notes(profile, revenue.numbers if revenue else None)
+    if not notes:
+        return
+    old = [str(line.value) for line in draft.lines if line.key == "returns.when"]
+    reason = f"negative rows are returns, and documents with {', '.join(notes)}"
+    when = ProposedLine("returns.when", join_conditions([*notes, *old], "|"), reason, "likely")
+    draft.lines = [line for line in draft.lines if line.key != "returns.when"] + [when]
 
 
 def _add_side(draft: _Draft, profile: TableProfile, amount: np.ndarray | None) -> None:
@@ -489,20 +511,22 @@ def _add_where(draft: _Draft) -> None:
     draft.questions.append(OpenQuestion("where", text, {refunded: where, sales: sold}, refunded))
 
 
-MANY_GIFTS = 0.02  # of the rows without a price, from which they are left out
+EMPTY_ROWS = {
+    "Unit_Price": "rows without a price bring nothing, as gifts and the parts of a set",
+    "Units_Sold": "rows without units bring nothing, as what was ordered and not delivered",
+}
+MANY_GIFTS = 0.02  # of the rows without a price or units, from which they are left out
 
 
-def _no_price(lines: Sequence[ProposedLine], profile: TableProfile) -> list[str]:
-    "Return the condition that leaves out rows of price 0 that bring nothing, as gifts and the parts of a set are."
-    price, revenue = (
-        profile.columns.get(str(_value(lines, f"columns.{n}"))) for n in ("Unit_Price", "Revenue")
-    )
-    if price is None or price.numbers is None:
+def _without_zero(name: str, lines: Sequence[ProposedLine], profile: TableProfile) -> list[str]:
+    "Return the condition that leaves out rows with 0 as price or units that bring nothing."
+    column, revenue = (profile.columns.get(str(_value(lines, f"columns.{n}"))) for n in (name, "Revenue"))
+    if column is None or column.numbers is None:
         return []
-    free = price.numbers == 0
+    free = column.numbers == 0
     if revenue is not None and revenue.numbers is not None:
         free &= np.nan_to_num(revenue.numbers) == 0
-    return [f"{quote_column(price.name)} != 0"] if MANY_GIFTS < free.mean() < 0.5 else []
+    return [f"{quote_column(column.name)} != 0"] if MANY_GIFTS < free.mean() < 0.5 else []
 
 
 def _fill_down_lines(filled: Sequence[str], draft: _Draft) -> list[ProposedLine]:
@@ -643,17 +667,20 @@ def propose_columns(
     cells: pd.DataFrame,  # of an export
     source: str,  # its name
     base: Sequence[ProposedLine] = (),  # what is proposed for the file itself
+    titles: Sequence[str] = (),  # what stands above the header
 ) -> MappingProposal:
     "Propose a mapping of cells."
     rows = drop_other_rows(sample_rows(cells))
-    proposal = _propose(find_shape(rows, source), source, base)
+    proposal = _propose(find_shape(rows, source), source, base, titles)
     sales = drop_totals(rows, proposal.mapping)
-    return proposal if len(sales) == len(rows) else _propose(find_shape(sales, source), source, base)
+    return proposal if len(sales) == len(rows) else _propose(find_shape(sales, source), source, base, titles)
 
 
-def _propose(shape: TableShape, source: str, base: Sequence[ProposedLine]) -> MappingProposal:
+def _propose(
+    shape: TableShape, source: str, base: Sequence[ProposedLine], titles: Sequence[str] = ()
+) -> MappingProposal:
     "Propose a mapping of a table with a row per sale."
-    profile, preset = profile_table(shape.cells), shape.preset
+    profile, preset = profile_table(shape.cells, titles), shape.preset
     filled = find_fill_down(profile)
     for name in filled:
         profile.columns[name].cells = _filled_down(profile.columns[name].cells)
@@ -670,6 +697,8 @@ def _propose(shape: TableShape, source: str, base: Sequence[ProposedLine]) -> Ma
         _add_filters(draft, profile)
     _add_where(draft)
     filled += _order_fields(profile, filled, preset, " ".join([*draft.conditions, *draft.used]))
+    if preset:
+        _add_credit_notes(draft, profile)
     draft.lines += _fill_down_lines(filled, draft)
     marks, mark_questions = _read_lines(profile)
     if (mixed := _mixed_column(profile, draft)) and mixed.mixed:
@@ -737,5 +766,5 @@ def propose_mapping(source: Source, read_options: ReadOptions = ReadOptions()) -
     loaded = load_table(
         source, read_options.source_options(SourceOptions.model_validate(nested_keys(base).get("read", {})))
     )
-    proposal = propose_columns(loaded.cells, source_name(source), base)
+    proposal = propose_columns(loaded.cells, source_name(source), base, loaded.titles)
     return replace(proposal, notes=[*notes, *loaded.notes, *proposal.notes])

@@ -18,6 +18,7 @@ from salesforecast.sales.column_names import (
     NO_SALE_KINDS,
     RETURN_WORDS,
     UNDONE_WORDS,
+    find_document_codes,
     find_yes,
     has_word,
     is_side,
@@ -28,13 +29,17 @@ from salesforecast.sales.mapping_proposal import OpenQuestion, ProposedLine
 from salesforecast.sales.expressions import quote_column
 
 # %% ../../nbs/sales/44_proposed_filters.ipynb #cc58b3d3
+GIFT_CARDS = (
+    r"(gift[ -]?cards?|gift[ -]?vouchers?|gift[ -]?certificates?|e-?gift|gutschein(e|karten?)?|geschenkgutscheine?|geschenkkarten?|cartes? cadeaux?|"
+    r"tarjetas? (de )?regalo|buon[oi] regalo|cadeaubon(nen)?|kart[ay] podarunkow[ae])\b.*|ギフト(カード|券).*"
+)
+IS_GIFT_CARD = re.compile(f"^({GIFT_CARDS})$", re.IGNORECASE)
 NOT_GOODS = re.compile(
-    r"^(gift[ -]?cards?\b.*|gift[ -]?vouchers?\b.*|gift[ -]?certificates?\b.*|e-?gift\b.*|gutschein(e|karte)?\b.*|geschenkgutschein\b.*|geschenkkarte\b.*|carte[s]? cadeau\b.*|"
-    r"tarjeta[s]? (de )?regalo\b.*|buono regalo\b.*|cadeaubon\b.*|karta podarunkowa\b.*|shipping( fee| cost| charge)?s?|postage|delivery( fee| charge)?|versand(kosten)?|"
+    rf"^({GIFT_CARDS}|shipping( fee| cost| charge)?s?|postage|delivery( fee| charge)?|versand(kosten)?|"
     r"((sales|state|city|county) )?tax( ?\(.*\))?( [\d.,]+ ?%)?|(vat|mwst|ust|tva|iva)\.?( ?\(.*\))?( [\d.,]+ ?%)?|tips?|gratuity|trinkgeld|"
     r"(ups|usps|dhl|fedex|dpd|gls|hermes|royal mail)\b.*\b(ground|shipping|delivery|express|versand|standard|priority)\b.*|"
     r"((free|standard|express|economy|flat[ -]?rate) )+(shipping|delivery|versand)( fee| cost| charge)?s?|"
-    r"porto|frais de port|livraison|gastos de env[ií]o|spese di spedizione|frete|verzendkosten|送料|ギフト(カード|券).*)$",
+    r"porto|frais de port|livraison|gastos de env[ií]o|spese di spedizione|frete|verzendkosten|送料)$",
     re.IGNORECASE,
 )
 FEW = 30  # values of a column of statuses at most
@@ -43,7 +48,8 @@ FEW = 30  # values of a column of statuses at most
 def _is_status(column: ColumnProfile) -> bool:
     "Return whether a column holds a status or a kind of row."
     named = not column.roles or not {"status", "kind"}.isdisjoint(column.roles)
-    return column.kind == "text" and len(column.values) <= FEW and named
+    codes = find_document_codes(column.values) is not None  # F2 may be a number
+    return (column.kind == "text" or codes) and len(column.values) <= FEW and named
 
 
 def _are_all(column: ColumnProfile, words: frozenset[str]) -> bool:
@@ -68,9 +74,10 @@ def _flags(profile: TableProfile) -> list[tuple[ColumnProfile, str, bool]]:
     return flags
 
 
+DONE_WORDS = frozenset(name_words("edildi order siparis"))  # beside such a state
 RETURNED = frozenset(
     name_words(
-        "returned retourniert retoure retourne retournee devuelto devolvido restituito geretourneerd zwrocone returneret returnerad palautettu 返品 退货 반품"
+        "returned iade retourniert retoure retourne retournee devuelto devolvido restituito geretourneerd zwrocone returneret returnerad palautettu 返品 退货 반품"
     )
 )  # states of a sale that was undone
 
@@ -106,18 +113,33 @@ def _add_state(marks: _RowMarks, column: ColumnProfile, value: str, amount: np.n
     "Add what a state, or a kind of row, says of its rows."
     if "'" in value or (len(column.values) < 2 and "status" not in column.roles):
         return
+    if find_document_codes(column.values):
+        _add_code(marks, column, value, amount)
+        return
     words, name = frozenset(name_words(value)), quote_column(column.name)
     negative = _are_negative(amount, _rows_with(column, value))
     is_return = bool(words & RETURN_WORDS) and "status" not in column.roles
-    is_undone = "status" in column.roles and len(words) == 1 and words <= RETURNED
+    is_undone = "status" in column.roles and len(words - DONE_WORDS) == 1 and words - DONE_WORDS <= RETURNED
     is_no_sale = bool(words & NO_SALE) and len(words) <= 3
     is_other_kind = "kind" in column.roles and words & NO_SALE_KINDS and not _are_all(column, NO_SALE_KINDS)
     if is_return or (negative and words & (RETURN_WORDS | NO_SALE)):
         marks.returns += [] if negative else [(f"{name} == '{value}'", value)]
         marks.used.add(column.name)
-    elif is_undone or is_no_sale or is_other_kind:
+    elif is_undone or is_no_sale or is_other_kind or ("kind" in column.roles and NOT_GOODS.match(value)):
         marks.unwanted.append((f"{name} != '{value}'", value))
         marks.used.add(column.name)
+
+
+def _add_code(marks: _RowMarks, column: ColumnProfile, value: str, amount: np.ndarray | None) -> None:
+    "Add what a code of a kind of document says of its rows."
+    codes, code, name = find_document_codes(column.values), value.strip().upper(), quote_column(column.name)
+    if codes is None or code in codes.sales:
+        return
+    marks.used.add(column.name)
+    if code in codes.others:
+        marks.unwanted.append((f"{name} != '{value}'", value))
+    elif not _are_negative(amount, _rows_with(column, value)):
+        marks.returns.append((f"{name} == '{value}'", value))
 
 
 def _add_flag(
@@ -138,6 +160,7 @@ def propose_filters(
     profile: TableProfile,
     amount: np.ndarray | None,  # of each row, as far as known
     product: str | None,  # column of the product
+    category: str | None = None,  # column of the category
 ) -> tuple[list[ProposedLine], set[str]]:
     "Propose which rows are no sales (`where`) and which are returns."
     marks, side = _RowMarks(), find_side(profile, amount)
@@ -153,7 +176,23 @@ def propose_filters(
     if product and profile.columns[product].kind == "text":
         goods = [v for v in profile.columns[product].values if NOT_GOODS.match(v) and "'" not in v]
         marks.unwanted += [(f"{quote_column(product)} != '{v}'", v) for v in goods[:10]]
+    if category and category in profile.columns:  # a delivery may be a category of meals, a gift card is none
+        cards = [v for v in profile.columns[category].values if IS_GIFT_CARD.match(v) and "'" not in v]
+        marks.unwanted += [(f"{quote_column(category)} != '{v}'", v) for v in cards]
     return _filter_lines(marks), marks.used
+
+
+def find_credit_notes(
+    profile: TableProfile,
+    amount: np.ndarray | None,  # of each row, as far as known
+) -> list[str]:
+    "Return conditions of the credit notes and cancelled invoices that codes of documents tell, whose amounts have no sign."
+    marks = _RowMarks()
+    for column in profile.columns.values():
+        if _is_status(column) and find_document_codes(column.values):
+            for value in column.values:
+                _add_state(marks, column, value, amount)
+    return [condition for condition, _ in marks.returns]
 
 
 def _filter_lines(marks: _RowMarks) -> list[ProposedLine]:

@@ -82,7 +82,8 @@ def unite_tables(
         notes += [f"{name}: {note}" for note in table.notes]
     united = pd.concat(parts)[[*every, SOURCE_COLUMNS[kind]]].rename_axis(index="row")
     alike = all(table.second_row == tables[0].second_row for table in tables)
-    return SourceTable(united, problems, _shorten(notes), tables[0].second_row if alike else None)
+    titles = tables[0].titles if all(table.titles == tables[0].titles for table in tables) else ()
+    return SourceTable(united, problems, _shorten(notes), tables[0].second_row if alike else None, titles)
 
 
 def _union_note(names: list[str], kind: str, step: int, rows: int) -> str:

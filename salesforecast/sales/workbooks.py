@@ -19,7 +19,13 @@ from ..core.text import suggest_name
 from .currencies import KNOWN_CODES
 from .delimited import SourceTable, _named, read_text
 from .encodings import ENCODING_MARKS
-from .header import count_title_rows, find_joined_header, title_note, two_row_note
+from salesforecast.sales.header import (
+    count_title_rows,
+    find_joined_header,
+    title_notes,
+    title_texts,
+    two_row_note,
+)
 from .number_formats import BookFormats, mark_currencies
 from .schema import SourceOptions
 from .union import MOSTLY, column_overlap, unite_tables
@@ -76,7 +82,8 @@ def _read_sheet(book: "Book", path: Path, sheet: str, read: SourceOptions) -> So
     skipped = count_title_rows(lines) if read.skip_rows is None and lines else read.skip_rows or 0
     joined = find_joined_header(lines, skipped) if read.skip_rows is None else None
     skipped = joined.start if joined else skipped
-    notes = [title_note(skipped, lines[0])] if read.skip_rows is None and skipped else []
+    titles = title_texts(lines[:skipped]) if read.skip_rows is None else ()
+    notes = title_notes(titles)
     lines = lines[skipped:]
     if not lines:
         raise UserError(f"The sheet {sheet!r} of {path} is empty. It needs a header line and rows below it")
@@ -91,7 +98,10 @@ def _read_sheet(book: "Book", path: Path, sheet: str, read: SourceOptions) -> So
     )
     second = (skipped + 1, joined.second) if joined else None
     return SourceTable(
-        _named(cells, np.array(there, int) + skipped + 1, notes), notes=notes, second_row=second
+        _named(cells, np.array(there, int) + skipped + 1, notes),
+        notes=notes,
+        second_row=second,
+        titles=titles,
     )
 
 
