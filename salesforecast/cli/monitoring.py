@@ -49,9 +49,8 @@ def update(
             progress=report,
             read_options=ReadOptions(table, query, max_quarantined_share),
         )
-    output.print(
-        f"{done.version} knows {done.rows:,} more rows, and every day up to {done.last}", markup=False
-    )
+    news = f"knows {done.rows:,} more rows, and" if done.rows else "stays as it is: it knows"
+    output.print(f"{done.version} {news} every day up to {done.last}", markup=False)
     for note in done.notes:
         messages.print(note, markup=False)
 

@@ -273,25 +273,27 @@ def monitor_report(report: "MonitorReport") -> RenderableType:
     parts = [_monitor_summary(report)]
     if report.alerts:
         parts.append(_alerts_table(report.alerts))
-    parts.append(_errors_table(report))
+    if not report.nothing_new:
+        parts.append(_errors_table(report))
     if len(report.forecast_accuracy):
         parts.append(_horizons_table(report.forecast_accuracy))
-    bad = report.by_segment[report.by_segment["level"] != "ok"]
-    if len(bad):
-        parts.append(_segments_table(bad.head(MAX_LINES)))
-    return _spaced(*parts, _drift_table(report.drift))
+    if not report.nothing_new:
+        bad = report.by_segment[report.by_segment["level"] != "ok"]
+        parts += [_segments_table(bad.head(MAX_LINES))] if len(bad) else []
+        parts.append(_drift_table(report.drift))
+    return _spaced(*parts)
 
 
 def _monitor_summary(report: "MonitorReport") -> Table:
     "Show the state, the version, the period, and what could not be done."
     window = report.window
     table = _list_table()
-    table.add_row("state", Text(f"● {LEVEL_TEXTS[report.level]}", style=LEVEL_STYLES[report.level]))
+    state = "nothing new" if report.nothing_new and report.level == "ok" else LEVEL_TEXTS[report.level]
+    table.add_row("state", Text(f"● {state}", style=LEVEL_STYLES[report.level]))
     table.add_row("version", report.version)
-    table.add_row(
-        "evaluated on",
-        f"{window['rows']:,} sales, {window['first']} to {window['last']}, from {escape(report.source)}",
-    )
+    span = f"{window['first']} to {window['last']}"
+    evaluated = f"{window['rows']:,} sales, {span}, from {escape(report.source)}"
+    table.add_row("evaluated on", report.nothing_new or evaluated)
     for note in report.notes:
         table.add_row("note", Text(note))
     for problem in report.problems:

@@ -49,8 +49,13 @@ def alerts_table(report: MonitorReport) -> HTML:
     return table(["level", "what", "why", "status", "since"], rows, text=range(5))
 
 # %% ../../nbs/lifecycle/08_monitoring_report.ipynb #089ff495
+NO_NEW_SALES = HTML("<p>No new sales yet.</p>")
+
+
 def performance_table(report: MonitorReport) -> HTML:
     "Render the errors now and in the version's own test period."
+    if report.nothing_new:
+        return NO_NEW_SALES
     rows: list[list[Cell]] = [
         [HEADINGS.get(str(name), str(name)), *(_format_metric(str(name), float(value)) for value in row)]
         for name, row in report.performance[["current", "baseline", "change"]].iterrows()
@@ -65,6 +70,8 @@ def _format_metric(name: str, value: float) -> str:
 # %% ../../nbs/lifecycle/08_monitoring_report.ipynb #3382f279
 def changes_table(report: MonitorReport) -> HTML:
     "Render the segments whose prices, units, price realisation or sales changed, with the money that it moves."
+    if report.nothing_new:
+        return NO_NEW_SALES
     if report.changes.empty:
         return HTML("<p>No segment changed beyond what is usual of it.</p>")
     rows: list[list[Cell]] = [
@@ -85,6 +92,8 @@ def segments_table(
     top: int = 8,  # rows shown
 ) -> HTML:
     "Render the segments whose errors have grown most."
+    if report.nothing_new:
+        return NO_NEW_SALES
     rows: list[list[Cell]] = [
         [
             f"{r['column']} {r['value']}",
@@ -116,6 +125,8 @@ def horizon_accuracy_table(report: MonitorReport) -> HTML:
 
 def drift_table(report: MonitorReport) -> HTML:
     "Render each column's distance from its reference beside the limit, drifted columns first."
+    if report.nothing_new:
+        return NO_NEW_SALES
     order = {"critical": 0, "warning": 1, "info": 2, "ok": 3}
     rows = [
         [

@@ -94,16 +94,16 @@ def drop_updates(
 # %% ../../nbs/lifecycle/00_update.ipynb #2149aa77
 @dataclass(frozen=True)
 class UpdateResult:
-    """Describe a version that `update_bundle` published.
+    """Describe the version that is served after `update_bundle`.
 
     Parameters
     ----------
     version, path
-        Its name and directory.
+        Its name and directory; those of before where nothing was new.
     rows
         Sales that were added.
     first, last
-        First new day, and last complete day, YYYY-MM-DD.
+        First new day, empty where nothing was new, and last complete day, YYYY-MM-DD.
     notes
         What the user should know.
     """
@@ -145,12 +145,12 @@ def update_bundle(
     Returns
     -------
     UpdateResult
-        The new version, which is served now.
+        The new version, which is served now; the one of before where the source has nothing new.
 
     Raises
     ------
     UserError
-        Where there is nothing new, no revenue, a gap, or another version came to be served meanwhile.
+        Where there is no revenue, a gap, or another version came to be served meanwhile.
     """
     models_dir = Path(models_dir)
     bundle = load_bundle(models_dir)
@@ -158,6 +158,8 @@ def update_bundle(
     sales = read_new_sales(bundle, source, mapping, read_options=read_options)
     _check_revenue(bundle, sales)
     new = select_new_sales(bundle, sales)
+    if new is None:
+        return _unchanged(bundle, sales)
     _check_gap(new, allow_gap)
     progress(0.5, "updating history and forecast")
     history = history_with_new_sales(bundle, new)
@@ -178,6 +180,13 @@ def _check_revenue(bundle: ModelBundle, sales: SalesData) -> None:
         raise UserError(
             f"{sales.report.source} has no Revenue: units × price is not what was paid. Name the column in the mapping."
         )
+
+
+def _unchanged(bundle: ModelBundle, sales: SalesData) -> UpdateResult:
+    "Describe the version as it stays where the source has nothing new."
+    newest = sales.frame["Transaction_Date"].max().date()
+    note = f"{sales.report.source} has nothing new: its last sale is of {newest}"
+    return UpdateResult(bundle.version, bundle.path, 0, "", str(bundle.sarima.last), (note,))
 
 
 def _check_gap(new: NewSales, allowed: bool) -> None:

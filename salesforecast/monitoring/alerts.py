@@ -192,6 +192,8 @@ def notify(
     *,
     needed: int = 2,
     of: int = 3,
+    feed_day: str = "",
+    feed_only: bool = False,
     channels: Channels | None = None,
     context: Mapping[str, str] | None = None,
 ) -> tuple[list[Alert], list[str]]:
@@ -207,6 +209,10 @@ def notify(
         Last day of its data, YYYY-MM-DD.
     needed, of
         An incident opens when `needed` of the last `of` runs have the finding.
+    feed_day
+        Day of the run, by which runs are told apart for the check of the feed; `day` by default.
+    feed_only
+        Whether nothing but the feed was checked, so that what else is open stays so.
     channels
         Where alerts are delivered; the log always gets them.
     context
@@ -226,7 +232,7 @@ def notify(
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
         state = read_alert_state(path)
-        alerts = update_incidents(state, findings, day, needed, of)
+        alerts = update_incidents(state, findings, day, needed, of, feed_day, feed_only)
         state["unsent"] += [_unsent(alert) for alert in alerts if alert.status in NOTIFIED_STATUSES]
         write_alert_state(path, state)  # an incident is not reported twice, whatever happens now
         problems = _deliver(state, channels, context)

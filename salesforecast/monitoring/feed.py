@@ -16,6 +16,7 @@ from salesforecast.core.params import MonitorParams
 from salesforecast.features.history import TOTAL
 from salesforecast.monitoring.errors import YEAR_DAYS
 from salesforecast.monitoring.findings import Finding, Severity
+from salesforecast.monitoring.incidents import FEED_CHECK
 from salesforecast.monitoring.recent_sales import MonitoredSales
 from salesforecast.registry.bundle import ModelBundle
 from salesforecast.sales.checks import DUPLICATE_REASON
@@ -58,7 +59,7 @@ def check_feed(
             f"the newest sale is of {newest}, {silent} open days before {today}; up to {limit} "
             f"{'is' if limit == 1 else 'are'} usual. Does the feed still run?"
         )
-        yield Finding("feed", level, message, float(silent), float(limit))
+        yield Finding(FEED_CHECK, level, message, float(silent), float(limit))
 
 # %% ../../nbs/monitoring/14_feed.ipynb #12dbba44
 REPEATED_SHARE = 0.5  # of a day's rows

@@ -16,7 +16,7 @@ from salesforecast.core.settings import UserError, atomic_write
 from salesforecast.monitoring.findings import SEVERITIES, Finding, Severity, max_severity
 
 # %% ../../nbs/monitoring/06_incidents.ipynb #9aabe051
-Status = Literal["pending", "opened", "worse", "open", "resolved"]
+Status = Literal["pending", "opened", "worse", "open", "unchecked", "resolved"]
 OPEN_STATUSES: tuple[Status, ...] = ("opened", "worse", "open")
 NOTIFIED_STATUSES: tuple[Status, ...] = ("opened", "worse", "resolved")  # statuses that are worth a message
 
@@ -32,11 +32,12 @@ class Alert:
     level
         Severity: ok, info, warning or critical.
     status
-        pending (not seen often enough yet), opened, worse, open, or resolved.
+        pending (not seen often enough yet), opened, worse, open, unchecked (still open: this run had no new sales by
+        which to check it), or resolved.
     message
         A sentence with the numbers.
     since
-        Last day of the data in which it was first seen, YYYY-MM-DD.
+        Last day of the data in which it was first seen, of the feed the day of the run, YYYY-MM-DD.
     """
 
     check: str
@@ -63,7 +64,7 @@ class Incident(TypedDict):
 class CheckState(TypedDict):
     "What earlier runs saw of a check."
 
-    runs: list[tuple[str, Severity]]  # last day of the data, and level
+    runs: list[tuple[str, Severity]]  # last day of the data, or day of the run, and level
     incident: Incident | None
 
 
@@ -112,30 +113,37 @@ def write_alert_state(path: Path, state: AlertState) -> None:
         temporary.write_text(json.dumps(state, indent=1), encoding="utf-8")
 
 # %% ../../nbs/monitoring/06_incidents.ipynb #7919b2d5
+FEED_CHECK = "feed"
+
+
 def update_incidents(
     state: AlertState,  # changed in place
     findings: Iterable[Finding],
     day: str,  # last day of the data, YYYY-MM-DD
     needed: int = 2,
     of: int = 3,
+    feed_day: str = "",  # day of the run; `day` by default
+    feed_only: bool = False,  # whether nothing but the feed was checked
 ) -> list[Alert]:
     "Open, worsen and resolve incidents after a run; returns the alerts, the most severe first."
     by_check = {finding.check: finding for finding in findings if finding.level != "ok"}
     alerts = []
     for check in sorted(by_check.keys() | state["checks"].keys()):
         seen = state["checks"].setdefault(check, {"runs": [], "incident": None})
+        if feed_only and check != FEED_CHECK:
+            alerts += [_alert(seen["incident"], "unchecked")] if seen["incident"] else []
+            continue
         level: Severity = by_check[check].level if check in by_check else "ok"
-        seen["runs"] = [*(run for run in seen["runs"] if run[0] < day), (day, level)][-of:]
-        if alert := _update_check(check, seen, by_check.get(check), day, needed):
+        run = (feed_day or day) if check == FEED_CHECK else day
+        seen["runs"] = [*(earlier for earlier in seen["runs"] if earlier[0] < run), (run, level)][-of:]
+        if alert := _update_check(check, seen, by_check.get(check), needed):
             alerts.append(alert)
         if not seen["incident"] and all(level == "ok" for _, level in seen["runs"]):
             del state["checks"][check]
     return sorted(alerts, key=lambda alert: -SEVERITIES.index(alert.level))
 
 
-def _update_check(
-    check: str, seen: CheckState, finding: Finding | None, day: str, needed: int
-) -> Alert | None:
+def _update_check(check: str, seen: CheckState, finding: Finding | None, needed: int) -> Alert | None:
     "Update the incident of one check, and return its alert."
     if incident := seen["incident"]:
         return _continue_incident(seen, incident, finding, needed)
@@ -155,12 +163,16 @@ def _continue_incident(seen: CheckState, incident: Incident, finding: Finding | 
         fine = next((i for i, level in enumerate(levels) if level != "ok"), len(levels))
         resolved = fine >= min(needed, len(levels))
         seen["incident"] = None if resolved else incident
-        status: Status = "resolved" if resolved else "open"
-        return Alert(incident["check"], incident["level"], status, incident["message"], incident["since"])
+        return _alert(incident, "resolved" if resolved else "open")
     worse = SEVERITIES.index(finding.level) > SEVERITIES.index(incident["level"])
     level = max_severity([finding.level, incident["level"]])
     seen["incident"] = _incident(finding, level, incident["since"])
     return Alert(finding.check, level, "worse" if worse else "open", finding.message, incident["since"])
+
+
+def _alert(incident: Incident, status: Status) -> Alert:
+    "Return the alert of an incident."
+    return Alert(incident["check"], incident["level"], status, incident["message"], incident["since"])
 
 
 def _incident(finding: Finding, level: Severity, since: str) -> Incident:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
@@ -81,7 +82,8 @@ def monitor(
     params
         Limits, the section `monitor` of `params.yaml` by default.
     state
-        File in which runs remember what they saw; without it, every finding is an alert at once.
+        File in which runs remember what they saw; without it, every finding is an alert at once. A run without new sales
+        leaves what is open as it is, but for the feed's own incident.
     channels
         Where alerts are delivered; needs `state`.
     progress
@@ -94,12 +96,13 @@ def monitor(
     Returns
     -------
     MonitorReport
-        Errors, drift, forecasts, findings and alerts.
+        Errors, drift, forecasts, findings and alerts. Where the source has no sale since the training, `window["rows"]` is 0:
+        nothing but the feed was checked, that is, how old the newest sale is.
 
     Raises
     ------
     UserError
-        Where there is no such version, it has no baseline, or the source has no sale since its training.
+        Where there is no such version, it has no baseline, or the source cannot be read.
     """
     folder = Path(models_dir) if models_dir else settings().model_dir
     params = params or load_params().monitor
@@ -112,9 +115,10 @@ def monitor(
     if version is None:
         record_forecast(folder, bundle)
     progress(0.6, "comparing")
-    report = _run_checks(folder, bundle, recent, baseline, params, as_of or date.today())
+    today = as_of or date.today()
+    report = _run_checks(folder, bundle, recent, baseline, params, today)
     progress(0.9, "updating incidents")
-    alerts, problems = _alerts(report.findings, recent, bundle.version, params, state, channels)
+    alerts, problems = _alerts(report.findings, recent, bundle.version, params, today, state, channels)
     report = replace(report, alerts=tuple(alerts), problems=tuple(problems))
     if state is not None:
         keep_report(report, state.parent)
@@ -128,9 +132,40 @@ def _run_checks(
     recent: MonitoredSales,
     baseline: Baseline,
     params: MonitorParams,
-    as_of: date,
+    today: date,
 ) -> MonitorReport:
-    "Compute the tables, run all checks, and return the report without alerts."
+    "Compute the tables, run the checks, without new sales that of the feed alone, and return the report without alerts."
+    joined = join_ledger_actuals(folder, bundle, recent, params)
+    report = MonitorReport(
+        version=bundle.version,
+        source=recent.sales.report.source,
+        checked=datetime.now(UTC).isoformat(timespec="seconds"),
+        window=_window(recent),
+        performance=pd.DataFrame(),
+        by_segment=pd.DataFrame(),
+        drift=pd.DataFrame(),
+        forecast_accuracy=forecast_accuracy(joined, bundle),
+        concept=pd.DataFrame(),
+        estimate={"mae": np.nan, "wape": np.nan, "baseline_wape": baseline["metrics"]["wape"]},
+        findings=tuple(check_feed(bundle, recent, today, params)),
+        alerts=(),
+        notes=recent.notes,
+    )
+    if not recent.has_new_sales:
+        return report
+    expected = joined if recent.window.revenue is not None else join_ledger_estimates(folder, recent)
+    return _check_sales(report, bundle, recent, expected, baseline, params)
+
+
+def _check_sales(
+    report: MonitorReport,
+    bundle: ModelBundle,
+    recent: MonitoredSales,
+    expected: pd.DataFrame,
+    baseline: Baseline,
+    params: MonitorParams,
+) -> MonitorReport:
+    "Return the report with the tables and findings of the sales since the training."
     window = recent.window
     performance, segments = (
         compute_performance(window, baseline),
@@ -140,38 +175,30 @@ def _run_checks(
         concept_drift(recent.since_training, baseline, params),
         estimate_error(window, baseline),
     )
-    joined = join_ledger_actuals(folder, bundle, recent, params)
-    expected = joined if window.revenue is not None else join_ledger_estimates(folder, recent)
     drift = column_drift(bundle, recent, baseline, params)
     silent = find_days_without_sales(bundle, recent, params)
     changes = segment_changes(window, baseline, params, recent.since_training)
     findings = (
+        *report.findings,
         *check_performance(performance, window, baseline, params),
         *check_segments(segments),
         *check_concept_drift(concept, params),
         *check_expected_error(estimate, window, baseline, params),
         *check_forecast(expected, window, params),
         *check_completeness(silent, recent.sales.report, baseline, params),
-        *check_feed(bundle, recent, as_of, params),
         *check_repeated_days(recent.sales, window.first),
         *check_drift(drift),
         *check_segment_changes(changes),
     )
-    return MonitorReport(
-        version=bundle.version,
-        source=recent.sales.report.source,
-        checked=datetime.now(UTC).isoformat(timespec="seconds"),
-        window=_window(recent),
+    return replace(
+        report,
         performance=performance,
         by_segment=segments,
         drift=drift,
-        forecast_accuracy=forecast_accuracy(joined, bundle),
         concept=concept,
         estimate=estimate,
         changes=pd.DataFrame(changes),
         findings=findings,
-        alerts=(),
-        notes=recent.notes,
     )
 
 
@@ -181,9 +208,10 @@ def _window(recent: MonitoredSales) -> Window:
     return {
         "first": str(window.first),
         "last": str(window.last),
-        "days": window.days,
+        "days": window.days if recent.has_new_sales else 0,
         "rows": len(window.shares),
         "has_actuals": window.revenue is not None,
+        "trained_until": str(recent.trained_until),
     }
 
 
@@ -192,6 +220,7 @@ def _alerts(
     recent: MonitoredSales,
     version: str,
     params: MonitorParams,
+    today: date,
     state: Path | None,
     channels: Channels | None,
 ) -> tuple[list[Alert], list[str]]:
@@ -201,7 +230,15 @@ def _alerts(
         return update_incidents(empty_state(), findings, day, 1, 1), []
     context = {"version": version, "data": f"{recent.window.first} to {recent.window.last}"}
     return notify(
-        state, findings, day, needed=params.needed, of=params.of, channels=channels, context=context
+        state,
+        findings,
+        day,
+        needed=params.needed,
+        of=params.of,
+        feed_day=str(today),
+        feed_only=not recent.has_new_sales,
+        channels=channels,
+        context=context,
     )
 
 # %% ../../nbs/monitoring/16_monitor.ipynb #7ced27d3

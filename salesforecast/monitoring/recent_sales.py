@@ -9,9 +9,9 @@ __all__ = []
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from salesforecast.core.params import MonitorParams
-from salesforecast.core.settings import UserError
 from salesforecast.features.history import History
 from salesforecast.features.columns import compute_row_scale, frame_columns, select_rows
 from salesforecast.monitoring.baseline import predicted_shares
@@ -79,27 +79,39 @@ class MonitoredSales:
     window: PredictedSales  # the newest days, which are evaluated
     history: History  # with the new sales
     last_complete_day: np.datetime64
+    trained_until: np.datetime64
     notes: tuple[str, ...]
+
+    @property
+    def has_new_sales(self) -> bool:
+        "Whether there is a sale since the training."
+        return len(self.since_training.shares) > 0
 
 
 def prepare_monitored_sales(bundle: ModelBundle, sales: SalesData, params: MonitorParams) -> MonitoredSales:
-    "Predict the sales since the training; raises `UserError` where there are none."
+    "Predict the sales since the training, which may be none."
     trained_until = np.datetime64(bundle.manifest.data.last, "D")
     days = sales.frame["Transaction_Date"].to_numpy().astype("datetime64[D]")
-    is_new_sale = (days > trained_until) & ~sales.frame["is_return"].to_numpy(bool)
-    if not is_new_sale.any():
-        raise UserError(
-            f"{sales.report.source} has no sale after {trained_until}, up to where the model was trained: its last is of "
-            f"{days.max()}. Give newer sales."
-        )
+    is_sale = ~sales.frame["is_return"].to_numpy(bool)
+    is_new_sale = (days > trained_until) & is_sale
     history, complete = bundle.history, bundle.sarima.last
-    known = is_revenue_known(bundle, sales)
-    if days.max() > bundle.sarima.last and known:  # revenue that is only computed is no history
-        new = select_new_sales(bundle, sales)
+    known, new = is_revenue_known(bundle, sales), select_new_sales(bundle, sales)
+    if known and new is not None:  # revenue that is only computed is no history
         history, complete = history_with_new_sales(bundle, new), last_complete_date(bundle, new)
-    columns = fill_missing_columns(bundle.preprocessor, frame_columns(sales.frame[is_new_sale]))
+    if is_new_sale.any():
+        since_training = _predict(bundle, history, sales.frame[is_new_sale], known)
+        window = since_training.newest(params.window_days)
+    else:
+        since_training = window = _without_sales(days[is_sale].max(initial=days.min()), known)
+    notes = _notes(known, trained_until, int((days <= trained_until).sum()))
+    return MonitoredSales(sales, since_training, window, history, complete, trained_until, notes)
+
+
+def _predict(bundle: ModelBundle, history: History, frame: pd.DataFrame, known: bool) -> PredictedSales:
+    "Predict sales as of their days."
+    columns = fill_missing_columns(bundle.preprocessor, frame_columns(frame))
     dates = np.asarray(columns["Transaction_Date"])
-    since_training = PredictedSales(
+    return PredictedSales(
         columns,
         compute_row_scale(bundle.preprocessor["scale"], columns),
         predicted_shares(bundle.preprocessor, history, bundle.model, columns),
@@ -107,10 +119,14 @@ def prepare_monitored_sales(bundle: ModelBundle, sales: SalesData, params: Monit
         dates.min(),
         dates.max(),
     )
-    window = since_training.newest(params.window_days)
-    n_trained = int((days <= trained_until).sum())
-    return MonitoredSales(
-        sales, since_training, window, history, complete, _notes(known, trained_until, n_trained)
+
+
+def _without_sales(newest: np.datetime64, known: bool) -> PredictedSales:
+    "Return no sales, of a period that ends with the newest sale of the source."
+    nothing = np.empty(0)
+    dates = np.empty(0, "datetime64[D]")
+    return PredictedSales(
+        {"Transaction_Date": dates}, nothing, nothing, nothing if known else None, newest, newest
     )
 
 

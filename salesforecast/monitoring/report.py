@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from html import escape
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pandas as pd
 from pydantic import JsonValue
@@ -22,21 +22,34 @@ from salesforecast.core.optional import require
 from salesforecast.core.settings import UserError, atomic_write
 from salesforecast.core.text import format_count
 from salesforecast.monitoring.findings import Finding, Severity, max_severity
-from salesforecast.monitoring.incidents import OPEN_STATUSES, Alert
+from salesforecast.monitoring.incidents import FEED_CHECK, OPEN_STATUSES, Alert
 
 # %% ../../nbs/monitoring/15_report.ipynb #25c4372f
 EXIT_CODES: dict[Severity, int] = {"ok": 0, "info": 0, "warning": 3, "critical": 4}
-BROKEN_FEED_CHECKS = ("silence", "refused rows", "feed", "repeated day")
+BROKEN_FEED_CHECKS = ("silence", "refused rows", FEED_CHECK, "repeated day")
 
 
 class Window(TypedDict):
-    "The period that was evaluated."
+    "The period that was evaluated; without new sales, it is the day of the newest sale, with 0 rows."
 
     first: str  # YYYY-MM-DD
     last: str
     days: int
     rows: int
     has_actuals: bool  # whether the revenue is known
+    trained_until: NotRequired[
+        str
+    ]  # last day that the model was trained on; not in reports of earlier releases
+
+
+def without_new_sales(window: Window) -> str:
+    "Say that there is no sale since the training, and what follows; empty where there are some."
+    if window["rows"]:
+        return ""
+    return (
+        f"no sales since {window['trained_until']}, the last day that the model was trained on: accuracy and drift can be "
+        "judged when new sales arrive"
+    )
 
 # %% ../../nbs/monitoring/15_report.ipynb #44b8acbf
 @dataclass(frozen=True, repr=False)
@@ -50,7 +63,8 @@ class MonitorReport:
     checked
         UTC time of the run.
     window
-        The period that was evaluated: first, last, days, rows, has_actuals.
+        The period that was evaluated: first, last, days, rows, has_actuals, trained_until. Without new sales it has no
+        rows, and performance, by_segment, drift, concept and changes are empty.
     performance
         current, baseline and change of mae, rmse, r2, wape and bias.
     by_segment
@@ -103,12 +117,23 @@ class MonitorReport:
         return EXIT_CODES[self.level]
 
     @property
+    def nothing_new(self) -> str:
+        "Where there is no sale since the training: a sentence that says so; else empty."
+        return without_new_sales(self.window)
+
+    @property
     def summary(self) -> str:
         "The result in a sentence."
+        serious, nothing_new = self.level not in ("ok", "info"), self.nothing_new
+        opened = f"{format_count(len(self.open_incidents), f'{self.level} incident')} open"
+        if nothing_new:
+            return (
+                f"{self.version}: {opened}; {nothing_new}." if serious else f"{self.version}: {nothing_new}."
+            )
         span = f"{self.window['first']} to {self.window['last']}"
-        if self.level in ("ok", "info"):
-            return f"{self.version} does as it should, {span}."
-        return f"{self.version}, {span}: {format_count(len(self.open_incidents), f'{self.level} incident')} open."
+        return (
+            f"{self.version}, {span}: {opened}." if serious else f"{self.version} does as it should, {span}."
+        )
 
     @property
     def needs_retraining(self) -> bool:

@@ -78,16 +78,13 @@ class NewSales:
     gap_days: list[str] = field(default_factory=list)  # new days whose records are missing, as in training
 
 
-def select_new_sales(bundle: ModelBundle, sales: SalesData) -> NewSales:
-    "Select the rows that the version does not know; raises `UserError` where there are none."
+def select_new_sales(bundle: ModelBundle, sales: SalesData) -> NewSales | None:
+    "Select the rows that the version does not know; None where there are none."
     days = sales.frame["Transaction_Date"].to_numpy().astype("datetime64[D]")
     known_until = bundle.sarima.last
     new = days > known_until
     if not new.any():
-        raise UserError(
-            f"{sales.report.source} has nothing new: its last sale is of {days.max()}, and version {bundle.version} knows "
-            f"everything up to {known_until}."
-        )
+        return None
     first = days[new].min()
     between = np.arange(known_until + 1, first)
     with_sales = bundle.history.first + bundle.history.levels[TOTAL].slots

@@ -15,7 +15,7 @@ from salesforecast.core.settings import UserError
 from salesforecast.dashboard.export import csv_bytes
 from salesforecast.dashboard.model import health as health_module
 from salesforecast.dashboard.model.demand import series_cells, series_label
-from salesforecast.dashboard.model.health import Health, health_lights, next_steps, worst_colour
+from salesforecast.dashboard.model.health import Health, health_lights, next_steps, verdict, worst_colour
 from salesforecast.dashboard.model.orders import StockSheet, order_table, stock_rows, supplier_table
 from salesforecast.dashboard.model.plan import Scenario, load_plan, plan_table
 from salesforecast.dashboard.model.state import AppState
@@ -37,7 +37,7 @@ def report(*checks: str, status: str = "opened") -> dict[str, Any]:
     return {
         "version": "v1",
         "checked": "2026-03-02T06:00:00+00:00",
-        "window": {"first": "2026-02-01", "last": "2026-02-28"},
+        "window": {"first": "2026-02-01", "last": "2026-02-28", "rows": 812},
         "performance": {},
         "forecast_accuracy": [],
         "drift": [],
@@ -64,6 +64,37 @@ def test_every_open_alert_turns_one_light(check: str) -> None:
     assert next(light.why for light in lights if light.colour == "red").lower() == f"{check} changed".lower()
     resolved = health_lights(Health("v1", report(check, status="resolved")), NOW)
     assert worst_colour(resolved) == "green"
+
+
+@pytest.mark.parametrize(
+    ("checks", "sentence"),
+    [
+        (["feed"], "Act now: sales are late, missing or rejected."),
+        (["silence", "refused rows"], "Act now: sales are late, missing or rejected."),
+        (["drift: Unit_Price"], "Act now: sales are no longer like those of the training."),
+        (["price: Toys"], "Act now: sales are no longer like those of the training."),
+        (["performance"], "Act now: single sales are predicted worse than before."),
+        (["forecast"], "Act now: published forecasts do not come true."),
+        (
+            ["feed", "bias"],
+            "Act now: single sales are predicted worse than before; sales are late, missing or rejected.",
+        ),
+    ],
+)
+def test_the_verdict_names_what_is_red(checks: list[str], sentence: str) -> None:
+    health = Health("v1", report(*checks))
+    assert verdict(health, health_lights(health, NOW)) == ("red", sentence)
+
+
+def test_the_verdict_names_what_to_watch() -> None:
+    waits = Health("v1", report("feed", status="pending"))
+    sentence = "Nothing is urgent, but watch this: sales are late, missing or rejected."
+    assert verdict(waits, health_lights(waits, NOW)) == ("yellow", sentence)
+    fine = Health("v1", report())
+    assert verdict(fine, health_lights(fine, NOW)) == (
+        "green",
+        "The model is as good as when it was trained.",
+    )
 
 
 def test_a_question_without_an_answer_is_not_the_verdict() -> None:

@@ -61,6 +61,19 @@ def test_a_day_that_is_run_again_counts_once() -> None:
     follow(("2026-01-01", "warning", "pending", "warning"), ("2026-01-01", "warning", "pending", "warning"))
 
 
+def test_a_run_without_new_sales_touches_the_feed_alone() -> None:
+    state = empty_state()
+    update_incidents(state, [Finding("drift", "critical", "far")], "2026-01-01")
+    late = Finding("feed", "warning", "late")
+    seen = []
+    for feed_day in ("2026-01-05", "2026-01-05", "2026-01-06"):
+        alerts = update_incidents(state, [late], "2026-01-01", feed_day=feed_day, feed_only=True)
+        seen.append([(alert.check, alert.status) for alert in alerts])
+    waits = [("drift", "unchecked"), ("feed", "pending")]
+    assert seen == [waits, waits, [("drift", "unchecked"), ("feed", "opened")]]
+    assert state["checks"]["drift"]["runs"] == [("2026-01-01", "critical")]
+
+
 def test_it_is_dated_from_the_first_run_that_saw_it() -> None:
     state = empty_state()
     for day in ("2026-01-01", "2026-01-02"):

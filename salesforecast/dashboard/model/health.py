@@ -18,7 +18,12 @@ from salesforecast.core.settings import UserError, settings
 from salesforecast.dashboard.model.formats import day, format_age, percent
 from salesforecast.lifecycle.schedule import JOURNAL, Job, Journal, Schedule, local_now, read_schedule
 from salesforecast.monitoring.incidents import OPEN_STATUSES
-from salesforecast.monitoring.report import BROKEN_FEED_CHECKS, read_monitor_log, read_report
+from salesforecast.monitoring.report import (
+    BROKEN_FEED_CHECKS,
+    read_monitor_log,
+    read_report,
+    without_new_sales,
+)
 from salesforecast.registry.versions import current_version
 
 # %% ../../../nbs/dashboard/model/14_health.ipynb #51ae0c98
@@ -58,6 +63,7 @@ class Light:
     question: str
     colour: Colour
     why: str
+    problem: str  # what is wrong where it is not green
 
 
 SALE_CHECKS = ("performance", "bias", "segments", "concept", "expected")
@@ -84,16 +90,25 @@ def _other_checks(report: Report) -> list[Mapping[str, Any]]:
     return [a for a in _checks(report, "") if not a["check"].startswith(known)]
 
 
-def _light(question: str, alerts: Sequence[Mapping[str, Any]], fine: str) -> Light:
-    "Return the light of alerts; `fine` says why it is green where there are none."
-    colours = ["yellow" if a["status"] == "pending" else COLOURS[a["level"]] for a in alerts]
-    worst: Colour = max(colours, key=RANK.index, default="green")
-    why = "; ".join(
-        f"{a['message']}{' (found in one run so far)' if a['status'] == 'pending' else ''}"
-        for a in alerts[:3]
-    )
+UNSETTLED = {
+    "pending": " (found in one run so far)",
+    "unchecked": " (still open: there are no new sales to check it by)",
+}
+
+
+def _light(
+    question: str,
+    problem: str,
+    alerts: Sequence[Mapping[str, Any]],
+    fine: str,  # why it is green where there are none
+    unknown: str = "",  # why it is grey where there are none
+) -> Light:
+    "Return the light of alerts."
+    colours = ["yellow" if a["status"] in UNSETTLED else COLOURS[a["level"]] for a in alerts]
+    worst: Colour = max(colours, key=RANK.index, default="grey" if unknown else "green")
+    why = "; ".join(f"{a['message']}{UNSETTLED.get(a['status'], '')}" for a in alerts[:3])
     more = f"; and {len(alerts) - 3} more" if len(alerts) > 3 else ""
-    return Light(question, worst, (why[:1].upper() + why[1:] + more) or fine)
+    return Light(question, worst, (why[:1].upper() + why[1:] + more) or unknown or fine, problem)
 
 
 def health_lights(health: Health, now: datetime) -> list[Light]:
@@ -102,6 +117,8 @@ def health_lights(health: Health, now: datetime) -> list[Light]:
     if report is None:
         return []
     error, accuracy = report["performance"].get("wape"), report["forecast_accuracy"]
+    nothing_new = without_new_sales(report["window"])
+    unknown = nothing_new[:1].upper() + nothing_new[1:]
     if error:
         fine = f"{percent(error['current'])} of revenue, in the test period {percent(error['baseline'])}"
     else:
@@ -111,8 +128,10 @@ def health_lights(health: Health, now: datetime) -> list[Light]:
     covered = sum(row["coverage_95"] * row["forecasts"] for row in accuracy) / count if count else None
     forecast = _light(
         "Do forecasts come true?",
+        "published forecasts do not come true",
         _checks(report, *FORECAST_CHECKS),
         f"{percent(covered, 0)} of {count} published forecasts held their day in the 95% interval",
+        "" if count else "No published forecast has met its day yet",
     )
     age = (now - datetime.fromisoformat(report["checked"])).days
     old: Colour = "green" if age <= 10 else "yellow"
@@ -122,34 +141,34 @@ def health_lights(health: Health, now: datetime) -> list[Light]:
     lights = [
         _light(
             "Are single sales predicted as well as before?",
+            "single sales are predicted worse than before",
             _checks(report, *SALE_CHECKS),
             fine,
+            unknown,
         ),
-        forecast
-        if count or forecast.colour != "green"
-        else Light(forecast.question, "grey", "No published forecast has met its day yet"),
+        forecast,
         _light(
             "Are sales still like those of the training?",
+            "sales are no longer like those of the training",
             _checks(report, *CHANGE_CHECKS),
             f"No column has drifted, of {len({row['column'] for row in report['drift']})}",
+            unknown,
         ),
         _light(
             "Do all sales arrive?",
+            "sales are late, missing or rejected",
             _checks(report, *BROKEN_FEED_CHECKS),
-            "Every day has sales, and few rows are rejected",
+            f"The newest sale, of {day(report['window']['last'])}, is as recent as usual"
+            if nothing_new
+            else "Every day has sales, and few rows are rejected",
         ),
-        Light("Is the model monitored regularly?", old, last),
+        Light("Is the model monitored regularly?", old, last, "monitoring is overdue"),
     ]
     if others := _other_checks(report):
-        lights.append(_light("Is there another problem?", others, ""))
+        lights.append(_light("Is there another problem?", "another incident is open", others, ""))
     if report["version"] != health.folder_version:
-        lights.append(
-            Light(
-                "Is it this version?",
-                "yellow",
-                f"The last monitoring was of {report['version']}; {health.folder_version} is served",
-            )
-        )
+        why = f"The last monitoring was of {report['version']}; {health.folder_version} is served"
+        lights.append(Light("Is it this version?", "yellow", why, "the served version is not monitored yet"))
     return lights
 
 
@@ -157,6 +176,19 @@ def worst_colour(lights: Sequence[Light]) -> Colour:
     "Return the worst colour; grey, which is not known yet, only where no light has another one."
     known = [light.colour for light in lights if light.colour != "grey"]
     return max(known, key=RANK.index, default="grey")
+
+
+def verdict(health: Health, lights: Sequence[Light]) -> tuple[Colour, str]:
+    "Say in a colour and a sentence whether the model is still good, and what is red or yellow."
+    worst = worst_colour(lights)
+    problems = "; ".join(light.problem for light in lights if light.colour == worst)
+    if worst == "red":
+        return worst, f"Act now: {problems}."
+    if worst == "yellow":
+        return worst, f"Nothing is urgent, but watch this: {problems}."
+    if health.report is None or without_new_sales(health.report["window"]):
+        return "grey", "No new sales have arrived since the training: the model cannot be judged yet."
+    return worst, "The model is as good as when it was trained."
 
 # %% ../../../nbs/dashboard/model/14_health.ipynb #c41d0a02
 def critical_findings(
@@ -209,7 +241,7 @@ def incident_table(health: Health) -> pd.DataFrame:
         }
         for run in reversed(health.log)
         for alert in run["alerts"]
-        if alert["status"] != "open" or run is health.log[-1]
+        if alert["status"] not in ("open", "unchecked") or run is health.log[-1]
     ]
     return pd.DataFrame(rows, columns=["run", "data_until", "check", "status", "level", "message", "since"])
 
@@ -245,6 +277,8 @@ def next_steps(health: Health, now: datetime) -> list[str]:
             if automatic
             else "Train on newer sales: the open incidents ask for it"
         )
+    if without_new_sales(health.report["window"]):
+        steps.append("Accuracy and drift are judged as soon as new sales arrive")
     steps += [
         f"{a['check']} was found in one run: if the next runs find it again, an incident opens"
         for a in health.report["alerts"]

@@ -25,7 +25,7 @@ from salesforecast.dashboard.model.health import (
     incident_table,
     next_steps,
     read_health,
-    worst_colour,
+    verdict,
 )
 from salesforecast.dashboard.model.labels import column_label
 from salesforecast.dashboard.model.state import AppState
@@ -37,11 +37,7 @@ from salesforecast.dashboard.ui.widgets import Kind, box, button, card, empty, h
 
 # %% ../../../nbs/dashboard/tabs/10_health.ipynb #ec49dea9
 WORDS = {"green": "Green: fine", "yellow": "Yellow: watch", "red": "Red: act", "grey": "Not known yet"}
-VERDICTS: dict[str, tuple[Kind, str]] = {
-    "green": ("good", "The model is as good as when it was trained."),
-    "yellow": ("warn", "The model works, but something needs watching."),
-    "red": ("error", "The model is not as good as it was. Act now."),
-}
+KINDS: dict[str, Kind] = {"green": "good", "yellow": "warn", "red": "error", "grey": "info"}
 
 
 def lights_markup(lights: Sequence[Light]) -> str:
@@ -113,9 +109,9 @@ class HealthView(ResultView):
         lights, report = health_lights(health, now), health.report
         steps = next_steps(health, now)
         if report:
-            kind, verdict = VERDICTS[worst_colour(lights)]
+            colour, sentence = verdict(health, lights)
             answer = card("Is the model still good?", html(lights_markup(lights)))
-            self.parts = [message(kind, "", title=verdict), answer]
+            self.parts = [message(KINDS[colour], "", title=sentence), answer]
         else:
             self.parts = [self._unseen()]
         listed = message("info", "", [f"{step}." for step in steps])
@@ -171,11 +167,14 @@ class HealthView(ResultView):
 
     def _drift(self, state: AppState, rows: pd.DataFrame) -> w.Widget:
         "Show the drift of each column."
+        title = "Are sales still like those of the training?"
+        if rows.empty:
+            return card(
+                title, empty("No new sales to compare yet", "Monitor again when there are newer sales.")
+            )
         beyond = int((rows["share"] >= 1).sum())
         words = f"{beyond} of {len(rows)} columns are beyond their limit."
-        chart = FigureCard(state, "Are sales still like those of the training?", help=words).show(
-            drift_chart(rows), rows, words
-        )
+        chart = FigureCard(state, title, help=words).show(drift_chart(rows), rows, words)
         self.cards.append(chart)
         return chart.view
 
