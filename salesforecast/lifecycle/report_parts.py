@@ -18,23 +18,24 @@ if TYPE_CHECKING:
 
 # %% ../../nbs/lifecycle/05_report_parts.ipynb #e745af16
 STYLE = """<style>
-.sf-verdict {border-left: 6px solid #2b8a3e; background: #f1f8f2; padding: .9em 1.1em; font-size: 1.15em;
+.sf-verdict {border-left: 6px solid #2b8a3e; background: #2b8a3e1a; padding: .9em 1.1em; font-size: 1.15em;
   border-radius: 0 6px 6px 0; margin: .4em 0 1.2em}
-.sf-verdict.bad {border-color: #c0392b; background: #fdf2f1}
-.sf-verdict.mid {border-color: #d9720b; background: #fdf6ee}
-.sf-verdict small {display: block; color: #555; font-size: .82em; margin-top: .3em}
+.sf-verdict.bad {border-color: #c0392b; background: #c0392b1a}
+.sf-verdict.mid {border-color: #d9720b; background: #d9720b1a}
+.sf-verdict small {display: block; opacity: .8; font-size: .82em; margin-top: .3em}
 .sf-tiles {display: flex; flex-wrap: wrap; gap: 12px; margin: 0 0 1.2em}
-.sf-tile {flex: 1 1 150px; border: 1px solid #e2e6ea; border-radius: 8px; padding: .7em .9em}
-.sf-tile b {display: block; font-size: 1.5em; font-weight: 600; color: #1d2733; font-variant-numeric: tabular-nums}
-.sf-tile span {color: #5b6672; font-size: .85em}
+.sf-tile {flex: 1 1 150px; border: 1px solid #8896a466; border-radius: 8px; padding: .7em .9em}
+.sf-tile b {display: block; font-size: 1.5em; font-weight: 600; font-variant-numeric: tabular-nums}
+.sf-tile span {opacity: .8; font-size: .85em}
 table.sf {border-collapse: collapse; margin: .4em 0 1.2em; font-size: .93em; width: 100%}
-table.sf th {text-align: right; color: #5b6672; font-weight: 500; border-bottom: 1px solid #cfd6dd; padding: .35em .6em;
-  background: none}
-table.sf td {text-align: right; padding: .35em .6em; border-bottom: 1px solid #eef1f4; font-variant-numeric: tabular-nums;
+table.sf th {text-align: right; color: inherit; opacity: .8; font-weight: 500; border-bottom: 1px solid #8896a499;
+  padding: .35em .6em; background: none}
+table.sf td {text-align: right; padding: .35em .6em; border-bottom: 1px solid #8896a433; font-variant-numeric: tabular-nums;
   background: none; vertical-align: top}
 table.sf th:first-child, table.sf td:first-child, table.sf .text {text-align: left}
-table.sf tr.chosen td {font-weight: 600; background: #f0f6fb}
-.sf-ok {color: #2b8a3e; font-weight: 700} .sf-bad {color: #c0392b; font-weight: 700}
+table.sf tr.chosen td {font-weight: 600; background: #2e8fcb1f}
+.sf-ok, .sf-bad {font-weight: 700; color: color-mix(in srgb, #2b8a3e 65%, currentColor)}
+.sf-bad {color: color-mix(in srgb, #c0392b 65%, currentColor)}
 </style>"""
 
 

@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title><style>
-body {{font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; color: #1d2733; margin: 0;
-  background: #f6f8fa}}
-main {{max-width: 960px; margin: 0 auto; background: #fff; padding: 2em 3em 3em; min-height: 100vh; box-sizing: border-box}}
-h1 {{font-size: 1.9em; margin: 0 0 .1em}} h2 {{font-size: 1.25em; margin: 2em 0 .5em; color: #0b5fa5}}
+:root {{color-scheme: light dark}}
+body {{font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; margin: 0;
+  color: light-dark(#1d2733, #e6ebf0); background: light-dark(#f6f8fa, #0e1217)}}
+main {{max-width: 960px; margin: 0 auto; background: light-dark(#fff, #14191f); padding: 2em 3em 3em; min-height: 100vh; box-sizing: border-box}}
+h1 {{font-size: 1.9em; margin: 0 0 .1em}} h2 {{font-size: 1.25em; margin: 2em 0 .5em; color: light-dark(#0b5fa5, #7cc4f0)}}
 p {{max-width: 46em}} img {{max-width: 100%; height: auto; display: block; margin: .5em 0 1em}}
-.when {{color: #5b6672; margin: 0 0 1.5em}} pre {{white-space: pre-wrap; font-size: .85em; color: #444}}
-.failed {{border-left: 6px solid #c0392b; background: #fdf2f1; padding: .9em 1.1em; border-radius: 0 6px 6px 0}}
+.when {{opacity: .8; margin: 0 0 1.5em}} pre {{white-space: pre-wrap; font-size: .85em; opacity: .9}}
+.failed {{border-left: 6px solid #c0392b; background: #c0392b1a; padding: .9em 1.1em; border-radius: 0 6px 6px 0}}
 .anchor-link {{display: none}} table {{border-collapse: collapse}}
 @media (max-width: 700px) {{main {{padding: 1em}} .jp-OutputArea, .output {{overflow-x: auto}}}}
-@media print {{body {{background: #fff}} main {{padding: 0}} h2 {{break-after: avoid}} img, tr {{break-inside: avoid}}}}
+@media print {{:root {{color-scheme: light}} body {{background: #fff}} main {{padding: 0}} h2 {{break-after: avoid}} img, tr {{break-inside: avoid}}}}
 </style></head><body><main>
 {failed}{body}
 <p class="when">{when}</p>
