@@ -66,12 +66,23 @@ def endpoint(
 
 # %% ../../nbs/api/05_routes.ipynb #bca9e446
 ERRORS = (400, 401, 403, 405, 408, 413, 415, 429, 500, 503)  # statuses that every endpoint may answer
+FIRST = (
+    "/predict",
+    "/predict_batch_csv",
+    "/predict_batch_json",
+    "/forecast_sarima",
+    "/forecast",
+    "/model_info",
+    "/shap_values",
+    "/status",
+    "/reload_model",
+)  # in the documentation; the others follow
 
 
 def make_blueprint() -> APIBlueprint:
     "Return a blueprint of all endpoints that have been declared."
     blueprint = APIBlueprint("api", __name__, abp_responses=dict.fromkeys(ERRORS, ErrorOutput))  # type: ignore[arg-type]
-    for route in ROUTES.values():
+    for route in sorted(ROUTES.values(), key=lambda route: (*FIRST, route.path).index(route.path)):
         register = blueprint.get if route.method == "GET" else blueprint.post
         register(
             route.path,

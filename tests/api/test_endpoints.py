@@ -1126,6 +1126,10 @@ def test_the_description_is_openapi_31_and_the_docs_need_no_other_host(client: F
     described = client.get("/openapi.json").get_json()
     assert described["openapi"].startswith("3.1")
     assert set(described["paths"]) == {route.path for route in ROUTES.values()}
+    predictions = ["/predict", "/predict_batch_csv", "/predict_batch_json"]
+    forecasts = ["/forecast_sarima", "/forecast"]
+    about = ["/model_info", "/shap_values", "/status", "/reload_model"]
+    assert list(described["paths"])[:9] == predictions + forecasts + about
     page = client.get("/docs", follow_redirects=True)
     assert page.status_code == 200
     text = page.get_data(as_text=True)
