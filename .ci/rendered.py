@@ -1,7 +1,8 @@
 """Check the rendered docs: `python .ci/rendered.py _docs`; exits with 1 where a page has a fault, and lists them.
 
 On every page: nothing is loaded from another host, links and their sections exist, pictures have an alternative text,
-"Edit this page" leads to a notebook that is there, and no signature is an annotation that nobody can read.
+"Edit this page" leads to a notebook that is there, no signature is an annotation that nobody can read, and the two hyphens
+of an option have not become a dash.
 """
 
 import re
@@ -12,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).parents[1]
 UNREADABLE = re.compile(r"\*\*data:\s*Any|:\s*Annotated\b|<object object at 0x")
+DASHED = re.compile(r"(?<!\w)[–—][a-z][a-z-]+")  # --overrides, set by smart typography
 EDIT = re.compile(r"//github\.(?:com|dev)/salesforecast/salesforecast/(?:edit|blob)/main/([^#]+)")
 
 
@@ -84,9 +86,9 @@ def faults(folder: Path) -> list[str]:
         found = [f"loaded from another host: {address}" for address in page.resources if elsewhere(address)]
         found += [fault for link in dict.fromkeys(page.links) if (fault := link_fault(link, path, pages))]
         found += [f"a picture without alternative text: {source}" for source in page.without_alt]
-        found += [
-            f"a signature that nobody can read: {each}" for each in UNREADABLE.findall(" ".join(page.text))
-        ]
+        text = " ".join(page.text)
+        found += [f"a signature that nobody can read: {each}" for each in UNREADABLE.findall(text)]
+        found += [f"an option with a dash: {each}" for each in DASHED.findall(text)]
         out += [f"{path.relative_to(folder.resolve())}: {fault}" for fault in found]
     return out
 
