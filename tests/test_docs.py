@@ -123,6 +123,38 @@ def test_what_a_page_of_prose_shows_has_been_run(page: Path) -> None:
         assert hidden or not shows or cell["outputs"], source[:200]
 
 
+UNSEEN = re.compile(
+    r"^#\| *(hide$|exports?i?$|echo: *false|include: *false)", re.M
+)  # cells whose code no reader sees
+
+
+def unknown_names(page: Path) -> list[str]:
+    """List what the visible cells of a page use before they import or define it."""
+    visible = [source for source, _ in cells(page, "code") if not UNSEEN.search(source)]
+    options = ["--isolated", "--select", "F821", "--output-format", "concise", "--config"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", *options, 'builtins = ["display"]', "-"],
+        input="\n".join(visible),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    return sorted(set(re.findall(r"F821 Undefined name `(\w+)`", done.stdout)))
+
+
+COPIED = PROSE | {"front_door"}  # pages whose examples a reader copies
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.relative_to(NBS).parts[0].removesuffix(".ipynb") in COPIED],
+    ids=name,
+)
+def test_the_examples_of_a_page_import_what_they_use(page: Path) -> None:
+    """Who copies the cells that are to be seen, from the top, meets no NameError."""
+    assert unknown_names(page) == []
+
+
 @pytest.mark.slow
 def test_pages_are_prepared_and_load_nothing_from_elsewhere(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
@@ -170,7 +202,7 @@ def ci_script(name: str) -> ModuleType:
 EDIT = "https://github.com/salesforecast/salesforecast/edit/main"
 RIGHT = f"""<a href="{EDIT}/nbs/index.ipynb">Edit</a> <a href="https://github.com/a/b/blob/main/c.py#L10">c</a> <a href="sub/two.html#part">two</a>
 <h2 id="here">Here</h2> <a href="#here">here</a> <a href="sub/">two</a> <img src="a.png" alt="A chart">
-<script src="site_libs/a.js">loads: Annotated</script><link rel="stylesheet" href="a.css">"""
+<p>Mon–Fri – as --overrides</p> <script src="site_libs/a.js">loads: Annotated</script><link rel="stylesheet" href="a.css">"""
 WRONG = [
     ('<script src="https://cdn.example.org/a.js"></script>', "another host: https://cdn.example.org/a.js"),
     ('<link rel="stylesheet" href="//cdn.example.org/a.css">', "another host: //cdn.example.org/a.css"),
@@ -179,6 +211,7 @@ WRONG = [
     ('<a href="#nowhere">here</a>', "no such section: #nowhere"),
     (f'<a href="{EDIT}/index.ipynb">Edit</a>', "no file to edit"),
     ('<img src="a.png" alt=" ">', "without alternative text: a.png"),
+    ("<td>as (–overrides)</td>", "an option with a dash: –overrides"),
     ("<p>DriftParams (**data:Any)</p>", "nobody can read: **data:Any"),
     ("<p>main (source:Annotated[str])</p>", "nobody can read: :Annotated"),
 ]
@@ -216,6 +249,18 @@ def test_fields_and_charts_are_described() -> None:
 def test_a_notebook_names_its_kernel_and_nothing_else(page: Path) -> None:
     kernel = {"display_name": "python3", "language": "python", "name": "python3"}
     assert json.loads(page.read_text(encoding="utf-8"))["metadata"] == {"kernelspec": kernel}
+
+
+PROSE_PAGES = [
+    page for page in PAGES if page.relative_to(NBS).parts[0].removesuffix(".ipynb") in PROSE | {"reference"}
+]
+
+
+@pytest.mark.parametrize("page", PROSE_PAGES, ids=name)
+def test_the_columns_of_tables_have_names(page: Path) -> None:
+    texts = [shown(name(page)), *(source for source, _ in cells(page, "markdown"))]
+    heads = [head for text in texts for head in re.findall(r"^\|(.+)\|\n\| *:?-", text, re.M)]
+    assert [head for head in heads if "" in map(str.strip, head.split("|"))] == []
 
 
 def test_the_readme_is_the_home_page() -> None:
