@@ -83,13 +83,16 @@ def monitor(
 ) -> None:
     "Check the served model on new sales. Exits with 0 if all is well, 3 for a warning, 4 for something critical."
     from salesforecast.sales.schema import ReadOptions
+    from salesforecast.lifecycle.promotion import repair
     from salesforecast.monitoring import monitor as monitoring
     from salesforecast.monitoring.alerts import Channels
     from salesforecast.monitoring.report import write_json, write_prometheus
-    from salesforecast.cli.terminal import monitor_report, output, progress_bar
+    from salesforecast.cli.terminal import messages, monitor_report, output, progress_bar
     from salesforecast.core.params import load_params
 
     folder, current = models_dir or settings().model_dir, settings()
+    for message in repair(folder):  # what a killed promotion left
+        messages.print(message, style="yellow", markup=False)
     with progress_bar("reading and checking sales") as report:
         result = monitoring.monitor(
             source,

@@ -26,8 +26,7 @@ from pydantic import BaseModel, ValidationError
 from salesforecast.core.optional import require
 from salesforecast.core.settings import CLI_COMMAND, Progress, UserError, atomic_write
 from salesforecast.core.text import redact_url
-from salesforecast.lifecycle.promotion import models_lock
-from salesforecast.registry.versions import new_version
+from salesforecast.registry.versions import models_lock, new_version
 
 # %% ../../nbs/lifecycle/14_jobs.ipynb #53be2025
 JOBS_DIR, RECORD, LOCK, LOG = "jobs", "record.json", ".lock", "log.txt"

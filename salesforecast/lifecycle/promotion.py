@@ -6,61 +6,53 @@
 __all__ = ['promote', 'rollback']
 
 # %% ../../nbs/lifecycle/03_promotion.ipynb #2ced005b
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
 from pydantic import JsonValue
 
-from salesforecast.core.settings import Progress, UserError, no_progress
+from salesforecast.core.settings import UserError
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.events import append_event, read_events
 from salesforecast.registry.registration import synchronize
 from salesforecast.registry.versions import (
+    PROMOTION_WAIT,
     current_version,
     list_versions,
+    models_lock,
     previous_version,
     set_current,
     trained_version,
 )
-
-# %% ../../nbs/lifecycle/03_promotion.ipynb #7f2cf360
-@contextmanager
-def models_lock(
-    models_dir: Path,
-    what: Literal["training", "promotion"],
-    wait: float,  # seconds
-    progress: Progress = no_progress,
-) -> Iterator[None]:
-    "Hold the lock of a folder of models; raises `UserError` where another process keeps it longer than `wait`."
-    models_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(models_dir / f".{what}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        progress(0.0, f"waiting for another {what} to end")
-        try:
-            lock.acquire(timeout=wait)
-        except Timeout:
-            state = f"has not ended for {wait:,.0f} seconds" if wait else "is running"
-            raise UserError(f"Another {what} in {models_dir} {state}. Wait for it, or end it.") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 # %% ../../nbs/lifecycle/03_promotion.ipynb #a76cc3eb
 def repair(
     models_dir: Path,
     registry: bool = True,  # bring MLflow's registry into step, too
 ) -> list[str]:
-    "Put the record in order after a crash, a lost registry or a change by hand; returns what was done, in words."
+    "Put the record in order after a crash, a lost registry or a change by hand; returns in words what was done, or what failed."
+    if current_version(models_dir) is None:
+        return []
+    with models_lock(
+        models_dir, "promotion", PROMOTION_WAIT
+    ):  # else one under way would look like one cut short
+        messages = _repair_history(models_dir)
+    if not registry:
+        return messages
+    synced = synchronize(models_dir)  # where the registry cannot be reached, the next command tries again
+    if synced.registered:
+        messages.append(f"MLflow's registry has {', '.join(synced.registered)} now.")
+    if synced.champion:
+        messages.append(f"The registry's champion is {synced.champion} now.")
+    return [*messages, synced.problem] if synced.problem else messages
+
+
+def _repair_history(models_dir: Path) -> list[str]:
+    "Make the history end with what is served; returns in words what was found."
     history, served = read_events(models_dir), current_version(models_dir)
     messages: list[str] = []
     if served is None:
-        return []
+        return messages
     last = history[-1] if history else {"action": "none", "from": None, "to": None}
     if _served_after(last) != served:
         if history and _same_training(models_dir, _served_after(last), served):
@@ -83,13 +75,6 @@ def repair(
             else f"{served} is served, which was not in the history."
         )
         append_event(models_dir, entry | {"why": messages[-1]})
-    if not registry:
-        return messages
-    synced = synchronize(models_dir)  # where the registry cannot be reached, the next command tries again
-    if synced.registered:
-        messages.append(f"MLflow's registry has {', '.join(synced.registered)} now.")
-    if synced.champion:
-        messages.append(f"The registry's champion is {served} now.")
     return messages
 
 
@@ -115,8 +100,8 @@ def serve_version(
     **more: JsonValue,  # for the history
 ) -> str:
     "Serve a version; returns a problem of the registry, or an empty text. Raises `UserError` where it cannot be served."
-    with models_lock(models_dir, "promotion", 60):
-        repair(models_dir, registry=False)  # which follows below
+    with models_lock(models_dir, "promotion", PROMOTION_WAIT):
+        _repair_history(models_dir)
         served = current_version(models_dir)
         if expected not in (ANY, served):
             raise UserError(
@@ -127,7 +112,7 @@ def serve_version(
         entry = {"action": action, "from": served, "to": version, "why": why}
         append_event(models_dir, entry | more)
         set_current(models_dir, version)
-        return synchronize(models_dir).problem
+    return synchronize(models_dir).problem
 
 
 def _verify(models_dir: Path, version: str) -> None:

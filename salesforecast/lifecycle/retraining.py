@@ -15,12 +15,12 @@ from salesforecast.core.params import Params, load_params
 from salesforecast.core.settings import Progress, atomic_write, no_progress, scale_progress, settings
 from salesforecast.features.preprocessing import PreparedSales
 from salesforecast.lifecycle.gate import BASIS_TEXTS, Decision, describe_decision, evaluate_challenger
-from salesforecast.lifecycle.promotion import models_lock, promote, repair
+from salesforecast.lifecycle.promotion import promote, repair
 from salesforecast.registry.events import current_user
 from salesforecast.registry.files import DECISIONS_DIR
 from salesforecast.registry.registration import synchronize
 from salesforecast.registry.tracking import log_run_files
-from salesforecast.registry.versions import current_version
+from salesforecast.registry.versions import current_version, models_lock
 from salesforecast.sales.schema import MappingSource
 from salesforecast.training.orchestration import TrainingResult, train_models
 

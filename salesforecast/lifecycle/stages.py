@@ -19,10 +19,11 @@ from salesforecast.features.daily import daily_revenue, save_daily
 from salesforecast.features.preprocessing import prepare_sales, save_processed
 from salesforecast.features.preprocessor import save_preprocessor
 from salesforecast.lifecycle.gate import Decision
-from salesforecast.lifecycle.promotion import models_lock, repair
+from salesforecast.lifecycle.promotion import repair
 from salesforecast.lifecycle.retraining import pass_gate
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.publishing import publish
+from salesforecast.registry.versions import models_lock
 from salesforecast.sales.reading import read_sales
 from salesforecast.sales.schema import ColumnMapping
 from salesforecast.training.orchestration import TrainingResult, train_models

@@ -36,7 +36,14 @@ from salesforecast.registry.new_sales import (
 )
 from salesforecast.registry.publishing import prune, publish
 from salesforecast.registry.registration import synchronize
-from salesforecast.registry.versions import current_version, list_versions, new_version, set_current
+from salesforecast.registry.versions import (
+    PROMOTION_WAIT,
+    current_version,
+    list_versions,
+    models_lock,
+    new_version,
+    set_current,
+)
 from salesforecast.sales.reading import SalesData
 from salesforecast.sales.schema import ReadOptions, MappingSource
 from salesforecast.sales.sources import Source
@@ -223,7 +230,6 @@ def _publish(
     "Publish the updated version; it is served if the version it comes from still is."
     manifest = updated_manifest(bundle, new, state)
     trained = manifest.trained_version or bundle.version
-    drop_updates(models_dir, trained, keep=bundle.version)
 
     def write(folder: Path) -> None:
         rewritten = {HISTORY_FILE, SARIMA_FILE, SEGMENTS_FILE}
@@ -234,15 +240,16 @@ def _publish(
         segments_with_new_sales(bundle, new).to_parquet(folder / SEGMENTS_FILE, index=False)
 
     keep = settings().keep_versions
-    path = publish(models_dir, new_version(), manifest, write, keep + 1, serve=False)
-    if current_version(models_dir) != bundle.version:
-        shutil.rmtree(path)
-        raise UserError(
-            f"Version {bundle.version} was replaced by {current_version(models_dir)} during the update. Update again."
-        )
-    set_current(models_dir, path.name)
     reason = f"{len(new.frame):,} new sales up to {state.last}"
-    append_event(models_dir, {"action": "update", "from": bundle.version, "to": path.name, "why": reason})
+    with models_lock(models_dir, "promotion", PROMOTION_WAIT):
+        if (served := current_version(models_dir)) != bundle.version:
+            raise UserError(
+                f"Version {bundle.version} was replaced by {served} during the update. Update again."
+            )
+        drop_updates(models_dir, trained, keep=bundle.version)
+        path = publish(models_dir, new_version(), manifest, write, keep + 1, serve=False)
+        set_current(models_dir, path.name)
+        append_event(models_dir, {"action": "update", "from": bundle.version, "to": path.name, "why": reason})
     prune(models_dir, keep)
     record_forecast(models_dir, load_bundle(models_dir, path.name))
     return path

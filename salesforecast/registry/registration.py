@@ -22,7 +22,7 @@ from salesforecast.core.settings import UserError, settings
 from salesforecast.registry.bundle import ModelBundle, load_bundle
 from salesforecast.registry.manifest import Manifest
 from salesforecast.registry.tracking import Run, configure_mlflow, log_run, resume_run
-from salesforecast.registry.versions import current_version, list_versions
+from salesforecast.registry.versions import PROMOTION_WAIT, current_version, list_versions, models_lock
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -224,6 +224,7 @@ def set_champion(mlflow: ModuleType, served: str, numbers: Numbers) -> bool:
 
 # %% ../../nbs/registry/11_registration.ipynb #a43d2b00
 log = logging.getLogger(__name__)
+REGISTRATION_WAIT = 600  # seconds that one process waits while another registers versions
 
 
 @dataclass(frozen=True)
@@ -263,6 +264,20 @@ def is_tracked(manifest: Manifest) -> bool:
     return bool(manifest.mlflow.runs or manifest.mlflow.problem)
 
 
+def register_missing(mlflow: ModuleType, bundles: Iterable[ModelBundle]) -> tuple[list[str], list[str]]:
+    "Register the versions that the registry lacks; return those that were registered, and the problems of others."
+    done, problems, numbers = list[str](), list[str](), registered_numbers(mlflow)
+    for bundle in bundles:
+        if all(bundle.version in known for known in numbers.values()):
+            continue
+        try:
+            register_version(mlflow, bundle, numbers)
+            done.append(bundle.version)
+        except Exception as error:  # the alias must follow the served version all the same
+            problems.append(f"{bundle.version} was not registered: {type(error).__name__}: {error}")
+    return done, problems
+
+
 def synchronize(
     models_dir: Path,
     everything: bool = False,  # also versions that were trained without tracking
@@ -273,35 +288,29 @@ def synchronize(
     wanted = [bundle for bundle in bundles if everything or is_tracked(bundle.manifest)]
     if not wanted:
         return SyncResult()
-    done: list[str] = []
-    problems: list[str] = []
+    done, problems, champion = list[str](), list[str](), ""
     try:
         mlflow = configure_mlflow()
-        numbers = registered_numbers(mlflow)
-        for bundle in wanted:
-            if all(bundle.version in known for known in numbers.values()):
-                continue
-            try:
-                register_version(mlflow, bundle, numbers)
-                done.append(bundle.version)
-            except Exception as error:  # the alias must follow the served version all the same
-                problems.append(f"{bundle.version} was not registered: {type(error).__name__}: {error}")
-        served = current_version(models_dir)
-        moved = bool(alias and served and set_champion(mlflow, served, numbers))
+        with models_lock(models_dir, "registration", REGISTRATION_WAIT):  # two would register a version twice
+            done, problems = register_missing(mlflow, wanted)
         if alias:
+            with models_lock(
+                models_dir, "promotion", PROMOTION_WAIT
+            ):  # nothing else comes to be served meanwhile
+                served, numbers = current_version(models_dir), registered_numbers(mlflow)
+                champion = served if served and set_champion(mlflow, served, numbers) else ""
             trained = {bundle.manifest.trained_version for bundle in bundles}
             _forget_superseded(mlflow, numbers, {*list_versions(models_dir)}, trained)
     except Exception as error:  # serving goes on, whatever the store does
         problems.append(f"{type(error).__name__}: {error}")
-        moved, served = False, ""
     if problems:
         problem = f"MLflow's registry is not in step with {models_dir.name}: {'; '.join(problems)}"
         log.warning(problem)
-        return SyncResult(tuple(done), served if moved and served else "", problem=problem)
+        return SyncResult(tuple(done), champion, problem)
     if alias and served and not any(served in known for known in numbers.values()):
         problem = f"{served} is served and was trained without tracking, so the registry has no {CHAMPION}."
         return SyncResult(tuple(done), problem=f"{problem} To register it: salesforecast models sync")
-    return SyncResult(tuple(done), served if moved and served else "")
+    return SyncResult(tuple(done), champion)
 
 
 def _forget_superseded(

@@ -7,10 +7,15 @@ __all__ = ['list_versions', 'current_version']
 
 # %% ../../nbs/registry/03_versions.ipynb #97cb940e
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
-from ..core.settings import UserError, atomic_write
+from filelock import FileLock, Timeout
+
+from ..core.settings import Progress, UserError, atomic_write, no_progress
 from .events import read_events
 from .files import CURRENT, MANIFEST, flush_to_disk
 from .manifest import parse_manifest
@@ -62,6 +67,34 @@ def set_current(models_dir: Path, version: str) -> None:
         beside.write_text(version + "\n", encoding="utf-8")
         flush_to_disk(beside)
     flush_to_disk(models_dir)
+
+# %% ../../nbs/registry/03_versions.ipynb #7f2cf360
+PROMOTION_WAIT = 60  # seconds that a promotion waits for another
+
+
+@contextmanager
+def models_lock(
+    models_dir: Path,
+    what: Literal["training", "promotion", "registration"],
+    wait: float,  # seconds
+    progress: Progress = no_progress,
+) -> Iterator[None]:
+    "Hold the lock of a folder of models; raises `UserError` where another process keeps it longer than `wait`."
+    models_dir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(models_dir / f".{what}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        progress(0.0, f"waiting for another {what} to end")
+        try:
+            lock.acquire(timeout=wait)
+        except Timeout:
+            state = f"has not ended for {wait:,.0f} seconds" if wait else "is running"
+            raise UserError(f"Another {what} in {models_dir} {state}. Wait for it, or end it.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 # %% ../../nbs/registry/03_versions.ipynb #5d1ba106
 def trained_version(models_dir: Path, version: str | None) -> str | None:

@@ -13,7 +13,7 @@ from filelock import FileLock
 from salesforecast.core.settings import UserError
 from salesforecast.lifecycle import jobs
 from salesforecast.lifecycle.jobs import JobRecord, latest_job, read_jobs, read_log, start_training, stop_job
-from salesforecast.lifecycle.promotion import models_lock
+from salesforecast.registry.versions import models_lock
 
 WORK = """
 import sys, time

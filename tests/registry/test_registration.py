@@ -7,8 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
@@ -28,7 +30,7 @@ from salesforecast.registry.registration import (
     synchronize,
 )
 from salesforecast.registry.tracking import Run, artifact_root, configure_mlflow, record_training
-from salesforecast.registry.versions import set_current
+from salesforecast.registry.versions import current_version, set_current
 from support.browsing import free_port
 from support.models import ROOT, SMALL_YAML, Trained
 
@@ -143,6 +145,120 @@ def test_the_alias_follows_though_a_version_cannot_be_registered(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/mlflow.db")
     settings.cache_clear()
     assert synchronize(models).problem == "" and champion_version() == SECOND
+
+
+# Runs a statement in a process that waits, before a step of the registration, for a line on its standard input.
+WAITING = """
+import sys
+from pathlib import Path
+from salesforecast.lifecycle.promotion import promote
+from salesforecast.registry import registration
+
+step, models = sys.argv[1], Path(sys.argv[2])
+
+def wait(*args, then=getattr(registration, step)):
+    print("waiting", flush=True)
+    sys.stdin.readline()
+    return then(*args)
+
+setattr(registration, step, wait)
+"""
+
+
+@contextmanager
+def waiting_before(step: str, statement: str, models: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that has come as far as a step of the registration."""
+    words = [sys.executable, "-c", WAITING + statement, step, models]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        yield process
+
+
+@pytest.fixture
+def two(trained: Trained, store: Path) -> Path:
+    """A folder of two registered versions; the first is served."""
+    models = store / "models"
+    for version in (FIRST, SECOND):
+        publish_copy(trained, models, version, AWAY)
+    assert promote(models, FIRST) == ""
+    return models
+
+
+def test_a_sync_and_a_promotion_at_once_leave_the_alias_on_what_is_served(two: Path) -> None:
+    with waiting_before("set_champion", "registration.synchronize(models)", two) as syncing:
+        promotion = threading.Thread(target=promote, args=(two, SECOND))
+        promotion.start()
+        promotion.join(3)  # it waits for the other, unless nothing holds it back
+        syncing.communicate("\n")
+        promotion.join()
+    assert champion_version() == current_version(two) == SECOND
+
+
+@pytest.mark.parametrize(
+    "command", [["monitor"], pytest.param(["run", "monitor", "-p", "source"], marks=pytest.mark.slow)]
+)
+def test_monitoring_mends_the_alias_that_a_killed_promotion_left(
+    two: Path,
+    trained: Trained,
+    command: list[str],
+    run_command: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    with waiting_before("set_champion", f"promote(models, '{SECOND}')", two) as promotion:
+        promotion.kill()
+    assert (current_version(two), champion_version()) == (SECOND, FIRST)
+    where = ["--models-dir", two] if command == ["monitor"] else ["-p", "models_dir", two]
+    env = {"SALESFORECAST_REPORTS_DIR": str(two.parent / "reports")}
+    done = run_command(*command, trained.source, *where, env=env)
+    assert done.returncode == 2  # all of these sales are known to the version
+    assert champion_version() == SECOND
+
+
+def test_what_monitoring_cannot_mend_is_told(
+    two: Path, trained: Trained, run_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    away = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    done = run_command("monitor", trained.source, "--models-dir", two, env=away)
+    assert "registry is not in step" in done.stderr and "no sale" in done.stderr
+
+
+def test_a_folder_that_is_not_there_is_not_made_by_a_repair(tmp_path: Path) -> None:
+    assert repair(tmp_path / "none") == []
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.slow
+def test_twenty_promotions_beside_twenty_syncs(two: Path) -> None:
+    start = "import sys; from pathlib import Path; from salesforecast.lifecycle.promotion import promote; "
+    start += "from salesforecast.registry.registration import synchronize; models = Path(sys.argv[1]); "
+    promotions = f"found = [promote(models, version) for version in ['{SECOND}', '{FIRST}'] * 10]; "
+    syncs = "found = [synchronize(models).problem for _ in range(20)]; "
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", f"{start}{work}print([x for x in found if x])", two],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for work in (promotions, syncs)
+    ]
+    assert [process.communicate()[0] for process in both] == ["[]\n", "[]\n"]
+    assert champion_version() == current_version(two) == FIRST
+    assert [len(known) for known in registered_numbers(configure_mlflow()).values()] == [2, 2]
+
+
+def test_two_that_register_at_once_register_each_version_once(trained: Trained, store: Path) -> None:
+    models = store / "models"
+    publish_copy(trained, models, FIRST, AWAY)
+    set_current(models, FIRST)
+    with waiting_before("register_version", "registration.synchronize(models)", models) as registering:
+        other = threading.Thread(target=synchronize, args=(models,))
+        other.start()
+        other.join(3)  # it waits for the first, unless nothing holds it back
+        registering.communicate("\n")
+        other.join()
+    client = configure_mlflow().MlflowClient()
+    assert [entry.version for entry in client.search_model_versions()] == [1, 1]
+    assert champion_version() == FIRST
 
 
 def test_names_of_levels_are_written_as_mlflow_takes_them(trained: Trained) -> None:
