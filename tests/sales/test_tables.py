@@ -2,6 +2,9 @@
 
 import gzip
 import sqlite3
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
@@ -291,6 +294,48 @@ def test_postgresql(postgres: str) -> None:
     reading.dispose()
     with pytest.raises(UserError, match="does not exist"):
         read_table(postgres, read_options=ReadOptions(table="shop.nope"))
+    engine.dispose()
+
+
+# Writes a table in a process that waits for a line on its standard input, as soon as the old rows are deleted.
+WAITING = """
+import sys
+import pandas as pd
+from salesforecast.sales.sinks import write_table
+
+def wait(*args, to_sql=pd.DataFrame.to_sql, **options):
+    print("waiting", flush=True)
+    sys.stdin.readline()
+    return to_sql(*args, **options)
+
+pd.DataFrame.to_sql = wait
+write_table(pd.DataFrame({"day": ["a", "b"]}), sys.argv[1], table="shared")
+"""
+
+
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_of_two_that_write_one_table_at_once_one_gives_the_rows(
+    tmp_path: Path, database: str, exists: bool, request: pytest.FixtureRequest
+) -> None:
+    url = f"sqlite:///{tmp_path}/shop.db" if database == "sqlite" else request.getfixturevalue("postgres")
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("drop table if exists shared"))
+    if exists:
+        write_table(pd.DataFrame({"day": ["old", "older"]}), url, table="shared")
+    words = [sys.executable, "-c", WAITING, url]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None and first.stdout.readline() == "waiting\n"
+        second = threading.Thread(target=write_table, args=(pd.DataFrame({"day": ["c", "d"]}), url, "shared"))
+        second.start()
+        second.join(3)  # it waits for the first, unless nothing holds it back
+        first.communicate("\n")
+        second.join()
+    assert first.returncode == 0
+    with engine.connect() as connection:
+        rows = connection.execute(sa.text("select day from shared order by day")).scalars().all()
+    assert rows in (["a", "b"], ["c", "d"])
     engine.dispose()
 
 
