@@ -116,6 +116,7 @@ class DemandOptions(TypedDict):
     sum_from: NotRequired[date | str | None]
     sum_to: NotRequired[date | str | None]
     plan: NotRequired[Sequence[Mapping[str, object]]]
+    overrides: NotRequired[Sequence[Mapping[str, object]]]
     order: NotRequired[Mapping[str, object] | None]
     limit: NotRequired[int]
     history: NotRequired[int]
@@ -150,7 +151,7 @@ class ForecastCalls(Connection):
         freq: Literal["D", "W"] = "D",  # days or weeks
         **options: Unpack[
             DemandOptions
-        ],  # levels, segments, plan, order and limit, as `DemandInput` has them
+        ],  # levels, segments, plan, overrides, order and limit, as `DemandInput` has them
     ) -> DemandOutput:
         "Forecast every level from the served version's demand forecasts; raise `ApiError` that lists them if there is no such forecast."
         levels = [by] if isinstance(by, str) else list(by)

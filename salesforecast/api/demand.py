@@ -24,6 +24,7 @@ from salesforecast.forecasting.forecaster import (
 )
 from ..forecasting.order_policy import OrderPolicy
 from ..forecasting.orders import plan_orders
+from ..forecasting.overrides import apply_overrides
 from ..forecasting.panel import Panel
 from ..forecasting.scenarios import apply_plan
 from ..forecasting.selection import chosen_rows
@@ -287,7 +288,7 @@ def demand_response(
     request: DemandInput,
     currency: str,
 ) -> DemandFields:
-    "Return the fields of a `DemandOutput`; raise `ForecastNotFound`, or `UserError` for an unusable plan or order."
+    "Return the fields of a `DemandOutput`; raise `ForecastNotFound`, or `UserError` for an unusable plan, order or override."
     state = find_state(states, request.target, request.freq)
     horizon = request.horizon or len(state.forecast.days)
     if horizon > len(state.forecast.days):
@@ -298,6 +299,9 @@ def demand_response(
         raise ForecastNotFound(str(error)) from None
     plan = plan_frame(request.plan) if request.plan else None
     forecast = (state if plan is None else apply_plan(state, plan)).forecast
+    if request.overrides:
+        numbers = pd.DataFrame([row.model_dump() for row in request.overrides])
+        forecast = apply_overrides(forecast, numbers, "overrides of the request", 1)
     inside = periods_between(forecast.days[:horizon], request.sum_from, request.sum_to)
     size = state.forecast.yhat[selected].sum(1)
     ranked = selected[np.lexsort((-size, state.panel.level[selected]))]

@@ -406,6 +406,16 @@ class PlanRow(BaseModel):
     closed: bool | None = Field(None, description="the whole shop is closed")
 
 # %% ../../nbs/api/00_schemas.ipynb #fcd16005
+class OverrideRow(BaseModel):
+    "What a planner expects of a series in a period."
+
+    model_config = ConfigDict(extra="forbid")
+
+    unique_id: Text = Field(description="as `forecasts` names it")
+    ds: Day = Field(description="the day, or the last day of the week")
+    value: float = Field(ge=0, allow_inf_nan=False, description="in units or money, as the target is")
+
+
 class StockRow(BaseModel):
     "The stock of a series, in units."
 
@@ -516,6 +526,11 @@ class DemandInput(BaseModel):
         [80, 95], description="levels of the prediction intervals, in percent"
     )
     plan: list[PlanRow] = Field([], max_length=1000, description="what is tried")
+    overrides: list[OverrideRow] = Field(
+        [],
+        max_length=10_000,
+        description="planners' numbers, which hold; all other series follow, and orders",
+    )
     order: OrderInput | None = Field(None, description="asks for quantities to order, of units")
     limit: int = Field(100, ge=1, le=1000, description="series at most, the largest first")
     history: int = Field(0, ge=0, le=56, description="periods of history to return, 8 weeks at most")

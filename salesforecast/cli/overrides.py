@@ -138,7 +138,7 @@ def with_overrides(forecast: "DemandForecast") -> "DemandForecast":
 
     panel = forecast.panel
     recorded = load_overrides(overrides_file(panel.target, "D" if panel.step == 1 else "W"))
-    held, left_out, problem = hold_overrides(forecast, recorded)
+    held, _, left_out, problem = hold_overrides(forecast, recorded)
     if problem:
         messages.print(f"{problem} The model's forecast stands there.", markup=False)
     if len(others := left_out["unique_id"].drop_duplicates()):

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 from itertools import combinations_with_replacement
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,8 @@ def check_overrides(
     forecast: DemandForecast,
     overrides: Source,
     read: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)
+    place: str = "",  # how messages name the source; its file by default
+    first_row: int = 2,  # number of the first row of a DataFrame
 ) -> pd.DataFrame:
     "Return the overrides with `OVERRIDE_COLUMNS`: what the model forecast, and the time (UTC). Raises `UserError` for wrong ones."
     kinds: dict[str, Kind] = {
@@ -50,7 +53,15 @@ def check_overrides(
         "author": "text",
         "reason": "text",
     }
-    table = read_input_table(overrides, "overrides", kinds, required=OVERRIDE_COLUMNS[:3], read=read)
+    table = read_input_table(
+        overrides,
+        "overrides",
+        kinds,
+        required=OVERRIDE_COLUMNS[:3],
+        read=read,
+        place=place,
+        first_row=first_row,
+    )
     rows, days = table.frame, forecast.days.astype("datetime64[ns]")
     refuse_unknown(table, "unique_id", forecast.panel.ids.tolist(), "Correct or delete these rows")
     fix = f"It is not forecast. The periods go from {forecast.days[0]} to {forecast.days[-1]}"
@@ -191,7 +202,9 @@ def remove_overrides(path: Path, numbers: Iterable[int]) -> None:
                 )
 
 # %% ../../nbs/forecasting/17_overrides.ipynb #30d23e10
-def apply_overrides(forecast: DemandForecast, overrides: pd.DataFrame) -> DemandForecast:
+def apply_overrides(
+    forecast: DemandForecast, overrides: pd.DataFrame, place: str = "", first_row: int = 2
+) -> DemandForecast:
     """Make overrides hold in a forecast, which stays coherent.
 
     Parameters
@@ -199,6 +212,10 @@ def apply_overrides(forecast: DemandForecast, overrides: pd.DataFrame) -> Demand
     forecast : DemandForecast
     overrides : pandas.DataFrame
         `unique_id, ds, value`; of two for the same series and period the later one holds.
+    place : str
+        How messages name the overrides.
+    first_row : int
+        Number of the first row in messages.
 
     Returns
     -------
@@ -210,7 +227,8 @@ def apply_overrides(forecast: DemandForecast, overrides: pd.DataFrame) -> Demand
     UserError
         If overrides contradict each other, as when a part is larger than its whole.
     """
-    rows = check_overrides(forecast, overrides).drop_duplicates(["unique_id", "ds"], keep="last")
+    rows = check_overrides(forecast, overrides, place=place, first_row=first_row)
+    rows = rows.drop_duplicates(["unique_id", "ds"], keep="last")
     finest, problems = _fit_to_overrides(forecast, rows)
     if problems:
         raise UserError(next(iter(problems.values())))
@@ -231,7 +249,7 @@ def _with_overrides(
     elif revenue.size:  # a stored forecast keeps its revenue, not the prices of the past
         price = unit_prices(forecast.yhat[panel.bottom], revenue[panel.bottom])
         revenue = panel.summing @ (finest * price)
-    notes = (*forecast.notes, f"{count} overrides by planners hold")
+    notes = (*forecast.notes, f"planners' numbers that hold: {count}")
     unplanned = forecast.yhat if forecast.unplanned is None else forecast.unplanned  # orders follow in full
     change = yhat[0] - forecast.yhat[0]
     causes = add_change(forecast.causes, "planners' numbers", forecast.days, change)
@@ -278,23 +296,27 @@ def _fit_to_targets(panel: Panel, values: np.ndarray, targets: dict[int, float],
     )
 
 # %% ../../nbs/forecasting/17_overrides.ipynb #d596386d
-def hold_overrides(
-    forecast: DemandForecast, recorded: pd.DataFrame
-) -> tuple[DemandForecast, pd.DataFrame, str]:
-    """Apply the overrides of a forecast's periods, but for periods in which they contradict each other.
+class HeldOverrides(NamedTuple):
+    "A forecast in which recorded overrides hold."
 
-    Returns the forecast, the overrides of these periods whose series it does not have, and what contradicts; empty if nothing does.
-    """
+    forecast: DemandForecast
+    rows: pd.DataFrame  # the overrides that hold
+    left_out: pd.DataFrame  # those of its periods whose series it does not have
+    problem: str  # what contradicts each other; empty if nothing does
+
+
+def hold_overrides(forecast: DemandForecast, recorded: pd.DataFrame) -> HeldOverrides:
+    "Apply the overrides of a forecast's periods, but for periods in which they contradict each other."
     recorded = recorded[recorded["ds"].isin(forecast.days)]
     known = recorded["unique_id"].isin(forecast.panel.ids)
     rows = recorded[known].drop_duplicates(["unique_id", "ds"], keep="last")
     finest, problems = _fit_to_overrides(forecast, rows)
-    count = int((~rows["ds"].isin(list(problems))).sum())
-    held = _with_overrides(forecast, finest, count) if count else forecast
+    rows = rows[~rows["ds"].isin(list(problems))]
+    held = _with_overrides(forecast, finest, len(rows)) if len(rows) else forecast
     problem = next(iter(problems.values()), "")
     if others := [f"{period:%Y-%m-%d}" for period in list(problems)[1:]]:
         problem += f" Nor can those of {', '.join(others)}."
-    return held, recorded[~known], problem
+    return HeldOverrides(held, rows, recorded[~known], problem)
 
 # %% ../../nbs/forecasting/17_overrides.ipynb #f0ada695
 def passed_overrides(overrides: pd.DataFrame, sold: Panel | pd.DataFrame) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from salesforecast.datasets import generate_sales, write_sales
 from salesforecast.forecasting.forecaster import select_series, sum_interval
 from salesforecast.forecasting.order_policy import OrderPolicy
 from salesforecast.forecasting.orders import order_up_to_levels, plan_orders
-from salesforecast.forecasting.overrides import load_overrides
+from salesforecast.forecasting.overrides import apply_overrides, load_overrides
 from salesforecast.rest.errors import BadRequest
 from salesforecast.training.orchestration import TrainingResult, train_models
 from support.browsing import WAIT, free_port, serving, showing, visiting
@@ -73,6 +73,44 @@ def test_a_segment_is_drilled_down(client: Client) -> None:
     names = {row.unique_id for row in answer.forecasts}
     assert "Region=North" in names and "total" not in names
     assert all(name.endswith("Region=North") for name in names)
+
+
+def test_planners_numbers_hold_in_forecasts_and_orders(client: Client, with_demand: TrainingResult) -> None:
+    forecast = with_demand.demand["units-D"]
+    day, order = str(forecast.days[1]), {"lead_time": 2, "review": 5, "level": "Region"}
+    usual = client.forecast("units", by="Region", order=order)
+    level = {row.unique_id: row.yhat for row in usual.forecasts if row.ds == day}
+    number = {"unique_id": "Region=North", "ds": day, "value": 5 * level["Region=North"]}
+    answer = client.forecast("units", by="Region", order=order, overrides=[number])
+    held = {row.unique_id: row.yhat for row in answer.forecasts if row.ds == day}
+    assert held == pytest.approx(level | {"Region=North": number["value"]})
+    want = apply_overrides(forecast, pd.DataFrame([number]))
+    policy = OrderPolicy(lead_time=2, review_period=5)
+    planned = plan_orders(want, policy, level="Region").set_index("unique_id")["order_up_to"]
+    told = {row.unique_id: row.order_up_to for row in answer.orders}
+    assert told == pytest.approx(planned.to_dict(), rel=1e-6)
+    before = {row.unique_id: row.order_up_to for row in usual.orders}
+    more = told["Region=North"] - before["Region=North"]
+    assert more >= number["value"] - level["Region=North"] - 1  # a planner's number comes in full
+    assert any("planners' numbers that hold: 1" in note for note in answer.notes)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        ({"unique_id": "Region=Nroth", "value": 5}, "row 1"),
+        ({"unique_id": "Region=North", "value": 5, "ds": "1999-01-01"}, "It is not forecast"),
+        ({"unique_id": "Region=North", "value": -5}, "greater than or equal to 0"),
+        ({"unique_id": "Region=North", "value": 1e9}, "cannot all hold"),
+    ],
+)
+def test_a_planners_number_that_cannot_hold_is_named(
+    client: Client, with_demand: TrainingResult, number: dict[str, Any], told: str
+) -> None:
+    day = str(with_demand.demand["units-D"].days[0])
+    numbers = [{"ds": day} | number, {"ds": day, "unique_id": "total", "value": 10}]
+    with pytest.raises((ApiError, UserError), match=told):
+        client.forecast("units", overrides=numbers)
 
 
 def test_a_plan_changes_what_it_names(client: Client) -> None:

@@ -12,10 +12,11 @@ from playwright.sync_api import Locator, Page, expect
 
 from salesforecast.forecasting.order_policy import OrderPolicy
 from salesforecast.forecasting.orders import plan_orders
+from salesforecast.forecasting.overrides import apply_overrides, record_overrides
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.total_forecast import load_demand_states
 from support.boards import DemandBoard
-from support.browsing import WAIT, eventually, visiting
+from support.browsing import WAIT, eventually, showing, visiting
 from support.models import Trained
 
 
@@ -48,6 +49,33 @@ def saved(page: Page, button: Locator) -> bytes:
     with page.expect_download(timeout=WAIT) as waiting:
         button.click()
     return Path(waiting.value.path()).read_bytes()
+
+
+def test_an_order_follows_the_planners_numbers(
+    browser: Any, demand_board: DemandBoard, tmp_path: Path
+) -> None:
+    """What is kept in the tab Plan holds in the order, unless it is switched off."""
+    models = demand_board.trained.models
+    forecast = load_demand_states(load_bundle(models))["units", "D"].forecast
+    value = 10 * float(forecast.yhat[0, 3])
+    numbers = pd.DataFrame({"unique_id": ["total"], "ds": forecast.days[3:4], "value": [value]})
+    record_overrides(
+        tmp_path / "overrides-units-D.db", forecast, numbers.assign(author="Ada", reason="a fair")
+    )
+    env = {"MODEL_DIR": str(models), "SALESFORECAST_DATA_DIR": str(tmp_path)}
+    with showing(demand_board.api, **env) as board, visiting(browser, board.url) as visitor:
+        visitor.open("Orders")
+        place = visitor.page.locator(".sf-panel:visible")
+        expect(place.get_by_label("On hand").first).to_be_visible(timeout=WAIT)
+        for held in (True, False):
+            place.get_by_label("Use planners' numbers").set_checked(held)
+            place.get_by_role("button", name="Calculate the order").click()
+            wanted = apply_overrides(forecast, numbers) if held else forecast
+            rows = plan_orders(wanted, OrderPolicy(lead_time=7, review_period=7), level="Product_ID")
+            total = place.locator(".sf-kpi", has_text="Order up to").locator(".sf-kpi-value")
+            expect(total).to_have_text(f"{rows['order_up_to'].sum():,.0f}", timeout=WAIT)
+            expect(place.get_by_text("planners' numbers that hold: 1")).to_have_count(int(held))
+    visitor.check()
 
 
 def test_an_order_by_product_and_region_from_an_uploaded_stock_list(tab: Locator, demand: Trained) -> None:

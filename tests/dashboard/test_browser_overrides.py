@@ -92,7 +92,7 @@ def test_a_clicked_week_gets_a_number_that_all_series_follow(
         expect_drawn(tab, TITLE, "Model", y=pytest.approx(north.tolist()))
 
         store = tmp_path / "overrides-revenue-D.db"
-        held, _, _ = hold_overrides(state.forecast, load_overrides(store))  # what the command line does
+        held, *_ = hold_overrides(state.forecast, load_overrides(store))  # what the command line does
         form.get_by_label("Region", exact=True).select_option(label="All")
         expect(tab.get_by_text("All sales:")).to_be_visible(timeout=WAIT)
         total = weeks(state, held.yhat, "total")

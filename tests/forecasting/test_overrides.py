@@ -67,12 +67,12 @@ def test_only_periods_that_contradict_do_not_hold(monkeypatch: pytest.MonkeyPatc
         ("Total", "2026-12-03", 4.0, "Ann", "", 4.0),
         ("Nowhere", "2026-12-03", 4.0, "Ann", "", 4.0),
     )
-    held, left_out, problem = overrides.hold_overrides(forecast, rows)
+    held, _, left_out, problem = overrides.hold_overrides(forecast, rows)
     assert_allclose(held, [[4.0, 6.0, 4.0], [3.0, 5.0, 3.0], [1.0, 1.0, 1.0]])
     assert left_out["unique_id"].tolist() == ["Nowhere"]
     assert "overrides of 2026-12-01 cannot all hold: Total = 2, A = 3" in problem
     assert problem.endswith("Nor can those of 2026-12-03.")
-    held, _, problem = overrides.hold_overrides(forecast, rows[2:4])
+    held, _, _, problem = overrides.hold_overrides(forecast, rows[2:4])
     assert_allclose(held[0], [4.0, 6.0, 6.0])
     assert problem == ""
 

@@ -6,7 +6,7 @@
 __all__ = []
 
 # %% ../../../nbs/dashboard/model/13_orders.ipynb #a81b8e4b
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
@@ -27,7 +27,11 @@ from salesforecast.dashboard.model.demand import (
 )
 from salesforecast.dashboard.model.formats import number
 from salesforecast.dashboard.model.labels import column_label
+from salesforecast.forecasting.overrides import hold_overrides, load_overrides, overrides_file
 from salesforecast.forecasting.stock import Stock, StockRules, match_stock, read_stock_table
+from salesforecast.registry.bundle import load_bundle
+from salesforecast.registry.total_forecast import load_demand_state
+from salesforecast.registry.versions import current_version
 
 # %% ../../../nbs/dashboard/model/13_orders.ipynb #9c102312
 Service = Literal["cycle", "fill_rate", "costs"]
@@ -83,6 +87,29 @@ class OrderTerms:
 
 # %% ../../../nbs/dashboard/model/13_orders.ipynb #30df4bf0
 @dataclass(frozen=True)
+class PlannersNumbers:
+    "The planners' numbers that hold in an order, and what is to be said of them."
+
+    rows: Sequence[Mapping[str, object]] = ()  # unique_id, ds, value, as the API takes them
+    problem: str = ""  # which do not hold, and why
+
+
+def read_planners_numbers(models_dir: Path, served: str, freq: Frequency) -> PlannersNumbers:
+    "Read the recorded numbers of units that hold in the served forecast; none where the models are in another folder."
+    recorded = load_overrides(overrides_file("units", freq))
+    if recorded.empty or current_version(models_dir) != served:
+        return PlannersNumbers()
+    state = load_demand_state(load_bundle(models_dir), "units", freq)
+    if state is None:
+        return PlannersNumbers()
+    held = hold_overrides(state.forecast, recorded)
+    rows = held.rows.assign(ds=held.rows["ds"].dt.strftime("%Y-%m-%d"))[["unique_id", "ds", "value"]]
+    records = [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
+    problem = held.problem and f"{held.problem} The model's forecast stands there."
+    return PlannersNumbers(records, problem)
+
+
+@dataclass(frozen=True)
 class OrderRequest:
     "What to order: the level, its segments, the terms and the stock."
 
@@ -91,6 +118,7 @@ class OrderRequest:
     freq: Frequency = "D"
     segments: dict[str, list[str]] = field(default_factory=dict)  # column: only these values
     stock: Stock | None = None
+    overrides: PlannersNumbers = PlannersNumbers()
 
 
 def stock_rows(stock: Stock) -> list[dict[str, object]]:
@@ -117,6 +145,7 @@ def fetch_orders(client: Client, request: OrderRequest) -> DemandOutput | ApiErr
             horizon=1,
             segments=request.segments,
             limit=1,
+            overrides=request.overrides.rows,
             order=order,
         ),
         *UNFIT_STATUSES,

@@ -79,11 +79,11 @@ def read_planned(models_dir: Path, target: Target, freq: Frequency) -> PlannedDe
     if state is None:
         raise UserError(f"The served version has no forecast of {target} by {freq}.")
     recorded = load_overrides(overrides_file(target, freq))
-    held, _, problem = hold_overrides(state.forecast, recorded)
+    held = hold_overrides(state.forecast, recorded)
     stored = bundle.open(DEMAND_FILE.format(f"{target}-{freq}"))
     past = load_sold(stored, recorded["unique_id"].unique())
-    problem = problem and f"{problem} The model's forecast stands there."
-    return PlannedDemand(state, recorded, held, problem, past)
+    problem = held.problem and f"{held.problem} The model's forecast stands there."
+    return PlannedDemand(state, recorded, held.forecast, problem, past)
 
 # %% ../../../nbs/dashboard/model/20_overrides.ipynb #2cd1a98d
 Span = tuple[date, date]  # first and last day
@@ -157,7 +157,9 @@ def keep_override(
     rows = rows.assign(author=author.strip(), reason=reason.strip())
     recorded = load_overrides(planned.path)  # others may have recorded since the page was drawn
     before = recorded[recorded["ds"].isin(rows["ds"])]
-    problem = hold_overrides(planned.state.forecast, pd.concat([before, rows]) if len(before) else rows)[2]
+    problem = hold_overrides(
+        planned.state.forecast, pd.concat([before, rows]) if len(before) else rows
+    ).problem
     if problem:
         raise UserError(problem)
     record_overrides(planned.path, planned.state.forecast, rows)

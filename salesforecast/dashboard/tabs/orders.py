@@ -21,6 +21,7 @@ from traitlets import Bunch
 from salesforecast.api.schemas import DemandOutput
 from salesforecast.client import ApiError
 from salesforecast.core.palette import BLUE, GREY, ORANGE, SKY
+from salesforecast.core.settings import settings
 from salesforecast.dashboard.export import csv_bytes, workbook
 from salesforecast.dashboard.model.demand import (
     Frequency,
@@ -37,6 +38,7 @@ from salesforecast.dashboard.model.orders import (
     STOCK_COLUMNS,
     OrderRequest,
     OrderTerms,
+    PlannersNumbers,
     Service,
     StockSheet,
     fetch_order_choices,
@@ -44,6 +46,7 @@ from salesforecast.dashboard.model.orders import (
     order_labels,
     order_table,
     order_totals,
+    read_planners_numbers,
     supplier_table,
     usual_level,
 )
@@ -341,6 +344,7 @@ class OrdersView(ResultView):
         words = f"{number(self.table['expected'].sum())} units are expected to be sold in {days} days."
         self.chart.show(order_chart(self.table, level), shown, words)
         self.cards = [self.chart]
+        problem = request.overrides.problem
         notes = [f"{note.rstrip('.')}." for note in answer.notes]
         self.parts = [
             message(
@@ -348,6 +352,11 @@ class OrdersView(ResultView):
                 f"{self.about['What']}. The forecast begins on {day(first)}, the day after the last day of sales.",
             ),
             kpis(*order_tiles(self.table, days)),
+            *(
+                [message("warn", problem, title="The planners' numbers contradict each other.")]
+                if problem
+                else []
+            ),
             *(
                 []
                 if self.has_stock
@@ -471,6 +480,11 @@ class OrdersPanel(ModelPanel[OrdersView]):
         self.choices = answer.choices
         self.freq = cast(Frequency, "D" if "D" in answer.choices.freq else "W")
         self.terms, self.outcome, self.stock_place = TermsForm(), ContentArea(), ContentArea()
+        self.planners = w.Checkbox(
+            value=True,
+            description="Use planners' numbers",
+            tooltip="those of units that are kept in the tab Plan",
+        )
         levels = [(level_label(name), name) for name in answer.choices.levels if name != "total"]
         if not levels:
             return [
@@ -491,7 +505,7 @@ class OrdersPanel(ModelPanel[OrdersView]):
             "An order placed today arrives after the lead time, and has to last until the next one arrives."
         )
         forms = [
-            card("Terms", chosen, self.terms.view, help=help),
+            card("Terms", chosen, self.terms.view, self.planners, help=help),
             self.stock_place,
             box(go_button, name="sf-row"),
             self.outcome,
@@ -544,8 +558,11 @@ class OrdersPanel(ModelPanel[OrdersView]):
         sheet, rules = editor.sheet, editor.chosen_rules()
         wanted = self.wanted(sheet, segments)
 
+        models_dir, served, holds = settings().model_dir, self.version, self.planners.value
+
         def call() -> tuple[OrderRequest, DemandOutput | ApiError]:
-            asked = replace(request, stock=sheet.stock(rules, wanted))
+            numbers = read_planners_numbers(models_dir, served, self.freq) if holds else PlannersNumbers()
+            asked = replace(request, stock=sheet.stock(rules, wanted), overrides=numbers)
             return asked, fetch_orders(client, asked)
 
         return self.outcome.work(call, self._outcome, "Calculating …")
