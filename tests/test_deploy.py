@@ -7,6 +7,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import yaml
 from salesforecast.core.settings import Settings, environment_variable
 from salesforecast.registry.bundle import load_bundle
 from salesforecast.registry.versions import current_version
+from support.models import NEW, OLD
 
 ROOT = Path(__file__).parents[1]
 DEPLOY, GITHUB = ROOT / "deploy", ROOT / ".github"
@@ -218,6 +221,70 @@ def test_the_scheduler_takes_a_mapping_and_reaches_what_is_outside(tmp_path: Pat
     assert set(service["networks"]) - internal == {"outside"}
     targets = {secret["target"] for secret in service["secrets"]}
     assert "salesforecast_alert_webhook" in targets
+
+
+def test_the_dashboard_sees_models_and_reports_and_may_write_neither() -> None:
+    """In Compose and in Kubernetes, at the places that its image names."""
+    compose = dict(volume.split(":", 1) for volume in COMPOSE["services"]["dashboard"]["volumes"])
+    assert compose == {"models": "/srv/models:ro", "reports": "/srv/reports:ro", "data": "/srv/data"}
+    assert {"source": "signing_key", "target": "salesforecast_signing_key"} in COMPOSE["services"][
+        "dashboard"
+    ]["secrets"]
+    (deployment, *_) = yaml.safe_load_all((DEPLOY / "kubernetes/dashboard.yaml").read_text())
+    pod = deployment["spec"]["template"]["spec"]
+    mounts = {mount["name"]: mount for mount in pod["containers"][0]["volumeMounts"]}
+    claims = {
+        v["name"]: v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"] if v["name"] in compose
+    }
+    assert claims == {name: name for name in compose}
+    for name, place in compose.items():
+        path, _, mode = place.partition(":")
+        assert (mounts[name]["mountPath"], mounts[name].get("readOnly", False)) == (path, mode == "ro")
+    runtime = DOCKERFILE.split(" AS runtime\n")[1].partition("\nFROM ")[0]
+    for name in (
+        "MODEL_DIR=/srv/models",
+        "SALESFORECAST_REPORTS_DIR=/srv/reports",
+        "SALESFORECAST_DATA_DIR=/srv/data",
+    ):
+        assert name in runtime
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """The folder mounted onto itself, so that nobody may write it."""
+    for words in (["mount", "--bind", folder, folder], ["mount", "-o", "remount,ro,bind", folder]):
+        if (done := run(*words)).returncode:
+            run("umount", folder)
+            pytest.skip(f"a folder cannot be mounted here: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        passes("umount", folder)
+
+
+def test_the_tabs_read_a_folder_that_they_may_not_write(two_versions: Path, tmp_path: Path) -> None:
+    """What the tabs Health, Train and Plan ask of the folder of models, as the dashboard's container has it."""
+    from salesforecast.dashboard.model.health import critical_findings, read_health
+    from salesforecast.dashboard.model.overrides import folder_problem
+    from salesforecast.dashboard.model.training import read_decision, versions_table
+    from salesforecast.lifecycle.jobs import latest_job
+
+    models, reports = tmp_path / "models", tmp_path / "reports"
+    shutil.copytree(two_versions, models)
+    alert = {"check": "feed", "level": "critical", "status": "opened", "message": "no sales"}
+    (models / "monitoring.json").write_text(json.dumps({"version": OLD, "alerts": [alert]}))
+    reports.mkdir()
+    with read_only(tmp_path):
+        with pytest.raises(OSError, match="Read-only"):
+            (models / "new").touch()
+        health = read_health(models, reports)
+        assert health.folder_version == OLD and health.report is not None
+        assert critical_findings(OLD, models) == ("no sales",)
+        assert versions_table(models)["state"].tolist() == ["", "served"]
+        assert folder_problem(models, OLD) == ""
+        assert read_decision(models, NEW) is None and latest_job(models) is None
+        bundle = load_bundle(models)
+        assert all(bundle.open(name) for name in bundle.manifest.files)
 
 
 def test_the_dashboard_of_grafana_asks_what_is_measured() -> None:

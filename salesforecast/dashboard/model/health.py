@@ -260,7 +260,7 @@ def next_steps(health: Health, now: datetime) -> list[str]:
             steps.append(f"{name.capitalize()} is due by the cron expression {cron}")
     if health.schedule is None:
         steps.append(
-            "No schedule is set up: monitoring happens when someone runs `salesforecast monitor`, or starts `salesforecast schedule`"
+            "`salesforecast schedule` keeps no schedule here: monitoring happens when someone, or cron, runs `salesforecast monitor`"
         )
     if health.report is None:
         return steps
