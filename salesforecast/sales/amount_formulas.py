@@ -7,11 +7,13 @@ __all__ = []
 
 # %% ../../nbs/sales/39_amount_formulas.ipynb #4a6a26af
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product as pairs
+from typing import Literal
 
 import numpy as np
 
+from .column_profiles import TableProfile
 from .number_columns import AGREEMENT, SaleAmounts, agreement, varies
 from .expressions import quote_column
 
@@ -25,6 +27,50 @@ class Relation:
     amount: str
     share: float
     named: int  # how many of the names fit
+
+
+@dataclass
+class SaleColumns:
+    """The columns of numbers of an export, and what is known of them.
+
+    Parameters
+    ----------
+    profile
+        Of all columns.
+    numbers
+        Values of each column, in pieces and in whole units of money.
+    roles
+        What each column is by its name.
+    order, products
+        Columns of the order's number and of the product; None where there is none.
+    relation
+        Units × price = amount; None where that holds for none.
+    units, price
+        Columns of units and unit price; empty where there is none.
+    own
+        Where each amount of a whole order stands: on its first line, or on every line; empty for an amount of the line.
+    lines
+        Amounts of a line.
+    """
+
+    profile: TableProfile
+    numbers: dict[str, np.ndarray]
+    roles: dict[str, str]
+    order: str | None = None
+    products: str | None = None
+    relation: Relation | None = None
+    units: str = ""
+    price: str = ""
+    own: dict[str, Literal["", "first", "every"]] = field(default_factory=dict)
+    lines: Sequence[str] = ()
+
+    def named(self, *roles: str) -> list[str]:
+        "Return the columns of these roles."
+        return [name for name, role in self.roles.items() if role in roles]
+
+    def holds(self, name: str) -> bool:
+        "Return whether a column has a number other than 0."
+        return bool(np.nan_to_num(self.numbers[name]).any())
 
 
 def find_relation(numbers: dict[str, np.ndarray], roles: dict[str, str]) -> Relation | None:

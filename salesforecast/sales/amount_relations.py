@@ -16,6 +16,7 @@ import pandas as pd
 from salesforecast.sales.amount_formulas import (
     Formula,
     Relation,
+    SaleColumns,
     base_formula,
     best_formula,
     find_relation,
@@ -92,25 +93,20 @@ def _first(names: Sequence[str], columns: Mapping[str, ColumnProfile], role: str
     return max(names, key=rank, default="")
 
 
-def ask_for_other(
-    result: SaleAmounts,
-    role: str,  # units or unit_price
-    chosen: str,  # its column
-    lines: Sequence[str],  # amounts, which would tell
-    columns: Mapping[str, ColumnProfile],
-    roles: dict[str, str],
-    numbers: dict[str, np.ndarray],
-) -> None:
+def ask_for_other(result: SaleAmounts, found: SaleColumns, role: Literal["units", "unit_price"]) -> None:
     "Ask which of several columns of units or prices counts, where no amount tells."
     revenue = result.expressions.get("Revenue", "")
+    chosen, columns = found.units if role == "units" else found.price, found.profile.columns
     mark = re.compile(rf"(?<![\w`]){re.escape(quote_column(chosen))}(?![\w`])")
     others = [
         n
-        for n, other in roles.items()
-        if other == role and n != chosen and columns[n].filled > 0.5 and not has_word(n, NOT_SOLD)
-        and not np.allclose(numbers[n], numbers[chosen], equal_nan=True)
-    ]  # fmt: skip
-    if lines or not chosen or not others or not mark.search(revenue):
+        for n in found.named(role)
+        if n != chosen
+        and columns[n].filled > 0.5
+        and not has_word(n, NOT_SOLD)
+        and not np.allclose(found.numbers[n], found.numbers[chosen], equal_nan=True)
+    ]
+    if found.relation or found.lines or not chosen or not others or not mark.search(revenue):
         return
     key, what = {"units": ("Units_Sold", "units were sold"), "unit_price": ("Unit_Price", "price was paid")}[
         role
@@ -125,118 +121,106 @@ def ask_for_other(
     result.doubts["Revenue"] = "unsure"
 
 # %% ../../nbs/sales/41_amount_relations.ipynb #dcfe84e2
-def _settle_price(
-    result: SaleAmounts,
-    profile: TableProfile,
-    units: str,
-    price: str,
-    products: str | None,
-    lines: Sequence[str],
-    numbers: dict[str, np.ndarray],
-) -> None:
-    "Decide whether a price is of one or of the line, where no amount tells."
+def _settle_price(result: SaleAmounts, found: SaleColumns) -> None:
+    "Decide whether a price is of one or of the line: by the amounts, else by the products."
+    if found.relation:
+        why = f"times {found.units} it gives {found.relation.amount}"
+        result.add("Unit_Price", found.price, why, "certain", found.price)
+        return
     told = (
-        is_line_total(numbers[price], numbers[units], profile.columns[products].cells) if products else None
+        is_line_total(
+            found.numbers[found.price],
+            found.numbers[found.units],
+            found.profile.columns[found.products].cells,
+        )
+        if found.products
+        else None
     )
-    if not varies(numbers[units]):
-        result.add("Unit_Price", price, "by its name; nearly all units are 1", "likely", price)
+    if not varies(found.numbers[found.units]):
+        result.add("Unit_Price", found.price, "by its name; nearly all units are 1", "likely", found.price)
     elif told:
-        each = f"{quote_column(price)} / {quote_column(units)}"
+        each = f"{quote_column(found.price)} / {quote_column(found.units)}"
         result.add(
             "Unit_Price",
             each,
-            f"{price} grows with {units} for the same product: it is the line's",
+            f"{found.price} grows with {found.units} for the same product: it is the line's",
             "certain",
-            price,
-            units,
+            found.price,
+            found.units,
         )
-        if not lines:
-            result.expressions["Revenue"] = price
-            result.reasons["Revenue"], result.doubts["Revenue"] = f"{price} is the whole line's", "certain"
+        if not found.lines:
+            result.expressions["Revenue"] = found.price
+            result.reasons["Revenue"], result.doubts["Revenue"] = (
+                f"{found.price} is the whole line's",
+                "certain",
+            )
     else:
         doubt: Doubt = "certain" if told is False else "likely"
-        why = f"it stays the same for a product whatever {units}" if told is False else "by its name"
-        result.add("Unit_Price", price, why, doubt, price)
+        why = f"it stays the same for a product whatever {found.units}" if told is False else "by its name"
+        result.add("Unit_Price", found.price, why, doubt, found.price)
 
 # %% ../../nbs/sales/41_amount_relations.ipynb #85a480bc
-def _by_name(
-    result: SaleAmounts,
-    lines: Sequence[str],
-    roles: dict[str, str],
-    numbers: dict[str, np.ndarray],
-    base: Formula | None,
-) -> None:
+def _by_name(result: SaleAmounts, found: SaleColumns, base: Formula | None) -> None:
     "Take an amount by its name: net before others, gross last."
 
     def rank(name: str) -> tuple[bool, bool]:
         return has_word(name, NET_WORDS), not has_word(name, GROSS_WORDS)
 
+    lines = found.lines
     if base is not None:
-        fitting = [n for n in lines if share_below(numbers[n], base.values) >= AGREEMENT]
+        fitting = [n for n in lines if share_below(found.numbers[n], base.values) >= AGREEMENT]
         lines = fitting or lines
     if lines:
         best = max(lines, key=rank)
         others = [name for name in lines if name != best]
         why = "by its name" + (f"; beside it there is {', '.join(others)}" if others else "")
-        if base is not None and share_below(numbers[best], base.values) >= AGREEMENT:
+        if base is not None and share_below(found.numbers[best], base.values) >= AGREEMENT:
             why = f"by its name; it is never above {base.words}, so what lacks is a discount"
         result.add("Revenue", best, why, "unsure" if others and not rank(best)[0] else "likely", best)
     elif base is not None:
         result.add("Revenue", base.expression, f"{base.words}, as there is no amount", "likely")
 
 
-def _drop_price_below_revenue(result: SaleAmounts, units: str, numbers: dict[str, np.ndarray]) -> None:
+def _drop_price_below_revenue(result: SaleAmounts, found: SaleColumns) -> None:
     "Take a price away where the revenue is above units × price."
     revenue, price = result.expressions.get("Revenue", ""), result.expressions.get("Unit_Price", "")
-    if units and price in numbers and revenue in numbers:
-        below = share_below(numbers[revenue], numbers[units] * numbers[price])
+    if found.units and price in found.numbers and revenue in found.numbers:
+        below = share_below(found.numbers[revenue], found.numbers[found.units] * found.numbers[price])
         if below < AGREEMENT:
             result.notes.append(
-                f"{revenue} is above {units} × {price} in {1 - below:.0%} of the rows; {price} is not taken as list price"
+                f"{revenue} is above {found.units} × {price} in {1 - below:.0%} of the rows; {price} is not taken as list price"
             )
             del result.expressions["Unit_Price"], result.reasons["Unit_Price"], result.doubts["Unit_Price"]
 
 # %% ../../nbs/sales/41_amount_relations.ipynb #dcb53942
-def _settle_revenue(
-    result: SaleAmounts,
-    profile: TableProfile,
-    units: str,
-    price: str,
-    relation: Relation | None,
-    lines: Sequence[str],
-    own: dict[str, Literal["", "first", "every"]],
-    order: str | None,
-    numbers: dict[str, np.ndarray],
-    roles: dict[str, str],
-) -> None:
+def _settle_revenue(result: SaleAmounts, found: SaleColumns) -> None:
     "Decide what the revenue is."
     total = result.expressions.get("Revenue")
-    base = base_formula(result, units, price, numbers)
+    base = base_formula(result, found.units, found.price, found.numbers)
     if base is None:
-        _by_name(result, lines, roles, numbers, None)
+        _by_name(result, found, None)
         return
-    line_discounts = {n: ("" if own.get(n) else role) for n, role in roles.items() if role == "discount"}
-    usable = roles | {n: (role or "order_discount") for n, role in line_discounts.items()}
-    formulas = list_formulas(base, units, numbers, usable)
-    fits = {name: best_formula(name, formulas, units, numbers) for name in lines if name != base.expression}
-    if relation and not total and relation.amount not in lines:
-        fits[relation.amount] = (base, relation.share)
+    discounts = [n for n in found.named("discount") if found.holds(n) and not found.own.get(n)]
+    of_orders = [n for n in found.named("discount") if found.holds(n) and found.own.get(n)]
+    usable = found.roles | dict.fromkeys(of_orders, "order_discount")
+    formulas = list_formulas(base, found.units, found.numbers, usable)
+    fits = {
+        name: best_formula(name, formulas, found.units, found.numbers)
+        for name in found.lines
+        if name != base.expression
+    }
+    if found.relation and not total and found.relation.amount not in found.lines:
+        fits[found.relation.amount] = (base, found.relation.share)
     net = [n for n, (f, share) in fits.items() if f and f.discount and not f.tax and share >= AGREEMENT]
     equal = [n for n, (f, share) in fits.items() if f is base and share >= AGREEMENT]
-    discounts = [n for n, role in usable.items() if role == "discount" and np.nan_to_num(numbers[n]).any()]
-    of_orders = [
-        n
-        for n, role in roles.items()
-        if role == "discount" and own.get(n) and np.nan_to_num(numbers[n]).any()
-    ]
     formula, share = fits[net[0]] if net else (None, 0.0)
     if formula:
         why = f"{formula.words} gives {net[0]} in {share:.1%} of the rows"
         result.add("Revenue", net[0], why, "certain", net[0], formula.discount)
     elif discounts:
-        take_off_discount(result, profile, base, units, discounts[0], equal, numbers)
-    elif of_orders and order:
-        spread_discount(result, base, of_orders[0], order)
+        take_off_discount(result, found, base, discounts[0], equal)
+    elif of_orders and found.order:
+        spread_discount(result, base, of_orders[0], found.order)
     elif equal:
         why = f"it equals units × price in {fits[equal[0]][1]:.1%} of the rows"
         result.add("Revenue", _best_equal(equal), why, "certain", equal[0])
@@ -244,8 +228,8 @@ def _settle_revenue(
         why = f"{base.words}: the amounts beside it hold more than that"
         result.add("Revenue", base.expression, why, "certain")
     elif not total:
-        _by_name(result, lines, roles, numbers, base)
-    _note_taxed(result, fits, roles)
+        _by_name(result, found, base)
+    _note_taxed(result, fits, found.roles)
 
 
 def _note_taxed(
@@ -274,44 +258,50 @@ def find_amounts(
     columns, planned = _columns_of_sales(profile)
     if exact := _by_exact_names(columns):
         return exact
-    result = SaleAmounts()
-    scales = find_scales(profile, columns)
-    roles, numbers = _roles_and_numbers(columns, order, scales)
-    roles = _without_foreign(result, profile, roles)
-    roles = _returns_apart(_price_among_amounts(roles, numbers, profile, products))
+    result, scales = SaleAmounts(), find_scales(profile, columns)
     if planned:
         result.notes.append(
             f"{', '.join(planned)}: by the name a plan, another year or a running total, never taken as sales"
         )
-    relation = find_relation(numbers, roles)
-    units, price = _units_and_price(relation, roles, profile.columns)
-    if units:
-        _add_units(result, units, relation)
-    priced = bool(units and price)
-    line = numbers[units] * numbers[price] if priced else _line_mark(profile, units, products, numbers)
-    own = {
-        n: order_level(columns[n], profile.columns.get(order or ""), line)
-        for role in ("amount", "discount", "refund")
-        for n in roles
-        if roles[n] == role
-    }
-    lines = _amounts_of_lines(result, roles, own)
-    if priced and relation:
-        result.add("Unit_Price", price, f"times {units} it gives {relation.amount}", "certain", price)
-    elif priced:
-        _settle_price(result, profile, units, price, products, lines, numbers)
-    _settle_revenue(result, profile, units, price, relation, lines, own, order, numbers, roles)
-    _drop_price_below_revenue(result, units, numbers)
-    take_off_rest(result, profile, units, price, order, lines, own, numbers, roles)
-    if not relation:
-        ask_for_other(result, "units", units, lines, columns, roles, numbers)
-        ask_for_other(result, "unit_price", price, lines, columns, roles, numbers)
-    ask_for_tax(result, profile, price, numbers, roles)
+    found = _find_columns(result, profile, columns, scales, order, products)
+    if found.units:
+        _add_units(result, found)
+    if found.units and found.price:
+        _settle_price(result, found)
+    _settle_revenue(result, found)
+    _drop_price_below_revenue(result, found)
+    take_off_rest(result, found)
+    ask_for_other(result, found, "units")
+    ask_for_other(result, found, "unit_price")
+    ask_for_tax(result, found)
     write_scales(result, scales)
-    _take_only_column(result, roles)
+    _take_only_column(result, found.roles)
     if not result.expressions.keys() & {"Revenue", "Unit_Price"} or _is_side(result, columns):
         _take_ledger(result, columns)
     return result
+
+
+def _find_columns(
+    result: SaleAmounts,
+    profile: TableProfile,
+    columns: dict[str, ColumnProfile],
+    scales: Mapping[str, Scaled],
+    order: str | None,
+    products: str | None,
+) -> SaleColumns:
+    "Find which of the columns are units, unit price, and amounts of a line or of a whole order."
+    roles, numbers = _roles_and_numbers(columns, order, scales)
+    roles = _without_foreign(result, profile, roles)
+    roles = _returns_apart(_price_among_amounts(roles, numbers, profile, products))
+    relation = find_relation(numbers, roles)
+    units, price = _units_and_price(relation, roles, profile.columns)
+    found = SaleColumns(profile, numbers, roles, order, products, relation, units, price)
+    line = numbers[units] * numbers[price] if units and price else _line_mark(found)
+    orders = profile.columns.get(order or "")
+    amounts = found.named("amount", "discount", "refund")
+    found.own = {name: order_level(columns[name], orders, line) for name in amounts}
+    found.lines = _amounts_of_lines(result, found)
+    return found
 
 
 def _columns_of_sales(profile: TableProfile) -> tuple[dict[str, ColumnProfile], list[str]]:
@@ -362,19 +352,17 @@ def _units_and_price(
     return _first(named["units"], columns, "units"), _first(named["unit_price"], columns, "unit_price")
 
 
-def _add_units(result: SaleAmounts, units: str, relation: Relation | None) -> None:
+def _add_units(result: SaleAmounts, found: SaleColumns) -> None:
     "Note what the units are."
-    why = "by its name; whole numbers"
+    units, relation, why = found.units, found.relation, "by its name; whole numbers"
     if relation:
         why = f"{units} × {relation.price} = {relation.amount} in {relation.share:.1%} of the rows"
     result.add("Units_Sold", units, why, "certain" if relation and relation.named else "likely", units)
 
 
-def _amounts_of_lines(
-    result: SaleAmounts, roles: dict[str, str], own: dict[str, Literal["", "first", "every"]]
-) -> list[str]:
+def _amounts_of_lines(result: SaleAmounts, found: SaleColumns) -> list[str]:
     "Return the amounts of a line, and note those of the whole order."
-    amounts = [n for n in roles if roles[n] == "amount"]
+    amounts, own = found.named("amount"), found.own
     result.notes += [
         f"{name} is an amount of the whole order ({_PLACES[own[name]]}); it is not a line's revenue"
         for name in amounts
@@ -447,13 +435,12 @@ def _take_ledger(result: SaleAmounts, columns: dict[str, ColumnProfile]) -> None
     result.ledger = True
 
 
-def _line_mark(
-    profile: TableProfile, units: str, products: str | None, numbers: dict[str, np.ndarray]
-) -> np.ndarray | None:
+def _line_mark(found: SaleColumns) -> np.ndarray | None:
     "Return what tells the lines of an order apart where there is no amount of the line: units, or the product."
-    if units and varies(numbers[units]):
-        return numbers[units]
-    return pd.factorize(profile.columns[products].cells)[0].astype(float) if products else None
+    if found.units and varies(found.numbers[found.units]):
+        return found.numbers[found.units]
+    products = found.profile.columns.get(found.products or "")
+    return None if products is None else pd.factorize(products.cells)[0].astype(float)
 
 
 def _by_exact_names(columns: dict[str, ColumnProfile]) -> SaleAmounts | None:

@@ -10,13 +10,11 @@ import re
 from collections.abc import Collection, Sequence
 from itertools import combinations
 from itertools import product as pairs
-from typing import Literal
 
 import numpy as np
 
-from .amount_formulas import Formula
+from .amount_formulas import Formula, SaleColumns
 from .column_names import GROSS_WORDS, NET_WORDS, has_word, name_words
-from .column_profiles import TableProfile
 from .number_columns import AGREEMENT, Choice, SaleAmounts, agreement, share_below
 from .expressions import quote_column
 
@@ -50,24 +48,21 @@ def may_be_rate(values: np.ndarray) -> bool:
 
 
 def take_off_discount(
-    result: SaleAmounts,
-    profile: TableProfile,
-    base: Formula,
-    units: str,
-    discount: str,
-    equal: Sequence[str],
-    numbers: dict[str, np.ndarray],
+    result: SaleAmounts, found: SaleColumns, base: Formula, discount: str, equal: Sequence[str]
 ) -> None:
     "Take a discount off units × price, as no amount has it off already."
-    values, column = np.nan_to_num(np.abs(numbers[discount])), profile.columns[discount]
+    values, column = np.nan_to_num(np.abs(found.numbers[discount])), found.profile.columns[discount]
     scale = "" if values.max(initial=0) <= 1 else " / 100"
     money = f"{base.expression} - coalesce(abs({quote_column(discount)}), 0)"
     rate = f"{_factor(base.expression)} * (1 - coalesce({quote_column(discount)}, 0){scale})"
     unclear = not column.rate and may_be_rate(values)
     if column.rate or unclear or looks_like_rate(values, base.values):
         expression, words = rate, f"{base.words} less {discount} as a rate"
-    elif units and has_word(discount, EACH_WORDS):
-        expression, words = f"{money} * {quote_column(units)}", f"{base.words} less {discount} for each unit"
+    elif found.units and has_word(discount, EACH_WORDS):
+        expression, words = (
+            f"{money} * {quote_column(found.units)}",
+            f"{base.words} less {discount} for each unit",
+        )
     else:
         expression, words = money, f"{base.words} less {discount}"
     if unclear:
@@ -93,18 +88,16 @@ def spread_discount(result: SaleAmounts, base: Formula, discount: str, order: st
 TAXED_WORDS = GROSS_WORDS - {"gross"}  # gross sales are before discounts, brutto is with tax
 
 
-def _prefer_net(
-    result: SaleAmounts, price: str, lines: Sequence[str], numbers: dict[str, np.ndarray]
-) -> None:
+def _prefer_net(result: SaleAmounts, found: SaleColumns) -> None:
     "Take the net amount where the one that was found is with tax by its name, or by that of its price."
     revenue = result.expressions["Revenue"]
-    if not (has_word(revenue, TAXED_WORDS) or (price and has_word(price, TAXED_WORDS))):
+    if not (has_word(revenue, TAXED_WORDS) or (found.price and has_word(found.price, TAXED_WORDS))):
         return
-    for name in lines:
+    for name in found.lines:
         if (
             name != revenue
             and has_word(name, NET_WORDS)
-            and share_below(numbers[name], numbers[revenue]) >= AGREEMENT
+            and share_below(found.numbers[name], found.numbers[revenue]) >= AGREEMENT
         ):
             result.add(
                 "Revenue",
@@ -118,19 +111,17 @@ def _prefer_net(
             return
 
 
-def _without_tax(
-    result: SaleAmounts, profile: TableProfile, numbers: dict[str, np.ndarray], roles: dict[str, str]
-) -> None:
+def _without_tax(result: SaleAmounts, found: SaleColumns) -> None:
     "Take the tax out of an amount that is with tax by its name."
     revenue = result.expressions["Revenue"]
     if not has_word(revenue, TAXED_WORDS) or has_word(revenue, NET_WORDS):
         return
-    for name in [n for n, role in roles.items() if role == "tax" and n not in result.used]:
-        values = np.nan_to_num(np.abs(numbers[name]))
-        if profile.columns[name].rate:
+    for name in [n for n in found.named("tax") if n not in result.used]:
+        values = np.nan_to_num(np.abs(found.numbers[name]))
+        if found.profile.columns[name].rate:
             scale = "" if values.max(initial=0) <= 1 else " / 100"
             taken = f"{quote_column(revenue)} / (1 + coalesce({quote_column(name)}, 0){scale})"
-        elif (values <= np.abs(np.nan_to_num(numbers[revenue])) / 2 + 0.01).mean() >= AGREEMENT:
+        elif (values <= np.abs(np.nan_to_num(found.numbers[revenue])) / 2 + 0.01).mean() >= AGREEMENT:
             taken = f"{quote_column(revenue)} - coalesce({quote_column(name)}, 0)"
         else:
             continue
@@ -150,36 +141,30 @@ RECEIPT_WORDS = frozenset(
 )
 
 
-def ask_for_tax(
-    result: SaleAmounts,
-    profile: TableProfile,
-    price: str,
-    numbers: dict[str, np.ndarray],
-    roles: dict[str, str],
-) -> None:
+def ask_for_tax(result: SaleAmounts, found: SaleColumns) -> None:
     "Ask whether amounts hold the value added tax of which only the rate is given; those of receipts are taken to hold it."
     revenue = result.expressions.get("Revenue", "")
     names = [
         n
-        for n in numbers
+        for n in found.numbers
         if n == revenue or re.search(rf"(?<![\w`]){re.escape(quote_column(n))}(?![\w`])", revenue)
     ]
-    taxes = [n for n, role in roles.items() if role == "tax" and np.nan_to_num(numbers[n]).any()]
-    if len(taxes) != 1 or taxes[0] in result.used or not profile.columns[taxes[0]].rate:
+    taxes = [n for n in found.named("tax") if found.holds(n)]
+    if len(taxes) != 1 or taxes[0] in result.used or not found.profile.columns[taxes[0]].rate:
         return
     if not has_word(taxes[0], VAT_WORDS) or any(
-        has_word(n, NET_WORDS | GROSS_WORDS) for n in (*names, price) if n
+        has_word(n, NET_WORDS | GROSS_WORDS) for n in (*names, found.price) if n
     ):
         return
     rate = quote_column(taxes[0])
-    scale = "" if np.nanmax(np.abs(numbers[taxes[0]])) <= 1 else " / 100"
+    scale = "" if np.nanmax(np.abs(found.numbers[taxes[0]])) <= 1 else " / 100"
     held = {
-        name: f"{_factor(expression if expression not in numbers else quote_column(expression))} / (1 + coalesce({rate}, 0){scale})"
+        name: f"{_factor(expression if expression not in found.numbers else quote_column(expression))} / (1 + coalesce({rate}, 0){scale})"
         for name, expression in result.expressions.items()
         if name in ("Revenue", "Unit_Price")
     }
     plain = {name: result.expressions[name] for name in held}
-    with_tax = any(has_word(n, RECEIPT_WORDS) for n in profile.columns)
+    with_tax = any(has_word(n, RECEIPT_WORDS) for n in found.profile.columns)
     text = f"{taxes[0]} is the only word of a tax. Do the amounts hold it?"
     ways = {"with tax: take it off": held, "without tax": plain}
     result.choices.append(Choice(text, ways, list(ways)[0 if with_tax else 1]))
@@ -198,34 +183,34 @@ EXTRA_WORDS = frozenset(
 )
 
 
-def _without_extras(
-    result: SaleAmounts,
-    profile: TableProfile,
-    numbers: dict[str, np.ndarray],
-    roles: dict[str, str],
-    lines: Sequence[str] = (),  # amounts of the row
-) -> None:
+def _without_extras(result: SaleAmounts, found: SaleColumns) -> None:
     "Take tax, tips and shipping out of a total where the tax is a fixed rate of what is left, or tell that they may be in it."
     revenue = result.expressions["Revenue"]
     taxes = [
         n
-        for n, role in roles.items()
+        for n, role in found.roles.items()
         if role == "tax"
-        and not profile.columns[n].rate
+        and not found.profile.columns[n].rate
         and n not in result.used
-        and (np.nan_to_num(numbers[n]) != 0).mean() > 0.5
+        and (np.nan_to_num(found.numbers[n]) != 0).mean() > 0.5
     ]
     if len(taxes) != 1 or has_word(revenue, NET_WORDS):
         return
-    extras = _extras(numbers, roles, result.used)
-    if any(_extras_between(numbers[n], numbers[revenue], extras, numbers) for n in lines if n != revenue):
+    extras = _extras(found, result.used)
+    if any(
+        _extras_between(found.numbers[n], found.numbers[revenue], extras, found.numbers)
+        for n in found.lines
+        if n != revenue
+    ):
         return  # another amount is this one with them
-    total, tax = np.nan_to_num(numbers[revenue]), np.nan_to_num(np.abs(numbers[taxes[0]]))
-    extras = [n for n in extras if n != taxes[0] and roles[n] != "tax"]
+    total, tax = np.nan_to_num(found.numbers[revenue]), np.nan_to_num(np.abs(found.numbers[taxes[0]]))
+    extras = [n for n in extras if n != taxes[0] and found.roles[n] != "tax"]
     ways: dict[tuple[str, ...], np.ndarray] = {(): total}
     for count in range(len(extras) + 1):
         for chosen in combinations(extras, count):
-            ways[(taxes[0], *chosen)] = total - tax - sum(np.nan_to_num(np.abs(numbers[n])) for n in chosen)
+            ways[(taxes[0], *chosen)] = (
+                total - tax - sum(np.nan_to_num(np.abs(found.numbers[n])) for n in chosen)
+            )
     shares = {names: _rate_agreement(tax, base) for names, base in ways.items()}
     best = max(shares, key=lambda names: shares[names])
     if shares[best] < AGREEMENT or sorted(shares.values())[-2] >= AGREEMENT:
@@ -251,20 +236,20 @@ def _extras_between(
     return ()
 
 
-def _extras(numbers: dict[str, np.ndarray], roles: dict[str, str], used: Collection[str]) -> list[str]:
+def _extras(found: SaleColumns, used: Collection[str]) -> list[str]:
     "Return the columns of tax, tips and shipping that hold anything."
-    named = [n for n in roles if roles[n] in ("shipping", "tax") or has_word(n, EXTRA_WORDS)]
-    return [n for n in named if n not in used and n in numbers and np.nan_to_num(numbers[n]).any()][:4]
+    named = [n for n in found.roles if found.roles[n] in ("shipping", "tax") or has_word(n, EXTRA_WORDS)]
+    return [n for n in named if n not in used and n in found.numbers and found.holds(n)][:4]
 
 
-def _prefer_goods(
-    result: SaleAmounts, lines: Sequence[str], numbers: dict[str, np.ndarray], roles: dict[str, str]
-) -> str:
+def _prefer_goods(result: SaleAmounts, found: SaleColumns) -> str:
     "Take the amount of the goods where the one that was found is that with shipping, tax or tips; returns the column of the revenue."
     revenue = result.expressions["Revenue"]
-    extras = _extras(numbers, roles, {*result.used, *lines})
-    for name in lines:
-        if name != revenue and (between := _extras_between(numbers[revenue], numbers[name], extras, numbers)):
+    extras = _extras(found, {*result.used, *found.lines})
+    for name in found.lines:
+        if name != revenue and (
+            between := _extras_between(found.numbers[revenue], found.numbers[name], extras, found.numbers)
+        ):
             result.add(
                 "Revenue",
                 name,
@@ -315,20 +300,20 @@ PAYOUT_WORDS = frozenset(
 )
 
 
-def _before_fees(result: SaleAmounts, lines: Sequence[str], numbers: dict[str, np.ndarray]) -> None:
+def _before_fees(result: SaleAmounts, found: SaleColumns) -> None:
     "Take the amount before fees where the one that was found is a payout, which has them off; where the buyer may pay them, ask."
     revenue = result.expressions["Revenue"]
     if result.doubts.get("Revenue") == "certain":
         return
     fees = [
         n
-        for n in numbers
+        for n in found.numbers
         if has_word(n, FEE_WORDS)
         and not has_word(n, EXTRA_WORDS)
-        and (np.nan_to_num(numbers[n]) != 0).mean() > 0.1
+        and (np.nan_to_num(found.numbers[n]) != 0).mean() > 0.1
     ]
-    for name, fee in pairs([n for n in lines if n != revenue], fees):
-        if not _is_less(numbers[revenue], numbers[name], numbers[fee]):
+    for name, fee in pairs([n for n in found.lines if n != revenue], fees):
+        if not _is_less(found.numbers[revenue], found.numbers[name], found.numbers[fee]):
             continue
         is_payout = has_word(revenue, PAYOUT_WORDS) or NET_WORDS.issuperset(name_words(revenue))
         if is_payout or has_word(fee, COST_WORDS):
@@ -349,22 +334,17 @@ def _is_less(paid: np.ndarray, gross: np.ndarray, fee: np.ndarray) -> bool:
     return bool(np.mean(np.abs(taken - fee) <= 0.011) >= AGREEMENT)
 
 
-def take_off_rest(
-    result: SaleAmounts,
-    profile: TableProfile,
-    units: str,
-    price: str,
-    order: str | None,
-    lines: Sequence[str],
-    own: dict[str, Literal["", "first", "every"]],
-    numbers: dict[str, np.ndarray],
-    roles: dict[str, str],
-) -> None:
+def take_off_rest(result: SaleAmounts, found: SaleColumns) -> None:
     "Take off what the amount still holds: tax, returns and discounts that stand beside it; spread an order's total."
-    every = [n for n, place in own.items() if place == "every" and roles[n] == "amount"]
-    if "Revenue" not in result.expressions and not (units and price) and len(every) == 1 and order:
-        weight = quote_column(units) if units else "1"
-        spread = f"allocate({quote_column(every[0])}, {quote_column(order)}, {weight})"
+    every = [n for n, place in found.own.items() if place == "every" and found.roles[n] == "amount"]
+    if (
+        "Revenue" not in result.expressions
+        and not (found.units and found.price)
+        and len(every) == 1
+        and found.order
+    ):
+        weight = quote_column(found.units) if found.units else "1"
+        spread = f"allocate({quote_column(every[0])}, {quote_column(found.order)}, {weight})"
         result.add(
             "Revenue",
             spread,
@@ -374,36 +354,32 @@ def take_off_rest(
         )
         return
     revenue = result.expressions.get("Revenue", "")
-    if revenue in numbers:
-        _before_fees(result, lines, numbers)
+    if revenue in found.numbers:
+        _before_fees(result, found)
         revenue = result.expressions["Revenue"]
-        sold = numbers[units] * numbers[price] if units in numbers and price in numbers else None
-        if sold is None or agreement(sold, numbers[revenue], numbers[units]) < AGREEMENT:
-            revenue = _prefer_goods(result, lines, numbers, roles)
-        _prefer_net(result, price, lines, numbers)
-        _without_tax(result, profile, numbers, roles)
-        if not (units and price) and result.expressions["Revenue"] == revenue:
-            _without_extras(result, profile, numbers, roles, lines)
+        priced = found.units in found.numbers and found.price in found.numbers
+        sold = found.numbers[found.units] * found.numbers[found.price] if priced else None
+        if sold is None or agreement(sold, found.numbers[revenue], found.numbers[found.units]) < AGREEMENT:
+            revenue = _prefer_goods(result, found)
+        _prefer_net(result, found)
+        _without_tax(result, found)
+        if not (found.units and found.price) and result.expressions["Revenue"] == revenue:
+            _without_extras(result, found)
     revenue = result.expressions.get("Revenue", "")
     if not revenue or has_word(revenue, NET_WORDS):
         return
     returned = [
         n
-        for n in numbers
-        if n not in result.used
-        and has_word(n, RETURN_NAMES)
-        and np.nan_to_num(numbers[n]).any()
-        and not own.get(n)
+        for n in found.numbers
+        if n not in result.used and has_word(n, RETURN_NAMES) and found.holds(n) and not found.own.get(n)
     ]
     returned.sort(key=lambda n: has_word(n, RETURN_COUNTS))  # money before units
-    if returned and not (profile.columns[returned[0]].rate):
-        _take_off_returns(result, returned[0], units, price, numbers)
-    if revenue in numbers and has_word(revenue, {"gross"}):
-        for name in [
-            n for n, role in roles.items() if role == "discount" and n not in result.used and not own.get(n)
-        ]:
-            if not profile.columns[name].rate and np.nan_to_num(numbers[name]).any():
-                _subtract(result, name, f"less {name}, as {revenue} is before discounts", numbers)
+    if returned and not (found.profile.columns[returned[0]].rate):
+        _take_off_returns(result, returned[0], found)
+    if revenue in found.numbers and has_word(revenue, {"gross"}):
+        for name in [n for n in found.named("discount") if n not in result.used and not found.own.get(n)]:
+            if not found.profile.columns[name].rate and found.holds(name):
+                _subtract(result, name, f"less {name}, as {revenue} is before discounts", found.numbers)
 
 
 def _subtract(result: SaleAmounts, name: str, why: str, numbers: dict[str, np.ndarray]) -> None:
@@ -427,21 +403,24 @@ def _subtract_at_most(result: SaleAmounts, name: str, revenue: str) -> None:
     result.add("Revenue", rest, f"{result.reasons['Revenue']}; {why}", "likely", name)
 
 
-def _take_off_returns(
-    result: SaleAmounts, name: str, units: str, price: str, numbers: dict[str, np.ndarray]
-) -> None:
+def _take_off_returns(result: SaleAmounts, name: str, found: SaleColumns) -> None:
     "Take returns off the revenue, as money or as units."
     revenue = result.expressions["Revenue"]
     if not has_word(name, RETURN_COUNTS):
-        back = np.nan_to_num(np.abs(numbers[name]))
-        if revenue in numbers and (back > np.abs(numbers[revenue]) + 0.011).any():
+        back = np.nan_to_num(np.abs(found.numbers[name]))
+        if revenue in found.numbers and (back > np.abs(found.numbers[revenue]) + 0.011).any():
             _subtract_at_most(result, name, revenue)
         else:
-            _subtract(result, name, f"less {name}", numbers)
-    elif units and price and price in numbers:
-        left = (numbers[units] - np.nan_to_num(np.abs(numbers[name]))) * numbers[price]
-        if revenue in numbers and agreement(left, numbers[revenue], numbers[units]) >= AGREEMENT:
+            _subtract(result, name, f"less {name}", found.numbers)
+    elif found.units and found.price and found.price in found.numbers:
+        left = (found.numbers[found.units] - np.nan_to_num(np.abs(found.numbers[name]))) * found.numbers[
+            found.price
+        ]
+        if (
+            revenue in found.numbers
+            and agreement(left, found.numbers[revenue], found.numbers[found.units]) >= AGREEMENT
+        ):
             return
-        old = quote_column(revenue) if revenue in numbers else revenue
-        taken = f"{old} - coalesce(abs({quote_column(name)}), 0) * {quote_column(price)}"
+        old = quote_column(revenue) if revenue in found.numbers else revenue
+        taken = f"{old} - coalesce(abs({quote_column(name)}), 0) * {quote_column(found.price)}"
         result.add("Revenue", taken, f"{result.reasons['Revenue']}; less {name}", "likely", name)
