@@ -73,7 +73,7 @@ def alternative_text(prose: str) -> str:
         if len(sentence) + len(text) > ALT_LENGTH:
             break
         text = f"{sentence} {text}"
-    return text.rstrip(":") or "Chart: " + (re.findall(r"^#+ (.+)$", prose, re.M) or ["an example"])[-1]
+    return text.rstrip(":")
 
 
 def outputs_with(cell: dict[str, Any], *kinds: str) -> Iterator[dict[str, Any]]:

@@ -75,7 +75,7 @@ class PredictionInput(BaseModel):
 
 # %% ../../nbs/api/00_schemas.ipynb #dd12bf72
 class PredictionOutput(BaseModel):
-    "Predicted revenue, and the ranges that hold it with 80% and 95%, in currency."
+    "Predicted revenue with its 80% and 95% prediction intervals, in currency."
 
     predicted_revenue: float
     lower_80: float | None = None
@@ -425,7 +425,9 @@ class StockRow(BaseModel):
     on_hand: float | None = Field(None, allow_inf_nan=False, description="null: not known")
     on_order: float | None = Field(None, allow_inf_nan=False, description="on its way; none by default")
     pack_size: float | None = Field(None, gt=0, allow_inf_nan=False, description="units of a pack")
-    min_order: float | None = Field(None, ge=0, allow_inf_nan=False, description="least units of an order")
+    min_order: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="minimum order quantity, in units"
+    )
     shelf_life: float | None = Field(None, gt=0, allow_inf_nan=False, description="days from delivery")
 
 
@@ -434,7 +436,7 @@ class OrderInput(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    lead_time: int = Field(ge=0, le=366, description="days until an order comes")
+    lead_time: int = Field(ge=0, le=366, description="days until an order arrives")
     review: int = Field(7, ge=1, le=366, description="days between orders")
     service_level: float = Field(
         0.95, gt=0, lt=1, description="probability that the stock lasts, or the fill rate"
@@ -466,7 +468,7 @@ class OrderInput(BaseModel):
     pack_size: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="units of a pack; orders are whole packs"
     )
-    min_order: float = Field(0, ge=0, allow_inf_nan=False, description="least units of an order")
+    min_order: float = Field(0, ge=0, allow_inf_nan=False, description="minimum order quantity, in units")
     shelf_life: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="days from delivery within which a unit is sold"
     )

@@ -30,7 +30,7 @@ def generate(
     rows: Annotated[int, typer.Option(min=1, help="transactions")] = 60_000,
     seed: Annotated[int, typer.Option(help="equal seeds make equal files")] = 7,
 ) -> None:
-    "Make up sales of an online shop, with seasons, promotions and a few dirty rows."
+    "Generate synthetic sales of an online shop, with seasons, promotions and a few data errors."
     from salesforecast.datasets import generate_sales, write_sales
     from salesforecast.cli.terminal import output, progress_bar
 
@@ -53,7 +53,7 @@ def validate(
         typer.Option("--out", help="write the valid rows: .csv, .parquet, .xlsx or a database URL"),
     ] = None,
     quarantine: Annotated[
-        Path | None, typer.Option("--quarantine", help="write the bad rows with their reasons")
+        Path | None, typer.Option("--quarantine", help="write the rejected rows with their reasons")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
     html: Annotated[Path | None, typer.Option("--html", help="write the report as a page")] = None,

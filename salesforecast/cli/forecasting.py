@@ -371,7 +371,7 @@ def _fitted_forecast(result: "DemandForecast", series: SeriesChoice) -> LevelFor
     return LevelForecast(result, champions.reset_index(drop=True), names, len(result.days))
 
 # %% ../../nbs/cli/07_forecasting.ipynb #af00c0c4
-OverridesOption = Annotated[bool, typer.Option("--overrides", help="planners' numbers hold")]
+OverridesOption = Annotated[bool, typer.Option("--overrides", help="apply the overrides of planners")]
 
 
 def forecast(
@@ -490,7 +490,9 @@ def order(
     by: Annotated[
         str, typer.Option("--by", help="what is ordered: such as Product_ID, or Product_ID,Region")
     ],
-    lead_time: Annotated[int, typer.Option("--lead-time", min=0, max=366, help="days until an order comes")],
+    lead_time: Annotated[
+        int, typer.Option("--lead-time", min=0, max=366, help="days until an order arrives")
+    ],
     review: Annotated[int, typer.Option("--review", min=1, max=366, help="days between orders")] = 7,
     service_level: Annotated[
         float,
@@ -528,7 +530,7 @@ def order(
         typer.Option(help="units of a pack: orders are whole packs; also a column of the stock"),
     ] = None,
     min_order: Annotated[
-        float, typer.Option(help="least units of an order; also a column of the stock")
+        float, typer.Option(help="minimum order quantity, in units; also a column of the stock")
     ] = 0.0,
     shelf_life: Annotated[
         float | None,

@@ -35,7 +35,7 @@ def update(
     query: QueryOption = None,
     max_quarantined_share: Limit = None,
 ) -> None:
-    "Take new days into the served version, without training: for its lags, and the start of its forecast."
+    "Add new days to the served version, without training: for its lags, and the start of its forecast."
     from salesforecast.sales.schema import ReadOptions
     from salesforecast.cli.terminal import messages, output, progress_bar
     from salesforecast.lifecycle.update import update_bundle

@@ -28,7 +28,7 @@ Source = Annotated[
     str, typer.Argument(help="CSV (also .gz), Parquet, Excel, or a database as SQLAlchemy URL")
 ]
 MappingOption = Annotated[
-    Path | None, typer.Option("--mapping", help="YAML file: how a foreign export becomes canonical")
+    Path | None, typer.Option("--mapping", help="YAML file that maps an export to the canonical columns")
 ]
 ModelsDir = Annotated[
     Path | None, typer.Option("--models-dir", help="where versions are published [MODEL_DIR, else models/]")
@@ -52,7 +52,9 @@ GateMode = Annotated[
 ]
 Limit = Annotated[
     float | None,
-    typer.Option("--max-quarantined-share", min=0, max=1, help="stop when more rows than this share are bad"),
+    typer.Option(
+        "--max-quarantined-share", min=0, max=1, help="stop if a larger share of the rows is rejected"
+    ),
 ]
 
 

@@ -32,7 +32,7 @@ def predict(
     table: TableOption = None,
     query: QueryOption = None,
 ) -> None:
-    "Predict the revenue of each row: the input's rows in order, with predictions and ranges."
+    "Predict the revenue of each row: the input's rows in order, with predictions and prediction intervals."
     from salesforecast.sales.schema import ReadOptions
     from salesforecast.sales.sinks import check_output, write_table
     from salesforecast.registry.predictor import Predictor, predict_table

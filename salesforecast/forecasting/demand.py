@@ -429,7 +429,7 @@ def order_quantities(
     rule : {"periodic", "reorder_point"}
         Order at every review, or where the stock, on hand and on order, is below the reorder point.
     pack_size, min_order : float
-        Units of a pack, to whole ones of which orders are rounded up, and the least units of an order. Columns of these names in `stock` hold
+        Units of a pack, to whole ones of which orders are rounded up, and the minimum order quantity. Columns of these names in `stock` hold
         for their series.
     shelf_life : float, optional
         Days from delivery within which a unit has to be sold; also a column of `stock`.

@@ -56,7 +56,7 @@ class OrderPolicy:
     rule
         "periodic" (default) orders at every review, "reorder_point" where the stock is below the reorder point.
     pack_size, min_order
-        Units of a pack, to whole ones of which orders are rounded up, and the least units of an order.
+        Units of a pack, to whole ones of which orders are rounded up, and the minimum order quantity in units.
     shelf_life
         Days from delivery within which a unit has to be sold; no more is ordered than is expected to be.
     """

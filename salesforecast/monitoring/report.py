@@ -48,7 +48,7 @@ def without_new_sales(window: Window) -> str:
         return ""
     return (
         f"no sales since {window['trained_until']}, the last day that the model was trained on: accuracy and drift can be "
-        "judged when new sales arrive"
+        "evaluated when new sales arrive"
     )
 
 # %% ../../nbs/monitoring/15_report.ipynb #44b8acbf

@@ -289,7 +289,7 @@ TimeZone = Annotated[str | None, AfterValidator(_known_zone)]
 
 # %% ../../nbs/sales/00_schema.ipynb #f1799d28
 class ColumnMapping(BaseModel):
-    "How a foreign export becomes canonical."
+    "How the columns and conventions of an export become canonical."
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

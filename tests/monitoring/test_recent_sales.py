@@ -58,7 +58,7 @@ def sentence(own: Trained) -> str:
     """What every face says."""
     return (
         f"no sales since {last_day(own)}, the last day that the model was trained on: "
-        "accuracy and drift can be judged when new sales arrive"
+        "accuracy and drift can be evaluated when new sales arrive"
     )
 
 
@@ -179,7 +179,7 @@ def test_the_schedule_has_a_result_and_asks_for_no_training(
     assert sentence(own) in end["sentence"]
     assert not (tmp_path / "alerts.jsonl").exists()
     page = (journal.path.parent / end["folder"] / "monitor.html").read_text()
-    assert "accuracy and drift can be judged when new sales arrive" in page and "No new sales yet." in page
+    assert "accuracy and drift can be evaluated when new sales arrive" in page and "No new sales yet." in page
     assert "sales evaluated" in page and "nan" not in page.lower().split("<main>")[1]
 
 
@@ -198,9 +198,9 @@ def test_the_health_tab_says_so(own: Trained, tmp_path: Path) -> None:
     colour, words = verdict(health, list(lights.values()))
     assert (colour, words) == (
         "grey",
-        "No new sales have arrived since the training: the model cannot be judged yet.",
+        "No new sales have arrived since the training: the model cannot be evaluated yet.",
     )
-    assert "Accuracy and drift are judged as soon as new sales arrive" in next_steps(health, now)
+    assert "Accuracy and drift are evaluated as soon as new sales arrive" in next_steps(health, now)
     state.write_text(json.dumps(AN_INCIDENT))
     days_later(own, 1, state=state)
     single = health_lights(read_health(own.models, tmp_path), now)[0]

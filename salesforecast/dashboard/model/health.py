@@ -187,7 +187,7 @@ def verdict(health: Health, lights: Sequence[Light]) -> tuple[Colour, str]:
     if worst == "yellow":
         return worst, f"Nothing is urgent, but watch this: {problems}."
     if health.report is None or without_new_sales(health.report["window"]):
-        return "grey", "No new sales have arrived since the training: the model cannot be judged yet."
+        return "grey", "No new sales have arrived since the training: the model cannot be evaluated yet."
     return worst, "The model is as good as when it was trained."
 
 # %% ../../../nbs/dashboard/model/14_health.ipynb #c41d0a02
@@ -278,7 +278,7 @@ def next_steps(health: Health, now: datetime) -> list[str]:
             else "Train on newer sales: the open incidents ask for it"
         )
     if without_new_sales(health.report["window"]):
-        steps.append("Accuracy and drift are judged as soon as new sales arrive")
+        steps.append("Accuracy and drift are evaluated as soon as new sales arrive")
     steps += [
         f"{a['check']} was found in one run: if the next runs find it again, an incident opens"
         for a in health.report["alerts"]

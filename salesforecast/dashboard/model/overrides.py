@@ -152,7 +152,7 @@ def keep_override(
     if not author.strip():
         raise UserError("Your name is empty. Write who says so")
     if not reason.strip():
-        raise UserError("The reason is empty. Say why: the number is judged later, and then it matters")
+        raise UserError("The reason is empty. Say why: the number is evaluated later, and then it matters")
     rows = spread_override(planned.state.forecast, series, *span, value)
     rows = rows.assign(author=author.strip(), reason=reason.strip())
     recorded = load_overrides(planned.path)  # others may have recorded since the page was drawn

@@ -123,7 +123,7 @@ def judgement_card(planned: PlannedDemand, currency: str) -> w.Widget:
     by_author = judged(planned)
     last = day(str(planned.state.panel.days[-1]))
     if by_author.empty:
-        text = f"No number has met its day yet: the served version knows sales until {last}. A later version judges them."
+        text = f"No number has met its day yet: the served version knows sales until {last}. A later version evaluates them."
         return card(title, message("info", text), help=help)
     shares = {"wape_model": percent, "wape_planner": percent, "value_added": partial(percent, sign=True)}
     amount = partial(format_amount, target=planned.state.panel.target, currency=currency)
@@ -278,7 +278,7 @@ class OverridesEditor:
             self.problem.show(message("error", str(error)))
             return
         self.reason.value = ""
-        self.problem.show(message("good", "The number is kept. It is judged when its days have passed."))
+        self.problem.show(message("good", "The number is kept. It is evaluated when its days have passed."))
         self.read()
 
     def _recorded(self) -> w.Widget:
