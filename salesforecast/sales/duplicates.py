@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 
 from ..core.settings import UserError
+from .dates import parse_dates
+from .numbers import parse_numbers
 from .union import SOURCE_COLUMNS
-from .values import factorize_cells
+from .values import factorize_cells, parse_text
 
 # %% ../../nbs/sales/16_duplicates.ipynb #1be7ed0d
 MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -28,7 +30,7 @@ def code_rows(
     "Return a number of 64 bits for each row, the same for equal rows, shape (n,); None where no row can equal another."
     if parsed is None or set(SOURCE_COLUMNS.values()) & set(cells):
         return _code_cells(cells)
-    alike = pd.Series(_code_values(parsed)).duplicated(keep=False).to_numpy()
+    alike = pd.Series(code_values(parsed)).duplicated(keep=False).to_numpy()
     some = _code_cells(cells[alike])
     if some is None or not len(some):
         return None
@@ -44,7 +46,7 @@ def _scatter(codes: np.ndarray) -> np.ndarray:
     return codes ^ (codes >> np.uint64(31))
 
 
-def _code_values(parsed: pd.DataFrame) -> np.ndarray:
+def code_values(parsed: pd.DataFrame) -> np.ndarray:
     "Return a number of 64 bits for each row, the same for rows of equal values."
     mixed = np.zeros(len(parsed), np.uint64)
     for name in parsed:
@@ -128,7 +130,7 @@ def estimate_copies(
 ) -> float:
     "Estimate how many rows are copies of others: the pairs of equal rows beyond those that chance makes."
     dated = parsed[parsed["Transaction_Date"].notna()]
-    times, values = dated["Transaction_Date"].to_numpy(), _code_values(dated.drop(columns="Transaction_Date"))
+    times, values = dated["Transaction_Date"].to_numpy(), code_values(dated.drop(columns="Transaction_Date"))
     at_once, alike = (pd.Series(codes).value_counts().to_numpy(float) for codes in (times, values))
     equal = pd.DataFrame({"time": times, "value": values}).value_counts().to_numpy(float)
     apart = len(dated) ** 2 - (at_once**2).sum()
@@ -182,3 +184,34 @@ def _check_copied_block(rows: np.ndarray) -> None:
             f"the {first + 1:,}th and those after it. Is a part of the source there twice? Say in the mapping: "
             "duplicates: quarantine leaves equal rows out, duplicates: keep reads them as separate sales"
         )
+
+# %% ../../nbs/sales/16_duplicates.ipynb #ebfebe0e
+def find_earlier_versions(
+    ids: pd.Series,  # cells that are the same in all versions of a row
+    changes: pd.Series,  # cells that rise with each version: times or numbers
+    day_first: bool | None = None,  # in times such as 3/4/2024
+) -> np.ndarray:
+    "Return where a row has a later version: one with a later change, or the same change further down; bool, shape (n,)."
+    codes = np.asarray(parse_text(ids).codes)
+    order = np.argsort(_as_rising_numbers(changes, day_first), kind="stable")
+    earlier = np.zeros(len(codes), bool)
+    earlier[order] = pd.Series(codes[order]).duplicated(keep="last")
+    return earlier & (codes >= 0)  # a row without an id has no versions
+
+
+def _as_rising_numbers(changes: pd.Series, day_first: bool | None) -> np.ndarray:
+    "Return times or numbers of versions as numbers; the lowest where there is none."
+    try:
+        parsed = parse_numbers(changes)
+    except UserError:  # the marks of numbers are unclear, as those of times are
+        parsed = None
+    if parsed is None or parsed.bad.any():
+        parsed = parse_dates(changes, day_first=day_first)
+    if parsed.bad.any():
+        cell = changes.iloc[int(np.flatnonzero(parsed.bad)[0])]
+        raise UserError(
+            f"{cell!r} is neither a time nor a number. Name a column that rises with each version of a row"
+        )
+    values = np.asarray(parsed.data)
+    numbers = np.where(np.isnat(values), np.nan, values.astype(float)) if values.dtype.kind == "M" else values
+    return np.nan_to_num(numbers, nan=-np.inf)

@@ -16,6 +16,7 @@ import pandas as pd
 from ..core.settings import UserError
 from ..core.text import format_money
 from .delimited import SourceTable
+from .duplicates import find_earlier_versions
 from salesforecast.sales.expressions import (
     ExpressionContext,
     MissingColumnError,
@@ -35,8 +36,8 @@ from .fill_down import fill_down
 from .line_items import unpack_items
 from .numbers import parse_numbers
 from .pieces import check_pieces
-from .rows import column_expressions, source_columns
-from .schema import NUMBER_COLUMNS, ColumnMapping, find_column
+from .rows import column_expressions, named_column, source_columns
+from .schema import NUMBER_COLUMNS, ColumnMapping, RowVersions, find_column
 from .totals import find_totals
 from .wide_tables import check_wide, melt_columns, melted_columns
 
@@ -143,6 +144,21 @@ def filter_rows(table: SourceTable, mapping: ColumnMapping, keep: bool) -> Sourc
     note = f"where left out {left.sum():,} of {len(cells):,} rows ({worth}) that do not meet {mapping.where}"
     return leave_out(table, left, NOT_WANTED, note, keep)
 
+# %% ../../nbs/sales/31_layout.ipynb #b18e5cc1
+def leave_out_versions(table: SourceTable, versions: RowVersions, mapping: ColumnMapping) -> SourceTable:
+    "Return a table with the last version of each row."
+    names = [str(name) for name in table.cells]
+    of, by = (named_column(getattr(versions, key), names, f"versions.{key}") for key in ("of", "by"))
+    try:
+        earlier = find_earlier_versions(table.cells[of], table.cells[by], mapping.day_first)
+    except UserError as error:
+        raise UserError(f"versions.by: {by}: {error}") from None
+    if not earlier.any():
+        return replace(table, notes=[*table.notes, f"versions left out no row: no {of} stands there twice"])
+    worth = amount_text(row_amounts(table.cells, mapping), earlier, mapping)
+    note = f"left out {earlier.sum():,} earlier version{plural(earlier.sum())} of rows that {by} tells apart ({worth})"
+    return leave_out(table, earlier, "", note, False)
+
 # %% ../../nbs/sales/31_layout.ipynb #6845f737
 def applicable(mapping: ColumnMapping, cells: pd.DataFrame) -> ColumnMapping:
     "Return a mapping without the rules whose columns a source lacks: rows to predict need not look like an export."
@@ -177,6 +193,8 @@ def arrange_rows(
         check_pieces(table.cells, mapping, predicting)
     table = leave_out_repeated_headers(table, predicting)
     refuse_second_table(table.cells)
+    if mapping.versions and not predicting:
+        table = leave_out_versions(table, mapping.versions, mapping)
     if mapping.totals == "leave_out":
         table = leave_out_totals(table, mapping, predicting, rows_alone)
     if not predicting:

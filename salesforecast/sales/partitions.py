@@ -56,6 +56,7 @@ from salesforecast.sales.reading import (
     CheckedRows,
     SalesData,
     add_judgement,
+    counted_twice,
     equal_rows_notes,
     refine_mapping,
     check_listed_columns,
@@ -65,6 +66,7 @@ from salesforecast.sales.reading import (
     unsold_rows,
 )
 from .readings import Reading, describe_readings, equal_rows_reading
+from .rows_of_one_sale import CountedTwice, counted_twice_notes
 from salesforecast.sales.report import (
     DataReport,
     ReasonSummary,
@@ -376,6 +378,7 @@ class CheckSummary:
     weights: RowWeights
     revenue_by: dict[str, dict[str, float]]
     unsold: UnsoldRows
+    twice: list[CountedTwice]
 
 
 @dataclass(frozen=True)
@@ -424,6 +427,7 @@ def check_partition(
         weights=weights,
         revenue_by=revenue_by_group(frame, mapping.personal),
         unsold=unsold_rows(rows),
+        twice=counted_twice(rows),
     )
     return CheckedPartition(frame, summary)
 
@@ -722,9 +726,12 @@ def _join_partitions(
     if len(odd.problems):
         odd.notes.append(ODD_ROWS_STAY.format(count=len(odd.problems)))
     unsold = sum((summary.unsold for summary in summaries), UnsoldRows())
+    twice = [found for summary in summaries for found in summary.twice]
+    revenue = sum(summary.revenue for summary in summaries)
     notes += [
         *odd.notes,
-        *unsold_notes(unsold, int(rows.sum()), sum(summary.revenue for summary in summaries)),
+        *counted_twice_notes(twice, int(rows.sum()), revenue, mapping),
+        *unsold_notes(unsold, int(rows.sum()), revenue),
     ]
     add_judgement(report, weights, notes)
     if len(summaries) > 1 and mapping.totals == "leave_out":

@@ -30,6 +30,10 @@ def check_pieces(cells: pd.DataFrame, mapping: ColumnMapping, predicting: bool) 
         raise UserError(
             f"fill_down needs the rows above, which a source that is read in pieces does not have. {WRITE_FIRST}"
         )
+    if mapping.versions and not predicting:
+        raise UserError(
+            f"versions needs all versions of a row, which a source that is read in pieces may not have together. {WRITE_FIRST}"
+        )
     context = ExpressionContext(cells.head(0), mapping.read)
     rules = {"where": mapping.where or ""}
     if not predicting:  # of rows to predict, only the columns that are needed count

@@ -20,6 +20,8 @@ from salesforecast.sales.number_columns import Choice, Doubt, number_role
 from salesforecast.sales.column_names import has_word, is_planned
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile, profile_table
 from salesforecast.sales.deductions import RETURN_NAMES
+from salesforecast.sales.delimited import SourceTable
+from salesforecast.sales.layout import arrange_rows
 from salesforecast.sales.mapping_proposal import MappingProposal, OpenQuestion, ProposedLine, nested_keys
 from salesforecast.sales.expressions import quote_column
 from salesforecast.sales.presets import Preset, fill_first, fill_in, match_column
@@ -34,6 +36,8 @@ from salesforecast.sales.proposed_filters import (
     propose_currency,
     propose_filters,
 )
+from salesforecast.sales.rows import parse_rows
+from salesforecast.sales.rows_of_one_sale import CountedTwice, add_condition, find_counted_twice
 from salesforecast.sales.schema import (
     CANONICAL_COLUMNS,
     NUMBER_COLUMNS,
@@ -116,6 +120,7 @@ def propose_by_values(
     "Propose the columns of an export of no known system; the last part is notes."
     lines, questions, used = propose_date(profile)
     texts: dict[str, str] = {}
+    no_product = find_row_ids(profile)
     amounts_by_name = {
         n
         for n, c in profile.columns.items()
@@ -126,7 +131,7 @@ def propose_by_values(
         column = (
             exact
             if exact and profile.columns[exact].kind != "empty"
-            else pick_column(profile, roles, kinds, used | set(texts.values()) | amounts_by_name)
+            else pick_column(profile, roles, kinds, used | set(texts.values()) | amounts_by_name | no_product)
         )
         if column and (name != "Transaction_ID" or len(profile.columns[column].values) > 1):
             texts[name] = column
@@ -161,6 +166,20 @@ def _amount_question(choice: Choice, profile: TableProfile) -> OpenQuestion:
         for label, way in choice.ways.items()
     }
     return OpenQuestion("columns.Revenue", choice.text, choices, choice.assumed)
+
+
+ROW_ID = 0.6  # distinct cells for each row
+SOLD_AGAIN = 0.3
+
+
+def find_row_ids(profile: TableProfile) -> set[str]:
+    "Return the columns that number rows, or refer to their numbers, beside one of products that are sold again and again."
+    cells = {n: c.cells[~blank_cells(c)] for n, c in profile.columns.items() if "product_id" in c.roles}
+    distinct = {name: column.nunique() / max(len(column), 1) for name, column in cells.items()}
+    numbered = {name for name, share in distinct.items() if share >= ROW_ID}
+    refers = {n for n in cells for of in numbered - {n} if cells[n].isin(cells[of]).mean() >= ROW_ID}
+    others = cells.keys() - numbered - refers
+    return numbered | refers if any(distinct[name] <= SOLD_AGAIN for name in others) else set()
 
 
 def _without_words(expression: str, profile: TableProfile) -> str:
@@ -547,6 +566,7 @@ KEY_ORDER = (
     "fill_down",
     "unpack",
     "melt",
+    "versions",
     "where",
     "returns",
     "date_format",
@@ -642,6 +662,62 @@ def _ways_out(profile: TableProfile) -> list[str]:
         )
     return ways
 
+# %% ../../nbs/sales/46_proposals.ipynb #316b778e
+MOST_RELATIONS = 4  # between the rows of one table
+
+
+def count_once(proposal: MappingProposal, cells: pd.DataFrame) -> MappingProposal:
+    "Return a proposal that counts each sale once, where the rows of a table count it more than once."
+    for _ in range(MOST_RELATIONS):
+        found = _counted_twice(cells, proposal)
+        if not found:
+            break
+        proposal = _with_changes(proposal, found[0])
+    return proposal
+
+
+def _counted_twice(cells: pd.DataFrame, proposal: MappingProposal) -> list[CountedTwice]:
+    "Find rows that count a sale again as a proposal reads them, and that it does not speak of."
+    mapping = proposal.mapping
+    try:
+        table = arrange_rows(SourceTable(cells, {}, []), mapping)
+        parsed = parse_rows(table.cells, mapping)
+    except UserError:  # reading the rows tells it
+        return []
+    kept = (parsed.frame["Transaction_Date"].notna() & parsed.frame["Revenue"].notna()).to_numpy()
+    found = find_counted_twice(table.cells, parsed.frame, parsed.source_columns, mapping, kept)
+    return [twice for twice in found if twice.what not in proposal.notes]
+
+
+def _with_changes(proposal: MappingProposal, twice: CountedTwice) -> MappingProposal:
+    "Return a proposal that counts a sale once; a note where someone has to say whether it should."
+    if not twice.sure:
+        return replace(proposal, notes=[*proposal.notes, twice.what])
+    old = {line.key: line for line in proposal.lines}
+    changes, questions = dict(twice.changes), [q for q in proposal.questions if q.key not in twice.changes]
+    reasons = dict.fromkeys(changes, twice.what)
+    if condition := changes.get("where"):
+        if "where" in old:
+            changes["where"] = add_condition(str(old["where"].value), condition)
+            reasons["where"] = f"{old['where'].reason}; {twice.what}"
+        questions = [_also_where(question, condition) for question in proposal.questions]
+    lines = [line for key, line in old.items() if key not in changes]
+    lines += [ProposedLine(key, value, reasons[key], "likely") for key, value in changes.items()]
+    text = " ".join(changes.values())
+    unused = [name for name in proposal.unused if name not in changes.values() and not _names(text, name)]
+    return replace(proposal, lines=sorted(lines, key=_line_place), questions=questions, unused=unused)
+
+
+def _also_where(question: OpenQuestion, condition: str) -> OpenQuestion:
+    "Return a question about the rows to read whose answers have a further condition."
+    if question.key != "where":
+        return question
+    choices: dict[str, object] = {
+        label: add_condition(str(value) if value else None, condition)
+        for label, value in question.choices.items()
+    }
+    return replace(question, choices=choices)
+
 # %% ../../nbs/sales/46_proposals.ipynb #cf48a86b
 ROWS_LOOKED_AT, FIRST_ROWS, PIECES = 100_000, 20_000, 40  # of a large table
 FEW_VALUES = 50  # of a column, each of which is looked at
@@ -673,7 +749,9 @@ def propose_columns(
     rows = drop_other_rows(sample_rows(cells))
     proposal = _propose(find_shape(rows, source), source, base, titles)
     sales = drop_totals(rows, proposal.mapping)
-    return proposal if len(sales) == len(rows) else _propose(find_shape(sales, source), source, base, titles)
+    if len(sales) < len(rows):
+        proposal = _propose(find_shape(sales, source), source, base, titles)
+    return count_once(proposal, sales)
 
 
 def _propose(

@@ -28,6 +28,7 @@ from .layout import arrange_rows
 from .wide_tables import melted_columns
 from .plausibility import RowWeights, judge_kept, judge_rejected, kept_values, weigh_rows
 from .readings import describe_readings
+from .rows_of_one_sale import CountedTwice, counted_twice_notes, find_counted_twice
 from salesforecast.sales.report import (
     DataReport,
     ReasonSummary,
@@ -302,6 +303,13 @@ class Judgement:
     notes: list[str]
 
 
+def counted_twice(rows: CheckedRows) -> list[CountedTwice]:
+    "Find kept rows that count a sale more than once."
+    return find_counted_twice(
+        rows.loaded.cells, rows.parsed.frame, rows.parsed.source_columns, rows.mapping, ~rows.bad
+    )
+
+
 def _judge(rows: CheckedRows, read_options: ReadOptions) -> Judgement:
     "Weigh the kept and the rejected rows; raise `UserError` where someone has to decide."
     odd = judge_kept(rows.source, rows.valid, rows.mapping)
@@ -313,10 +321,16 @@ def _judge(rows: CheckedRows, read_options: ReadOptions) -> Judgement:
     kept = kept_values(rows.valid) if weights.rejected_rows else {}
     hints = suggest_fixes({reason: rows.reasons[reason] for reason in weights.by_reason})
     notes = judge_rejected(rows.source, weights, kept, rows.mapping, read_options, hints)
+    money = float(rows.valid["Revenue"].sum())
     return Judgement(
         pd.concat([rows.problems, odd_rows], ignore_index=True) if len(odd_rows) else rows.problems,
         weights,
-        [*notes, *odd.notes, *unsold_notes(unsold_rows(rows), len(rows.valid), rows.valid["Revenue"].sum())],
+        [
+            *notes,
+            *odd.notes,
+            *counted_twice_notes(counted_twice(rows), len(rows.valid), money, rows.mapping),
+            *unsold_notes(unsold_rows(rows), len(rows.valid), money),
+        ],
     )
 
 

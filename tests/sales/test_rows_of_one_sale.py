@@ -1,0 +1,362 @@
+"""Exports in which one sale stands on several rows: each sale counts once as proposed, and a mapping that counts it again is told."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from salesforecast.core.engine import LOCAL_ENGINE
+from salesforecast.core.settings import UserError
+from salesforecast.sales.partitions import read_partitioned_sales
+from salesforecast.sales.proposals import propose_mapping
+from salesforecast.sales.reading import read_sales
+from salesforecast.sales.rows_of_one_sale import sale_figure
+from salesforecast.sales.schema import ColumnMapping, load_mapping
+
+NOW = pd.Timestamp("2026-01-01")
+PRICES = {"Tea": 4.5, "Jam": 3.25, "Lamp": 45.0, "Chair": 129.0, "Mug": 12.5}
+ITEMS = pd.Series(list(PRICES))
+
+
+def shop(rows: int = 240, seed: int = 3) -> pd.DataFrame:
+    """Lines of orders of two lines each; a receipt may hold the same line twice."""
+    rng = np.random.default_rng(seed)
+    item = rng.integers(0, len(ITEMS), rows)
+    item[1::40] = item[::40]
+    units = rng.integers(1, 5, rows)
+    units[1::40] = units[::40]
+    return pd.DataFrame(
+        {
+            "Order No": 1001 + np.arange(rows) // 2,
+            "Line": np.arange(rows) + 1,
+            "Date": (pd.Timestamp("2025-01-01") + pd.to_timedelta(np.arange(rows) // 4, "D")).astype(str),
+            "SKU": [f"SKU-{number}" for number in item],
+            "Product": ITEMS.to_numpy()[item],
+            "Qty": units,
+            "Unit Price": (prices := ITEMS.map(PRICES).to_numpy()[item]),
+            "Amount": (units * prices).round(2),
+        }
+    )
+
+
+def orders_above_items() -> pd.DataFrame:
+    """The row of an order, without a product, stands above its items and has their sum as its price."""
+    lines = shop()
+    orders = lines.groupby("Order No", as_index=False).agg({"Date": "first", "Qty": "sum", "Amount": "sum"})
+    orders = orders.rename(columns={"Amount": "Unit Price"}).assign(Line=0)
+    return pd.concat([orders, lines]).sort_values(["Order No", "Line"], ignore_index=True)[
+        ["Order No", "Date", "SKU", "Product", "Qty", "Unit Price"]
+    ]
+
+
+def bundles() -> pd.DataFrame:
+    """Each third order is a set of its two lines: a row of its own, to which they refer."""
+    lines = shop().assign(parent_id=lambda t: (t["Order No"] * 10).where(t["Order No"] % 3 == 0))
+    sets = (
+        lines[lines["parent_id"].notna()]
+        .groupby("Order No", as_index=False)
+        .agg({"Date": "first", "Amount": "sum"})
+    )
+    sets = sets.assign(Line=sets["Order No"] * 10, SKU="SET-1", Product="Set", Qty=1)
+    sets["Unit Price"] = sets["Amount"]
+    return pd.concat([sets, lines]).sort_values(
+        ["Order No", "parent_id"], ignore_index=True, na_position="first"
+    )
+
+
+def tenders() -> pd.DataFrame:
+    """Each third line was paid with two cards, and stands there for each."""
+    lines = shop().assign(Tender="Visa", **{"Tender Amount": lambda t: t["Amount"]})
+    split = lines.iloc[::3].assign(
+        Tender="Gift Card", **{"Tender Amount": lambda t: (t["Amount"] * 0.3).round(2)}
+    )
+    lines.loc[split.index, "Tender Amount"] -= split["Tender Amount"]
+    return pd.concat([lines, split]).sort_values("Line", ignore_index=True, kind="stable")
+
+
+def parcels() -> pd.DataFrame:
+    """Each line of several units was sent in two parcels, and stands there for each."""
+    lines = shop().rename(columns={"Qty": "Qty Ordered", "Amount": "Line Total"})
+    lines = lines.assign(**{"Qty Shipped": lines["Qty Ordered"], "Parcel": lines["Line"] * 10})
+    second = lines[lines["Qty Ordered"] > 1].assign(**{"Qty Shipped": 1, "Parcel": lambda t: t["Parcel"] + 1})
+    lines.loc[second.index, "Qty Shipped"] -= 1
+    return (
+        pd.concat([lines, second]).sort_values("Line", ignore_index=True, kind="stable").drop(columns="Line")
+    )
+
+
+def figures(name: str, of: dict[str, float]) -> pd.DataFrame:
+    """A row for each figure of a line, which is a multiple of its amount."""
+    lines = shop().drop(columns=["Qty", "Unit Price", "Line"]).drop_duplicates(["Order No", "SKU"])
+    parts = [
+        lines.assign(**{name: value, "Amount": (lines["Amount"] * times).round(2)})
+        for value, times in of.items()
+    ]
+    return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
+
+
+def changes() -> pd.DataFrame:
+    """Each third line was first written with a unit more, on the day before; the log has both, the earlier one last."""
+    lines = shop().rename(columns={"Line": "line_id"}).assign(updated_at=lambda t: t["Date"] + " 12:00:00")
+    earlier = lines.iloc[::3].assign(updated_at=lambda t: t["Date"] + " 08:00:00", Qty=lambda t: t["Qty"] + 1)
+    earlier["Amount"] = (earlier["Qty"] * earlier["Unit Price"]).round(2)
+    return pd.concat([lines, earlier], ignore_index=True)
+
+
+def first_figure(table: pd.DataFrame, name: str, value: str) -> float:
+    """The amount of the rows with a figure."""
+    return float(table.loc[table[name] == value, "Amount"].sum())
+
+
+LINES = float(shop()["Amount"].sum())
+BUDGET = figures("Version", {"Actual": 1, "Budget": 1.1, "Prior Year": 0.9})
+TABLEAU = figures("Measure Names", {"Quantity": 0.2, "Sales": 1, "Profit": 0.4})
+LEDGER = figures("Account Name", {"Sales revenue": 1, "Sales tax payable": 0.2, "Cost of goods sold": 0.55})
+GERMAN = figures("Konto", {"Umsatzerlöse": 1, "Umsatzsteuer": 0.19, "Wareneinsatz": 0.5})
+EXPORTS: dict[str, tuple[pd.DataFrame, float, dict[str, str]]] = {  # table, revenue, a mapping that counts twice
+    "order above items": (orders_above_items(), LINES, {"Revenue": "Qty * `Unit Price`", "Product_Name": "Product"}),
+    "bundle above parts": (bundles(), LINES, {"Revenue": "Amount", "Units_Sold": "Qty"}),
+    "tenders": (tenders(), LINES, {"Revenue": "Amount", "Units_Sold": "Qty", "Product_ID": "SKU"}),
+    "parcels": (parcels(), LINES, {"Revenue": "`Line Total`", "Units_Sold": "`Qty Ordered`", "Product_ID": "SKU"}),
+    "budget": (BUDGET, first_figure(BUDGET, "Version", "Actual"), {"Revenue": "Amount", "Product_ID": "SKU"}),
+    "measures": (TABLEAU, first_figure(TABLEAU, "Measure Names", "Sales"), {"Revenue": "Amount", "Product_ID": "SKU"}),
+    "ledger": (LEDGER, first_figure(LEDGER, "Account Name", "Sales revenue"), {"Revenue": "Amount", "Product_Name": "Product"}),
+    "German ledger": (GERMAN, first_figure(GERMAN, "Konto", "Umsatzerlöse"), {"Revenue": "Amount", "Product_Name": "Product"}),
+    "changes": (changes(), LINES, {"Revenue": "Amount", "Units_Sold": "Qty", "Product_ID": "SKU"}),
+}  # fmt: skip
+
+
+def told(warnings: list[str]) -> list[str]:
+    """The warnings about sales that count more than once."""
+    return [text for text in warnings if "is counted again" in text or "All are added up" in text]
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_a_proposal_counts_each_sale_once(name: str) -> None:
+    table, revenue, _ = EXPORTS[name]
+    sales = read_sales(table, propose_mapping(table).mapping, now=NOW)
+    assert sales.frame["Revenue"].sum() == pytest.approx(revenue, abs=0.05)
+    assert told(sales.report.warnings) == []
+    if "Units_Sold" in sales.frame:
+        sold = table[table["parent_id"].isna()] if "parent_id" in table else shop()
+        assert sales.frame["Units_Sold"].sum() == pytest.approx(sold["Qty"].sum())
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_a_mapping_that_counts_twice_is_told(name: str, tmp_path: Any) -> None:
+    table, revenue, columns = EXPORTS[name]
+    mapping = ColumnMapping(columns={"Transaction_Date": "Date", "Transaction_ID": "`Order No`", **columns})
+    sales = read_sales(table, mapping, now=NOW)
+    (note,) = told(sales.report.warnings)
+    too_much = sales.frame["Revenue"].sum() - revenue
+    assert too_much > 0.1 * revenue and f"{too_much:,.2f} (" in note
+    rule = yaml.safe_load("{" + note.split(", set ")[1] + "}")
+    rule["columns"] = mapping.columns | rule.get("columns", {})
+    (path := tmp_path / "mapping.yaml").write_text(yaml.safe_dump(rule), "utf-8")
+    once = read_sales(table, load_mapping(path), now=NOW)  # what it says to set does what it says
+    assert once.frame["Revenue"].sum() == pytest.approx(revenue, abs=0.05)
+    assert told(once.report.warnings) == []
+
+
+def shipping_rows() -> pd.DataFrame:
+    """A row of each order without a product has what its shipping cost."""
+    lines = shop()
+    fee = lines.drop_duplicates("Order No").assign(
+        SKU=None, Product=None, Qty=1, Amount=4.9, **{"Unit Price": 4.9}
+    )
+    return pd.concat([lines, fee]).sort_values("Order No", ignore_index=True, kind="stable")
+
+
+def extras() -> pd.DataFrame:
+    """Each second line is an extra that was sold with the line above, to which it refers."""
+    lines = shop().assign(parent_id=None)
+    lines["parent_id"] = np.where(lines["Line"] % 2 == 0, lines["Line"] - 1, np.nan)
+    return lines
+
+
+def exchanges() -> pd.DataFrame:
+    """Each second line is for the same goods in another size, and refers to the line above, which was taken back elsewhere."""
+    lines = extras()
+    lines.loc[1::2, "Amount"] = lines["Amount"].to_numpy()[::2]
+    lines.loc[1::2, ["Qty", "Unit Price"]] = lines[["Qty", "Unit Price"]].to_numpy()[::2]
+    return lines.assign(**{"Order No": lines["Line"] + 1_000})
+
+
+def paid_at_once() -> pd.DataFrame:
+    """Each line was paid in full, and the same thing was sold twice now and then."""
+    lines = shop().drop(columns="Line").assign(Tender="Visa", **{"Tender Amount": lambda t: t["Amount"]})
+    return pd.concat([lines, lines.iloc[::3]]).sort_values("Order No", ignore_index=True, kind="stable")
+
+
+def dimension(name: str, *values: str) -> Callable[[], pd.DataFrame]:
+    """Each thing is sold for each value of a dimension on each day."""
+    return lambda: figures(name, {value: 1 + 0.1 * i for i, value in enumerate(values)}).drop(
+        columns="Order No"
+    )
+
+
+def last_change() -> pd.DataFrame:
+    """Each line says when it was changed last, in an order of several lines."""
+    return (
+        shop()
+        .drop(columns="Line")
+        .assign(updated_at=[f"2025-06-01 10:{i % 60:02}:{i // 60:02}" for i in range(240)])
+    )
+
+
+HONEST = {
+    "shipping": shipping_rows,
+    "extras": extras,
+    "exchanges": exchanges,
+    "paid at once": paid_at_once,
+    "channel": dimension("Channel", "Web", "Store"),
+    "store": dimension("Store", "North", "South", "East"),
+    "payment": dimension("Payment", "Cash", "Visa", "Gift Card"),
+    "size": dimension("Size", "S", "M", "L"),
+    "colour": dimension("Colour", "Red", "Actual blue"),
+    "kind of sale": dimension("Type", "Online sales", "Store sales"),
+    "last change": last_change,
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_sales_of_their_own_stay(name: str) -> None:
+    table = HONEST[name]()
+    amount = float(table["Amount"].sum())
+    sales = read_sales(table, propose_mapping(table).mapping, now=NOW)
+    assert sales.frame["Revenue"].sum() == pytest.approx(amount)
+    own = {"Transaction_Date": "Date", "Revenue": "Amount", "Product_ID": "SKU"}
+    own |= {"Transaction_ID": "`Order No`"} if "Order No" in table else {}
+    report = read_sales(table, ColumnMapping(columns=own), now=NOW).report
+    assert (
+        report.revenue_total == pytest.approx(amount) and told(report.warnings + sales.report.warnings) == []
+    )
+
+
+def test_figures_whose_words_do_not_tell_are_asked_about() -> None:
+    table = dimension("Scenario", "A", "B")()
+    proposal = propose_mapping(table)
+    assert any("Scenario has A, B, each once" in note for note in proposal.notes)
+    sales = read_sales(table, proposal.mapping, now=NOW)
+    assert sales.frame["Revenue"].sum() == pytest.approx(table["Amount"].sum())
+    (note,) = told(sales.report.warnings)
+    assert "keep that one, as in where: Scenario == 'A'" in note
+
+
+@pytest.mark.parametrize(
+    ("values", "sale"),
+    [
+        (["Ist", "Soll"], "Ist"),
+        (["Réel", "Budget"], "Réel"),
+        (["Ventas", "Costo", "Margen"], "Ventas"),
+        (["実績", "予算"], "実績"),
+        (["Gross sales", "Net sales", "Tax"], "Net sales"),
+        (["Gross sales", "Total sales", "Tax"], ""),
+        (["Budget", "Forecast"], ""),
+        (["Web", "Store"], ""),
+        (["Sales", "Wholesale"], ""),
+    ],
+)
+def test_words_of_figures(values: list[str], sale: str) -> None:
+    assert sale_figure(values) == sale
+
+
+def test_a_discount_row_takes_something_off() -> None:
+    table = figures("Type", {"Sales": 1, "Discount": -0.1})
+    sales = read_sales(table, propose_mapping(table).mapping, now=NOW)
+    assert sales.frame["Revenue"].sum() == pytest.approx(table["Amount"].sum())
+
+
+def test_the_condition_of_a_mapping_stays() -> None:
+    table = BUDGET.assign(Status=["void" if i % 30 < 3 else "paid" for i in range(len(BUDGET))])
+    mapping = ColumnMapping(
+        columns={"Transaction_Date": "Date", "Product_ID": "SKU", "Revenue": "Amount"},
+        where="Status != 'void'",
+    )
+    (note,) = told(read_sales(table, mapping, now=NOW).report.warnings)
+    assert "set where: (Status != 'void') & (Version == 'Actual')" in note
+    proposal = propose_mapping(table)
+    sold = table[(table["Status"] != "void") & (table["Version"] == "Actual")]
+    assert read_sales(table, proposal.mapping, now=NOW).frame["Revenue"].sum() == pytest.approx(
+        sold["Amount"].sum()
+    )
+
+
+def test_the_last_version_is_the_latest_not_the_last_in_the_file() -> None:
+    table = changes()
+    columns = {"Transaction_Date": "Date", "Product_ID": "SKU", "Revenue": "Amount"}
+    versions = {"of": "line_id", "by": "updated_at"}
+    status = table.assign(Status=["void" if i % 9 == 0 and i < 240 else "paid" for i in range(len(table))])
+    mapping = ColumnMapping(columns=columns, versions=versions, where="Status != 'void'")
+    sold = status.iloc[:240]
+    sales = read_sales(status, mapping, now=NOW)
+    assert sales.frame["Revenue"].sum() == pytest.approx(sold.loc[sold["Status"] == "paid", "Amount"].sum())
+    assert any("left out 80 earlier versions of rows" in note for note in sales.report.warnings)
+    with pytest.raises(UserError, match="versions.by: 'changed' is no column of the source"):
+        read_sales(
+            table, ColumnMapping(columns=columns, versions={"of": "line_id", "by": "changed"}), now=NOW
+        )
+    with pytest.raises(UserError, match="versions.by: SKU: 'SKU-.' is neither a time nor a number"):
+        read_sales(table, ColumnMapping(columns=columns, versions={"of": "line_id", "by": "SKU"}), now=NOW)
+
+
+def test_a_misspelt_key_of_versions_is_named(tmp_path: Any) -> None:
+    (path := tmp_path / "mapping.yaml").write_text("versions: {off_: line_id, by: updated_at}", "utf-8")
+    with pytest.raises(UserError, match="versions.off_: there is no such key. Did you mean 'of'"):
+        load_mapping(path)
+
+
+def test_sales_in_partitions_are_told_too(tmp_path: Any) -> None:
+    table = tenders().drop(columns="Line").astype({"Order No": str})
+    columns = {
+        "Transaction_Date": "Date",
+        "Transaction_ID": "Order No",
+        "Product_ID": "SKU",
+        "Revenue": "Amount",
+    }
+    table.to_parquet(tmp_path / "sales.parquet", row_group_size=100)
+    whole = told(
+        read_sales(tmp_path / "sales.parquet", ColumnMapping(columns=columns), now=NOW).report.warnings
+    )
+    parts = read_partitioned_sales(
+        tmp_path / "sales.parquet", ColumnMapping(columns=columns), LOCAL_ENGINE, now=NOW, partition_rows=100
+    )
+    assert len(parts.rows) > 1 and told(parts.report.warnings) == whole and len(whole) == 1
+    with pytest.raises(UserError, match="versions needs all versions of a row"):
+        read_partitioned_sales(
+            tmp_path / "sales.parquet",
+            ColumnMapping(columns=columns, versions={"of": "SKU", "by": "Date"}),
+            LOCAL_ENGINE,
+            now=NOW,
+            partition_rows=100,
+        )
+
+
+def test_a_large_table_is_looked_at_by_days() -> None:
+    many = [
+        tenders().assign(
+            Date=lambda t, n=n: (pd.to_datetime(t["Date"]) - pd.Timedelta(days=60 * n)).astype(str)
+        )
+        for n in range(80)
+    ]
+    table = pd.concat(
+        [part.assign(**{"Order No": part["Order No"] + 1_000 * n}) for n, part in enumerate(many)]
+    )
+    mapping = ColumnMapping(
+        columns={
+            "Transaction_Date": "Date",
+            "Transaction_ID": "`Order No`",
+            "Product_ID": "SKU",
+            "Revenue": "Amount",
+        }
+    )
+    (note,) = told(read_sales(table.sort_values("Tender"), mapping, now=NOW).report.warnings)
+    assert f"{80 * (tenders()['Amount'].sum() - LINES):,.2f} (" in note
+
+
+def test_a_number_of_the_row_is_no_product() -> None:
+    table = shop().rename(columns={"Line": "item_id", "SKU": "sku"})
+    assert propose_mapping(table).value("columns.Product_ID") == "sku"
