@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from ..core.settings import UserError
+from .column_names import A_DATE
 from .delimited import SourceTable
-from .totals import is_empty
+from .totals import CENT, is_empty
 from .values import is_arrow_text
 
 # %% ../../nbs/sales/25_extra_lines.ipynb #dae24d14
@@ -103,6 +104,48 @@ def find_remarks(cells: pd.DataFrame) -> np.ndarray:
     texts = cells[single].astype(object).bfill(axis=1).iloc[:, 0]
     single[single] = [isinstance(text, str) and not re.match(r"\W*\d", text) for text in texts]
     return single
+
+# %% ../../nbs/sales/25_extra_lines.ipynb #e589dd1e
+LABELS_LOOKED_AT = 2_000  # rows
+MIN_LEVELS = 3  # days above several groups
+LEVELS_AGREE = 0.9  # of them that are sums
+
+
+def is_compact_pivot(cells: pd.DataFrame) -> bool:
+    "Return whether the first column holds days and below each its groups, whose sum the day has."
+    rows = cells.head(LABELS_LOOKED_AT)
+    if len(rows.columns) < 2:
+        return False
+    day = rows.iloc[:, 0].map(lambda label: bool(A_DATE.match(str(label)))).to_numpy(bool)
+    if not 0 < day.mean() < 1:
+        return False
+    amounts = [
+        pd.to_numeric(rows[name].astype(object), errors="coerce").to_numpy(float) for name in rows.columns[1:]
+    ]
+    return any(_is_sum_of_below(amount, day) for amount in amounts)
+
+
+def _is_sum_of_below(amount: np.ndarray, upper: np.ndarray) -> bool:
+    "Return whether the rows of the upper level are the sums of the rows below them, up to the next."
+    level, amount = np.cumsum(upper), np.nan_to_num(amount)
+    below, sums = np.bincount(level, ~upper), np.bincount(level, np.where(upper, 0.0, amount))
+    told = upper & (below[level] > 0) & (amount != 0)
+    equal = np.abs(sums[level] - amount) <= CENT
+    return bool(
+        (told & equal & (below[level] > 1)).sum() >= MIN_LEVELS and equal[told].mean() >= LEVELS_AGREE
+    )
+
+
+def compact_pivot_message(cells: pd.DataFrame) -> str:
+    "Return what to do with a pivot table in compact form; empty text for another table."
+    return (
+        (
+            f"{str(cells.columns[0])!r} holds days and the groups of each day below one another: a pivot table in compact form. In Excel, choose "
+            "Design > Report Layout > Show in Tabular Form, and Repeat All Item Labels, or export the rows that the pivot table is made of"
+        )
+        if is_compact_pivot(cells)
+        else ""
+    )
 
 # %% ../../nbs/sales/25_extra_lines.ipynb #580a2eae
 def leave_out_repeated_headers(table: SourceTable, keep: bool) -> SourceTable:

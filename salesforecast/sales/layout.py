@@ -25,6 +25,7 @@ from salesforecast.sales.expressions import (
     evaluate_expression,
 )
 from salesforecast.sales.extra_lines import (
+    compact_pivot_message,
     leave_out,
     leave_out_remarks,
     leave_out_repeated_headers,
@@ -193,6 +194,8 @@ def arrange_rows(
         check_pieces(table.cells, mapping, predicting)
     table = leave_out_repeated_headers(table, predicting)
     refuse_second_table(table.cells)
+    if not predicting and (message := compact_pivot_message(table.cells)):
+        raise UserError(message)
     if mapping.versions and not predicting:
         table = leave_out_versions(table, mapping.versions, mapping)
     if mapping.totals == "leave_out":

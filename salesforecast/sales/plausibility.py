@@ -17,6 +17,7 @@ from ..core.settings import UserError
 from ..core.text import format_money, format_number
 from .checks import DUPLICATE_REASON
 from .delimited import SourceTable
+from .duplicates import code_values
 from .rows import ParsedRows, column_expressions
 from .schema import NUMBER_COLUMNS, ColumnMapping, LostLimits, ReadOptions
 from .expressions import ExpressionContext, evaluate_expression
@@ -486,6 +487,65 @@ def find_unit_jumps(frame: pd.DataFrame) -> pd.DataFrame:
             found[str(products[int(code)])] = {"before": float(before[code]), "after": float(after[code])}
     return pd.DataFrame.from_dict(found, orient="index") if found else none
 
+# %% ../../nbs/sales/32_plausibility.ipynb #e6886160
+MIN_STEPS = 30  # from one day to the next
+PERIODS_OF_TOTALS = {"month": 3, "year": 2}  # and how many of them it takes
+GROWN = 3  # times the first amounts of the periods, at least, are the last ones
+FALLS = 0.9  # of the beginnings of a period
+RUNNING_WAY = (
+    "A running total cannot be added up: export the amount of each day instead, or write the difference to the day before, within the period and "
+    "for each store and product, into a column of its own"
+)
+
+
+def find_running_total(frame: pd.DataFrame) -> str:
+    "Return the period, month or year, within which the revenue of all series runs up to begin anew with the next; else an empty text."
+    names = [name for name in ("Region", "Category", "Product_ID", "Product_Name") if name in frame]
+    revenue = frame["Revenue"].to_numpy(float)
+    if len(frame) < MIN_STEPS or not np.isfinite(revenue).all() or (revenue < 0).any():
+        return ""
+    codes = {name: frame[name].astype("category").cat.codes.to_numpy() for name in names}
+    largest, one = int(revenue.argmax()), np.ones(len(frame), bool)
+    for code in codes.values():
+        one &= code == code[largest]
+    days = frame["Transaction_Date"].to_numpy().astype("datetime64[D]")
+    if not (period := _running_period(np.zeros(one.sum()), days[one], revenue[one])):  # as nearly always
+        return ""
+    series = pd.factorize(code_values(pd.DataFrame(codes, index=frame.index)))[0]
+    return period if _running_period(series, days, revenue) == period else ""
+
+
+def _running_period(series: np.ndarray, days: np.ndarray, revenue: np.ndarray) -> str:
+    "Return the period within which the revenue of each series, day by day, runs up."
+    daily = pd.Series(revenue).groupby([series, days]).sum()  # ascending by series and day
+    series, days = (daily.index.get_level_values(level).to_numpy() for level in (0, 1))
+    amounts, same = daily.to_numpy(float), series[1:] == series[:-1]
+    steps = np.diff(amounts)
+    for name, least in PERIODS_OF_TOTALS.items():
+        period = days.astype(f"datetime64[{name[0].upper()}]")
+        within = same & (period[1:] == period[:-1])
+        starts = same & ~within
+        if within.sum() < MIN_STEPS or len(np.unique(period)) < least or (steps[within] < 0).any():
+            continue
+        first, last = np.append(True, ~within), np.append(~within, True)
+        grown = amounts[last].sum() >= GROWN * amounts[first].sum() and (steps[within] > 0).mean() > 0.5
+        if grown and starts.any() and (steps[starts] < 0).mean() >= FALLS:
+            return name
+    return ""
+
+
+def running_total_message(
+    name: str,  # of the revenue
+    frame: pd.DataFrame,
+) -> str:
+    "Return what to do where the revenue is a running total; empty text where it is not."
+    period = find_running_total(frame)
+    return (
+        f"{name} never falls within a {period} and begins anew with the next, as a running total does. {RUNNING_WAY}"
+        if period
+        else ""
+    )
+
 # %% ../../nbs/sales/32_plausibility.ipynb #c209a5c7
 ROWS_OF_ORDERS = 20_000  # that are looked at
 MIN_ORDERS = 10  # of several different lines
@@ -529,9 +589,11 @@ def order_totals_message(frame: pd.DataFrame, mapping: ColumnMapping) -> str:
 
 
 def check_own_amounts(source: str, frame: pd.DataFrame, mapping: ColumnMapping) -> list[str]:
-    "Return a note where Revenue looks like a balance; raise `UserError` where it is the order's total on each of its lines."
+    "Return a note where Revenue looks like a balance; raise `UserError` where it is the order's total on each of its lines, or runs up within each month."
     if message := order_totals_message(frame, mapping):
         raise UserError(f"{source}: {message}")
+    if mapping.odd_rows != "keep" and (message := running_total_message("Revenue", frame)):
+        raise UserError(f"{source}: {message}. If it is true, set odd_rows: keep")
     revenue = frame["Revenue"].to_numpy(float)
     steps = np.diff(revenue)
     is_balance = (

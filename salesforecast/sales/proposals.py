@@ -17,10 +17,11 @@ import pandas as pd
 from salesforecast.core.settings import UserError
 from salesforecast.sales.amount_relations import find_amounts
 from salesforecast.sales.number_columns import Choice, Doubt, number_role
-from salesforecast.sales.column_names import has_word, is_planned
+from salesforecast.sales.column_names import has_word, is_planned, name_words
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile, profile_table
 from salesforecast.sales.deductions import RETURN_NAMES
 from salesforecast.sales.delimited import SourceTable
+from salesforecast.sales.extra_lines import compact_pivot_message
 from salesforecast.sales.layout import arrange_rows
 from salesforecast.sales.mapping_proposal import MappingProposal, OpenQuestion, ProposedLine, nested_keys
 from salesforecast.sales.expressions import quote_column
@@ -36,11 +37,13 @@ from salesforecast.sales.proposed_filters import (
     propose_currency,
     propose_filters,
 )
-from salesforecast.sales.rows import parse_rows
+from salesforecast.sales.plausibility import RUNNING_WAY, running_total_message
+from salesforecast.sales.rows import ParsedRows, parse_rows
 from salesforecast.sales.rows_of_one_sale import CountedTwice, add_condition, find_counted_twice
 from salesforecast.sales.schema import (
     CANONICAL_COLUMNS,
     NUMBER_COLUMNS,
+    ColumnMapping,
     ReadOptions,
     SourceOptions,
     find_column,
@@ -609,6 +612,9 @@ def _require_columns(lines: Sequence[ProposedLine], profile: TableProfile, sourc
 
 
 MOST_NAMED = 20  # columns in a message
+RUNNING_WORDS = frozenset(
+    name_words("mtd ytd cumulative cumulated kumuliert kumulierte cumule cumulee acumulado cumulativo")
+)
 MOST_ADDED = 12  # columns of a sum in a message
 EXCEL_DAY = re.compile(r"^[34]\d{4}(\.\d+)?$")  # 1982 to 2036
 DAY_AND_MONTH = re.compile(r"^(?:0?[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])$")  # 101, 3112
@@ -660,6 +666,7 @@ def _ways_out(profile: TableProfile) -> list[str]:
             f"{', '.join(planned)}: by the name a plan, another year or a running total, never taken as sales unasked; if it holds the sales, say "
             f"columns: {{Revenue: {quote_column(planned[0])}}}"
         )
+        ways += [RUNNING_WAY] * any(has_word(name, RUNNING_WORDS) for name in planned)
     return ways
 
 # %% ../../nbs/sales/46_proposals.ipynb #316b778e
@@ -676,14 +683,43 @@ def count_once(proposal: MappingProposal, cells: pd.DataFrame) -> MappingProposa
     return proposal
 
 
+def _parsed(cells: pd.DataFrame, mapping: ColumnMapping) -> tuple[SourceTable, ParsedRows] | None:
+    "Return the rows as a mapping reads them; None where it cannot, which reading the file tells."
+    try:
+        table = arrange_rows(SourceTable(cells, {}, []), mapping)
+        return table, parse_rows(table.cells, mapping)
+    except UserError:
+        return None
+
+
+def _without_running_total(
+    proposal: MappingProposal, cells: pd.DataFrame, base: Sequence[ProposedLine], titles: Sequence[str]
+) -> MappingProposal:
+    "Return a proposal without a running total as revenue; raise `UserError` where there is no other amount."
+    column, read = str(proposal.value("columns.Revenue")), _parsed(cells, proposal.mapping)
+    if read is None or column not in cells:
+        return proposal
+    frame = read[1].frame
+    message = running_total_message(
+        column, frame[frame["Transaction_Date"].notna() & frame["Revenue"].notna()]
+    )
+    if not message:
+        return proposal
+    try:
+        other = _propose(
+            find_shape(cells.drop(columns=column), proposal.source), proposal.source, base, titles
+        )
+    except UserError:
+        raise UserError(f"{proposal.source}: {message}") from None
+    return replace(other, notes=[*other.notes, f"{message}: not taken"])
+
+
 def _counted_twice(cells: pd.DataFrame, proposal: MappingProposal) -> list[CountedTwice]:
     "Find rows that count a sale again as a proposal reads them, and that it does not speak of."
     mapping = proposal.mapping
-    try:
-        table = arrange_rows(SourceTable(cells, {}, []), mapping)
-        parsed = parse_rows(table.cells, mapping)
-    except UserError:  # reading the rows tells it
+    if (read := _parsed(cells, mapping)) is None:
         return []
+    table, parsed = read
     kept = (parsed.frame["Transaction_Date"].notna() & parsed.frame["Revenue"].notna()).to_numpy()
     found = find_counted_twice(table.cells, parsed.frame, parsed.source_columns, mapping, kept)
     return [twice for twice in found if twice.what not in proposal.notes]
@@ -746,12 +782,14 @@ def propose_columns(
     titles: Sequence[str] = (),  # what stands above the header
 ) -> MappingProposal:
     "Propose a mapping of cells."
+    if message := compact_pivot_message(cells):
+        raise UserError(f"{source}: {message}")
     rows = drop_other_rows(sample_rows(cells))
     proposal = _propose(find_shape(rows, source), source, base, titles)
     sales = drop_totals(rows, proposal.mapping)
     if len(sales) < len(rows):
         proposal = _propose(find_shape(sales, source), source, base, titles)
-    return count_once(proposal, sales)
+    return count_once(_without_running_total(proposal, sales, base, titles), sales)
 
 
 def _propose(

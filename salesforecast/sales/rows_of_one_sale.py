@@ -375,13 +375,20 @@ def find_row_versions(rows: SaleRows) -> CountedTwice | None:
             continue
         ids = np.asarray(parse_text(rows.cells[name]).codes)
         for by in changes if _is_of_one(ids, days) and _is_of_one(ids, products) else ():
-            times = pd.factorize(rows.cells[by])[0]
-            if _differ(ids, times):
-                earlier = find_earlier_versions(rows.cells[name], rows.cells[by])
-                what = f"{name} stands again with a later {by}, as a row does each time it was changed"
-                versions = {"versions.of": name, "versions.by": by}
-                return CountedTwice(what, versions, int(earlier.sum()), float(rows.revenue[earlier].sum()))
+            if _differ(ids, pd.factorize(rows.cells[by])[0]) and (found := _as_versions(rows, name, by)):
+                return found
     return None
+
+
+def _as_versions(rows: SaleRows, of: str, by: str) -> CountedTwice | None:
+    "Return what to say of versions of rows; None where nothing rises from one to the next."
+    try:
+        earlier = find_earlier_versions(rows.cells[of], rows.cells[by], rows.mapping.day_first)
+    except UserError:  # words such as `Actual`, neither times nor numbers
+        return None
+    what = f"{of} stands again with a later {by}, as a row does each time it was changed"
+    changes = {"versions.of": of, "versions.by": by}
+    return CountedTwice(what, changes, int(earlier.sum()), float(rows.revenue[earlier].sum()))
 
 
 def _distinct(ids: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -1,15 +1,19 @@
 """Exports in which one sale stands on several rows: each sale counts once as proposed, and a mapping that counts it again is told."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from salesforecast.cli.main import app
 from salesforecast.core.engine import LOCAL_ENGINE
 from salesforecast.core.settings import UserError
+from salesforecast.dashboard.model.reader import UploadOptions, read_upload
 from salesforecast.sales.partitions import read_partitioned_sales
 from salesforecast.sales.proposals import propose_mapping
 from salesforecast.sales.reading import read_sales
@@ -264,6 +268,17 @@ def test_words_of_figures(values: list[str], sale: str) -> None:
     assert sale_figure(values) == sale
 
 
+def test_figures_of_numbered_lines_are_no_versions() -> None:
+    lines = shop()
+    parts = [
+        lines.assign(Version=name, Amount=(lines["Amount"] * times).round(2))
+        for name, times in [("Actual", 1), ("Budget", 1.1)]
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    sales = read_sales(table, propose_mapping(table).mapping, now=NOW)
+    assert sales.frame["Revenue"].sum() == pytest.approx(LINES)
+
+
 def test_a_discount_row_takes_something_off() -> None:
     table = figures("Type", {"Sales": 1, "Discount": -0.1})
     sales = read_sales(table, propose_mapping(table).mapping, now=NOW)
@@ -335,6 +350,29 @@ def test_sales_in_partitions_are_told_too(tmp_path: Any) -> None:
         )
 
 
+def test_the_upload_and_the_command_line_say_it_alike(tmp_path: Any) -> None:
+    (path := tmp_path / "ledger.csv").write_text(LEDGER.to_csv(index=False), "utf-8")
+    columns = {"Transaction_Date": "Date", "Product_ID": "SKU", "Revenue": "Amount"}
+    (note,) = told(read_sales(path, ColumnMapping(columns=columns)).report.warnings)
+    (tmp_path / "upload").mkdir()
+    upload = read_upload(path, path.name, tmp_path / "upload", UploadOptions(columns))
+    assert upload.report is not None and told(upload.report["warnings"]) == [note]
+    (mapping := tmp_path / "mapping.yaml").write_text(yaml.safe_dump({"columns": columns}), "utf-8")
+    answer = CliRunner().invoke(app, ["validate", str(path), "--json", "--mapping", str(mapping)])
+    assert "is counted again" in " ".join(answer.output.split())
+
+
+@pytest.mark.parametrize("name", ["ledger", "changes", "tenders"])
+def test_the_form_of_the_dashboard_counts_each_sale_once(name: str, tmp_path: Any) -> None:
+    table, revenue, _ = EXPORTS[name]
+    (path := tmp_path / "sales.csv").write_text(table.to_csv(index=False), "utf-8")
+    (tmp_path / "upload").mkdir()
+    asked = read_upload(path, path.name, tmp_path / "upload", UploadOptions())
+    options = replace(UploadOptions(asked.guess), **asked.proposed)
+    read = read_upload(path, path.name, tmp_path / "upload", options)
+    assert read.report is not None and read.report["revenue_total"] == pytest.approx(revenue, abs=0.05)
+
+
 def test_a_large_table_is_looked_at_by_days() -> None:
     many = [
         tenders().assign(
@@ -360,3 +398,111 @@ def test_a_large_table_is_looked_at_by_days() -> None:
 def test_a_number_of_the_row_is_no_product() -> None:
     table = shop().rename(columns={"Line": "item_id", "SKU": "sku"})
     assert propose_mapping(table).value("columns.Product_ID") == "sku"
+
+
+DAYS = pd.date_range("2025-01-01", "2025-05-31")
+
+
+def days_of_stores(seed: int = 7) -> pd.DataFrame:
+    """What two stores sold on each day."""
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame({"Date": DAYS.repeat(2), "Store": ["North", "South"] * len(DAYS)})
+    return table.assign(Sales=(rng.gamma(2, 80, len(table)) * (rng.random(len(table)) > 0.1)).round(2))
+
+
+def to_date(table: pd.DataFrame, period: str) -> pd.Series:
+    """The sales of each store since the beginning of the month or the year."""
+    return table.groupby([table["Date"].dt.to_period(period), "Store"])["Sales"].cumsum().round(2)
+
+
+@pytest.mark.parametrize("store", [True, False])
+@pytest.mark.parametrize("order", ["Date", "Store"])
+def test_a_running_total_without_such_a_name_is_refused(store: bool, order: str) -> None:
+    table = days_of_stores()
+    table = table.assign(Sales=to_date(table, "M")).sort_values(order, kind="stable")
+    with pytest.raises(
+        UserError, match="Sales never falls within a month and begins anew.*export the amount of each day"
+    ):
+        propose_mapping(table)
+    columns = {"Transaction_Date": "Date", "Revenue": "Sales"} | ({"Region": "Store"} if store else {})
+    with pytest.raises(UserError, match="Revenue never falls within a month.*odd_rows: keep"):
+        read_sales(table, ColumnMapping(columns=columns), now=NOW)
+    kept = read_sales(table, ColumnMapping(columns=columns, odd_rows="keep"), now=NOW)
+    assert kept.frame["Revenue"].sum() == pytest.approx(table["Sales"].sum())
+
+
+def test_a_running_total_of_the_year_is_refused() -> None:
+    table = pd.concat(
+        [days_of_stores().assign(Date=lambda t, n=n: t["Date"] - pd.DateOffset(years=n)) for n in (1, 0)]
+    )
+    with pytest.raises(UserError, match="Sales never falls within a year"):
+        propose_mapping(table.assign(Sales=to_date(table, "Y")))
+
+
+def test_another_amount_is_taken_beside_a_running_total() -> None:
+    table = days_of_stores()
+    table = table.assign(Amount=table["Sales"], Sales=to_date(table, "M"))[
+        ["Date", "Store", "Sales", "Amount"]
+    ]
+    proposal = propose_mapping(table)
+    sales = read_sales(table, proposal.mapping, now=NOW)
+    assert sales.frame["Revenue"].sum() == pytest.approx(table["Amount"].sum())
+
+
+def test_a_running_total_by_name_has_the_same_way_out() -> None:
+    table = days_of_stores()
+    named = table.assign(**{"MTD Sales": to_date(table, "M")}).drop(columns="Sales")
+    with pytest.raises(UserError, match="A running total cannot be added up: export the amount of each day"):
+        propose_mapping(named)
+
+
+def test_sales_that_grow_within_the_month_are_sales() -> None:
+    table = days_of_stores()
+    growing = table.assign(Sales=(100 + 10 * table["Date"].dt.day + table["Sales"] / 10).round(2))
+    sales = read_sales(growing, propose_mapping(growing).mapping, now=NOW)
+    assert sales.frame["Revenue"].sum() == pytest.approx(growing["Sales"].sum())
+
+
+def compact_pivot() -> pd.DataFrame:
+    """Days and the items of each day in one column, the days with the sum of their items."""
+    lines = shop().astype({"Date": "datetime64[ns]"}).assign(Date=lambda t: t["Date"].dt.date)
+    rows: list[tuple[object, float]] = []
+    for day, part in lines.groupby(["Date", "Product"], as_index=False)["Amount"].sum().groupby("Date"):
+        rows += [(day, part["Amount"].sum().round(2)), *zip(part["Product"], part["Amount"], strict=True)]
+    return pd.DataFrame([*rows, ("Grand Total", LINES)], columns=["Row Labels", "Sum of Sales"])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_a_pivot_in_compact_form_is_named(suffix: str, tmp_path: Any) -> None:
+    path, pivot = tmp_path / f"pivot{suffix}", compact_pivot()
+    pivot.to_csv(path, index=False) if suffix == ".csv" else pivot.to_excel(path, index=False)
+    way_out = "pivot table in compact form. In Excel, choose Design > Report Layout > Show in Tabular Form"
+    with pytest.raises(UserError, match=f"{path.name}: 'Row Labels' holds days .* {way_out}"):
+        propose_mapping(path)
+    mapping = ColumnMapping(columns={"Transaction_Date": "Row Labels", "Revenue": "Sum of Sales"})
+    with pytest.raises(UserError, match=way_out):
+        read_sales(path, mapping, now=NOW)
+
+
+def test_weeks_above_their_days_are_no_pivot() -> None:
+    table = days_of_stores().groupby("Date", as_index=False)["Sales"].sum().head(140).astype({"Date": str})
+    rows: list[list[object]] = []
+    for start in range(0, 140, 7):
+        week = table.iloc[start : start + 7]
+        rows += [[f"Week {start // 7 + 1}", week["Sales"].sum().round(2)], *week.to_numpy().tolist()]
+    weeks = pd.DataFrame(rows, columns=[*table])
+    mapping = ColumnMapping(
+        columns={"Transaction_Date": "Date", "Revenue": "Sales"}, max_quarantined_share=0.2
+    )
+    sales = read_sales(weeks, mapping, now=NOW)
+    assert sales.frame["Revenue"].sum() == pytest.approx(table["Sales"].sum())
+
+
+def test_headings_between_sales_are_no_pivot() -> None:
+    table = days_of_stores().head(60).astype({"Date": str})
+    rows = table.to_numpy().tolist()
+    for place in range(50, -1, -10):
+        rows.insert(place, ["Week", None, None])
+    parts = pd.DataFrame(rows, columns=[*table])
+    sales = read_sales(parts, propose_mapping(table).mapping, now=NOW)
+    assert sales.frame["Revenue"].sum() == pytest.approx(table["Sales"].sum())
