@@ -54,7 +54,7 @@ KEY_LABELS = {  # key of a mapping: its label in the form
     "read.skip_rows": "Lines above the header",
     "currency_column": "Column of the currency",
     "duplicates": "Rows that repeat",
-    "versions.of": "The last version counts of each",
+    "versions.of": "Versions of a row have the same",
     "versions.by": "The last version has the latest",
     "frequency": "A row is for",
 }
