@@ -1,7 +1,8 @@
 """Whether the model is still good, in a real browser: what the tab shows is what monitoring wrote."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from salesforecast.monitoring.monitor import monitor
-from salesforecast.monitoring.report import MonitorReport
+from salesforecast.monitoring.report import MonitorReport, keep_report
 from support.browsing import WAIT, eventually, free_port, serving, showing, visiting
 from support.models import Trained, small_training
 
@@ -97,6 +98,29 @@ def test_the_model_is_not_monitored_then_the_model_is_found_to_be_bad(
         rows = tab.locator(".sf-card", has_text="Incidents").last.locator("tbody tr", has_text="opened")
         expect(rows).to_have_count(len(opened))
     visitor.check()
+
+
+def test_a_feed_that_is_late_is_named_and_the_model_is_not_blamed(
+    browser: Any, board: str, own: Trained, tmp_path: Path
+) -> None:
+    last = date.fromisoformat(own.training.manifest.data.last)
+    for days, verdict in (
+        (1, "No new sales have arrived since the training: the model cannot be judged yet."),
+        (12, "Act now: sales are late, missing or rejected."),
+    ):
+        found = monitor(
+            own.source, models_dir=own.models, state=tmp_path / "a.json", as_of=last + timedelta(days=days)
+        )
+        keep_report(found, own.models)
+        with visiting(browser, board, width=390, height=844) as visitor:
+            visitor.open("Health")
+            tab = visitor.page.locator(".sf-panel:visible")
+            expect(tab.locator(".sf-message strong").first).to_have_text(verdict, timeout=WAIT)
+            single = tab.locator(".sf-light", has_text="single sales")
+            expect(single).to_have_attribute("data-colour", "grey")
+            expect(single).to_contain_text("accuracy and drift can be judged when new sales arrive")
+            assert visitor.page.evaluate("document.documentElement.scrollWidth") == 390
+        visitor.check()
 
 
 def test_a_dashboard_without_the_models_says_so(browser: Any, api: str, tmp_path: Any) -> None:
