@@ -104,6 +104,9 @@ bench-shops: $(VENV)/.run ## Compare accuracy, bias and coverage with other libr
 	$(INSTALL) '.[train,peers]'
 	python -m benchmarks.shops
 
+bench-monitoring: $(VENV)/.run ## Count false incidents and days until a change is found on generated shops; writes benchmarks/monitoring.json
+	python -m benchmarks.monitoring
+
 PEERS := .venv-peers
 bench-faults: $(VENV)/.dev ## Inject faults into real and synthetic sales, and tell which monitoring, Evidently and NannyML find, REAL_DATA=folder
 	@test -d '$(REAL_DATA)' || { echo "Name the folder that holds online_retail.csv.gz and complete_journey.csv.gz: make bench-faults REAL_DATA=folder"; exit 1; }
@@ -214,6 +217,6 @@ dist: $(UV) ## Build wheel and source archive into dist/
 audit: $(VENV)/.dev ## Check the locked versions for known vulnerabilities
 	$(UV) tool run pip-audit==$(PIP_AUDIT_VERSION) --require-hashes --disable-pip --requirement requirements.lock
 
-.PHONY: check mutants notebooks test-code test-floors help install dev lock run serve train mlflow bench bench-real bench-demand bench-shops bench-faults test test-slow test-all format lab \
+.PHONY: check mutants notebooks test-code test-floors help install dev lock run serve train mlflow bench bench-real bench-demand bench-shops bench-monitoring bench-faults test test-slow test-all format lab \
 	readme pages docs clean up dashboard demo-loop env-example smoke backup restore deploy-tools deploy-check \
 	images dist audit screenshots
