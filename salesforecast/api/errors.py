@@ -17,7 +17,7 @@ from .demand import ForecastNotFound
 from .model_loader import NotLoaded
 from .payloads import BadInput, json_response
 from .routes import ROUTES
-from .schemas import ErrorDetail, error_details, first_error_message
+from ..features.transactions import ErrorDetail, error_details, first_error_message
 from ..core.settings import UserError
 
 # %% ../../nbs/api/10_errors.ipynb #a5cb005a

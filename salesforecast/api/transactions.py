@@ -7,93 +7,34 @@ __all__ = []
 
 # %% ../../nbs/api/06_transactions.ipynb #d261a5ed
 from collections.abc import Iterator, Sequence
-from datetime import date
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
 from flask import request
 
-from ..core.text import suggest_name
 from . import observe
 from .model_loader import ServedVersion
 from .payloads import BadInput
-from salesforecast.api.schemas import (
-    MAX_REPORTED_ERRORS,
-    ErrorDetail,
+from salesforecast.features.transactions import (
+    CATEGORICAL_FIELDS,
     PredictionInput,
+    find_field_errors,
     first_error_message,
     shorten_value,
+    transaction_columns,
 )
-from ..features.columns import add_segment
-
-# %% ../../nbs/api/06_transactions.ipynb #e027967f
-def _field_errors(
-    row: PredictionInput,
-    required: Sequence[str],  # columns that the model cannot do without
-    features: Sequence[str],  # further columns that the model uses
-    numeric: Sequence[str],  # those of the further columns that are numbers
-) -> Iterator[ErrorDetail]:
-    "Yield an error for each missing, unknown or mistyped field of a transaction."
-    for name in required:
-        if getattr(row, name) is None:
-            yield ErrorDetail(field=name, reason="is missing; the model needs it")
-    for name, value in (row.model_extra or {}).items():
-        reason = ""
-        if name not in features:
-            reason = (
-                f"there is no such field.{suggest_name(name, [*PredictionInput.model_fields, *features])}"
-            )
-        elif name in numeric and (isinstance(value, bool) or not isinstance(value, int | float | None)):
-            reason = "is no number"
-        elif name not in numeric and not isinstance(value, str | int | float | None):
-            reason = "is no text"
-        if reason:
-            yield ErrorDetail(field=name, value=shorten_value(value), reason=reason)
-
-
-def check_rows(
-    rows: Sequence[PredictionInput],
-    required: Sequence[str],  # columns that the model cannot do without
-    features: Sequence[str],  # further columns that the model uses
-    numeric: Sequence[str],  # those of the further columns that are numbers
-    listed: bool,  # whether they came as a list: errors then name the item
-) -> None:
-    "Raise `BadInput` that names every fault of every row."
-    errors = [
-        error.model_copy(update={"index": i if listed else None})
-        for i, row in enumerate(rows)
-        for error in _field_errors(row, required, features, numeric)
-    ]
-    if errors:
-        raise BadInput(first_error_message(errors), errors[:MAX_REPORTED_ERRORS])
 
 # %% ../../nbs/api/06_transactions.ipynb #5348edc3
-CATEGORICAL_FIELDS = ("Category", "Region", "Product_ID")
-Columns: TypeAlias = dict[str, np.ndarray | list[str | None]]
-
-
-def transaction_columns(
+def read_transactions(
     version: ServedVersion,
     rows: Sequence[PredictionInput],
     listed: bool = True,  # whether they came as a list: errors then name the item
-) -> Columns:
+) -> dict[str, Any]:
     "Return the transactions as columns; raise `BadInput` for fields that are missing, unknown or mistyped."
     parts, features = version.predictor.preprocessor, version.bundle.manifest.mapping.features
-    check_rows(rows, parts["scaler"]["columns"], features, parts["numeric_features"], listed)
-    today = date.today()
-    columns: Columns = {
-        "Transaction_Date": np.array([row.Transaction_Date or today for row in rows], "datetime64[D]")
-    }
-    for name in parts["scaler"]["columns"]:
-        columns[name] = np.array([getattr(row, name) for row in rows], float)
-    for name in CATEGORICAL_FIELDS:
-        columns[name] = [getattr(row, name) for row in rows]
-    for name in features:
-        if name not in CATEGORICAL_FIELDS:
-            columns[name] = [(row.model_extra or {}).get(name) for row in rows]
-    for name in parts["numeric_features"]:
-        columns[name] = np.array([np.nan if value is None else value for value in columns[name]], float)
-    return add_segment(columns)
+    if errors := find_field_errors(rows, parts, features, listed):
+        raise BadInput(first_error_message(errors), errors)
+    return transaction_columns(rows, parts, features)
 
 # %% ../../nbs/api/06_transactions.ipynb #e8a3c103
 def row_warnings(version: ServedVersion, row: PredictionInput) -> list[str]:
@@ -128,7 +69,7 @@ def predict_transactions(
     listed: bool = True,  # whether they came as a list: errors then name the item
 ) -> list[dict[str, float | list[str]]]:
     "Return the fields of a `PredictionOutput` for each transaction; raise `BadInput` for fields that cannot be used."
-    predictions = version.predictor.predict_columns(transaction_columns(version, rows, listed))
+    predictions = version.predictor.predict_columns(read_transactions(version, rows, listed))
     names = list(predictions)
     values = zip(*(column.tolist() for column in predictions.values()), strict=True)
     observe.PREDICTIONS.labels(request.path).inc(len(rows))

@@ -8,29 +8,38 @@ __all__ = []
 # %% ../../nbs/registry/10_pyfunc.ipynb #393a0960
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
 from fnmatch import filter as matching
 from functools import cached_property
 from importlib import metadata
+from math import isnan
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter, ValidationError
 
 import salesforecast
 from salesforecast.core.optional import require
 from salesforecast.core.settings import UserError
 from salesforecast.features.columns import SEGMENT
 from salesforecast.features.history import TOTAL
+from salesforecast.features.transactions import (
+    PredictionInput,
+    error_details,
+    find_field_errors,
+    first_error_message,
+    transaction_columns,
+)
 from salesforecast.forecasting.forecaster import select_series
 from salesforecast.forecasting.state import DemandState
 from salesforecast.models.regression import COLUMNS
 from salesforecast.registry.bundle import ModelBundle, load_bundle
 from salesforecast.registry.files import DEMAND_FILE, MANIFEST, SAMPLE_FILE, SARIMA_FILE, SIGNATURE
-from salesforecast.registry.predictor import Predictor
+from salesforecast.registry.predictor import CHUNK_ROWS, Predictor
 from salesforecast.registry.total_forecast import load_demand_states
 from salesforecast.registry.versions import list_versions
 
@@ -77,35 +86,56 @@ class TransactionModel:
         Parameters
         ----------
         model_input
-            Sales with canonical columns.
+            Sales with canonical columns, as `/predict` takes them: dates as datetimes or ISO texts, numbers as numbers. A
+            missing value is a field that is not given.
 
         Returns
         -------
         DataFrame
             `predicted_revenue, lower_80, upper_80, lower_95, upper_95` in currency, with the index of the input.
+
+        Raises
+        ------
+        UserError
+            For the first field that `/predict` refuses as well, with its reason.
         """
-        frame = model_input
-        if "Transaction_Date" in frame:
-            days = pd.to_datetime(frame["Transaction_Date"])
-            frame = frame.assign(Transaction_Date=days.fillna(pd.Timestamp.today().normalize()))
-        numbers = {
-            name: _to_numbers(frame[name]) for name in (*self.numbers, *self.more_numbers) if name in frame
-        }
-        texts = {name: _to_texts(frame[name]) for name in self.texts if name in frame}
-        return self.predictor.predict(frame.assign(**numbers, **texts))
+        starts = range(0, len(model_input), CHUNK_ROWS)
+        chunks = [
+            self._predict_chunk(model_input.iloc[start : start + CHUNK_ROWS], start) for start in starts
+        ]
+        return pd.concat(chunks or [pd.DataFrame(columns=COLUMNS, index=model_input.index, dtype=float)])
+
+    def _predict_chunk(
+        self,
+        frame: pd.DataFrame,
+        start: int,  # rows before it
+    ) -> pd.DataFrame:
+        "Predict the revenue of a part of the rows."
+        parts, features = self.predictor.preprocessor, self.predictor.bundle.manifest.mapping.features
+        try:
+            rows = ROWS.validate_python([_given_fields(row) for row in frame.to_dict("records")])
+            errors = find_field_errors(rows, parts, features)
+        except ValidationError as error:
+            errors = error_details(error)
+        if errors:
+            first = errors[0].model_copy(update={"index": start + (errors[0].index or 0)})
+            raise UserError(first_error_message([first]))
+        predictions = self.predictor.predict_columns(transaction_columns(rows, parts, features))
+        return pd.DataFrame(predictions, index=frame.index)[list(COLUMNS)]
 
 
-def _to_numbers(column: pd.Series) -> pd.Series:
-    "Return a column as float64; raise `UserError` that names what is no number."
-    numbers = pd.to_numeric(column, errors="coerce")
-    if (wrong := numbers.isna() & column.notna()).any():
-        raise UserError(f"{column.name} is {column[wrong].iloc[0]!r}, which is no number.")
-    return numbers.astype(float)
+ROWS = TypeAdapter(list[PredictionInput])
 
 
-def _to_texts(column: pd.Series) -> pd.Series:
-    "Return a column as text, with None where a value is missing; numbers become text, as in a request."
-    return pd.Series([None if pd.isna(value) else str(value) for value in column], column.index, object)
+def _given_fields(row: Mapping[Hashable, Any]) -> dict[str, Any]:
+    "Return the fields of a row that have a value, as plain values."
+    return {
+        str(name): value.item() if isinstance(value, np.generic) else value
+        for name, value in row.items()
+        if not (
+            value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and isnan(value))
+        )
+    }
 
 # %% ../../nbs/registry/10_pyfunc.ipynb #271b8c92
 QUESTION = ("model", "target", "freq", "by")  # beside the horizon
@@ -263,7 +293,7 @@ def signatures(bundle: ModelBundle) -> dict[str, object]:
 
     sale = TransactionModel(bundle)
     any_type = schema.AnyType()
-    optional = {"Transaction_Date": "datetime", **dict.fromkeys([*sale.more_numbers, *sale.texts], any_type)}
+    optional = dict.fromkeys(["Transaction_Date", *sale.more_numbers, *sale.texts], any_type)
     answer: Mapping[str, object] = (
         dict.fromkeys(ANSWER, "string") | {"ds": "datetime"} | dict.fromkeys(ANSWER[2:7], "double")
     )

@@ -29,7 +29,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 from urllib3.fields import RequestField
 
-from salesforecast.api.schemas import PredictionInput, shorten_value
+from salesforecast.features.transactions import PredictionInput, shorten_value
 from salesforecast.core.settings import UserError, atomic_write
 from salesforecast.registry.predictor import COLUMNS
 from salesforecast.rest.errors import ApiError

@@ -21,7 +21,7 @@ from salesforecast.api.schemas import (
     SHAPInput,
     SHAPOutput,
 )
-from ..transactions import predict_transactions, transaction_columns
+from ..transactions import predict_transactions, read_transactions
 from ...models.explanations import describe_explanation
 from ...registry.predictor import ModelInputs, prepare_inputs
 
@@ -64,7 +64,7 @@ def shap_values(body: SHAPInput) -> Response:
     "Explain predictions by the contribution of each feature, in currency; for one transaction or a list of them."
     version, content = get_served_version(), body.root
     rows = content if isinstance(content, list) else [content]
-    columns = transaction_columns(version, rows, listed=isinstance(content, list))
+    columns = read_transactions(version, rows, listed=isinstance(content, list))
     processed = prepare_inputs(version.predictor.preprocessor, version.predictor.history, columns)
     contributions = _contributions(version, rows, processed)
     return json_response(contributions if isinstance(content, list) else contributions[0])
