@@ -105,7 +105,7 @@ def test_a_feed_that_is_late_is_named_and_the_model_is_not_blamed(
 ) -> None:
     last = date.fromisoformat(own.training.manifest.data.last)
     for days, verdict in (
-        (1, "No new sales have arrived since the training: the model cannot be judged yet."),
+        (1, "No new sales have arrived since the training: the model cannot be evaluated yet."),
         (12, "Act now: sales are late, missing or rejected."),
     ):
         found = monitor(
@@ -118,7 +118,7 @@ def test_a_feed_that_is_late_is_named_and_the_model_is_not_blamed(
             expect(tab.locator(".sf-message strong").first).to_have_text(verdict, timeout=WAIT)
             single = tab.locator(".sf-light", has_text="single sales")
             expect(single).to_have_attribute("data-colour", "grey")
-            expect(single).to_contain_text("accuracy and drift can be judged when new sales arrive")
+            expect(single).to_contain_text("accuracy and drift can be evaluated when new sales arrive")
             assert visitor.page.evaluate("document.documentElement.scrollWidth") == 390
         visitor.check()
 
