@@ -19,6 +19,7 @@ from salesforecast.forecasting.forecaster import (
     Crossing,
     DemandForecast,
     cross_segments,
+    crossing_frame,
     periods_between,
     select_series,
 )
@@ -237,27 +238,18 @@ def combined_series(
     "Forecast a sum of series as one."
     rows, horizon = crossing.rows, len(inside)
     names: Row = {"unique_id": crossing.unique_id}
-    if len(rows) == 1:
-        forecasts = forecast_rows(forecast, rows, horizon, request.levels)
-        (total,) = sum_rows(forecast, rows, inside, request.levels)
-    else:
-        paths, yhat = forecast.paths.total(rows.tolist())[:, :horizon], forecast.yhat[rows, :horizon].sum(0)
-        columns = {"yhat": yhat, **sum_bounds(paths, request.levels)}
-        if forecast.revenue.size:
-            columns["revenue"] = forecast.revenue[rows, :horizon].sum(0)
-        days = np.datetime_as_string(forecast.days[:horizon])
-        forecasts = [
-            {"ds": str(day), **{name: float(values[i]) for name, values in columns.items()}}
-            for i, day in enumerate(days)
-        ]
-        bounds = sum_bounds(paths[:, inside].sum(1), request.levels)
-        total = {"yhat": float(yhat[inside].sum()), **{name: float(value) for name, value in bounds.items()}}
+    fields = _interval_fields(request.levels)
+    frame = crossing_frame(forecast, crossing, horizon).rename(columns=fields)
+    frame = frame.drop(columns=[name for name in frame if str(name).startswith(("lo-", "hi-"))])
+    sums = forecast.paths.total(rows.tolist())[:, :horizon][:, inside].sum(1)
+    bounds = {name: float(value) for name, value in sum_bounds(sums, request.levels).items()}
+    total: Row = {"yhat": float(forecast.yhat[rows, :horizon][:, inside].sum()), **bounds}
     past: dict[str, float] = {}
     for record in past_rows(forecast, rows, request.history):
         past[str(record["ds"])] = past.get(str(record["ds"]), 0.0) + float(record["y"] or 0.0)
     return {
         "series": 1,
-        "forecasts": [{**row, **names} for row in forecasts],
+        "forecasts": _records(frame.assign(ds=frame["ds"].dt.strftime("%Y-%m-%d"))),
         "sums": [{**total, **names, "level": crossing.level}],
         "history": [{**names, "ds": day, "y": y} for day, y in past.items()],
     }

@@ -6,7 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/cli/07_forecasting.ipynb #088389dd
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from salesforecast.forecasting.state import DemandState
     from salesforecast.registry.bundle import ModelBundle
     from salesforecast.forecasting.covariates import Covariates
-    from salesforecast.forecasting.forecaster import DemandForecast
+    from salesforecast.forecasting.forecaster import Crossing, DemandForecast
     from salesforecast.forecasting.panel import AggregationLevels, Panel
     from salesforecast.sales.reading import SalesData
     from salesforecast.sales.schema import ColumnMapping, ReadOptions
@@ -223,9 +223,14 @@ class LevelForecast:
     champions: "pd.DataFrame"
     series: list[str]
     horizon: int
+    crossing: "Crossing | None" = None  # what is summed to one series, in place of `series`
 
     def frame(self) -> "pd.DataFrame":
         "Return the rows of these series and periods."
+        from salesforecast.forecasting.forecaster import crossing_frame
+
+        if self.crossing is not None:
+            return crossing_frame(self.result, self.crossing, self.horizon)
         frame = self.result.to_frame()
         inside = frame["ds"] <= self.result.days[self.horizon - 1]
         return frame[inside & frame["unique_id"].isin(self.series)].reset_index(drop=True)
@@ -254,7 +259,7 @@ def _print_effects(plan: "pd.DataFrame", forecast: "DemandForecast") -> None:
 
 
 def _served_forecast(
-    models_dir: Path | None, horizon: int | None, series: SeriesChoice
+    models_dir: Path | None, horizon: int | None, series: SeriesChoice, cells: Collection[str] = ()
 ) -> LevelForecast | None:
     "Return the served version's demand forecast, with the plan; None if it does not hold what is asked for."
     from salesforecast.forecasting.forecaster import select_series
@@ -267,6 +272,8 @@ def _served_forecast(
     own_freq = "D" if bundle.manifest.mapping.frequency == "daily" else "W"
     state = load_demand_state(bundle, series.target, series.freq or own_freq)
     levels = [TOTAL, *(",".join(level) for level in parse_levels(series.by or ""))]
+    if cells and state is not None and set(cells) <= set(map(str, state.panel.keys)):
+        levels = [TOTAL]  # any columns cross, whichever levels there are
     problem = _not_served(state, levels, horizon, series)
     if state is None or problem:
         _print_notes([f"The served version {problem}: forecast anew from the sales that it was trained on"])
@@ -374,6 +381,24 @@ def _fitted_forecast(result: "DemandForecast", series: SeriesChoice) -> LevelFor
 OverridesOption = Annotated[bool, typer.Option("--overrides", help="apply the overrides of planners")]
 
 
+def _parse_cells(texts: "Sequence[str]") -> dict[str, list[str]]:
+    "Parse `Column=value` into the values of each column; raises `UserError` for other texts."
+    cells: dict[str, list[str]] = {}
+    for text in texts:
+        column, mark, value = (part.strip() for part in text.partition("="))
+        if not (column and mark and value):
+            raise UserError(f"--of {text!r} is no cell. Write it as Column=value, such as --of Region=North")
+        cells.setdefault(column, []).append(value)
+    return cells
+
+
+def _only_cells(wanted: LevelForecast, cells: dict[str, list[str]]) -> LevelForecast:
+    "Return the sum of the series of some cells."
+    from salesforecast.forecasting.forecaster import cross_segments
+
+    return replace(wanted, crossing=cross_segments(wanted.result.panel, cells)) if cells else wanted
+
+
 def forecast(
     source: Annotated[
         str | None, typer.Argument(help="sales to forecast anew [the served version's forecast]")
@@ -395,6 +420,12 @@ def forecast(
     ] = None,
     freq: FreqOption = None,
     plan: PlanOption = None,
+    of: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--of", help="only the sum of these cells, such as Category=Toys; several times: Region=North"
+        ),
+    ] = None,
     overrides: OverridesOption = False,
     sarima: Annotated[
         bool, typer.Option("--sarima", help="with --start and --end: SARIMA instead of the served forecast")
@@ -414,23 +445,34 @@ def forecast(
     if sarima and not start:
         raise UserError("--sarima forecasts days. Name the first and the last: --start and --end.")
     if start and end:
-        if source or by or freq or plan or target != "revenue" or engine != "pandas" or scheduler:
+        if source or by or of or freq or plan or target != "revenue" or engine != "pandas" or scheduler:
             raise UserError(
                 "--start and --end are for the served version's revenue by day. With levels, give --horizon."
             )
         _forecast_days(start, end, out, models_dir, sarima)
         return
-    series, place = SeriesChoice(by, target, freq, plan), (engine, scheduler)
+    cells = _parse_cells(of or [])
+    if cells and by:
+        raise UserError("--of is one sum, --by is all series of a level. Leave one of them out.")
+    series, place = SeriesChoice(by or ",".join(cells) or None, target, freq, plan), (engine, scheduler)
     own_sales = source is None and mapping is None and place == ("pandas", None)
-    served = _served_forecast(models_dir, horizon, series) if own_sales else None
+    served = _served_forecast(models_dir, horizon, series, cells) if own_sales else None
     wanted = served or _fitted_forecast(
         _forecast_levels(source, mapping, models_dir, horizon or 28, series, place), series
     )
     _print_notes(wanted.result.notes)
     if overrides:
         wanted = replace(wanted, result=with_overrides(wanted.result))
+    wanted = _only_cells(wanted, cells)
     if not write_result(wanted.frame(), out, "forecast"):
         _print_forecast(wanted)
+
+
+def _largest(wanted: LevelForecast, most: int = 15) -> list[str]:
+    "Return the series of which most is expected."
+    result = wanted.result
+    size = {name: result.yhat[result.row(name), : wanted.horizon].sum() for name in wanted.series}
+    return sorted(wanted.series, key=lambda name: -size[name])[:most]
 
 
 def _print_forecast(wanted: LevelForecast) -> None:
@@ -443,11 +485,14 @@ def _print_forecast(wanted: LevelForecast) -> None:
     result = wanted.result
     shares = dict.fromkeys(("wape", "against_naive", "low", "high", "bias"), percent)
     output.print(frame_table("Champions by cross-validation", wanted.champions, shares), "")
-    size = {name: result.yhat[result.row(name), : wanted.horizon].sum() for name in wanted.series}
-    largest = sorted(wanted.series, key=lambda name: -size[name])[:15]
-    last = result.days[wanted.horizon - 1]
-    rows = pd.DataFrame([{"unique_id": name, **sum_interval(result, [name], last=last)} for name in largest])
-    of = f", the largest of {len(wanted.series):,} series" if len(wanted.series) > 1 else ""
+    last, crossing = result.days[wanted.horizon - 1], wanted.crossing
+    parts = {name: [name] for name in _largest(wanted)}
+    if crossing is not None:
+        parts = {crossing.unique_id: result.panel.ids[crossing.rows].tolist()}
+    sums = [{"unique_id": name, **sum_interval(result, ids, last=last)} for name, ids in parts.items()]
+    rows = pd.DataFrame(sums)
+    several = crossing is None and len(wanted.series) > 1
+    of = f", the largest of {len(wanted.series):,} series" if several else ""
     title = f"{result.panel.target}, {result.days[0]} to {last}{of}"
     amounts = dict.fromkeys(rows.columns[1:], lambda value: number(value, 0))
     output.print(frame_table(title, rows, amounts))

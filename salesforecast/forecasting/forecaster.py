@@ -502,3 +502,25 @@ def cross_segments(panel: Panel, segments: Mapping[str, Sequence[str]]) -> Cross
     rows = whole[:1] if len(whole) else np.arange(len(panel.ids))[panel.bottom][wanted]
     unique_id = "/".join(f"{column}={value}" for column, value in names.items()) or str(panel.ids[0])
     return Crossing(unique_id, ",".join(names) or panel.levels[0], rows)
+
+
+def crossing_frame(
+    forecast: DemandForecast,
+    crossing: Crossing,
+    horizon: int | None = None,  # periods; as many as there are by default
+) -> pd.DataFrame:
+    "Return a row per period of the sum of a crossing, with the intervals of the sum: the columns of `DemandForecast.to_frame`."
+    rows = crossing.rows
+    if len(rows) == 1:
+        columns = {"yhat": forecast.yhat[rows[0]]}
+        columns |= {name: values[rows[0]] for name, values in forecast.intervals.items()}
+    else:
+        paths = forecast.paths.total(rows.tolist())
+        columns = {"yhat": forecast.yhat[rows].sum(0), "median": np.median(paths, axis=0)}
+        for level in INTERVAL_LEVELS:
+            columns[f"lo-{level}"] = np.quantile(paths, 0.5 - level / 200, axis=0)
+            columns[f"hi-{level}"] = np.quantile(paths, 0.5 + level / 200, axis=0)
+    if forecast.revenue.size:
+        columns["revenue"] = forecast.revenue[rows].sum(0)
+    frame = pd.DataFrame({"unique_id": crossing.unique_id, "ds": pd.DatetimeIndex(forecast.days), **columns})
+    return frame.head(horizon or len(frame))

@@ -339,6 +339,25 @@ def test_any_crossing_is_a_sum_with_its_range(client: Client, with_demand: Train
             client.forecast("units", combine=True, **wrong)  # type: ignore[arg-type]
 
 
+def test_the_command_line_sums_any_crossing(
+    client: Client, with_demand: TrainingResult, run_command: Callable, tmp_path: Path
+) -> None:
+    """As the API does, to the last digit that CSV keeps."""
+    out, models = tmp_path / "toys.csv", with_demand.path.parent
+    words = ["forecast", "--target", "units", "--of", "Category=Toys", "--models-dir", models]
+    done = run_command(*words, "--out", out)
+    assert done.returncode == 0, done.stderr
+    got = pd.read_csv(out)
+    want = to_frame(client.forecast("units", segments={"Category": ["Toys"]}, combine=True, levels=[80]))
+    for name, column in (("yhat", "yhat"), ("lo-80", "lo_80"), ("hi-80", "hi_80"), ("revenue", "revenue")):
+        np.testing.assert_allclose(got[name], want[column], rtol=1e-9)
+    told = run_command(*words, "--of", "Region=North")
+    assert "Category=Toys/Region=North" in told.stdout, told.stderr
+    for wrong, problem in ((["--of", "Toys"], "is no cell"), (["--by", "Region"], "Leave one of them out")):
+        refused = run_command(*words, *wrong)
+        assert refused.returncode == 2 and problem in " ".join(refused.stderr.split())
+
+
 def test_a_level_within_a_segment_of_another_column(with_demand: TrainingResult) -> None:
     """Series whose parts all lie in the segment are its series, also where their level lacks the column."""
     panel = with_demand.demand["units-D"].panel
