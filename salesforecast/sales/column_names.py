@@ -67,10 +67,10 @@ ROLE_WORDS: dict[
     "no of items, number of items, volume, lineitem quantity, menge, anzahl, stueck, stuck, stueckzahl, stuckzahl, stk, verkaufte menge, absatz, quantite, qte, nombre, unites, "
     "cantidad, unidades, uds, cant, quantita, qta, pezzi, pz, quantidade, qtd, qtde, aantal, stuks, hoeveelheid, ilosc, sztuk, sztuki, szt, 数量, 個数, 点数, 販売数, 販売数量, 注文数",
     "unit_price": "price, unit price, price unit, price per unit, list price, item price, selling price, sell price, sale price, retail, retail price, price each, msrp, rate, lineitem price, "
-    "preis, einzelpreis, stueckpreis, stuckpreis, verkaufspreis, listenpreis, grundpreis, vk, vk preis, preis pro stueck, prix, prix unitaire, pu, p u, prix de vente, tarif, "
+    "preis, einzelpreis, stueckpreis, stuckpreis, verkaufspreis, listenpreis, grundpreis, vk, vk preis, vk netto, vk brutto, netto vk, brutto vk, preis pro stueck, prix, prix unitaire, pu, p u, prix de vente, tarif, "
     "precio, precio unitario, precio venta, precio de venta, prezzo, prezzo unitario, prezzo di vendita, preco, preco unitario, valor unitario, preco de venda, prijs, stuksprijs, "
     "eenheidsprijs, verkoopprijs, cena, cena jednostkowa, cena jedn, cena szt, 単価, 価格, 販売価格, 販売単価, 定価",
-    "discount": "discount, discounts, discount amount, discount value, discount total, total discount, line discount, item discount, promotion discount, item promotion discount, promo discount, coupon amount, "
+    "discount": "discount, discounts, disc, disc percent, disc amount, discount amount, discount value, discount total, total discount, line discount, item discount, promotion discount, item promotion discount, promo discount, coupon amount, "
     "markdown, rebate, discount rate, discount percent, discount pct, rabatt, rabattbetrag, nachlass, preisnachlass, skonto, remise, montant remise, taux remise, reduction, "
     "descuento, importe descuento, dto, sconto, importo sconto, desconto, valor desconto, valor do desconto, korting, kortingsbedrag, rabat, kwota rabatu, upust, 割引, 割引額, 値引, 値引き, 値引額, 割引率",
     "tax": "tax, taxes, sales tax, tax amount, total tax, vat, vat amount, gst, hst, mwst, ust, steuer, mehrwertsteuer, umsatzsteuer, steuerbetrag, mwst betrag, tva, montant tva, iva, importe iva, "
@@ -88,7 +88,7 @@ ROLE_WORDS: dict[
     "currency": "currency, currency code, ccy, waehrung, wahrung, wahrg, waehrg, devise, monnaie, moneda, divisa, valuta, moeda, waluta, 通貨",
     "status": "status, order status, item status, payment status, financial status, fulfillment status, fulfilment status, state of order, bestellstatus, auftragsstatus, statut, etat, estatus, estado pedido, estado del pedido, stato, stato ordine, situacao, status zamowienia, "
     "ステータス, 状態, 注文状況, 状況",
-    "kind": "type, event type, line type, transaction type, order type, document type, doc type, billing type, invoice type, voucher type, sale type, row type, event, movement type, art, belegart, fakturaart, rechnungsart, auftragsart, vorgang, vorgangsart, buchungsart, typ, transaktionsart, type operation, type de vente, tipo, tipo documento, "
+    "kind": "type, kind, event type, line type, transaction type, order type, document type, doc type, billing type, invoice type, voucher type, sale type, row type, event, movement type, art, belegart, fakturaart, rechnungsart, auftragsart, vorgang, vorgangsart, buchungsart, typ, transaktionsart, type operation, type de vente, tipo, tipo documento, "
     "tipo operacion, tipo operazione, tipo operacao, soort, rodzaj, typ transakcji, 種別, 区分, 取引区分, is return, returned, return, retoure, storno, retour, devolucion, reso, devolucao, cancelled, canceled, is cancelled",
     "other": "margin, profit, gewinn, marge, rohertrag, margen, margine, tip, tips, trinkgeld, phone, telefon, address, adresse, street, postal code, postcode, plz, note, notes, comment, kommentar, remark, weight, gewicht, "
     "stock, inventory, on hand, bestand, lagerbestand, stock level, balance, fee, fees, gebuehr, commission, provision, rank, rating, url, image, age, gender, payment method, zahlungsart, device, browser, coupon, discount code, gutscheincode, "
@@ -331,22 +331,22 @@ def has_word(name: str, words: Iterable[str]) -> bool:
 # %% ../../nbs/sales/22_column_names.ipynb #e65a53df
 NO_SALE = frozenset(
     name_words(
-        "cancelled canceled cancel void voided refunded failed expired draft quotation quote declined abandoned unpaid rejected deleted storniert storno "
+        "cancelled canceled cancel void voided refunded failed failure expired draft quotation quote declined abandoned unpaid rejected deleted storniert storno "
         "abgebrochen erstattet entwurf angebot fehlgeschlagen annule annulee rembourse remboursee brouillon echoue cancelado cancelada anulado anulada "
         "reembolsado borrador fallido annullato annullata rimborsato bozza anulowane anulowany anulowana zwrocone geannuleerd terugbetaald concept "
-        "devolvido estornado reembolsado denied trash unshippable annullerad annulleret kansellert avbruten peruttu zruseno stornovano zrusene torolt visszavont anulat iptal rto erreur отменен отменено отменена отменён возвращен キャンセル 返金済み 取消 已取消 已退款 已关闭 交易关闭 取消订单 취소 취소완료 환불 환불완료 주문취소"
+        "devolvido estornado reembolsado denied trash unshippable fraud disputed uncollectible training suspended voided makulerad batal denegada denegado inutilizada holded holding 반품완료 취소됨 반품됨 待付款 未付款 等待买家付款 注文確認待ち 入金待ち 支払待ち 입금대기 annullerad annulleret kansellert avbruten peruttu zruseno stornovano zrusene torolt visszavont anulat iptal rto erreur отменен отменено отменена отменён возвращен キャンセル 返金済み 取消 已取消 已退款 已关闭 交易关闭 取消订单 취소 취소완료 환불 환불완료 주문취소"
     )
 )
 NO_SALE_KINDS = frozenset(  # of entries between those of sales
     name_words(
-        "purchase purchases transfer transfers adjustment adjmt consumption assembly payout payouts withdrawal fee fees einkauf einkaufe umlagerung achat achats compra "
+        "authorization authorisation authorize bill purchase purchases transfer transfers adjustment adjmt consumption assembly payout payouts withdrawal fee fees einkauf einkaufe umlagerung achat achats compra "
         "compras acquisto inkoop zakup nakup satinalma alis закупка покупка 采购"
     )
 )
 RETURN_WORDS = frozenset(
     name_words(
         "refund return returned returns credit creditnote storno retoure gutschrift rueckgabe ruckgabe retour remboursement avoir devolucion abono "
-        "reso rimborso restituzione devolucao estorno retourzending terugbetaling zwrot korekta retur kreditnota palautus hyvitys dobropis vratka jovairas iade rechnungskorrektur stornorechnung gutschriftsanzeige مرتجع إرجاع возврат 返品 返金 退货 退款 반품"
+        "reso rimborso restituzione devolucao estorno retourzending terugbetaling zwrot korekta retur kreditnota palautus hyvitys dobropis vratka jovairas iade reversal reversed creditnota kreditfaktura kreditnote rechnungskorrektur stornorechnung gutschriftsanzeige مرتجع إرجاع возврат 返品 返金 退货 退款 반품"
     )
 )
 OTHER_STATUS = frozenset(
@@ -357,6 +357,40 @@ OTHER_STATUS = frozenset(
         "voltooid oplacone wyslane zakonczone levererad leveret levert toimitettu dokonceno vyrizeno teljesitve finalizat livrat tamamlandi kargoda выполнен доставлен оплачен 完了 支払済 発送済 已完成 已付款 已发货 交易成功 배송완료 결제완료 구매확정"
     )
 )
+OFFERS = (  # documents before an invoice, which are sales only where a column has no invoices
+    "pro forma, proforma, pro forma invoice, proforma invoice, proforma rechnung, proformarechnung, estimate, quote, quotation, sales quote, order, sales order, "
+    "order confirmation, delivery note, packing slip, layaway, angebot, auftrag, auftragsbestätigung, lieferschein, kostenvoranschlag, devis, commande, bon de commande, "
+    "bon de livraison, bl, facture proforma, preventivo, ordine, ddt, documento di trasporto, fattura proforma, presupuesto, pedido, albarán, factura proforma, offerte, "
+    "verkooporder, pakbon, leverbon, pakbrief, orçamento, remessa, transferência, oferta, zamówienie, zlecenie, offert, ordrebekräftelse, följesedel, tilbud, ordre, "
+    "følgeseddel, 見積, 見積書, 受注, 注文, 納品, 納品書, 견적, 견적서, 주문, 报价, 报价单, 订单"
+)
+OFFER_PHRASES = tuple(" ".join(name_words(phrase)) for phrase in OFFERS.split(","))
+INVOICE_WORDS = frozenset(
+    name_words(
+        "invoice invoices rechnung facture fattura fatture factura faktura factuur fatura nf nfe venda verkauf receipt 売上 請求 請求書 セール 매출 세금계산서 发票 销售"
+    )
+)
+
+
+def offers_beside_invoices(
+    values: Iterable[str],  # distinct cells of a column of kinds
+) -> list[str]:
+    "Return the kinds of documents that come before an invoice, such as quotes and delivery notes, where invoices stand beside them."
+    words = {value: " ".join(name_words(value)) for value in values}
+    offers = [v for v, text in words.items() if text in OFFER_PHRASES or text.startswith(LONG_OFFERS)]
+    return offers if any(_is_invoice(text) for v, text in words.items() if v not in offers) else []
+
+
+LONG_OFFERS = tuple(f"{phrase} " for phrase in OFFER_PHRASES if len(phrase) > 6)  # as `pro forma inv f dlv`
+
+
+def _is_invoice(text: str) -> bool:
+    "Return whether words are those of an invoice or a sale, also within a compound such as Verkoopfactuur."
+    words = text.split()
+    ends = tuple(word for word in INVOICE_WORDS if len(word) > 5 or CJK.search(word))
+    return bool(INVOICE_WORDS & set(words)) or any(word.endswith(ends) for word in words)
+
+
 PLAN_WORDS = frozenset(
     name_words(
         "budget budgeted plan planned planumsatz target goal quota forecast forecasted fcst projected projection estimate estimated prognose ziel sollwert vorjahr vj ly py mtd ytd cumulative cumulated kumuliert kumulierte cumule cumulee acumulado cumulativo "
@@ -407,8 +441,10 @@ class DocumentCodes:
 
 
 DOCUMENT_CODES = (
-    DocumentCodes(  # SAP's billing types; S2 cancels a credit memo
-        frozenset(("F1", "F2", "F5", "F8", "FV", "FAS", "FAZ", "L2", "S2")), frozenset(("G2", "RE", "S1"))
+    DocumentCodes(  # SAP's billing types; S2 cancels a credit memo, F5 and F8 are pro forma, FAZ a down payment
+        frozenset(("F1", "F2", "FV", "L2", "S2")),
+        frozenset(("G2", "RE", "S1", "CBRE", "CBAR")),
+        frozenset(("F5", "F8", "FAS", "FAZ")),
     ),
     DocumentCodes(  # Sage 50; the others are of the bank, of purchases and of the ledger
         frozenset(("SI",)),
@@ -488,6 +524,9 @@ NO = frozenset(
         "não",
         "nie",
         "falsch",
+        "nej",
+        "nee",
+        "ei",
         "faux",
         "hayir",
         "hayır",
@@ -497,7 +536,7 @@ NO = frozenset(
 )
 TEST_WORDS = frozenset(("test", "void", "voided", "spam", "dummy"))
 SIDES = ({"s", "h"}, {"d", "c"}, {"dr", "cr"}, {"soll", "haben"}, {"debit", "credit"})  # of an account
-SIDE_NAMES = frozenset(name_words("soll haben debit credit dr cr dc sh side sollhaben"))
+SIDE_NAMES = frozenset(name_words("soll haben debit credit dr cr dc sh side sollhaben sens segno signo"))
 CARDS = frozenset(name_words("payment pay card tender method zahlung zahlart karte paiement pago"))
 
 
@@ -511,11 +550,21 @@ def is_side(
     return sides in SIDES and not words & CARDS and bool(named)
 
 
+COUNT_WORDS = frozenset(
+    name_words(
+        "qty quantity quantities items units pieces pcs count number no menge anzahl stuck quantite cantidad quantita ilosc aantal antal"
+    )
+)
+FLAG_WORDS = frozenset(("is", "has", "was"))
+
+
 def find_yes(
     name: str,  # of a column
     values: Sequence[str],  # its distinct cells
 ) -> str:
     "Return the yes of a column of yes and no whose name says that its rows are no sales, such as `is_void`; else an empty text."
+    if has_word(name, COUNT_WORDS) and not has_word(name, FLAG_WORDS):
+        return ""  # 1 of `Items refunded` is a number
     yes = [value for value in values if value.casefold() in YES]
     is_flag = len(yes) == 1 and {value.casefold() for value in values} <= YES | NO
     return yes[0] if is_flag and has_word(name, NO_SALE | RETURN_WORDS | TEST_WORDS) else ""

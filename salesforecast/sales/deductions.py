@@ -97,6 +97,7 @@ def _prefer_net(result: SaleAmounts, found: SaleColumns) -> None:
         if (
             name != revenue
             and has_word(name, NET_WORDS)
+            and not _is_payout(name, revenue, found)
             and share_below(found.numbers[name], found.numbers[revenue]) >= AGREEMENT
         ):
             result.add(
@@ -139,6 +140,42 @@ RECEIPT_WORDS = frozenset(
         "receipt till pos bon bonnr kassenbon kasse ticket scontrino cupom kassabon paragon kvitto uctenka nyugta fis"
     )
 )
+
+
+def _take_out_tax(result: SaleAmounts, found: SaleColumns) -> bool:
+    "Take out a tax that the amounts are shown to hold: another amount is what is left, or it is one rate of what is left; return whether."
+    revenue = result.expressions.get("Revenue", "")
+    priced = found.units in found.numbers and found.price in found.numbers
+    values = found.numbers.get(revenue)
+    if values is None and priced and revenue == f"{quote_column(found.units)} * {quote_column(found.price)}":
+        values = found.numbers[found.units] * found.numbers[found.price]
+    if values is None:
+        return False
+    for name in [n for n in found.named("tax") if found.holds(n) and n not in result.used]:
+        tax, amount = np.nan_to_num(np.abs(found.numbers[name])), np.nan_to_num(np.abs(values))
+        if (
+            found.profile.columns[name].rate
+            or (tax > 0).mean() <= 0.5
+            or (tax > amount).mean() > 1 - AGREEMENT
+        ):
+            continue
+        counts = found.numbers.get(found.units, np.ones(len(amount)))
+        left = [
+            n
+            for n in found.lines
+            if n != revenue and agreement(amount - tax, found.numbers[n], counts) >= AGREEMENT
+        ]
+        if left:
+            result.add("Revenue", left[0], f"{revenue} is {left[0]} with {name}", "certain", left[0], name)
+        elif _rate_agreement(tax, amount - tax) >= AGREEMENT > _rate_agreement(tax, amount):
+            plain = quote_column(revenue) if revenue in found.numbers else revenue
+            why = f"{result.reasons['Revenue']}; less {name}, which is one rate of what is left"
+            result.add("Revenue", f"{plain} - coalesce({quote_column(name)}, 0)", why, "certain", name)
+        else:
+            continue
+        result.expressions.pop("Unit_Price", None)
+        return True
+    return False
 
 
 def ask_for_tax(result: SaleAmounts, found: SaleColumns) -> None:
@@ -327,6 +364,12 @@ def _before_fees(result: SaleAmounts, found: SaleColumns) -> None:
         return
 
 
+def _is_payout(name: str, gross: str, found: SaleColumns) -> bool:
+    "Return whether an amount is another less a fee, as that of a payment service is."
+    fees = [n for n in found.numbers if has_word(n, FEE_WORDS) and found.holds(n)]
+    return any(_is_less(found.numbers[name], found.numbers[gross], found.numbers[fee]) for fee in fees)
+
+
 def _is_less(paid: np.ndarray, gross: np.ndarray, fee: np.ndarray) -> bool:
     "Return whether an amount is another less a fee of whatever sign, in nearly all rows; returns may give the fee back."
     paid, gross, fee = (np.nan_to_num(values) for values in (paid, gross, np.abs(fee)))
@@ -362,6 +405,7 @@ def take_off_rest(result: SaleAmounts, found: SaleColumns) -> None:
         if sold is None or agreement(sold, found.numbers[revenue], found.numbers[found.units]) < AGREEMENT:
             revenue = _prefer_goods(result, found)
         _prefer_net(result, found)
+    if not _take_out_tax(result, found) and revenue in found.numbers:
         _without_tax(result, found)
         if not (found.units and found.price) and result.expressions["Revenue"] == revenue:
             _without_extras(result, found)

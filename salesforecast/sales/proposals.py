@@ -30,6 +30,7 @@ from salesforecast.sales.proposed_dates import pick_column, propose_date, propos
 from salesforecast.sales.proposed_filters import (
     blank_cells,
     find_credit_notes,
+    find_no_goods,
     find_fill_down,
     find_refunded_state,
     find_side,
@@ -502,6 +503,17 @@ def _add_credit_notes(draft: _Draft, profile: TableProfile) -> None:
     draft.lines = [line for line in draft.lines if line.key != "returns.when"] + [when]
 
 
+def _add_no_goods(draft: _Draft, profile: TableProfile) -> None:
+    "Add the rows of an export of a known system that are no goods: gift cards, tips, shipping, service charges."
+    named = [str(_value(draft.lines, f"columns.{name}")) for name in ("Product_Name", "Product_ID")]
+    product = next((name for name in named if name in profile.columns), None)
+    marks = find_no_goods(profile, product)
+    for column in profile.columns.values():
+        if "kind" in column.roles and column.kind == "text":
+            marks += find_no_goods(profile, column.name)
+    draft.conditions += [condition for condition, _ in marks]
+
+
 def _add_side(draft: _Draft, profile: TableProfile, amount: np.ndarray | None) -> None:
     "Add that one side of an account is given back, and ask which."
     found = find_side(profile, amount)
@@ -811,10 +823,11 @@ def _propose(
     draft.lines = [*lines, *base, *zone_lines, *currency]
     if preset is None:
         _add_filters(draft, profile)
-    _add_where(draft)
     filled += _order_fields(profile, filled, preset, " ".join([*draft.conditions, *draft.used]))
     if preset:
         _add_credit_notes(draft, profile)
+        _add_no_goods(draft, profile)
+    _add_where(draft)
     draft.lines += _fill_down_lines(filled, draft)
     marks, mark_questions = _read_lines(profile)
     if (mixed := _mixed_column(profile, draft)) and mixed.mixed:

@@ -19,6 +19,7 @@ from salesforecast.sales.column_names import (
     RETURN_WORDS,
     UNDONE_WORDS,
     find_document_codes,
+    offers_beside_invoices,
     find_yes,
     has_word,
     is_side,
@@ -30,7 +31,7 @@ from salesforecast.sales.expressions import quote_column
 
 # %% ../../nbs/sales/45_proposed_filters.ipynb #cc58b3d3
 GIFT_CARDS = (
-    r"(gift[ -]?cards?|gift[ -]?vouchers?|gift[ -]?certificates?|e-?gift|gutschein(e|karten?)?|geschenkgutscheine?|geschenkkarten?|cartes? cadeaux?|"
+    r"(gift[ -]?cards?|gift[ -]?vouchers?|gift[ -]?certificates?|e-?gift|(e-?)?gutschein(e|karten?)?|geschenkgutscheine?|geschenkkarten?|cartes? cadeaux?|"
     r"tarjetas? (de )?regalo|buon[oi] regalo|cadeaubon(nen)?|kart[ay] podarunkow[ae])\b.*|ギフト(カード|券).*"
 )
 IS_GIFT_CARD = re.compile(f"^({GIFT_CARDS})$", re.IGNORECASE)
@@ -39,7 +40,7 @@ NOT_GOODS = re.compile(
     r"((sales|state|city|county) )?tax( ?\(.*\))?( [\d.,]+ ?%)?|(vat|mwst|ust|tva|iva)\.?( ?\(.*\))?( [\d.,]+ ?%)?|tips?|gratuity|trinkgeld|"
     r"(ups|usps|dhl|fedex|dpd|gls|hermes|royal mail)\b.*\b(ground|shipping|delivery|express|versand|standard|priority)\b.*|"
     r"((free|standard|express|economy|flat[ -]?rate) )+(shipping|delivery|versand)( fee| cost| charge)?s?|"
-    r"porto|frais de port|livraison|gastos de env[ií]o|spese di spedizione|frete|verzendkosten|送料)$",
+    r"service ?charges?|charge \(item\)|g/l account|rounding|rundung|porto|frais de port|livraison|gastos de env[ií]o|spese di spedizione|frete|verzendkosten|送料)$",
     re.IGNORECASE,
 )
 FEW = 30  # values of a column of statuses at most
@@ -74,6 +75,21 @@ def _flags(profile: TableProfile) -> list[tuple[ColumnProfile, str, bool]]:
     return flags
 
 
+UNPAID_PHRASES = (
+    "on hold",
+    "awaiting payment",
+    "belum bayar",
+    "pending payment",
+    "payment pending",
+    "in dispute",
+    "a pagar",
+    "en attente de paiement",
+)
+IN_PART = frozenset(
+    name_words(
+        "partially partly partial partiel partiellement teilweise parcial parcialmente parziale gedeeltelijk czesciowo delvis"
+    )
+)
 DONE_WORDS = frozenset(name_words("edildi order siparis"))  # beside such a state
 RETURNED = frozenset(
     name_words(
@@ -116,11 +132,16 @@ def _add_state(marks: _RowMarks, column: ColumnProfile, value: str, amount: np.n
     if find_document_codes(column.values):
         _add_code(marks, column, value, amount)
         return
+    if value in offers_beside_invoices(column.values) or " ".join(name_words(value)) in UNPAID_PHRASES:
+        marks.unwanted.append((f"{quote_column(column.name)} != '{value}'", value))
+        marks.used.add(column.name)
+        return
     words, name = frozenset(name_words(value)), quote_column(column.name)
     negative = _are_negative(amount, _rows_with(column, value))
-    is_return = bool(words & RETURN_WORDS) and "status" not in column.roles
+    is_credit_note = {"nota", "credito"} <= words
+    is_return = (bool(words & RETURN_WORDS) or is_credit_note) and "status" not in column.roles
     is_undone = "status" in column.roles and len(words - DONE_WORDS) == 1 and words - DONE_WORDS <= RETURNED
-    is_no_sale = bool(words & NO_SALE) and len(words) <= 3
+    is_no_sale = bool(words & NO_SALE) and len(words) <= 3 and not words & IN_PART
     is_other_kind = "kind" in column.roles and words & NO_SALE_KINDS and not _are_all(column, NO_SALE_KINDS)
     if is_return or (negative and words & (RETURN_WORDS | NO_SALE)):
         marks.returns += [] if negative else [(f"{name} == '{value}'", value)]
@@ -173,13 +194,20 @@ def propose_filters(
     for name in _undone_at(profile):
         marks.unwanted.append((f"{quote_column(name)} is missing", f"rows with {name}"))
         marks.used.add(name)
-    if product and profile.columns[product].kind == "text":
-        goods = [v for v in profile.columns[product].values if NOT_GOODS.match(v) and "'" not in v]
-        marks.unwanted += [(f"{quote_column(product)} != '{v}'", v) for v in goods[:10]]
+    marks.unwanted += find_no_goods(profile, product)
     if category and category in profile.columns:  # a delivery may be a category of meals, a gift card is none
         cards = [v for v in profile.columns[category].values if IS_GIFT_CARD.match(v) and "'" not in v]
         marks.unwanted += [(f"{quote_column(category)} != '{v}'", v) for v in cards]
     return _filter_lines(marks), marks.used
+
+
+def find_no_goods(profile: TableProfile, product: str | None) -> list[tuple[str, str]]:
+    "Return conditions that leave out gift cards, shipping, tips and taxes among the products, each with what it leaves out."
+    column = profile.columns.get(product or "")
+    if column is None or column.kind != "text":
+        return []
+    goods = [value for value in column.values if NOT_GOODS.match(value) and "'" not in value]
+    return [(f"{quote_column(column.name)} != '{value}'", value) for value in goods[:10]]
 
 
 def find_credit_notes(
@@ -348,7 +376,11 @@ def find_fill_down(profile: TableProfile) -> list[str]:
     return [
         n
         for n in alike
-        if any(role in profile.columns[n].roles for role in ORDER_ROLES) or profile.columns[n].kind == "date"
+        if "other_date"
+        not in profile.columns[n].roles  # a time of payment or delivery, which some orders lack
+        and (
+            any(role in profile.columns[n].roles for role in ORDER_ROLES) or profile.columns[n].kind == "date"
+        )
     ]
 
 
