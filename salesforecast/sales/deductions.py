@@ -69,6 +69,13 @@ def take_off_discount(
         text = f"Is {discount} percent of the price, or money that is taken off the row?"
         ways = {"percent": {"Revenue": rate}, "money": {"Revenue": money}}
         result.choices.append(Choice(text, ways, "percent"))
+    if column.rate:
+        for name in [n for n in found.named("discount") if n != discount and not found.own.get(n)]:
+            if found.profile.columns[name].rate and found.holds(name):
+                share = "" if np.nanmax(np.abs(found.numbers[name])) <= 1 else " / 100"
+                expression += f" * (1 - coalesce({quote_column(name)}, 0){share})"
+                words += f", then less {name}"
+                result.used.add(name)
     why = f"{words}; {equal[0]} equals units × price, so the discount is still in it" if equal else words
     result.add("Revenue", expression, why, "unsure" if unclear else "likely", discount, *equal)
 
@@ -86,6 +93,26 @@ def spread_discount(result: SaleAmounts, base: Formula, discount: str, order: st
 
 # %% ../../nbs/sales/41_deductions.ipynb #2c10495f
 TAXED_WORDS = GROSS_WORDS - {"gross"}  # gross sales are before discounts, brutto is with tax
+
+
+FEE_WORDS = frozenset(
+    name_words(
+        "fee fees commission commissions provision gebuhr gebuhren gebuehr frais comision comisiones commissie prowizja"
+    )
+)
+
+
+def _is_payout(name: str, gross: str, found: SaleColumns) -> bool:
+    "Return whether an amount is another less a fee, as that of a payment service is."
+    fees = [n for n in found.numbers if has_word(n, FEE_WORDS) and found.holds(n)]
+    return any(_is_less(found.numbers[name], found.numbers[gross], found.numbers[fee]) for fee in fees)
+
+
+def _is_less(paid: np.ndarray, gross: np.ndarray, fee: np.ndarray) -> bool:
+    "Return whether an amount is another less a fee of whatever sign, in nearly all rows; returns may give the fee back."
+    paid, gross, fee = (np.nan_to_num(values) for values in (paid, gross, np.abs(fee)))
+    taken = np.where(gross > 0, gross - paid, np.abs(gross - paid))
+    return bool(np.mean(np.abs(taken - fee) <= 0.011) >= AGREEMENT)
 
 
 def _prefer_net(result: SaleAmounts, found: SaleColumns) -> None:
@@ -167,7 +194,7 @@ def _take_out_tax(result: SaleAmounts, found: SaleColumns) -> bool:
         ]
         if left:
             result.add("Revenue", left[0], f"{revenue} is {left[0]} with {name}", "certain", left[0], name)
-        elif _rate_agreement(tax, amount - tax) >= AGREEMENT > _rate_agreement(tax, amount):
+        elif is_held(tax, amount):
             plain = quote_column(revenue) if revenue in found.numbers else revenue
             why = f"{result.reasons['Revenue']}; less {name}, which is one rate of what is left"
             result.add("Revenue", f"{plain} - coalesce({quote_column(name)}, 0)", why, "certain", name)
@@ -306,7 +333,13 @@ def _rate_agreement(tax: np.ndarray, base: np.ndarray) -> float:
     if told.sum() < 10:
         return 0.0
     rate = float(np.round(tax[told].sum() / base[told].sum(), 3))
-    return float(np.mean(np.abs(tax - rate * base)[told] <= 0.0051 + 1e-9 * base[told]))
+    cent = 0.0051 * (1 + rate)  # a base that is an amount less a rounded tax is off by that as well
+    return float(np.mean(np.abs(tax - rate * base)[told] <= cent + 1e-9 * base[told]))
+
+
+def is_held(tax: np.ndarray, amount: np.ndarray) -> bool:
+    "Return whether a tax is one rate of what an amount is without it, and not of the amount: then the amount holds it."
+    return _rate_agreement(tax, amount - tax) >= AGREEMENT > _rate_agreement(tax, amount)
 
 # %% ../../nbs/sales/41_deductions.ipynb #96d4e418
 RETURN_NAMES = frozenset(
@@ -316,13 +349,6 @@ RETURN_NAMES = frozenset(
 )
 RETURN_COUNTS = frozenset(
     name_words("qty quantity units menge anzahl quantite cantidad quantita ilosc pieces pcs")
-)
-
-
-FEE_WORDS = frozenset(
-    name_words(
-        "fee fees commission commissions provision gebuhr gebuhren gebuehr frais comision comisiones commissie prowizja"
-    )
 )
 
 
@@ -362,19 +388,6 @@ def _before_fees(result: SaleAmounts, found: SaleColumns) -> None:
             text = f"{name} is {revenue} with a fee. Which is the revenue?"
             result.choices.append(Choice(text, {n: {"Revenue": n} for n in (revenue, name)}, revenue))
         return
-
-
-def _is_payout(name: str, gross: str, found: SaleColumns) -> bool:
-    "Return whether an amount is another less a fee, as that of a payment service is."
-    fees = [n for n in found.numbers if has_word(n, FEE_WORDS) and found.holds(n)]
-    return any(_is_less(found.numbers[name], found.numbers[gross], found.numbers[fee]) for fee in fees)
-
-
-def _is_less(paid: np.ndarray, gross: np.ndarray, fee: np.ndarray) -> bool:
-    "Return whether an amount is another less a fee of whatever sign, in nearly all rows; returns may give the fee back."
-    paid, gross, fee = (np.nan_to_num(values) for values in (paid, gross, np.abs(fee)))
-    taken = np.where(gross > 0, gross - paid, np.abs(gross - paid))
-    return bool(np.mean(np.abs(taken - fee) <= 0.011) >= AGREEMENT)
 
 
 def take_off_rest(result: SaleAmounts, found: SaleColumns) -> None:

@@ -73,6 +73,11 @@ OTHER_ENCODINGS = ("cp1251", "cp1253", "cp932", "gb18030", "big5", "cp949")
 KANA = re.compile(r"[\u3041-\u30fc]")
 HALF_WIDTH_KANA = re.compile(rb"[\xa1-\xdf]+")
 KANA_SHARE = 0.2  # of the letters beyond ASCII
+JAPANESE = re.compile(r"[\u3001-\u30fc\u4e00-\u9fff\uff01-\uff9f]")
+MOSTLY = 0.95
+POLISH = re.compile(
+    rb"[A-Za-z]([\xb3\xb9\xbf\x9f]|\x9c(?![uit]))[a-z\xb3\xb9\xbf\xea\xe6\xf1\xf3\x9c\x9f]"
+)  # ł, ą, ż, ź and ś within words
 
 
 def find_encoding(data: bytes) -> str:
@@ -108,7 +113,9 @@ def _japanese_encoding(lines: bytes) -> str | None:
             letters = [letter for letter in lines.decode(encoding) if not letter.isascii()]
         except UnicodeDecodeError:
             continue
-        if sum(bool(KANA.match(letter)) for letter in letters) >= KANA_SHARE * len(letters):
+        kana, all_of = sum(bool(KANA.match(c)) for c in letters), len(letters)
+        only_japanese = sum(bool(JAPANESE.match(c)) for c in letters) >= MOSTLY * all_of
+        if kana >= KANA_SHARE * all_of or (kana and only_japanese and not _decodes(lines, "cp1252")):
             return encoding
     high = re.sub(rb"[\x00-\x7f]+", b"", lines)
     only_half_width = bool(HALF_WIDTH_KANA.fullmatch(high)) and len(high) >= 4
@@ -149,6 +156,8 @@ def _guessed_encoding(lines: bytes) -> str:
         chosen = next((name for name in LATIN_ENCODINGS if name in alike), LATIN_ENCODINGS[0])
         if chosen == "cp1252" and re.search(rb"(?<![\w\x80-\xff])(K\xe8|z\xb3)(?![\w\x80-\xff])", lines):
             return "cp1250"  # Kč and zł
+        if chosen == "cp1252" and len(POLISH.findall(lines)) >= 2:
+            return "cp1250"
         return "cp1254" if chosen == "cp1252" and _is_turkish(lines) else chosen
     return matches[0].encoding
 

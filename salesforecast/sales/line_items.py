@@ -8,6 +8,7 @@ __all__ = []
 # %% ../../nbs/sales/26_line_items.ipynb #464492f7
 import json
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -76,10 +77,32 @@ def unpack_items(table: SourceTable, mapping: ColumnMapping) -> SourceTable:
     return unpacked
 
 
+def numbered_like(column: str, cells: pd.DataFrame) -> list[str]:
+    "Return the columns of line items that differ from one in their number only, as `line_item_1` and `line_item_2`."
+    stem = re.fullmatch(r"(.*?)\d+", column)
+    if stem is None:
+        return [column]
+    alike = [str(name) for name in cells if re.fullmatch(rf"{re.escape(stem[1])}\d+", str(name))]
+    return [
+        name for name in alike if name == column or any(map(line_items, cells[name].dropna().head(LOOKED_AT)))
+    ]
+
+
+LOOKED_AT = 1_000  # cells
+
+
+def _joined(items: Sequence[list[dict[str, str]] | None]) -> list[dict[str, str]] | None:
+    "Return the line items of several cells of a row; None where one holds none."
+    known = [found for found in items if found is not None]
+    return [item for found in known for item in found] if len(known) == len(items) else None
+
+
 def unpack_column(table: SourceTable, column: str) -> tuple[SourceTable, list[str], np.ndarray]:
     "Return a table with a row for each line item of a column, the new columns, and the line items of each row before."
-    cells = table.cells
-    items = [line_items(cell) for cell in cells[column]]
+    cells, columns = table.cells, numbered_like(column, table.cells)
+    items = [
+        _joined([line_items(cell) for cell in row]) for row in zip(*(cells[c] for c in columns), strict=True)
+    ]
     problems = table.problems | {
         int(row): f"the line items in {column} cannot be read"
         for row, found in zip(cells.index, items, strict=True)
@@ -94,13 +117,13 @@ def unpack_column(table: SourceTable, column: str) -> tuple[SourceTable, list[st
         )
     counts = np.array([max(len(found or []), 1) for found in items])
     flat = [item for found in items for item in (found or [{}])]
-    rows = cells.drop(columns=column).iloc[np.repeat(np.arange(len(cells)), counts)]
+    rows = cells.drop(columns=columns).iloc[np.repeat(np.arange(len(cells)), counts)]
     names = {
         name: name if find_column(name, map(str, rows)) is None else f"{column}.{name}" for name in fields
     }
     new = {names[name]: pd.Series([item.get(name) for item in flat], dtype=TEXT).array for name in fields}
     unpacked = rows.assign(**new)
-    note = f"unpacked {len(flat):,} line items of {len(cells):,} rows from {column}: {', '.join(new)}"
+    note = f"unpacked {len(flat):,} line items of {len(cells):,} rows from {', '.join(columns)}: {', '.join(new)}"
     return SourceTable(unpacked, problems, [*table.notes, note]), list(new), counts
 
 

@@ -8,9 +8,11 @@ __all__ = ['Preset', 'find_preset']
 # %% ../../nbs/sales/36_presets.ipynb #a5f2f188
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+
+import pandas as pd
 
 from salesforecast.sales.expressions import quote_column
 
@@ -81,6 +83,8 @@ class Preset:
         Whether the stamps are in UTC whatever they say, so that the shop's time zone must be asked.
     unpack
         Column that holds all items of an order in one cell; None without one.
+    by_totals
+        Returns the revenue that the orders' own totals show, from the rows with numbers parsed; empty where `columns` has it right.
     notes
         What to know: refunds, discounts, tax, shipping, gift cards, currencies, time zone.
     """
@@ -100,10 +104,58 @@ class Preset:
     features: tuple[str, ...] = ()
     utc: bool = False
     unpack: str | None = None
+    by_totals: Callable[[pd.DataFrame], str] | None = None
     notes: tuple[str, ...] = ()
 
 # %% ../../nbs/sales/36_presets.ipynb #75845d5c
 _LINE = "{Lineitem quantity} * {Lineitem price}"
+MOST_ORDERS = 0.98  # whose totals must agree
+
+
+def _shopify_revenue(rows: pd.DataFrame) -> str:
+    "Return the revenue of a line that the orders' Subtotal, Shipping, Taxes and Total show: which discount is of goods, and whether tax is held."
+    needed = (
+        "Name",
+        "Subtotal",
+        "Shipping",
+        "Taxes",
+        "Total",
+        "Discount Amount",
+        "Lineitem discount",
+        "Refunded Amount",
+    )
+    if not {*needed, "Lineitem quantity", "Lineitem price", "Lineitem name"} <= {*rows}:
+        return ""
+    sold = rows["Lineitem quantity"] * rows["Lineitem price"]
+    sums = (
+        rows.assign(line=sold, off=rows["Lineitem discount"].fillna(0)).groupby("Name")[["line", "off"]].sum()
+    )
+    order = rows.groupby("Name")[list(needed[1:6])].first()
+    known = order["Subtotal"].notna() & order["Total"].notna()
+    order, sums = order[known].fillna(0), sums[known]
+
+    def agree(left: pd.Series, right: pd.Series) -> float:
+        return float(((left - right).abs() <= 0.02).mean()) if len(left) else 0.0
+
+    line, refund = (
+        "`Lineitem quantity` * `Lineitem price`",
+        "coalesce(allocate(`Refunded Amount`, Name, {}), 0)",
+    )
+    by_order = agree(sums["line"] - order["Discount Amount"], order["Subtotal"])
+    goods, other_rows = "", rows["Lineitem name"].astype(str).str.contains(r"(?i)\bgift\b|\btips?\b")
+    if by_order < MOST_ORDERS <= agree(sums["line"] - sums["off"], order["Subtotal"]):
+        goods = f"{line} - coalesce(`Lineitem discount`, 0)"
+    elif by_order < MOST_ORDERS and not other_rows.any() and (order["Subtotal"] <= sums["line"] + 0.02).all():
+        goods = f"allocate(Subtotal, Name, {line})"
+    usual = f"{line} - coalesce(allocate(`Discount Amount`, Name, {line}), 0)"
+    revenue = f"{goods or usual} - {refund.format(line)}"
+    taxed = order[order["Taxes"] > 0]
+    if agree(taxed["Subtotal"] + taxed["Shipping"], taxed["Total"]) >= MOST_ORDERS:
+        share = "coalesce(first(Taxes, Name), 0) / first(Total, Name)"
+        return f"round(where(first(Total, Name) > 0, ({revenue}) * (1 - {share}), 0), 6)"
+    return f"round({revenue}, 6)" if goods else ""
+
+
 _ONCE = ("Financial Status", "Currency")
 SHOPS = (
     Preset(
@@ -132,10 +184,11 @@ SHOPS = (
         no_sale={"Financial Status": ("refunded", "voided", "expired")},
         fill_down=_ONCE,
         duplicates="keep",
+        by_totals=_shopify_revenue,
         notes=(
             "Refunds: refunded, voided and cancelled orders are left out; a partial refund is taken off its order, on the order's day.",
             "Discounts: the order's discount is spread over its lines by their value.",
-            "Tax and shipping are not part of it, unless the shop's prices include tax.",
+            "Tax and shipping are not part of it. Where the prices include tax, which Subtotal, Shipping and Total show, each order's share of tax is taken off.",
             "Gift cards that are sold are left out: their revenue comes when they are spent.",
             "Time: the stamps are in the shop's own time zone, as its settings have it.",
         ),

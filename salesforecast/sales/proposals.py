@@ -9,6 +9,7 @@ __all__ = ['propose_mapping']
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product as pairs
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from salesforecast.sales.amount_relations import find_amounts
 from salesforecast.sales.number_columns import Choice, Doubt, number_role
 from salesforecast.sales.column_names import has_word, is_planned, name_words
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile, profile_table
-from salesforecast.sales.deductions import RETURN_NAMES
+from salesforecast.sales.deductions import RETURN_NAMES, is_held
 from salesforecast.sales.delimited import SourceTable
 from salesforecast.sales.extra_lines import compact_pivot_message
 from salesforecast.sales.layout import arrange_rows
@@ -437,9 +438,48 @@ class _Draft:
     notes: list[str] = field(default_factory=list)
 
 
+def _read_cells(column: ColumnProfile) -> np.ndarray:
+    "Return the numbers of a column that has any, else its cells: those of `#1001` are none."
+    has_numbers = column.numbers is not None and bool(np.isfinite(column.numbers).any())
+    return np.asarray(column.numbers if has_numbers else column.cells)
+
+
+def _shown_by_totals(
+    lines: Sequence[ProposedLine], preset: Preset, profile: TableProfile
+) -> list[ProposedLine]:
+    "Return the lines with the revenue that the export's own totals, or a tax that the amounts hold, show."
+    revenue = str(_value(lines, "columns.Revenue") or "")
+    new, reason = "", "as the orders' own totals show"
+    if preset.by_totals:
+        new = preset.by_totals(pd.DataFrame({n: _read_cells(c) for n, c in profile.columns.items()}))
+    named = [
+        n
+        for n, c in profile.columns.items()
+        if c.numbers is not None and (n == revenue or _names(revenue, n))
+    ]
+    taxes = [
+        n for n, c in profile.columns.items() if c.kind == "number" and number_role(c) == "tax" and not c.rate
+    ]
+    for amount, tax in pairs(named, [n for n in taxes if n not in named]):
+        sold, held = (
+            np.nan_to_num(np.abs(np.asarray(profile.columns[n].numbers, float))) for n in (amount, tax)
+        )
+        if not new and is_held(held, sold):
+            plain = quote_column(revenue) if revenue in profile.columns else revenue
+            new, reason = (
+                f"{plain} - coalesce({quote_column(tax)}, 0)",
+                f"less {tax}, which is one rate of what is left",
+            )
+    if not new:
+        return list(lines)
+    line = ProposedLine("columns.Revenue", new, f"{preset.revenue}; {reason}", "likely")
+    return [line if old.key == line.key else old for old in lines]
+
+
 def _draft_by_preset(preset: Preset, profile: TableProfile, items: Sequence[str]) -> _Draft:
     "Begin a proposal by the preset of the export."
     lines, used, conditions = _by_preset_and_items(preset, profile, items)
+    lines = lines if items else _shown_by_totals(lines, preset, profile)
     expression = _value(lines, "columns.Transaction_Date")
     dates = (n for n in profile.columns if n == expression or quote_column(n) in str(expression))
     draft = _Draft(lines, used, next(dates, ""), conditions=conditions, by_preset=True)

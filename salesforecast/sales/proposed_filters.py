@@ -40,7 +40,7 @@ NOT_GOODS = re.compile(
     r"((sales|state|city|county) )?tax( ?\(.*\))?( [\d.,]+ ?%)?|(vat|mwst|ust|tva|iva)\.?( ?\(.*\))?( [\d.,]+ ?%)?|tips?|gratuity|trinkgeld|"
     r"(ups|usps|dhl|fedex|dpd|gls|hermes|royal mail)\b.*\b(ground|shipping|delivery|express|versand|standard|priority)\b.*|"
     r"((free|standard|express|economy|flat[ -]?rate) )+(shipping|delivery|versand)( fee| cost| charge)?s?|"
-    r"service ?charges?|charge \(item\)|g/l account|rounding|rundung|porto|frais de port|livraison|gastos de env[ií]o|spese di spedizione|frete|verzendkosten|送料)$",
+    r"service ?charges?|fees?|charge \(item\)|g/l account|rounding|rundung|porto|frais de port|livraison|gastos de env[ií]o|spese di spedizione|frete|verzendkosten|送料)$",
     re.IGNORECASE,
 )
 FEW = 30  # values of a column of statuses at most
@@ -90,6 +90,11 @@ IN_PART = frozenset(
         "partially partly partial partiel partiellement teilweise parcial parcialmente parziale gedeeltelijk czesciowo delvis"
     )
 )
+BILLED = frozenset(
+    name_words(
+        "due invoice faelligkeit falligkeit rechnung rechnungsnr facture fattura factura faktura factuur"
+    )
+)
 DONE_WORDS = frozenset(name_words("edildi order siparis"))  # beside such a state
 RETURNED = frozenset(
     name_words(
@@ -109,6 +114,7 @@ class _RowMarks:
         default_factory=list
     )  # condition of the returns, what it is called
     used: set[str] = field(default_factory=set)  # columns
+    invoices: bool = False  # which are sales before they are paid
 
 
 def _undone_at(profile: TableProfile) -> list[str]:
@@ -132,7 +138,8 @@ def _add_state(marks: _RowMarks, column: ColumnProfile, value: str, amount: np.n
     if find_document_codes(column.values):
         _add_code(marks, column, value, amount)
         return
-    if value in offers_beside_invoices(column.values) or " ".join(name_words(value)) in UNPAID_PHRASES:
+    is_unpaid = not marks.invoices and " ".join(name_words(value)) in UNPAID_PHRASES
+    if value in offers_beside_invoices(column.values) or is_unpaid:
         marks.unwanted.append((f"{quote_column(column.name)} != '{value}'", value))
         marks.used.add(column.name)
         return
@@ -184,7 +191,10 @@ def propose_filters(
     category: str | None = None,  # column of the category
 ) -> tuple[list[ProposedLine], set[str]]:
     "Propose which rows are no sales (`where`) and which are returns."
-    marks, side = _RowMarks(), find_side(profile, amount)
+    marks, side = (
+        _RowMarks(invoices=any(has_word(n, BILLED) for n in profile.columns)),
+        find_side(profile, amount),
+    )
     for column in profile.columns.values():
         if _is_status(column) and not (side and column.name == side[0]):
             for value in column.values:

@@ -1,0 +1,228 @@
+"""Exports whose documents are no invoices, whose amounts hold a tax, and whose own totals say what counts."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from salesforecast.sales.proposals import propose_mapping
+from salesforecast.sales.reading import read_sales
+
+DAYS, NOW = pd.date_range("2026-01-01", periods=240, freq="12h").astype(str), pd.Timestamp("2026-08-01")
+RNG = np.random.default_rng(7)
+UNITS, AT = RNG.integers(1, 5, 240), RNG.integers(0, 5, 240)
+GOODS = np.array(["Pan", "Lamp", "Desk", "Rug", "Vase"])[AT]
+PRICE = np.array([54.9, 39.9, 149.0, 64.0, 29.5])[AT]
+LINE = np.round(UNITS * PRICE, 2)
+SOME = RNG.random(240) < 0.12
+
+
+def sold(**columns: object) -> pd.DataFrame:
+    """Two sales a day, and these columns."""
+    return pd.DataFrame({"Date": DAYS, "Product": GOODS, **columns})
+
+
+def read(source: pd.DataFrame | Path) -> float:
+    """The revenue by the mapping that is proposed."""
+    mapping = propose_mapping(source).mapping
+    return float(read_sales(source, mapping, now=NOW).frame["Revenue"].sum())
+
+
+@pytest.mark.parametrize(
+    ("kind", "invoice", "offer"),
+    [
+        ("Document Type", "Invoice", "Pro forma"),
+        ("Document Type", "Sales Invoice", "Sales Order"),
+        ("Transaction Type", "Invoice", "Estimate"),
+        ("Belegart", "Rechnung", "Auftragsbestätigung"),
+        ("Belegart", "Rechnung", "Lieferschein"),
+        ("Type", "Facture", "Bon de livraison"),
+        ("Tipo documento", "Fattura", "Preventivo"),
+        ("Tipo", "Factura", "Albarán"),
+        ("Soort", "Verkoopfactuur", "Offerte"),
+        ("Tipo", "Venda de mercadoria", "Remessa em bonificação"),
+        ("伝票区分", "掛売上", "見積"),
+    ],
+)
+def test_documents_before_an_invoice_are_no_sales(kind: str, invoice: str, offer: str) -> None:
+    cells = sold(**{kind: np.where(SOME, offer, invoice), "Qty": UNITS, "Amount": LINE})
+    assert read(cells) == pytest.approx(LINE[~SOME].sum())
+
+
+def test_orders_without_invoices_are_sales() -> None:
+    cells = sold(**{"Transaction Type": np.where(SOME, "Order", "Wholesale"), "Qty": UNITS, "Amount": LINE})
+    assert read(cells) == pytest.approx(LINE.sum())
+
+
+@pytest.mark.parametrize(
+    "state", ["On Hold", "Awaiting payment", "Fraud", "Disputed", "Denegada", "Batal", "반품완료"]
+)
+def test_orders_that_are_not_paid_or_denied_are_no_sales(state: str) -> None:
+    cells = sold(**{"Order Status": np.where(SOME, state, "Completed"), "Qty": UNITS, "Amount": LINE})
+    assert read(cells) == pytest.approx(LINE[~SOME].sum())
+
+
+@pytest.mark.parametrize("state", ["Partially refunded", "Shipped", "In store"])
+def test_other_states_are_sales(state: str) -> None:
+    cells = sold(**{"Order Status": np.where(SOME, state, "Completed"), "Qty": UNITS, "Amount": LINE})
+    assert read(cells) == pytest.approx(LINE.sum())
+
+
+def test_invoices_that_wait_for_their_payment_are_sales() -> None:
+    cells = sold(
+        **{
+            "Due Date": DAYS,
+            "Status": np.where(SOME, "Awaiting Payment", "Paid"),
+            "Qty": UNITS,
+            "Amount": LINE,
+        }
+    )
+    assert read(cells) == pytest.approx(LINE.sum())
+
+
+@pytest.mark.parametrize("name", ["Items refunded", "Quantity refunded"])
+def test_one_unit_that_came_back_does_not_take_the_row_away(name: str) -> None:
+    back = (SOME & (UNITS > 1)).astype(int)
+    net = np.round(LINE - back * PRICE, 2)
+    assert read(sold(**{"Items sold": UNITS, name: back, "Net sales": net})) == pytest.approx(net.sum())
+
+
+def test_pro_forma_invoices_by_their_code_are_no_sales() -> None:
+    cells = sold(**{"FkArt": np.where(SOME, "F8", "F2"), "Qty": UNITS, "Net": LINE})
+    assert read(cells) == pytest.approx(LINE[~SOME].sum())
+
+
+@pytest.mark.parametrize(
+    ("gross", "net"), [("Gross Amount", "Net Amount"), ("Total", "Subtotal"), ("Amount", "Amount (ex GST)")]
+)
+def test_an_amount_that_is_another_with_tax_is_not_taken(gross: str, net: str) -> None:
+    tax = np.round(LINE / 6, 2)
+    cells = sold(**{"Qty": UNITS, "Unit Price": PRICE, gross: LINE, "VAT": tax, net: np.round(LINE - tax, 2)})
+    assert read(cells) == pytest.approx((LINE - tax).sum())
+
+
+def test_a_tax_that_is_one_rate_of_the_rest_is_held() -> None:
+    tax = np.round(LINE - LINE / 1.2, 2)
+    assert read(sold(**{"Qty": UNITS, "Price": PRICE, "Tax Included": tax})) == pytest.approx(
+        (LINE - tax).sum()
+    )
+    assert read(sold(**{"Takings": LINE, "MwSt": tax})) == pytest.approx((LINE - tax).sum())
+
+
+def test_a_tax_that_is_one_rate_of_the_amount_is_on_top() -> None:
+    on_top = np.round(LINE * 0.2, 2)
+    assert read(sold(**{"Qty": UNITS, "Price": PRICE, "VAT": on_top})) == pytest.approx(LINE.sum())
+    assert read(sold(**{"Takings": LINE, "MwSt": on_top})) == pytest.approx(LINE.sum())
+
+
+def test_a_second_discount_is_of_what_the_first_left() -> None:
+    first, second = np.where(SOME, 10, 0), np.where(AT == 1, 5, 0)
+    cells = sold(**{"Qty": UNITS, "List Price": PRICE, "Disc 1 %": first, "Disc 2 %": second})
+    assert read(cells) == pytest.approx((LINE * (1 - first / 100) * (1 - second / 100)).sum())
+
+
+def shopify(
+    shipping_code: bool = False, line_discount: bool = False, tax_included: bool = False
+) -> tuple[pd.DataFrame, float]:
+    """Orders of two lines as the shop exports them, and their revenue."""
+    order = np.arange(240) // 2
+    first = np.arange(240) % 2 == 0
+    off = np.round(np.where(SOME & line_discount, 0.1 * LINE, 0), 2)
+    lines = pd.Series(LINE - off).groupby(order).transform("sum").to_numpy()
+    code = np.where(shipping_code & (order % 5 == 0), 5.0, 0.0)
+    tax = np.round(lines - lines / 1.2, 2) if tax_included else np.round(lines * 0.08, 2)
+    total = lines + 5 - code + (0 if tax_included else tax)
+
+    def once(values: object) -> pd.Series:
+        return pd.Series(values).where(first)
+
+    cells = pd.DataFrame({
+        "Name": [f"#{1000 + n}" for n in order], "Email": "a@b.c", "Financial Status": once(np.full(240, "paid")),
+        "Currency": once(np.full(240, "GBP")), "Subtotal": once(lines), "Shipping": once(5 - code), "Taxes": once(tax),
+        "Total": once(total), "Discount Amount": once(code + pd.Series(off).groupby(order).transform("sum")),
+        "Created at": pd.Series(DAYS).groupby(order).transform("first") + " +0000", "Lineitem quantity": UNITS, "Lineitem name": GOODS,
+        "Lineitem price": PRICE, "Lineitem sku": GOODS, "Cancelled at": None, "Refunded Amount": once(np.zeros(240)),
+        "Lineitem discount": off,
+    })  # fmt: skip
+    share = (1 - once(tax).dropna() / once(total).dropna()).repeat(2).to_numpy() if tax_included else 1.0
+    return cells, float(((LINE - off) * share).sum())
+
+
+@pytest.mark.parametrize("kind", ["shipping_code", "line_discount", "tax_included"])
+def test_a_shops_own_totals_say_which_discount_and_tax_counts(kind: str) -> None:
+    cells, revenue = shopify(**{kind: True})
+    assert read(cells) == pytest.approx(revenue, rel=1e-6)
+    assert read(shopify()[0]) == pytest.approx(LINE.sum())
+
+
+def test_tips_among_the_items_of_a_shop_are_no_goods() -> None:
+    cells, _ = shopify()
+    cells.loc[SOME, "Lineitem name"] = "Tip"
+    assert read(cells) == pytest.approx(LINE[~SOME].sum())
+
+
+def test_a_tax_within_the_price_of_a_marketplace_is_taken_off() -> None:
+    tax = np.round(LINE - LINE / 1.19, 2)
+    cells = pd.DataFrame(
+        {
+            "amazon-order-id": np.arange(240).astype(str),
+            "purchase-date": DAYS,
+            "sku": GOODS,
+            "item-status": "Shipped",
+        }
+    )
+    cells = cells.assign(**{"quantity": UNITS, "item-price": LINE, "item-tax": tax})
+    assert read(cells) == pytest.approx((LINE - tax).sum())
+    assert read(cells.assign(**{"item-tax": np.round(LINE * 0.08, 2)})) == pytest.approx(LINE.sum())
+
+
+def test_items_in_numbered_columns_are_all_unpacked() -> None:
+    items = [
+        f"name:{name}|quantity:{n}|total:{total:.2f}"
+        for name, n, total in zip(GOODS, UNITS, LINE, strict=True)
+    ]
+    cells = pd.DataFrame(
+        {
+            "order_id": np.arange(120),
+            "order_date": DAYS[::2],
+            "line_item_1": items[::2],
+            "line_item_2": items[1::2],
+        }
+    )
+    cells.loc[5:40, "line_item_2"] = None
+    kept = np.ones(240, bool)
+    kept[np.arange(5, 41) * 2 + 1] = False
+    assert read(cells) == pytest.approx(LINE[kept].sum())
+
+
+@pytest.mark.parametrize(
+    ("encoding", "names"),
+    [
+        ("cp1250", ["Śrubokręt", "Młotek", "Wąż", "Żarówka", "Gwóźdź"]),
+        ("cp1252", ["Cœur", "Œuf", "Bœuf", "Crème", "Gâteau"]),
+    ],
+)
+def test_letters_of_central_europe_are_told_from_western_ones(
+    encoding: str, names: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "sales.csv"
+    cells = pd.DataFrame(
+        {
+            "Data": DAYS,
+            "Towar": np.array(names)[AT],
+            "Ilość" if encoding == "cp1250" else "Qté": UNITS,
+            "Kwota": LINE,
+        }
+    )
+    cells.to_csv(path, index=False, encoding=encoding)
+    sales = read_sales(path, propose_mapping(path).mapping, now=NOW).frame
+    assert set(sales["Product_Name"]) == set(names)
+    assert sales["Revenue"].sum() == pytest.approx(LINE.sum())
+
+
+def test_a_time_of_payment_is_not_filled_from_the_order_above() -> None:
+    cells = sold(
+        **{"Order ID": np.arange(240), "Qty": UNITS, "Amount": LINE, "Paid At": np.where(SOME, None, DAYS)}
+    )
+    assert "Paid At" not in (propose_mapping(cells).value("fill_down") or ())
