@@ -127,7 +127,7 @@ class TransactionModel:
 ROWS = TypeAdapter(list[PredictionInput])
 
 
-def _given_fields(row: Mapping[Hashable, Any]) -> dict[str, Any]:
+def _given_fields(row: Mapping[Hashable, object]) -> dict[str, object]:
     "Return the fields of a row that have a value, as plain values."
     return {
         str(name): value.item() if isinstance(value, np.generic) else value

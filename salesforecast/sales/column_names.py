@@ -351,7 +351,7 @@ RETURN_WORDS = frozenset(
 )
 OTHER_STATUS = frozenset(
     name_words(
-        "completed complete done sale sold exchanged replaced paid pending processing shipped delivered fulfilled unfulfilled open closed confirmed active posted invoiced new sent hold on "
+        "completed complete done normal regular sale sold exchanged replaced paid pending processing shipped delivered fulfilled unfulfilled open closed confirmed active posted invoiced new sent hold on "
         "authorized captured succeeded success settled partially ok bezahlt abgeschlossen versendet versandt geliefert offen erledigt termine terminee payee paye livre "
         "livree expediee completado completada pagado pagada enviado entregado completato pagato spedito consegnato concluido pago enviado entregue betaald verzonden "
         "voltooid oplacone wyslane zakonczone levererad leveret levert toimitettu dokonceno vyrizeno teljesitve finalizat livrat tamamlandi kargoda выполнен доставлен оплачен 完了 支払済 発送済 已完成 已付款 已发货 交易成功 배송완료 결제완료 구매확정"
@@ -552,7 +552,7 @@ def is_side(
 
 COUNT_WORDS = frozenset(
     name_words(
-        "qty quantity quantities items units pieces pcs count number no menge anzahl stuck quantite cantidad quantita ilosc aantal antal"
+        "qty quantity quantities items units pieces pcs count number menge anzahl stuck quantite cantidad quantita ilosc aantal antal"
     )
 )
 FLAG_WORDS = frozenset(("is", "has", "was"))

@@ -18,6 +18,7 @@ from salesforecast.sales.column_names import (
     NO_SALE_KINDS,
     RETURN_WORDS,
     UNDONE_WORDS,
+    are_statuses,
     find_document_codes,
     offers_beside_invoices,
     find_yes,
@@ -95,6 +96,20 @@ BILLED = frozenset(
         "due invoice faelligkeit falligkeit rechnung rechnungsnr facture fattura factura faktura factuur"
     )
 )
+PLAIN_WORDS = frozenset(
+    (
+        "fraud",
+        "disputed",
+        "training",
+        "suspended",
+        "holding",
+        "failure",
+        "order",
+        "ordre",
+        "auftrag",
+        "pedido",
+    )
+)  # in any column, as a collection
 DONE_WORDS = frozenset(name_words("edildi order siparis"))  # beside such a state
 RETURNED = frozenset(
     name_words(
@@ -144,6 +159,8 @@ def _add_state(marks: _RowMarks, column: ColumnProfile, value: str, amount: np.n
         marks.used.add(column.name)
         return
     words, name = frozenset(name_words(value)), quote_column(column.name)
+    if words & PLAIN_WORDS and not column.roles and not are_statuses(column.values):
+        return
     negative = _are_negative(amount, _rows_with(column, value))
     is_credit_note = {"nota", "credito"} <= words
     is_return = (bool(words & RETURN_WORDS) or is_credit_note) and "status" not in column.roles

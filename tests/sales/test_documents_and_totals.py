@@ -226,3 +226,8 @@ def test_a_time_of_payment_is_not_filled_from_the_order_above() -> None:
         **{"Order ID": np.arange(240), "Qty": UNITS, "Amount": LINE, "Paid At": np.where(SOME, None, DAYS)}
     )
     assert "Paid At" not in (propose_mapping(cells).value("fill_down") or ())
+
+
+def test_a_collection_called_training_is_sold() -> None:
+    cells = sold(**{"Collection": np.where(SOME, "Training", "Running"), "Qty": UNITS, "Amount": LINE})
+    assert read(cells) == pytest.approx(LINE.sum())
