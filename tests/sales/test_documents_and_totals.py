@@ -231,3 +231,17 @@ def test_a_time_of_payment_is_not_filled_from_the_order_above() -> None:
 def test_a_collection_called_training_is_sold() -> None:
     cells = sold(**{"Collection": np.where(SOME, "Training", "Running"), "Qty": UNITS, "Amount": LINE})
     assert read(cells) == pytest.approx(LINE.sum())
+
+
+def test_refunds_of_a_marketplace_by_any_name_and_rebates_of_shipping() -> None:
+    """A date range report: chargebacks are refunds, and a rebate that takes the shipping back is none of goods."""
+    kind = np.where(SOME, "Chargeback Refund", "Order")
+    sign = np.where(SOME, -1.0, 1.0)
+    credit, rebate = sign * np.where(AT == 2, 4.99, 0.0), np.where(AT == 3, -2.0, 0.0) * sign
+    free = rebate - credit
+    cells = pd.DataFrame({
+        "date/time": pd.to_datetime(DAYS).strftime("%b %d, %Y %I:%M:%S %p PST"), "settlement id": 1, "type": kind, "order id": np.arange(240).astype(str),
+        "sku": GOODS, "description": GOODS, "quantity": UNITS, "product sales": sign * LINE, "shipping credits": credit, "promotional rebates": free,
+    })  # fmt: skip
+    want = sign * LINE + rebate
+    assert read(cells) == pytest.approx(want.sum())
