@@ -69,12 +69,13 @@ def _repair_history(models_dir: Path) -> list[str]:
         cut_short = bool(history) and last["from"] == served and last["action"] in ("promote", "rollback")
         entry = {"action": "interrupted", "from": served, "to": last["to"]} if cut_short else None
         entry = entry or {"action": "found", "from": _served_after(last), "to": served}
-        messages.append(
+        why = (
             f"A {last['action']} of {last['to']} was interrupted: {served} is still served."
             if cut_short
             else f"{served} is served, which was not in the history."
         )
-        append_event(models_dir, entry | {"why": messages[-1]})
+        messages += [why] * bool(history)  # a first version begins it
+        append_event(models_dir, entry | {"why": why})
     return messages
 
 
