@@ -37,7 +37,7 @@ GIFT_CARDS = (
 )
 IS_GIFT_CARD = re.compile(f"^({GIFT_CARDS})$", re.IGNORECASE)
 NOT_GOODS = re.compile(
-    rf"^({GIFT_CARDS}|shipping( fee| cost| charge)?s?|postage|delivery( fee| charge)?|versand(kosten)?|"
+    rf"^({GIFT_CARDS}|shipping( fee| cost| charge)?s?|postage|delivery( fee| charge)?|versand(kosten|position)?|"
     r"((sales|state|city|county) )?tax( ?\(.*\))?( [\d.,]+ ?%)?|(vat|mwst|ust|tva|iva)\.?( ?\(.*\))?( [\d.,]+ ?%)?|tips?|gratuity|trinkgeld|"
     r"(ups|usps|dhl|fedex|dpd|gls|hermes|royal mail)\b.*\b(ground|shipping|delivery|express|versand|standard|priority)\b.*|"
     r"((free|standard|express|economy|flat[ -]?rate) )+(shipping|delivery|versand)( fee| cost| charge)?s?|"

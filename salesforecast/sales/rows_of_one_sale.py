@@ -7,7 +7,7 @@ __all__ = []
 
 # %% ../../nbs/sales/33_rows_of_one_sale.ipynb #8e21d4cc
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -317,6 +317,8 @@ def find_figures(rows: SaleRows) -> CountedTwice | None:
         if not (sale or asks) or not _stand_in_each_group(rows, name, np.asarray(texts.codes), len(values)):
             continue
         column, listed = quote_column(name), ", ".join(values[:4])
+        if asks and find_restated(rows):
+            return None  # which says more
         if asks:
             what = f"{name} has {listed}, each once for rows that are otherwise equal"
             return CountedTwice(what, {"where": f"{column} == '{values[0]}'"}, 0, 0.0, sure=False)
@@ -410,8 +412,87 @@ def _differ(ids: np.ndarray, values: np.ndarray) -> bool:
     "Return whether the rows of nearly each id that stands several times have different values."
     return bool((_distinct(ids, values) == 1).mean() >= SHARE)
 
+# %% ../../nbs/sales/33_rows_of_one_sale.ipynb #33e00002
+FEW_DAYS = 10
+
+
+def _few_values(rows: SaleRows) -> Iterator[tuple[str, list[str], np.ndarray]]:
+    "Return the columns of a few texts that no condition names, with the texts and their codes."
+    for name in rows.names:
+        if uses_column(rows.mapping, name) or rows.cells[name].head(FEW_CELLS * 4).nunique() > MOST_FIGURES:
+            continue
+        texts = parse_text(rows.cells[name])
+        values = [str(value) for value in texts.categories]
+        if 1 < len(values) <= MOST_FIGURES and not any("'" in value for value in values):
+            yield name, values, np.asarray(texts.codes)
+
+
+def find_equal_sums(rows: SaleRows) -> CountedTwice | None:
+    "Find a column that divides the rows into lists of the same sales: each day has one sum in all of them."
+    day = pd.factorize(rows.frame["Transaction_Date"].to_numpy().astype("datetime64[D]"))[0]
+    for name, values, codes in _few_values(rows):
+        place, size = day * len(values) + codes, (day.max() + 1) * len(values)
+        known = codes >= 0
+        counts = np.bincount(place[known], minlength=size).reshape(-1, len(values))
+        sums = np.bincount(place[known], rows.revenue[known], size).reshape(-1, len(values))
+        whole = (counts > 0).all(axis=1)
+        if whole.sum() < FEW_DAYS or whole.mean() < MOST_GROUPS or not known.all():
+            continue
+        same = (np.abs(sums - sums[:, :1]) <= CENT * counts + 1e-6 * np.abs(sums)).all(axis=1)[whole]
+        if same.mean() < SHARE or len(np.unique(sums[whole, 0].round(2))) < FEW_DAYS / 2:
+            continue
+        finest = int(counts.sum(axis=0).argmax())
+        what = f"{name} has {', '.join(values[:4])}, which have the same sum on each day: they list the same sales"
+        return _left_out(rows, codes != finest, f"{quote_column(name)} == '{values[finest]}'", what)
+    return None
+
+
+NEAR, FAR = 0.1, 0.4  # logarithms of the ratio of a corrected amount to the first one: of most, of nearly all
+LAST_WORDS = frozenset(
+    name_words(
+        "final definitive corrected revised endgultig definitiv korrigiert definitif definitivo definitief 確定"
+    )
+)
+
+
+def find_restated(rows: SaleRows) -> CountedTwice | None:
+    "Find a column whose values tell figures from their corrections: rows otherwise equal, with nearly the same amounts."
+    for name, values, codes in _few_values(rows):
+        if name not in rows.unused or len(values) > 4:
+            continue
+        same = [c for c in map(str, rows.frame) if c not in NUMBER_COLUMNS and c != "is_return"]
+        table = pd.DataFrame(
+            {"group": pd.factorize(code_values(rows.frame[same]))[0], "code": codes, "amount": rows.revenue}
+        )
+        table = table[(table["amount"] > 0) & (table["code"] >= 0)]
+        pairs = table.groupby("group").agg(
+            rows=("code", "size"), kinds=("code", "nunique"), low=("amount", "min"), high=("amount", "max")
+        )
+        several = pairs[pairs["rows"] > 1]
+        if (
+            len(several) < 4 * FEW
+            or len(several) < 0.2 * len(pairs)
+            or (several["rows"] == several["kinds"]).mean() < SHARE
+        ):
+            continue
+        apart = (several["high"] / several["low"]).map(np.log)
+        if apart.median() > NEAR or apart.quantile(0.95) > FAR or apart.max() == 0:
+            continue
+        last = next((v for v in values if has_word(v, LAST_WORDS)), values[-1])
+        what = f"{name} has {', '.join(values)} for rows that are otherwise equal, with nearly the same amounts, as figures that were corrected have"
+        return CountedTwice(what, {"where": f"{quote_column(name)} == '{last}'"}, 0, 0.0, sure=False)
+    return None
+
 # %% ../../nbs/sales/33_rows_of_one_sale.ipynb #955cb169
-CHECKS = (find_row_versions, find_figures, find_sum_rows, find_parts, find_repeated_lines)
+CHECKS = (
+    find_row_versions,
+    find_figures,
+    find_equal_sums,
+    find_restated,
+    find_sum_rows,
+    find_parts,
+    find_repeated_lines,
+)
 
 
 def find_counted_twice(

@@ -506,3 +506,58 @@ def test_headings_between_sales_are_no_pivot() -> None:
     parts = pd.DataFrame(rows, columns=[*table])
     sales = read_sales(parts, propose_mapping(table).mapping, now=NOW)
     assert sales.frame["Revenue"].sum() == pytest.approx(table["Sales"].sum())
+
+
+WEEKS = np.repeat(pd.date_range("2025-01-05", periods=40, freq="7D").astype(str), 6)
+PLACES, GROUPS = np.tile(np.repeat(["North", "South"], 3), 40), np.tile(["Kitchen", "Decor", "Garden"], 80)
+SUMS = np.round(np.random.default_rng(11).uniform(900, 9_000, 240), 2)
+
+
+def weekly(**columns: object) -> pd.DataFrame:
+    """The sales of a week, place and group a row, and these columns."""
+    return pd.DataFrame({"Date": WEEKS, "Store": PLACES, "Department": GROUPS, "Net sales": SUMS, **columns})
+
+
+def proposed_revenue(cells: pd.DataFrame) -> float:
+    return float(read_sales(cells, propose_mapping(cells).mapping).frame["Revenue"].sum())
+
+
+def test_lists_of_the_same_sales_count_once() -> None:
+    """By department and by payment, and by store, region and company."""
+    lines = weekly(Section="Departments")
+    paid = (
+        lines.groupby("Date", as_index=False)["Net sales"]
+        .sum()
+        .assign(Section="Tenders", Store="All", Department="Cash")
+    )
+    assert proposed_revenue(pd.concat([lines, paid], ignore_index=True)) == pytest.approx(SUMS.sum())
+    stores = (
+        lines.groupby(["Date", "Store"], as_index=False)["Net sales"]
+        .sum()
+        .assign(Level="Region", Department="")
+    )
+    company = paid.drop(columns="Section").assign(Level="Company", Department="")
+    levels = pd.concat([weekly(Level="Store"), stores, company], ignore_index=True)
+    assert proposed_revenue(levels) == pytest.approx(SUMS.sum())
+
+
+@pytest.mark.parametrize("name", ["Data status", "Version"])
+def test_figures_beside_their_corrections_are_told(name: str) -> None:
+    first, last = ("Preliminary", "Final") if name == "Data status" else ("1", "2")
+    final = weekly(**{name: last}).assign(**{"Net sales": np.round(SUMS * 1.02, 2)}).iloc[:180]
+    cells = pd.concat([weekly(**{name: first}), final], ignore_index=True)
+    notes = read_sales(cells, propose_mapping(cells).mapping).report.warnings
+    told = [note for note in notes if "as figures that were corrected have" in note]
+    assert len(told) == 1 and f"== '{last}'" in told[0].replace("''", "'")
+    assert not any("each once for rows" in note for note in notes)
+
+
+@pytest.mark.parametrize("values", [("Web", "Counter"), ("Card", "Cash")])
+def test_an_honest_division_of_sales_is_added_up_without_a_word(values: tuple[str, str]) -> None:
+    other = np.round(np.random.default_rng(12).uniform(900, 9_000, 240), 2)
+    cells = pd.concat(
+        [weekly(Way=values[0]), weekly(Way=values[1]).assign(**{"Net sales": other})], ignore_index=True
+    )
+    sales = read_sales(cells, propose_mapping(cells).mapping)
+    assert sales.frame["Revenue"].sum() == pytest.approx(SUMS.sum() + other.sum())
+    assert not any("Way" in note for note in sales.report.warnings)
