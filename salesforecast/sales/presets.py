@@ -568,6 +568,36 @@ TILLS = (
             "Time: Date and Time are in the zone of the column TimeZone, that of your account.",
         ),
     ),
+    Preset(
+        "paypal_activity_de",
+        "PayPal activity, in German",
+        ("Datum", "Uhrzeit", "Typ", "Status", "Währung", "Brutto", "Transaktionscode"),
+        {
+            "Transaction_ID": ("{Transaktionscode}",),
+            "Transaction_Date": ("join({Datum}, ' ', {Uhrzeit})",),
+            "Product_ID": ("{Artikelnummer}",),
+            "Product_Name": ("{Artikelbezeichnung}",),
+            "Units_Sold": ("{Anzahl}",),
+            "Revenue": (
+                "{Brutto} - coalesce({Umsatzsteuer}, 0) - coalesce({Versand- und Bearbeitungsgebühr}, 0)",
+                "{Brutto}",
+            ),
+            "Customer_ID": ("{Absender E-Mail-Adresse}",),
+            "Region": ("{Ländervorwahl}", "{Land}"),
+        },
+        "gross amount of completed payments and refunds, without sales tax and shipping where they are given",
+        where=(
+            "{Status} == 'Abgeschlossen'",
+            "contains(lower({Typ}), 'zahlung') & (({Brutto} > 0) | contains({Typ}, 'Rückzahlung') | contains({Typ}, 'Rückbuchung'))",
+        ),
+        returns=("{Brutto} < 0",),
+        notes=(
+            "Refunds are negative sales on the day of the refund.",
+            "Withdrawals, fees, conversions of currencies and what you paid to others are left out.",
+            "Currencies: one is taken, or all converted by rates.",
+            "Time: Datum and Uhrzeit are in the zone of the column Zeitzone, that of your account.",
+        ),
+    ),
 )
 
 # %% ../../nbs/sales/36_presets.ipynb #46be219b

@@ -245,3 +245,14 @@ def test_refunds_of_a_marketplace_by_any_name_and_rebates_of_shipping() -> None:
     })  # fmt: skip
     want = sign * LINE + rebate
     assert read(cells) == pytest.approx(want.sum())
+
+
+def test_a_payment_service_in_german_counts_payments_and_refunds_before_its_fee() -> None:
+    kind = np.select([SOME, AT == 3], ["Rückzahlung", "Von Nutzer eingeleitete Abbuchung"], "Website-Zahlung")
+    gross = np.where(kind == "Website-Zahlung", LINE, -LINE)
+    cells = pd.DataFrame({
+        "Datum": pd.to_datetime(DAYS).strftime("%d.%m.%Y"), "Uhrzeit": "10:15:00", "Zeitzone": "CET", "Typ": kind, "Status": "Abgeschlossen",
+        "Währung": "EUR", "Brutto": gross, "Gebühr": -np.round(LINE * 0.03, 2), "Netto": np.round(gross - LINE * 0.03, 2),
+        "Transaktionscode": [f"W{n}" for n in range(240)], "Artikelbezeichnung": GOODS,
+    })  # fmt: skip
+    assert read(cells) == pytest.approx(gross[kind != "Von Nutzer eingeleitete Abbuchung"].sum())
