@@ -324,7 +324,25 @@ def _prefer_goods(result: SaleAmounts, found: SaleColumns) -> str:
                 *between,
             )
             return name
-    return revenue
+    return _goods_before_shipping(result, found) or revenue
+
+
+SUBTOTAL_WORDS = frozenset(name_words("subtotal zwischensumme soustotal subtotale tussentotaal 小計 小计"))
+
+
+def _goods_before_shipping(result: SaleAmounts, found: SaleColumns) -> str:
+    "Take a subtotal where the amount that was found is never below it and the shipping; returns its column, empty where there is none."
+    revenue, shipping = result.expressions["Revenue"], [n for n in found.named("shipping") if found.holds(n)]
+    if not shipping or any(found.holds(n) for n in found.named("discount")):
+        return ""
+    more = sum(np.nan_to_num(np.abs(found.numbers[n])) for n in shipping)
+    for name in [n for n in found.lines if n != revenue and has_word(n, SUBTOTAL_WORDS)]:
+        rest = np.nan_to_num(found.numbers[revenue]) - np.nan_to_num(found.numbers[name]) - more
+        if (rest >= -0.011).mean() >= AGREEMENT:
+            why = f"{revenue} is {name} with {', '.join(shipping)} and what is not told, such as tax"
+            result.add("Revenue", name, why, "likely", name, revenue, *shipping)
+            return name
+    return ""
 
 
 def _rate_agreement(tax: np.ndarray, base: np.ndarray) -> float:

@@ -256,3 +256,8 @@ def test_a_payment_service_in_german_counts_payments_and_refunds_before_its_fee(
         "Transaktionscode": [f"W{n}" for n in range(240)], "Artikelbezeichnung": GOODS,
     })  # fmt: skip
     assert read(cells) == pytest.approx(gross[kind != "Von Nutzer eingeleitete Abbuchung"].sum())
+
+
+def test_a_subtotal_is_taken_before_a_total_with_shipping_and_untold_tax() -> None:
+    cells = sold(**{"Subtotal": LINE, "Shipping": 5.0, "Grand Total": np.round(LINE * 1.19 + 5, 2)})
+    assert read(cells) == pytest.approx(LINE.sum())
