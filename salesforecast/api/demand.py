@@ -239,9 +239,10 @@ def combined_series(
     rows, horizon = crossing.rows, len(inside)
     names: Row = {"unique_id": crossing.unique_id}
     fields = _interval_fields(request.levels)
-    frame = crossing_frame(forecast, crossing, horizon).rename(columns=fields)
+    paths = forecast.paths.total(rows.tolist())
+    frame = crossing_frame(forecast, crossing, horizon, paths).rename(columns=fields)
     frame = frame.drop(columns=[name for name in frame if str(name).startswith(("lo-", "hi-"))])
-    sums = forecast.paths.total(rows.tolist())[:, :horizon][:, inside].sum(1)
+    sums = paths[:, :horizon][:, inside].sum(1)
     bounds = {name: float(value) for name, value in sum_bounds(sums, request.levels).items()}
     total: Row = {"yhat": float(forecast.yhat[rows, :horizon][:, inside].sum()), **bounds}
     past: dict[str, float] = {}

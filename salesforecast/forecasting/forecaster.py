@@ -508,6 +508,8 @@ def crossing_frame(
     forecast: DemandForecast,
     crossing: Crossing,
     horizon: int | None = None,  # periods; as many as there are by default
+    paths: np.ndarray
+    | None = None,  # simulated sums, where they are at hand: shape (paths, horizon of the forecast)
 ) -> pd.DataFrame:
     "Return a row per period of the sum of a crossing, with the intervals of the sum: the columns of `DemandForecast.to_frame`."
     rows = crossing.rows
@@ -515,7 +517,7 @@ def crossing_frame(
         columns = {"yhat": forecast.yhat[rows[0]]}
         columns |= {name: values[rows[0]] for name, values in forecast.intervals.items()}
     else:
-        paths = forecast.paths.total(rows.tolist())
+        paths = forecast.paths.total(rows.tolist()) if paths is None else paths
         columns = {"yhat": forecast.yhat[rows].sum(0), "median": np.median(paths, axis=0)}
         for level in INTERVAL_LEVELS:
             columns[f"lo-{level}"] = np.quantile(paths, 0.5 - level / 200, axis=0)

@@ -6,7 +6,6 @@
 __all__ = []
 
 # %% ../../nbs/sales/42_amount_relations.ipynb #cd269c85
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -46,7 +45,7 @@ from salesforecast.sales.number_columns import (
     varies,
     write_scales,
 )
-from .expressions import quote_column
+from .expressions import names_column, quote_column, replace_column
 from .schema import NUMBER_COLUMNS, find_column
 
 # %% ../../nbs/sales/42_amount_relations.ipynb #41a00002
@@ -97,7 +96,6 @@ def ask_for_other(result: SaleAmounts, found: SaleColumns, role: Literal["units"
     "Ask which of several columns of units or prices counts, where no amount tells."
     revenue = result.expressions.get("Revenue", "")
     chosen, columns = found.units if role == "units" else found.price, found.profile.columns
-    mark = re.compile(rf"(?<![\w`]){re.escape(quote_column(chosen))}(?![\w`])")
     others = [
         n
         for n in found.named(role)
@@ -106,14 +104,13 @@ def ask_for_other(result: SaleAmounts, found: SaleColumns, role: Literal["units"
         and not has_word(n, NOT_SOLD)
         and not np.allclose(found.numbers[n], found.numbers[chosen], equal_nan=True)
     ]
-    if found.relation or found.lines or not chosen or not others or not mark.search(revenue):
+    if found.relation or found.lines or not chosen or not others or not names_column(revenue, chosen):
         return
     key, what = {"units": ("Units_Sold", "units were sold"), "unit_price": ("Unit_Price", "price was paid")}[
         role
     ]
     ways = {
-        n: {"Revenue": mark.sub(quote_column(n).replace("\\", r"\\"), revenue), key: n}
-        for n in (chosen, *others)
+        n: {"Revenue": replace_column(revenue, chosen, quote_column(n)), key: n} for n in (chosen, *others)
     }
     text = f"Which {what}: {', '.join(ways)}?"
     result.choices.append(Choice(text, ways, chosen))

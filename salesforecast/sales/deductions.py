@@ -16,7 +16,7 @@ import numpy as np
 from .amount_formulas import Formula, SaleColumns
 from .column_names import GROSS_WORDS, NET_WORDS, has_word, name_words
 from .number_columns import AGREEMENT, Choice, SaleAmounts, agreement, share_below
-from .expressions import quote_column
+from .expressions import names_column, quote_column
 
 # %% ../../nbs/sales/41_deductions.ipynb #3273a4ec
 FEW_RATES = 20
@@ -208,11 +208,7 @@ def _take_out_tax(result: SaleAmounts, found: SaleColumns) -> bool:
 def ask_for_tax(result: SaleAmounts, found: SaleColumns) -> None:
     "Ask whether amounts hold the value added tax of which only the rate is given; those of receipts are taken to hold it."
     revenue = result.expressions.get("Revenue", "")
-    names = [
-        n
-        for n in found.numbers
-        if n == revenue or re.search(rf"(?<![\w`]){re.escape(quote_column(n))}(?![\w`])", revenue)
-    ]
+    names = [n for n in found.numbers if n == revenue or names_column(revenue, n)]
     taxes = [n for n in found.named("tax") if found.holds(n)]
     if len(taxes) != 1 or taxes[0] in result.used or not found.profile.columns[taxes[0]].rate:
         return

@@ -391,6 +391,21 @@ def quote_column(name: str) -> str:
     "Return a column's name as an expression needs it, in backticks where it is not a plain word."
     return name if name.isidentifier() and name.isascii() else f"`{name}`"
 
+
+def _mark_of(name: str) -> re.Pattern[str]:
+    "Return what matches a column within expressions, and no part of a longer name."
+    return re.compile(rf"(?<![\w`]){re.escape(quote_column(name))}(?![\w`])")
+
+
+def names_column(expression: str, name: str) -> bool:
+    "Return whether an expression names a column."
+    return bool(_mark_of(name).search(expression))
+
+
+def replace_column(expression: str, name: str, by: str) -> str:
+    "Return an expression with another one in place of a column."
+    return _mark_of(name).sub(lambda _: by, expression)
+
 # %% ../../nbs/sales/09_expressions.ipynb #29996158
 WHOLE_TABLE = re.compile(r"\b(allocate|first)\s*\(")  # functions over all rows of an order
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from salesforecast.core.settings import UserError
 from salesforecast.sales.number_columns import Doubt
 from salesforecast.sales.presets import Preset
-from salesforecast.sales.schema import ColumnMapping
+from salesforecast.sales.schema import ColumnMapping, nest_keys
 
 # %% ../../nbs/sales/43_mapping_proposal.ipynb #6294a154
 @dataclass(frozen=True)
@@ -69,14 +69,7 @@ class OpenQuestion:
 # %% ../../nbs/sales/43_mapping_proposal.ipynb #f0f4b529
 def nested_keys(lines: Sequence[ProposedLine]) -> dict[str, object]:
     "Return the lines as the nested keys of a mapping."
-    result: dict[str, object] = {}
-    for line in lines:
-        *parents, last = line.key.split(".", 1)
-        place = result
-        for parent in parents:
-            place = place.setdefault(parent, {})  # type: ignore[assignment]
-        place[last] = line.value
-    return result
+    return nest_keys({line.key: line.value for line in lines})
 
 # %% ../../nbs/sales/43_mapping_proposal.ipynb #373d0e39
 @dataclass

@@ -18,7 +18,7 @@ import pandas as pd
 from .column_names import PER_WORDS, has_word, name_words
 from .column_profiles import ColumnProfile, TableProfile
 from .currencies import KNOWN_CODES, currency_code
-from .expressions import quote_column
+from .expressions import quote_column, replace_column
 from .header import title_scale
 
 # %% ../../nbs/sales/39_number_columns.ipynb #5e3c2a57
@@ -486,5 +486,4 @@ def _with_scale(expression: str, name: str, scaled: Scaled) -> str:
     "Return an expression with the scaled numbers in place of a column."
     if expression == name:
         return scaled.expression[1:-1]
-    mark = re.compile(rf"(?<![\w`]){re.escape(quote_column(name))}(?![\w`])")
-    return mark.sub(scaled.expression.replace("\\", "\\\\"), expression)
+    return replace_column(expression, name, scaled.expression)

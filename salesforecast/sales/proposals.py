@@ -24,10 +24,9 @@ from salesforecast.sales.delimited import SourceTable
 from salesforecast.sales.extra_lines import compact_pivot_message
 from salesforecast.sales.layout import arrange_rows
 from salesforecast.sales.mapping_proposal import MappingProposal, OpenQuestion, ProposedLine, nested_keys
-from salesforecast.sales.expressions import quote_column
+from salesforecast.sales.expressions import names_column, quote_column
 from salesforecast.sales.presets import Preset, match_column
 from salesforecast.sales.proposed_columns import (
-    names_column,
     propose_by_preset,
     propose_by_values,
     propose_marks,
@@ -37,7 +36,7 @@ from salesforecast.sales.proposed_columns import (
 from salesforecast.sales.proposed_dates import propose_date, propose_zone
 from salesforecast.sales.proposed_filters import (
     blank_cells,
-    find_credit_notes,
+    find_documents,
     find_no_goods,
     find_fill_down,
     find_refunded_state,
@@ -174,42 +173,43 @@ def _read_cells(column: ColumnProfile) -> np.ndarray:
     return np.asarray(column.numbers if has_numbers else column.cells)
 
 
-def _shown_by_totals(
+def _shown_by_amounts(
     lines: Sequence[ProposedLine], preset: Preset, profile: TableProfile
 ) -> list[ProposedLine]:
-    "Return the lines with the revenue that the export's own totals, or a tax that the amounts hold, show."
-    revenue = str(_value(lines, "columns.Revenue") or "")
-    new, reason = "", "as the orders' own totals show"
+    "Return the lines with the revenue that the export's own totals show, or without a tax that the amounts hold."
+    revenue, new, reason = str(_value(lines, "columns.Revenue") or ""), "", "as the orders' own totals show"
     if preset.by_totals:
         new = preset.by_totals(pd.DataFrame({n: _read_cells(c) for n, c in profile.columns.items()}))
-    named = [
-        n
-        for n, c in profile.columns.items()
-        if c.numbers is not None and (n == revenue or names_column(revenue, n))
-    ]
-    taxes = [
-        n for n, c in profile.columns.items() if c.kind == "number" and number_role(c) == "tax" and not c.rate
-    ]
-    for amount, tax in pairs(named, [n for n in taxes if n not in named]):
-        sold, held = (
-            np.nan_to_num(np.abs(np.asarray(profile.columns[n].numbers, float))) for n in (amount, tax)
+    if not new and (tax := _held_tax(revenue, profile)):
+        plain = quote_column(revenue) if revenue in profile.columns else revenue
+        new, reason = (
+            f"{plain} - coalesce({quote_column(tax)}, 0)",
+            f"less {tax}, which is one rate of what is left",
         )
-        if not new and is_held(held, sold):
-            plain = quote_column(revenue) if revenue in profile.columns else revenue
-            new, reason = (
-                f"{plain} - coalesce({quote_column(tax)}, 0)",
-                f"less {tax}, which is one rate of what is left",
-            )
     if not new:
         return list(lines)
     line = ProposedLine("columns.Revenue", new, f"{preset.revenue}; {reason}", "likely")
     return [line if old.key == line.key else old for old in lines]
 
 
+def _held_tax(revenue: str, profile: TableProfile) -> str:
+    "Return the column of a tax that an amount of the revenue is shown to hold; empty where there is none."
+    numbers = {
+        n: np.nan_to_num(np.abs(c.numbers)) for n, c in profile.columns.items() if c.numbers is not None
+    }
+    named = [n for n in numbers if n == revenue or names_column(revenue, n)]
+    columns = profile.columns
+    taxes = [
+        n for n in numbers if n not in named and number_role(columns[n]) == "tax" and not columns[n].rate
+    ]
+    held = (tax for amount, tax in pairs(named, taxes) if is_held(numbers[tax], numbers[amount]))
+    return next(held, "")
+
+
 def _draft_by_preset(preset: Preset, profile: TableProfile, items: Sequence[str]) -> _Draft:
     "Begin a proposal by the preset of the export."
     lines, used, conditions = _by_preset_and_items(preset, profile, items)
-    lines = lines if items else _shown_by_totals(lines, preset, profile)
+    lines = lines if items else _shown_by_amounts(lines, preset, profile)
     expression = _value(lines, "columns.Transaction_Date")
     dates = (n for n in profile.columns if n == expression or quote_column(n) in str(expression))
     draft = _Draft(lines, used, next(dates, ""), conditions=conditions, by_preset=True)
@@ -269,10 +269,11 @@ def _add_filters(draft: _Draft, profile: TableProfile) -> None:
         draft.lines += propose_weeks(profile, draft.date)
 
 
-def _add_credit_notes(draft: _Draft, profile: TableProfile) -> None:
-    "Add the credit notes that codes of documents tell to what a preset takes for returns."
+def _add_documents(draft: _Draft, profile: TableProfile) -> None:
+    "Add what codes of documents tell to what a preset takes for sales and for returns."
     revenue = profile.columns.get(str(_value(draft.lines, "columns.Revenue")))
-    notes = find_credit_notes(profile, revenue.numbers if revenue else None)
+    sold, notes = find_documents(profile, revenue.numbers if revenue else None)
+    draft.conditions += sold
     if not notes:
         return
     old = [str(line.value) for line in draft.lines if line.key == "returns.when"]
@@ -605,7 +606,7 @@ def _propose(
         _add_filters(draft, profile)
     filled += _order_fields(profile, filled, preset, " ".join([*draft.conditions, *draft.used]))
     if preset:
-        _add_credit_notes(draft, profile)
+        _add_documents(draft, profile)
         _add_no_goods(draft, profile)
     _add_where(draft)
     draft.lines += _fill_down_lines(filled, draft)

@@ -6,7 +6,6 @@
 __all__ = []
 
 # %% ../../nbs/sales/47_proposed_columns.ipynb #47c00003
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,7 +15,7 @@ import pandas as pd
 from salesforecast.core.settings import UserError
 from salesforecast.sales.amount_relations import find_amounts
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile
-from salesforecast.sales.expressions import quote_column
+from salesforecast.sales.expressions import quote_column, replace_column
 from salesforecast.sales.mapping_proposal import OpenQuestion, ProposedLine
 from salesforecast.sales.number_columns import Choice, Doubt, number_role
 from salesforecast.sales.presets import Preset, fill_first, fill_in, match_column
@@ -163,12 +162,7 @@ def _without_words(expression: str, profile: TableProfile) -> str:
         plain = quote_column(name)
         for word in profile.columns[name].word:
             plain = f"replace({plain}, '{word}', '')"
-        parts = (
-            [name]
-            if expression == name
-            else re.split(rf"(?<![\w`])({re.escape(quote_column(name))})(?![\w`])", expression)
-        )
-        expression = "".join(plain if part in (name, quote_column(name)) else part for part in parts)
+        expression = plain if expression == name else replace_column(expression, name, plain)
     return expression
 
 # %% ../../nbs/sales/47_proposed_columns.ipynb #978adf43
@@ -246,11 +240,6 @@ def propose_signs(lines: list[ProposedLine], profile: TableProfile) -> list[Prop
     return lines
 
 # %% ../../nbs/sales/47_proposed_columns.ipynb #13f1ff14
-def names_column(expression: str, column: str) -> bool:
-    "Return whether an expression names a column."
-    return bool(re.search(rf"(?<!\w){re.escape(quote_column(column))}(?!\w)", expression))
-
-
 def propose_marks(profile: TableProfile) -> tuple[list[ProposedLine], list[OpenQuestion]]:
     "Propose the marks of numbers."
     marks = profile.marks

@@ -19,6 +19,7 @@ from salesforecast.sales.column_names import (
     RETURN_WORDS,
     UNDONE_WORDS,
     are_statuses,
+    DocumentCodes,
     find_document_codes,
     offers_beside_invoices,
     find_yes,
@@ -146,18 +147,24 @@ def _are_negative(amount: np.ndarray | None, rows: np.ndarray) -> bool:
     return amount is not None and bool(rows.any()) and float(np.nanmean(amount[rows] < 0)) > 0.5
 
 
+def _add_states(marks: _RowMarks, column: ColumnProfile, amount: np.ndarray | None) -> None:
+    "Add what the states, kinds or codes of a column say of its rows."
+    if len(column.values) < 2 and "status" not in column.roles:
+        return
+    codes, offers = find_document_codes(column.values), offers_beside_invoices(column.values)
+    for value in [value for value in column.values if "'" not in value]:
+        is_unpaid = not marks.invoices and " ".join(name_words(value)) in UNPAID_PHRASES
+        if codes:
+            _add_code(marks, column, value, codes, amount)
+        elif value in offers or is_unpaid:
+            marks.unwanted.append((f"{quote_column(column.name)} != '{value}'", value))
+            marks.used.add(column.name)
+        else:
+            _add_state(marks, column, value, amount)
+
+
 def _add_state(marks: _RowMarks, column: ColumnProfile, value: str, amount: np.ndarray | None) -> None:
     "Add what a state, or a kind of row, says of its rows."
-    if "'" in value or (len(column.values) < 2 and "status" not in column.roles):
-        return
-    if find_document_codes(column.values):
-        _add_code(marks, column, value, amount)
-        return
-    is_unpaid = not marks.invoices and " ".join(name_words(value)) in UNPAID_PHRASES
-    if value in offers_beside_invoices(column.values) or is_unpaid:
-        marks.unwanted.append((f"{quote_column(column.name)} != '{value}'", value))
-        marks.used.add(column.name)
-        return
     words, name = frozenset(name_words(value)), quote_column(column.name)
     if words & PLAIN_WORDS and not column.roles and not are_statuses(column.values):
         return
@@ -175,10 +182,12 @@ def _add_state(marks: _RowMarks, column: ColumnProfile, value: str, amount: np.n
         marks.used.add(column.name)
 
 
-def _add_code(marks: _RowMarks, column: ColumnProfile, value: str, amount: np.ndarray | None) -> None:
+def _add_code(
+    marks: _RowMarks, column: ColumnProfile, value: str, codes: DocumentCodes, amount: np.ndarray | None
+) -> None:
     "Add what a code of a kind of document says of its rows."
-    codes, code, name = find_document_codes(column.values), value.strip().upper(), quote_column(column.name)
-    if codes is None or code in codes.sales:
+    code, name = value.strip().upper(), quote_column(column.name)
+    if code in codes.sales:
         return
     marks.used.add(column.name)
     if code in codes.others:
@@ -214,8 +223,7 @@ def propose_filters(
     )
     for column in profile.columns.values():
         if _is_status(column) and not (side and column.name == side[0]):
-            for value in column.values:
-                _add_state(marks, column, value, amount)
+            _add_states(marks, column, amount)
     for column, value, is_return in _flags(profile):
         _add_flag(marks, column, value, is_return, amount)
     for name in _undone_at(profile):
@@ -237,17 +245,16 @@ def find_no_goods(profile: TableProfile, product: str | None) -> list[tuple[str,
     return [(f"{quote_column(column.name)} != '{value}'", value) for value in goods[:10]]
 
 
-def find_credit_notes(
+def find_documents(
     profile: TableProfile,
     amount: np.ndarray | None,  # of each row, as far as known
-) -> list[str]:
-    "Return conditions of the credit notes and cancelled invoices that codes of documents tell, whose amounts have no sign."
+) -> tuple[list[str], list[str]]:
+    "Return conditions that leave out the documents which codes tell to be no sales, and those of credit notes whose amounts have no sign."
     marks = _RowMarks()
     for column in profile.columns.values():
         if _is_status(column) and find_document_codes(column.values):
-            for value in column.values:
-                _add_state(marks, column, value, amount)
-    return [condition for condition, _ in marks.returns]
+            _add_states(marks, column, amount)
+    return [condition for condition, _ in marks.unwanted], [condition for condition, _ in marks.returns]
 
 
 def _filter_lines(marks: _RowMarks) -> list[ProposedLine]:

@@ -8,7 +8,6 @@ __all__ = ['SalesData', 'read_sales', 'write_quarantine']
 # %% ../../nbs/sales/34_reading.ipynb #07942bd2
 import hashlib
 import hmac
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,7 +27,12 @@ from .layout import arrange_rows
 from .wide_tables import melted_columns
 from .plausibility import RowWeights, judge_kept, judge_rejected, kept_values, weigh_rows
 from .readings import describe_readings
-from .rows_of_one_sale import CountedTwice, counted_twice_notes, find_counted_twice
+from salesforecast.sales.rows_of_one_sale import (
+    CountedTwice,
+    counted_twice_notes,
+    find_counted_twice,
+    uses_column,
+)
 from salesforecast.sales.report import (
     DataReport,
     ReasonSummary,
@@ -232,11 +236,10 @@ MANY_CELLS = 20  # distinct cells of a column that may hold the states of an ord
 def unsold_rows(rows: CheckedRows) -> UnsoldRows:
     "Sum kept rows that count as sales though a column that nothing uses says that they are none."
     mapping, found, kept = rows.mapping, UnsoldRows(), ~rows.bad
-    rules, revenue = f"{mapping.where or ''} {mapping.returns.when}", rows.valid["Revenue"].to_numpy(float)
+    revenue = rows.valid["Revenue"].to_numpy(float)
     for name in rows.columns:
         cells = rows.loaded.cells[name]
-        named = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", rules)
-        if name in rows.source_columns or named:
+        if name in rows.source_columns or uses_column(mapping, name):
             continue
         if has_word(name, UNDONE_WORDS):
             filled = ~is_empty(cells)

@@ -6,7 +6,6 @@
 __all__ = []
 
 # %% ../../nbs/sales/33_rows_of_one_sale.ipynb #8e21d4cc
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,9 +25,9 @@ from salesforecast.sales.column_names import (
     name_words,
 )
 from .duplicates import code_values, find_earlier_versions
-from .expressions import ExpressionContext, quote_column
+from .expressions import ExpressionContext, names_column, quote_column
 from .rows import column_expressions
-from .schema import NUMBER_COLUMNS, ColumnMapping
+from .schema import NUMBER_COLUMNS, ColumnMapping, nest_keys
 from .totals import CENT, is_empty
 from .values import parse_text
 
@@ -91,8 +90,7 @@ FEW_CELLS = 50  # that tell whether a column holds numbers
 
 def uses_column(mapping: ColumnMapping, name: str) -> bool:
     "Return whether a condition of a mapping names a source column."
-    rules = f"{mapping.where or ''} {mapping.returns.when}"
-    return bool(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", rules))
+    return names_column(f"{mapping.where or ''} {mapping.returns.when}", name)
 
 # %% ../../nbs/sales/33_rows_of_one_sale.ipynb #ca118944
 ROWS_LOOKED_AT = 10_000
@@ -131,17 +129,13 @@ def find_sum_rows(rows: SaleRows) -> CountedTwice | None:
         )
         if (told & (parts[order] > 1)).sum() < FEW or not rows.revenue[told].any():
             continue
-        amounts = [rows.revenue, *filter_none(rows.numbers(column) for column in rows.sources["Revenue"])]
+        columns = (rows.numbers(column) for column in rows.sources["Revenue"])
+        amounts = [rows.revenue, *(values for values in columns if values is not None)]
         if any(_are_equal(amount[told], sums[told]).mean() >= SHARE for amount in amounts):
             column = quote_column(rows.sources[name][0])
             what = f"rows without {column} are the sum of the other rows of their order"
             return _left_out(rows, head, f"{column} is not missing", what)
     return None
-
-
-def filter_none(values: Iterable[np.ndarray | None]) -> list[np.ndarray]:
-    "Return what is there."
-    return [value for value in values if value is not None]
 
 
 def _are_equal(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -295,7 +289,7 @@ def sale_figure(
         return ""
     net = [value for value in sales if has_word(value, NET_WORDS)]
     best = sales if len(sales) == 1 else net
-    return best[0] if len(best) == 1 and "'" not in best[0] else ""
+    return best[0] if len(best) == 1 else ""
 
 
 def _names_sale(value: str) -> bool:
@@ -303,18 +297,23 @@ def _names_sale(value: str) -> bool:
     return has_word(value, SALE_FIGURES) or name_role(value) == "amount"
 
 
-def find_figures(rows: SaleRows) -> CountedTwice | None:
-    "Find a column that says which figure a row holds, where only one of the figures is the sale."
+def few_values(rows: SaleRows) -> Iterator[tuple[str, list[str], np.ndarray]]:
+    "Return the columns of a few texts that no condition names, with the texts and their codes."
     for name in rows.names:
         if uses_column(rows.mapping, name) or rows.cells[name].head(FEW_CELLS * 4).nunique() > MOST_FIGURES:
             continue
         texts = parse_text(rows.cells[name])
         values = [str(value) for value in texts.categories]
-        if not 1 < len(values) <= MOST_FIGURES:
-            continue
+        if 1 < len(values) <= MOST_FIGURES and not any("'" in value for value in values):
+            yield name, values, np.asarray(texts.codes)
+
+
+def find_figures(rows: SaleRows) -> CountedTwice | None:
+    "Find a column that says which figure a row holds, where only one of the figures is the sale."
+    for name, values, codes in few_values(rows):
         sale = sale_figure(values)
         asks = not sale and has_word(name, FIGURE_NAMES) and name in rows.unused
-        if not (sale or asks) or not _stand_in_each_group(rows, name, np.asarray(texts.codes), len(values)):
+        if not (sale or asks) or not _stand_in_each_group(rows, name, codes, len(values)):
             continue
         column, listed = quote_column(name), ", ".join(values[:4])
         if asks and find_restated(rows):
@@ -322,7 +321,7 @@ def find_figures(rows: SaleRows) -> CountedTwice | None:
         if asks:
             what = f"{name} has {listed}, each once for rows that are otherwise equal"
             return CountedTwice(what, {"where": f"{column} == '{values[0]}'"}, 0, 0.0, sure=False)
-        others = np.asarray(texts != sale)
+        others = codes != values.index(sale)
         if not (rows.revenue[others] < 0).mean() > 0.5:  # else they take something off the sale
             return _left_out(
                 rows,
@@ -416,21 +415,10 @@ def _differ(ids: np.ndarray, values: np.ndarray) -> bool:
 FEW_DAYS = 10
 
 
-def _few_values(rows: SaleRows) -> Iterator[tuple[str, list[str], np.ndarray]]:
-    "Return the columns of a few texts that no condition names, with the texts and their codes."
-    for name in rows.names:
-        if uses_column(rows.mapping, name) or rows.cells[name].head(FEW_CELLS * 4).nunique() > MOST_FIGURES:
-            continue
-        texts = parse_text(rows.cells[name])
-        values = [str(value) for value in texts.categories]
-        if 1 < len(values) <= MOST_FIGURES and not any("'" in value for value in values):
-            yield name, values, np.asarray(texts.codes)
-
-
 def find_equal_sums(rows: SaleRows) -> CountedTwice | None:
     "Find a column that divides the rows into lists of the same sales: each day has one sum in all of them."
     day = pd.factorize(rows.frame["Transaction_Date"].to_numpy().astype("datetime64[D]"))[0]
-    for name, values, codes in _few_values(rows):
+    for name, values, codes in few_values(rows):
         place, size = day * len(values) + codes, (day.max() + 1) * len(values)
         known = codes >= 0
         counts = np.bincount(place[known], minlength=size).reshape(-1, len(values))
@@ -457,13 +445,14 @@ LAST_WORDS = frozenset(
 
 def find_restated(rows: SaleRows) -> CountedTwice | None:
     "Find a column whose values tell figures from their corrections: rows otherwise equal, with nearly the same amounts."
-    for name, values, codes in _few_values(rows):
-        if name not in rows.unused or len(values) > 4:
+    unused, groups = set(rows.unused), None
+    for name, values, codes in few_values(rows):
+        if name not in unused or len(values) > 4:
             continue
-        same = [c for c in map(str, rows.frame) if c not in NUMBER_COLUMNS and c != "is_return"]
-        table = pd.DataFrame(
-            {"group": pd.factorize(code_values(rows.frame[same]))[0], "code": codes, "amount": rows.revenue}
-        )
+        if groups is None:
+            same = [c for c in map(str, rows.frame) if c not in NUMBER_COLUMNS and c != "is_return"]
+            groups = pd.factorize(code_values(rows.frame[same]))[0]
+        table = pd.DataFrame({"group": groups, "code": codes, "amount": rows.revenue})
         table = table[(table["amount"] > 0) & (table["code"] >= 0)]
         pairs = table.groupby("group").agg(
             rows=("code", "size"), kinds=("code", "nunique"), low=("amount", "min"), high=("amount", "max")
@@ -476,7 +465,8 @@ def find_restated(rows: SaleRows) -> CountedTwice | None:
         ):
             continue
         apart = (several["high"] / several["low"]).map(np.log)
-        if apart.median() > NEAR or apart.quantile(0.95) > FAR or apart.max() == 0:
+        differ = (apart > 0).mean() > 0.5  # else they are sales of one thing at one price
+        if not differ or apart.median() > NEAR or apart.quantile(0.95) > FAR:
             continue
         last = next((v for v in values if has_word(v, LAST_WORDS)), values[-1])
         what = f"{name} has {', '.join(values)} for rows that are otherwise equal, with nearly the same amounts, as figures that were corrected have"
@@ -515,18 +505,6 @@ def find_counted_twice(
     return [check(whole) or twice for check, twice in found]
 
 # %% ../../nbs/sales/33_rows_of_one_sale.ipynb #5e84b6e7
-def nested(changes: dict[str, str]) -> dict[str, object]:
-    "Return keys with dots as the nested keys of a mapping."
-    result: dict[str, object] = {}
-    for key, value in changes.items():
-        parent, _, name = key.partition(".")
-        if name:
-            result[parent] = {**result.get(parent, {}), name: value}  # type: ignore[dict-item]
-        else:
-            result[parent] = value
-    return result
-
-
 def add_condition(where: str | None, condition: str) -> str:
     "Return the condition of the rows to read with a further one."
     return f"({where}) & ({condition})" if where else condition
@@ -549,7 +527,7 @@ def counted_twice_notes(
         if "where" in changes:
             changes = {"where": add_condition(mapping.where, changes["where"])}
         rule = yaml.safe_dump(
-            nested(changes), allow_unicode=True, default_flow_style=True, width=100_000
+            nest_keys(changes), allow_unicode=True, default_flow_style=True, width=100_000
         ).strip()[1:-1]
         share = twice.money / revenue if revenue else 0.0
         how_much = f"{format_money(twice.money, mapping.currency, 2)} ({share:.1%} of the revenue) on {twice.rows:,} of {count:,} rows"

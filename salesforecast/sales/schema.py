@@ -10,7 +10,7 @@ __all__ = ['CANONICAL_COLUMNS', 'Day', 'SourceOptions', 'ReadOptions', 'ReturnRu
 import re
 import warnings
 import zoneinfo
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -424,6 +424,20 @@ MappingSource: TypeAlias = ColumnMapping | str | Path  # a mapping, or the path 
 def given_mapping(mapping: MappingSource | None) -> ColumnMapping | None:
     "Read a mapping if it is given as a path; None stays None."
     return None if mapping is None else load_mapping(mapping)
+
+# %% ../../nbs/sales/00_schema.ipynb #00c00001
+def nest_keys(
+    flat: Mapping[str, object],  # key, with a dot before that of an inner one: value
+) -> dict[str, object]:
+    "Return keys such as `read.decimal` as the nested keys of a mapping."
+    result: dict[str, object] = {}
+    for key, value in flat.items():
+        *parents, last = key.split(".", 1)
+        place = result
+        for parent in parents:
+            place = place.setdefault(parent, {})  # type: ignore[assignment]
+        place[last] = value
+    return result
 
 # %% ../../nbs/sales/00_schema.ipynb #4e3d2446
 def load_mapping(

@@ -158,3 +158,12 @@ def test_numbers_of_any_day_that_the_data_have_are_judged(
     table = model.judged_entries(planned)
     assert table["sold"].tolist() == pytest.approx([actual.sum() for actual in sold.values()], rel=1e-5)
     assert set(table["closer"]) == {"planner"} and table["first"].tolist() == [days[0]] * 2
+
+
+def test_orders_say_that_numbers_are_of_other_models(store: Path, tmp_path: Path) -> None:
+    served = "20260101-000000-0000"
+    assert model.read_planners_numbers(tmp_path, served, "D").problem == ""  # nothing is recorded
+    rows = pd.DataFrame({"unique_id": ["A"], "ds": pd.Timestamp("2026-12-01"), "value": [5.0]})
+    overrides.record_overrides(store, FORECAST, rows)
+    told = model.read_planners_numbers(tmp_path, served, "D")
+    assert not told.rows and "serves no version" in told.problem

@@ -261,3 +261,13 @@ def test_a_payment_service_in_german_counts_payments_and_refunds_before_its_fee(
 def test_a_subtotal_is_taken_before_a_total_with_shipping_and_untold_tax() -> None:
     cells = sold(**{"Subtotal": LINE, "Shipping": 5.0, "Grand Total": np.round(LINE * 1.19 + 5, 2)})
     assert read(cells) == pytest.approx(LINE.sum())
+
+
+def test_pro_forma_invoices_of_a_known_system_are_no_sales() -> None:
+    kind = np.select([SOME, AT == 3], ["F8", "G2"], "F2")
+    cells = pd.DataFrame(
+        {"Faktura": np.arange(240), "Fakturaart": kind, "Fakturadatum": DAYS, "Material": GOODS}
+    )
+    cells = cells.assign(Menge=UNITS, Nettowert=LINE)
+    assert propose_mapping(cells).preset.key == "sap"
+    assert read(cells) == pytest.approx(LINE[kind == "F2"].sum() - LINE[kind == "G2"].sum())

@@ -561,3 +561,11 @@ def test_an_honest_division_of_sales_is_added_up_without_a_word(values: tuple[st
     sales = read_sales(cells, propose_mapping(cells).mapping)
     assert sales.frame["Revenue"].sum() == pytest.approx(SUMS.sum() + other.sum())
     assert not any("Way" in note for note in sales.report.warnings)
+
+
+def test_sales_of_one_thing_at_one_price_are_no_corrections() -> None:
+    """Paid by card and in cash, on one day, in one place: equal amounts, which are two sales."""
+    one = weekly(Way="Card").assign(**{"Net sales": 12.5})
+    cells = pd.concat([one, one.assign(Way="Cash")], ignore_index=True)
+    notes = read_sales(cells, propose_mapping(cells).mapping).report.warnings
+    assert not any("corrected" in note for note in notes)

@@ -27,11 +27,7 @@ from salesforecast.dashboard.model.demand import (
 )
 from salesforecast.dashboard.model.formats import number
 from salesforecast.dashboard.model.labels import column_label
-from salesforecast.forecasting.overrides import hold_overrides, load_overrides, overrides_file
 from salesforecast.forecasting.stock import Stock, StockRules, match_stock, read_stock_table
-from salesforecast.registry.bundle import load_bundle
-from salesforecast.registry.total_forecast import load_demand_state
-from salesforecast.registry.versions import current_version
 
 # %% ../../../nbs/dashboard/model/13_orders.ipynb #9c102312
 Service = Literal["cycle", "fill_rate", "costs"]
@@ -92,21 +88,6 @@ class PlannersNumbers:
 
     rows: Sequence[Mapping[str, object]] = ()  # unique_id, ds, value, as the API takes them
     problem: str = ""  # which do not hold, and why
-
-
-def read_planners_numbers(models_dir: Path, served: str, freq: Frequency) -> PlannersNumbers:
-    "Read the recorded numbers of units that hold in the served forecast; none where the models are in another folder."
-    recorded = load_overrides(overrides_file("units", freq))
-    if recorded.empty or current_version(models_dir) != served:
-        return PlannersNumbers()
-    state = load_demand_state(load_bundle(models_dir), "units", freq)
-    if state is None:
-        return PlannersNumbers()
-    held = hold_overrides(state.forecast, recorded)
-    rows = held.rows.assign(ds=held.rows["ds"].dt.strftime("%Y-%m-%d"))[["unique_id", "ds", "value"]]
-    records = [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
-    problem = held.problem and f"{held.problem} The model's forecast stands there."
-    return PlannersNumbers(records, problem)
 
 
 @dataclass(frozen=True)

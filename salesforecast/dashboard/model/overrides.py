@@ -17,6 +17,7 @@ import pandas as pd
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.model.demand import Frequency, Target, series_label
 from salesforecast.dashboard.model.formats import day, format_amount
+from salesforecast.dashboard.model.orders import PlannersNumbers
 from salesforecast.forecasting.forecaster import DemandForecast, periods_between, select_series
 from salesforecast.forecasting.overrides import (
     hold_overrides,
@@ -86,6 +87,22 @@ def read_planned(models_dir: Path, target: Target, freq: Frequency) -> PlannedDe
     return PlannedDemand(state, recorded, held.forecast, problem, past)
 
 # %% ../../../nbs/dashboard/model/20_overrides.ipynb #2cd1a98d
+def read_planners_numbers(models_dir: Path, served: str, freq: Frequency) -> PlannersNumbers:
+    "Read the recorded numbers of units that hold in the served forecast, for its orders."
+    recorded = load_overrides(overrides_file("units", freq))
+    if recorded.empty:
+        return PlannersNumbers()
+    if problem := folder_problem(models_dir, served):
+        return PlannersNumbers(problem=problem)
+    state = load_demand_state(load_bundle(models_dir), "units", freq)
+    if state is None:
+        return PlannersNumbers()
+    held = hold_overrides(state.forecast, recorded)
+    rows = held.rows.assign(ds=held.rows["ds"].dt.strftime("%Y-%m-%d"))[["unique_id", "ds", "value"]]
+    records = [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
+    return PlannersNumbers(records, held.problem and f"{held.problem} The model's forecast stands there.")
+
+
 Span = tuple[date, date]  # first and last day
 
 

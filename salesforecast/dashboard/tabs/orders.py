@@ -46,10 +46,10 @@ from salesforecast.dashboard.model.orders import (
     order_labels,
     order_table,
     order_totals,
-    read_planners_numbers,
     supplier_table,
     usual_level,
 )
+from salesforecast.dashboard.model.overrides import read_planners_numbers
 from salesforecast.dashboard.model.state import AppState
 from salesforecast.dashboard.ui.areas import ContentArea
 from salesforecast.dashboard.ui.files import Download, Upload
@@ -353,7 +353,7 @@ class OrdersView(ResultView):
             ),
             kpis(*order_tiles(self.table, days)),
             *(
-                [message("warn", problem, title="The planners' numbers contradict each other.")]
+                [message("warn", problem, title="Not all of the planners' numbers are used.")]
                 if problem
                 else []
             ),
