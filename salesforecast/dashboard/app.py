@@ -18,7 +18,7 @@ from salesforecast.api.schemas import StatusOutput
 from salesforecast.dashboard.model.dataset import load_served_history
 from salesforecast.dashboard.model.formats import day, format_age
 from salesforecast.dashboard.model.labels import model_label
-from salesforecast.dashboard.model.state import AppState, run_in_background, watch
+from salesforecast.dashboard.model.state import AppState, page_load, run_in_background, watch
 from salesforecast.dashboard.tabs.batch import BatchPanel
 from salesforecast.dashboard.tabs.data import DataPanel
 from salesforecast.dashboard.tabs.demand import DemandPanel
@@ -142,13 +142,14 @@ def format_weeks(days: int) -> str:
 
 # %% ../../nbs/dashboard/01_app.ipynb #db494f55
 class Shell(anywidget.AnyWidget):
-    "Tabs, status and theme."
+    "Tabs, status and theme, and whether the page is there."
 
     _esm = ASSETS / "shell.js"
     titles = traitlets.List(traitlets.Unicode()).tag(sync=True)
     active = traitlets.Int(0).tag(sync=True)
     status = traitlets.Dict().tag(sync=True)
     theme = traitlets.Enum(("light", "dark"), "light").tag(sync=True)
+    shown = traitlets.Bool(False).tag(sync=True)
 
 
 class App:
@@ -188,7 +189,8 @@ def dashboard() -> w.Widget:
     ipywidgets.Widget
         Header and tabs. The API is that of the settings (`API_URL`).
     """
-    state = AppState(load_served=load_served_history)
-    app = App(state)
-    run_in_background(watch(state))
+    app = App(AppState(load_served=load_served_history))
+    app.shell.observe(lambda change: page_load.end(), "shown")
+    page_load.begin()
+    run_in_background(watch(app.state))
     return app.view

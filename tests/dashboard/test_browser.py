@@ -1,6 +1,7 @@
 """The dashboard as a visitor has it: a real API, a real server, a real browser."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from salesforecast.dashboard.app import PANELS
 from salesforecast.dashboard.server import WEBSOCKET_PROTOCOL
-from support.browsing import WAIT, Visitor, free_port, showing, visiting
+from support.browsing import WAIT, Running, Visitor, free_port, showing, visiting
 from support.models import ROOT, Trained
 from support.processes import command, kernels, survivors
 
@@ -146,23 +147,58 @@ def test_a_slow_computer_gives_up_no_widget(browser: Browser, dashboard: str) ->
     assert visitor.errors == []
 
 
+def process_of(page: Page, board: Running) -> psutil.Process:
+    """The process of a page."""
+    name = page.evaluate("JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
+    return next(one for one in kernels(board.process.pid) if any(name in word for word in command(one)))
+
+
 @pytest.mark.slow
 def test_a_process_that_answers_late_still_draws_its_page(browser: Browser, api: str) -> None:
-    with showing(api) as dashboard:
+    def load_late() -> None:
+        """Load the page from a process that stops as the page connects."""
+        with page.expect_websocket(timeout=WAIT):
+            page.reload()
+        process = process_of(page, board)
+        process.suspend()
+        page.wait_for_timeout(4_300)  # a page waits four seconds for all widgets, then asks one by one
+        process.resume()
+
+    with showing(api) as board, visiting(browser, board.url) as visitor:
+        page = visitor.page
         for _ in range(5):  # ipykernel 7 stopped answering in one of four
-            context = browser.new_context()
-            page = context.new_page()
-            with page.expect_websocket(timeout=WAIT):
-                page.goto(dashboard.url, timeout=WAIT)
-            waiting = kernels(dashboard.process.pid)
-            for process in waiting:
-                process.suspend()
-            page.wait_for_timeout(4_300)  # a page waits four seconds for all widgets, then asks one by one
-            for process in waiting:
-                process.resume()
-            page.wait_for_selector("[data-sf-ready]", state="attached", timeout=WAIT)
+            visitor.reload(load_late)
             expect(page.locator("#sf-status .sf-pill-text")).to_contain_text("Models ready")
-            context.close()
+    visitor.check()
+
+
+MESSAGE = re.compile(rb'"msg_type": ?"(\w+)"')  # first its own, then that which it answers
+
+
+def test_no_widget_is_made_or_closed_while_a_page_loads(browser: Browser, api: str, tmp_path: Path) -> None:
+    """A page that loads asks for all widgets, and would not know what was made or closed meanwhile."""
+    said: list[tuple[str, bytes]] = []
+    with (
+        showing(api, tmp_path, SALESFORECAST_DASHBOARD_WARM="0") as board,
+        visiting(browser, board.url) as visitor,
+    ):
+        visitor.page.on(
+            "websocket",
+            lambda socket: [
+                socket.on("framesent", lambda frame: said.append(("page", frame))),
+                socket.on("framereceived", lambda frame: said.append(("process", frame))),
+            ],
+        )
+        visitor.reload()
+        expect(visitor.page.locator(".js-plotly-plot").first).to_be_visible()
+    shown = next(i for i, (who, frame) in enumerate(said) if who == "page" and b'"shown":true' in frame)
+    changes = [
+        i
+        for i, (who, frame) in enumerate(said)
+        if who == "process" and (kind := MESSAGE.search(frame)) and kind[1] in (b"comm_open", b"comm_close")
+    ]
+    assert len(changes) > 100 and changes[0] > shown
+    visitor.check()
 
 
 def test_a_page_without_contents_says_so_at_once(browser: Browser, dashboard: str) -> None:
@@ -269,11 +305,7 @@ def test_a_full_dashboard_says_so_and_a_dead_session_too(browser: Browser, api: 
             assert full.headers["Retry-After"] == "15"
         wait_for(lambda: requests.get(f"{board.url}/healthz", timeout=30).json()["visitors"] == 0)
         with visiting(browser, board.url) as visitor:  # whoever left made room
-            answer = visitor.page.evaluate(
-                "JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId"
-            )
-            running = kernels(board.process.pid)
-            next(one for one in running if any(answer in word for word in command(one))).kill()
+            process_of(visitor.page, board).kill()
             expect(visitor.page.get_by_text("This session has ended")).to_be_visible()
             expect(visitor.page.get_by_role("button", name="Reload")).to_be_visible()
         wait_for(lambda: kernels(board.process.pid))  # the one for the next visitor may be starting

@@ -151,22 +151,26 @@ def test_a_page_of_which_a_part_was_lost_says_so(browser: Browser, dashboard: st
     assert visitor.errors == ["widget model not found"]
 
 
+@pytest.mark.parametrize(
+    "is_empty", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["no widgets", "no answer"]
+)
 def test_a_page_that_is_drawn_without_its_widgets_loads_itself_anew(
-    browser: Browser, dashboard: str, daily: pd.Series
+    browser: Browser, dashboard: str, daily: pd.Series, is_empty: bool
 ) -> None:
     pages: list[WebSocketRoute] = []
 
     def through(route: WebSocketRoute) -> None:
-        """The first process says that it has no widgets."""
+        """The first process says that it has no widgets, or does not answer for them, for which a page waits a minute."""
         pages.append(route)
         first, server = len(pages) == 1, route.connect_to_server()
+        lost = [b"jupyter.widget.control"] + ([] if is_empty else [b'"request_state"'])
 
         def ask(message: str | bytes) -> None:
-            if not (first and isinstance(message, bytes) and b"jupyter.widget.control" in message):
+            if not (first and isinstance(message, bytes) and any(words in message for words in lost)):
                 server.send(message)
 
         def answer(message: str | bytes) -> None:
-            if first and isinstance(message, bytes) and b'"comm_info_reply"' in message:
+            if first and is_empty and isinstance(message, bytes) and b'"comm_info_reply"' in message:
                 message = message.replace(b'"ok"', b'"no"')
             route.send(message)
 

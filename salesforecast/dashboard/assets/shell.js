@@ -123,6 +123,8 @@ function render({ model, el }) {
   tabs(model, el);
   const end = theme(model);
   document.documentElement.dataset.sfReady = "yes";
+  model.set("shown", true);
+  model.save_changes();
   return end;
 }
 

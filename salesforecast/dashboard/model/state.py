@@ -42,6 +42,34 @@ def run_in_background(work: Coroutine[object, None, None]) -> asyncio.Task[None]
     task.add_done_callback(_running.discard)
     return task
 
+# %% ../../../nbs/dashboard/model/16_state.ipynb #b1e63a90
+LOADING = 60.0  # seconds that a page may need to load
+
+
+class PageLoad:
+    "Whether the page of this process is loading."
+
+    def __init__(self) -> None:
+        self._ended: asyncio.Event | None = None
+
+    def begin(self, seconds: float = LOADING) -> None:
+        "Let results wait from now on, so many seconds at most."
+        self._ended = asyncio.Event()
+        asyncio.get_running_loop().call_later(seconds, self._ended.set)
+
+    def end(self) -> None:
+        "Let the results through."
+        if self._ended:
+            self._ended.set()
+
+    async def wait(self) -> None:
+        "Wait until no page is loading."
+        if self._ended:
+            await self._ended.wait()
+
+
+page_load = PageLoad()  # a process has one page
+
 # %% ../../../nbs/dashboard/model/16_state.ipynb #cfab3475
 @dataclass(frozen=True)
 class ApiConnection:
@@ -130,8 +158,10 @@ async def refresh(state: AppState) -> None:
         new = await asyncio.to_thread(_fetch_served, state, status.version)
         critical = await asyncio.to_thread(critical_findings, status.version)
     except (ApiError, UserError) as error:
+        await page_load.wait()
         state.connection = ApiConnection(False, None, str(error), datetime.now())
         return
+    await page_load.wait()
     status = status.model_copy(update={"timestamp": ""})  # a new time alone notifies nobody
     state.connection = ApiConnection(True, status, "", datetime.now())
     state.critical, state.today = critical, date.today()

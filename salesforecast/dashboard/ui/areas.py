@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import ipywidgets as w
 
-from salesforecast.dashboard.model.state import AppState, run_in_background
+from salesforecast.dashboard.model.state import AppState, page_load, run_in_background
 from salesforecast.dashboard.ui.widgets import busy, busy_markup, failure, html, message_markup
 
 # %% ../../../nbs/dashboard/ui/07_areas.ipynb #b7ae1d8b
@@ -50,6 +50,7 @@ class ContentArea(w.VBox):
     ) -> None:
         try:
             result = await asyncio.to_thread(call)
+            await page_load.wait()
             if number != self._call:
                 return
             content = then(result)

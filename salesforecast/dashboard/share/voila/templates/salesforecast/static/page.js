@@ -44,8 +44,9 @@
       const answer = await fetch(`${baseUrl}api/kernels/${kernelId}`, { cache: "no-store" });
       if (answer.status === 404) return tell("This session has ended because it was idle. Reload the page to start again.", true);
       const waits = !document.documentElement.dataset.sfReady;
-      if (waits && isBare() && reloadsItself()) return;
-      if (waits && (empty || isBare() || Date.now() - began > LATE)) tell("The dashboard did not start. Reload the page. If that does not help, see the log of the dashboard.", true);
+      const isLost = isBare() || Date.now() - began > LATE; // a widget that is asked for and gone never answers
+      if (waits && !empty && isLost && reloadsItself()) return;
+      if (waits && (empty || isLost)) tell("The dashboard did not start. Reload the page. If that does not help, see the log of the dashboard.", true);
       else if (incomplete) tell("A part of this page did not arrive. Reload the page.", true);
       else tell("");
     } catch {
