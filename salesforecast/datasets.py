@@ -542,7 +542,7 @@ def compute_oracle_wape(sales: SyntheticSales) -> dict[str, float]:
 # %% ../nbs/datasets.ipynb #70f87236
 def write_sales(
     sales: SyntheticSales,
-    path: Path,  # of a .csv or .csv.gz file
+    path: str | Path,  # of a .csv or .csv.gz file
 ) -> Path:
     "Write the sales as CSV; the file appears whole or not at all. Returns the path."
     import pyarrow as pa
@@ -550,7 +550,7 @@ def write_sales(
 
     table = pa.Table.from_pandas(sales.frame, preserve_index=False)
     options = csv.WriteOptions(include_header=False, quoting_style="none")
-    with atomic_write(path) as beside, pa.output_stream(str(beside)) as stream:
+    with atomic_write(path := Path(path)) as beside, pa.output_stream(str(beside)) as stream:
         stream.write((",".join(sales.frame.columns) + "\n").encode())
         csv.write_csv(table, stream, options)
     return path

@@ -284,9 +284,10 @@ HISTORY_FILE = "daily_history.npz"
 def save_preprocessor(
     parts: Preprocessor,  # the fitted preprocessor
     history: History,
-    path: Path,  # preprocessor.pkl; the history is written beside it
+    path: str | Path,  # preprocessor.pkl; the history is written beside it
 ) -> None:
     "Write the preprocessor, and its history beside it."
+    path = Path(path)
     with atomic_write(path.with_name(HISTORY_FILE)) as beside:
         save_history(history, beside)
     write_stored(dict(parts), path)

@@ -112,12 +112,12 @@ def overrides_file(
     return settings().data_dir / f"overrides-{target}-{freq}.db"
 
 # %% ../../nbs/forecasting/17_overrides.ipynb #c646b38d
-def record_overrides(path: Path, forecast: DemandForecast, overrides: Source) -> pd.DataFrame:
+def record_overrides(path: str | Path, forecast: DemandForecast, overrides: Source) -> pd.DataFrame:
     """Check overrides and record them in a SQLite file.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         The file, which is made where there is none.
     forecast : DemandForecast
         What is overridden.
@@ -138,7 +138,7 @@ def record_overrides(path: Path, forecast: DemandForecast, overrides: Source) ->
     rows = check_overrides(forecast, overrides)
     table = InputTable("overrides", source_name(overrides), rows.set_axis(range(2, 2 + len(rows)), axis=0))
     refuse_repeats(table, ["unique_id", "ds"], "Keep the one that is meant")
-    with _open_store(path) as connection:
+    with _open_store(Path(path)) as connection:
         written = rows.assign(ds=rows["ds"].dt.strftime("%Y-%m-%d"))
         connection.executemany(
             f"INSERT INTO overrides VALUES ({', '.join('?' * len(OVERRIDE_COLUMNS))})",
@@ -165,12 +165,12 @@ def _open_store(path: Path) -> Iterator[sqlite3.Connection]:
         ) from error
 
 # %% ../../nbs/forecasting/17_overrides.ipynb #b0611d8a
-def load_overrides(path: Path) -> pd.DataFrame:
+def load_overrides(path: str | Path) -> pd.DataFrame:
     """Load all recorded overrides.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         The SQLite file of `record_overrides`; where there is none, there are no overrides.
 
     Returns
@@ -185,7 +185,7 @@ def load_overrides(path: Path) -> pd.DataFrame:
         If the file cannot be read.
     """
     rows: list[tuple[object, ...]] = []
-    if path.exists():
+    if (path := Path(path)).exists():
         with _open_store(path) as connection:
             rows = connection.execute("SELECT rowid, * FROM overrides ORDER BY rowid").fetchall()
     overrides = pd.DataFrame(rows, columns=["number", *OVERRIDE_COLUMNS]).set_index("number")

@@ -154,12 +154,12 @@ def priced_revenue(panel: Panel, yhat: np.ndarray, price: np.ndarray) -> np.ndar
     return panel.summing @ (yhat[panel.bottom] * price) if price.size else np.empty((0, 0))
 
 # %% ../../nbs/forecasting/18_state.ipynb #022fa89d
-def load_demand(path: Path | IO[bytes]) -> DemandState:
+def load_demand(path: str | Path | IO[bytes]) -> DemandState:
     """Load a stored demand forecast.
 
     Parameters
     ----------
-    path : Path or binary file object
+    path : str, Path or binary file object
         Such as `models/current/demand-units-D.npz`.
 
     Returns

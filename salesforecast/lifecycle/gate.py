@@ -280,7 +280,7 @@ class Decision:
 
 
 def evaluate_challenger(
-    models_dir: Path,
+    models_dir: str | Path,
     version: str,
     champion: str | None,
     prepared: PreparedSales,
@@ -309,6 +309,7 @@ def evaluate_challenger(
     Decision
         Whether it passed, with all checks.
     """
+    models_dir = Path(models_dir)
     challenger, gate = load_bundle(models_dir, version), params.gate
     served, note = _load_champion(models_dir, champion, version)
     now = datetime.now(UTC).isoformat(timespec="seconds")

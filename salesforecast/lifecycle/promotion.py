@@ -124,7 +124,7 @@ def _verify(models_dir: Path, version: str) -> None:
 
 # %% ../../nbs/lifecycle/03_promotion.ipynb #664f7b69
 def promote(
-    models_dir: Path,
+    models_dir: str | Path,
     version: str,
     why: str = "by hand",
     expected: str | None = ANY,
@@ -155,13 +155,14 @@ def promote(
     UserError
         Where the version is not there, damaged or served already, or another one than `expected` is served.
     """
+    models_dir = Path(models_dir)
     if version == current_version(models_dir):
         raise UserError(f"{version} is served already.")
     return serve_version(models_dir, version, "promote", why, expected, **more)
 
 
 def rollback(
-    models_dir: Path,
+    models_dir: str | Path,
     version: str | None = None,
     why: str = "by hand",
 ) -> tuple[str, str]:
@@ -186,6 +187,7 @@ def rollback(
     UserError
         Where there is no such version, or none to go back to.
     """
+    models_dir = Path(models_dir)
     published, served = list_versions(models_dir), current_version(models_dir)
     target = version or previous_version(models_dir)
     if target is None or target not in published or target == served:

@@ -93,9 +93,9 @@ class RunResult:
 def run_notebook(
     name: str,
     given: Mapping[str, str],
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     timeout: int | None = None,
-    path: Path | None = None,
+    path: str | Path | None = None,
 ) -> RunResult:
     """Execute a run notebook and make its page; both go to the MLflow run that the notebook recorded.
 
@@ -122,9 +122,9 @@ def run_notebook(
     UserError
         For an unknown notebook or parameter, or a value of the wrong type.
     """
-    path = path or notebook_path(name)
+    path = Path(path or notebook_path(name))
     typed = parameters(path, given)
-    folder = folder or settings().reports_dir / f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    folder = Path(folder or settings().reports_dir / f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):  # a run whose scheduler was killed may still be at work
         return _finished(folder, name) or _run(path, folder, name, typed, timeout)

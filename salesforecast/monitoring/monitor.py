@@ -60,7 +60,7 @@ def monitor(
     models_dir: str | Path | None = None,
     version: str | None = None,
     params: MonitorParams | None = None,
-    state: Path | None = None,
+    state: str | Path | None = None,
     channels: Channels | None = None,
     progress: Progress = no_progress,
     read_options: ReadOptions = ReadOptions(),
@@ -106,6 +106,7 @@ def monitor(
     """
     folder = Path(models_dir) if models_dir else settings().model_dir
     params = params or load_params().monitor
+    state = Path(state) if state is not None else None
     bundle = load_bundle(folder, version)
     baseline = load_baseline(bundle)
     progress(0.0, "reading and checking sales")
