@@ -270,7 +270,7 @@ def unsold_rows(rows: CheckedRows) -> UnsoldRows:
 
 def _unsold_rules(name: str, texts: Sequence[str]) -> tuple[str, str]:
     "Return the conditions of the rows that are sales, and of those that are none, by the cells of a column."
-    listed = ", ".join(f"'{text}'" for text in texts)
+    listed = ", ".join(text if text == "1.0" else f"'{text}'" for text in texts)  # a yes among numbers
     if texts == [FILLED]:
         return f"{name} is missing", f"{name} is not missing"
     if len(texts) == 1:

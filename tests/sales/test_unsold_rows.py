@@ -94,8 +94,8 @@ def test_rows_whose_sign_says_it_and_columns_that_are_used_are_not_told() -> Non
     assert notes(cells, {"features": ["Status"]}) == []
 
 
-@pytest.mark.parametrize("values", [[False, False, True], [0, 0, 1]])
-def test_a_yes_that_is_no_text_is_told_with_a_rule_that_finds_it(values: list[bool | int]) -> None:
+@pytest.mark.parametrize("values", [[False, False, True], [0, 0, 1], [0.0, 0.0, 1.0]])
+def test_a_yes_that_is_no_text_is_told_with_a_rule_that_finds_it(values: list[float]) -> None:
     cells = sales_with("is_void", ["no"]).assign(is_void=[values[number % 3] for number in range(60)])
     (note,) = notes(cells)
     sold = read_sales(cells, ColumnMapping(where=note.split('where: "')[1].split('"')[0]), now=NOW)
