@@ -763,16 +763,24 @@ OTHERS = (
             ),
             "Units_Sold": ("{Items purchased|Item quantity|Quantity|quantity|Unique Purchases}",),
             "Unit_Price": (
+                "coalesce({item_revenue}, {item_refund}) / {quantity}",
                 "{Item revenue|item_revenue|Product Revenue} / {Items purchased|Item quantity|Quantity|quantity}",
             ),
-            "Revenue": ("{Item revenue|item_revenue|Product Revenue}",),
+            "Revenue": (
+                "coalesce({item_revenue}, {item_refund})",
+                "{Item revenue|item_revenue|Product Revenue}",
+            ),
             "Region": ("{Region|Country|geo_country}",),
         },
         "item revenue: price × quantity as the shop's tag sent it",
-        where=("{Items purchased|Item quantity|Quantity|quantity} > 0",),
+        where=(
+            "{Items purchased|Item quantity|Quantity|quantity} > 0",
+            "{event_name} in ('purchase', 'refund')",
+        ),
+        returns=("{event_name} == 'refund'",),
         duplicates="keep",
         notes=(
-            "Refunds are counted by Google apart and are not in item revenue.",
+            "Reports of items have no refunds: Google counts them apart. Exported events have them, as item_refund.",
             "Whether tax and discounts are part of it depends on what the shop's tag sends; shipping is not.",
             "Rows of items that were only seen, not bought, are left out.",
             "Analytics misses visitors who decline it: its revenue is below that of the shop.",

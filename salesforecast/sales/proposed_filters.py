@@ -29,6 +29,7 @@ from salesforecast.sales.column_names import (
 )
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile
 from salesforecast.sales.mapping_proposal import OpenQuestion, ProposedLine
+from salesforecast.sales.rows_of_one_sale import are_taken_back
 from salesforecast.sales.expressions import quote_column
 
 # %% ../../nbs/sales/45_proposed_filters.ipynb #cc58b3d3
@@ -147,6 +148,11 @@ def _are_negative(amount: np.ndarray | None, rows: np.ndarray) -> bool:
     return amount is not None and bool(rows.any()) and float(np.nanmean(amount[rows] < 0)) > 0.5
 
 
+def _count_already(amount: np.ndarray | None, rows: np.ndarray) -> bool:
+    "Return whether amounts say what a mark says of some rows: by their sign, or as other rows take them back."
+    return amount is not None and (_are_negative(amount, rows) or are_taken_back(amount, rows))
+
+
 def _add_states(marks: _RowMarks, column: ColumnProfile, amount: np.ndarray | None) -> None:
     "Add what the states, kinds or codes of a column say of its rows."
     if len(column.values) < 2 and "status" not in column.roles:
@@ -177,6 +183,10 @@ def _add_state(marks: _RowMarks, column: ColumnProfile, value: str, amount: np.n
     if is_return or (negative and words & (RETURN_WORDS | NO_SALE)):
         marks.returns += [] if negative else [(f"{name} == '{value}'", value)]
         marks.used.add(column.name)
+    elif (
+        (is_undone or is_no_sale) and amount is not None and are_taken_back(amount, _rows_with(column, value))
+    ):
+        marks.used.add(column.name)
     elif is_undone or is_no_sale or is_other_kind or ("kind" in column.roles and NOT_GOODS.match(value)):
         marks.unwanted.append((f"{name} != '{value}'", value))
         marks.used.add(column.name)
@@ -202,7 +212,7 @@ def _add_flag(
     "Add what a column of yes and no says of the rows with yes."
     name, written = quote_column(column.name), value if column.kind == "number" else f"'{value}'"
     marks.used.add(column.name)
-    if _are_negative(amount, _rows_with(column, value)):
+    if _count_already(amount, _rows_with(column, value)):
         return
     if is_return:
         marks.returns.append((f"{name} == {written}", f"{column.name} {value}"))

@@ -29,6 +29,7 @@ from .plausibility import RowWeights, judge_kept, judge_rejected, kept_values, w
 from .readings import describe_readings
 from salesforecast.sales.rows_of_one_sale import (
     CountedTwice,
+    are_taken_back,
     counted_twice_notes,
     find_counted_twice,
     uses_column,
@@ -260,9 +261,12 @@ def unsold_rows(rows: CheckedRows) -> UnsoldRows:
         if is_side(name, states):  # the rarer one
             unsold = [min(states, key=lambda text: np.isin(code, np.flatnonzero(texts == text)).sum())]
         for text in unsold:
-            money = revenue[np.isin(code, np.flatnonzero(texts == text))]
+            marked = np.isin(code, np.flatnonzero(texts == text))
+            money = revenue[marked]
             is_usual = find_yes(name, states) == text and 2 * len(money) >= len(revenue)
-            if len(money) and not is_usual and (money < 0).mean() < 0.5:  # else their sign says it
+            if not len(money) or is_usual or are_taken_back(revenue, marked):
+                continue
+            if (money < 0).mean() < 0.5:  # else their sign says it
                 found[name, text, "rows"] += len(money)
                 found[name, text, "revenue"] += money.sum()
     return found

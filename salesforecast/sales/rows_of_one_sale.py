@@ -147,6 +147,18 @@ def _left_out(rows: SaleRows, left: np.ndarray, condition: str, what: str) -> Co
     "Return rows that are to be left out."
     return CountedTwice(what, {"where": condition}, int(left.sum()), float(rows.revenue[left].sum()))
 
+# %% ../../nbs/sales/33_rows_of_one_sale.ipynb #8a4be2f1
+TAKEN_BACK = 0.005  # by which both sums may differ
+
+
+def are_taken_back(
+    amounts: np.ndarray,  # of each row
+    marked: np.ndarray,  # bool, the rows that a column says are no sales
+) -> bool:
+    "Return whether other rows take back what the marked rows were sold for, so that both count."
+    sold, back = np.nansum(amounts[marked]), -np.nansum(amounts[~marked & (amounts < 0)])
+    return bool(sold > 0 and abs(sold - back) <= TAKEN_BACK * sold)
+
 # %% ../../nbs/sales/33_rows_of_one_sale.ipynb #f73388c4
 MOST_EMPTY = 0.98  # of the cells of a column that refers to other rows
 

@@ -271,3 +271,29 @@ def test_pro_forma_invoices_of_a_known_system_are_no_sales() -> None:
     cells = cells.assign(Menge=UNITS, Nettowert=LINE)
     assert propose_mapping(cells).preset.key == "sap"
     assert read(cells) == pytest.approx(LINE[kind == "F2"].sum() - LINE[kind == "G2"].sum())
+
+
+@pytest.mark.parametrize(("name", "mark"), [("Transaction refunded", "Yes"), ("Status", "Refunded")])
+def test_a_refunded_sale_beside_its_refund_is_not_taken_off_twice(name: str, mark: str) -> None:
+    usual = "" if mark == "Yes" else "Completed"
+    sales = sold(**{name: np.where(SOME, mark, usual), "Type": "Sale", "Qty": UNITS, "Amount": LINE})
+    back = sales[SOME].assign(Type="Refund", Amount=-LINE[SOME], **{name: usual})
+    assert read(pd.concat([sales, back], ignore_index=True)) == pytest.approx(LINE[~SOME].sum())
+    assert read(sales) == pytest.approx(LINE[~SOME].sum())  # where no row takes them back
+
+
+def test_refunds_among_exported_events_of_an_online_shop_are_taken_off() -> None:
+    is_refund = SOME & (np.arange(240) % 2 == 1)
+    events = pd.DataFrame(
+        {
+            "event_date": [day[:10].replace("-", "") for day in DAYS],
+            "event_name": np.where(is_refund, "refund", np.where(SOME, "add_to_cart", "purchase")),
+            "transaction_id": [f"T{number:03}" for number in range(240)],
+            "item_id": AT,
+            "item_name": GOODS,
+            "quantity": UNITS,
+            "item_revenue": np.where(SOME, np.nan, LINE),
+            "item_refund": np.where(is_refund, LINE, np.nan),
+        }
+    )
+    assert read(events) == pytest.approx(LINE[~SOME].sum() - LINE[is_refund].sum())
