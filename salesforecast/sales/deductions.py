@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/sales/41_deductions.ipynb #8a037e18
 import re
 from collections.abc import Collection, Sequence
-from itertools import combinations
+from itertools import combinations, permutations
 from itertools import product as pairs
 
 import numpy as np
@@ -302,6 +302,26 @@ def _extras(found: SaleColumns, used: Collection[str]) -> list[str]:
     return [n for n in named if n not in used and n in found.numbers and found.holds(n)][:4]
 
 
+def _discounted_before_tax(result: SaleAmounts, found: SaleColumns) -> bool:
+    "Take an amount less its discount where a total is shown to be that with tax; return whether."
+    taxes, discounts = (
+        [n for n in found.named(role) if found.holds(n) and n not in result.used and not found.own.get(n)]
+        for role in ("tax", "discount")
+    )
+    for total, base in permutations(found.lines, 2):
+        for tax, discount in pairs(taxes, discounts):
+            less, more = (np.nan_to_num(np.abs(found.numbers[n])) for n in (discount, tax))
+            before_tax, rows = found.numbers[base] - less, np.ones(len(less))
+            is_told = any(agreement(before_tax, found.numbers[n], rows) >= AGREEMENT for n in found.lines)
+            if not is_told and agreement(before_tax + more, found.numbers[total], rows) >= AGREEMENT:
+                expression = f"{quote_column(base)} - coalesce(abs({quote_column(discount)}), 0)"
+                why = f"{base} less {discount}: with {tax} it is {total}"
+                result.add("Revenue", expression, why, "certain", base, discount, tax, total)
+                result.expressions.pop("Unit_Price", None)
+                return True
+    return False
+
+
 def _prefer_goods(result: SaleAmounts, found: SaleColumns) -> str:
     "Take the amount of the goods where the one that was found is that with shipping, tax or tips; returns the column of the revenue."
     revenue = result.expressions["Revenue"]
@@ -432,6 +452,8 @@ def take_off_rest(result: SaleAmounts, found: SaleColumns) -> None:
         if sold is None or agreement(sold, found.numbers[revenue], found.numbers[found.units]) < AGREEMENT:
             revenue = _prefer_goods(result, found)
         _prefer_net(result, found)
+        if result.expressions["Revenue"] == revenue and _discounted_before_tax(result, found):
+            return
     if not _take_out_tax(result, found) and revenue in found.numbers:
         _without_tax(result, found)
         if not (found.units and found.price) and result.expressions["Revenue"] == revenue:

@@ -93,6 +93,11 @@ IN_PART = frozenset(
         "partially partly partial partiel partiellement teilweise parcial parcialmente parziale gedeeltelijk czesciowo delvis"
     )
 )
+PAYMENT_WORDS = frozenset(
+    name_words("payment paid zahlung bezahlung zahlungsstatus paiement pago pagamento betaling")
+)
+OPEN_WORDS = frozenset(name_words("open offen ouvert abierto aperto aberto"))
+PAID_WORDS = frozenset(name_words("paid bezahlt paye payee pagado pagato pago betaald"))
 BILLED = frozenset(
     name_words(
         "due invoice faelligkeit falligkeit rechnung rechnungsnr facture fattura factura faktura factuur"
@@ -153,13 +158,25 @@ def _count_already(amount: np.ndarray | None, rows: np.ndarray) -> bool:
     return amount is not None and (_are_negative(amount, rows) or are_taken_back(amount, rows))
 
 
+def _is_open(column: ColumnProfile, value: str) -> bool:
+    "Return whether a state of payment is open, beside others that are paid."
+    words = [set(name_words(cell)) for cell in column.values]
+    return (
+        has_word(column.name, PAYMENT_WORDS)
+        and bool(set(name_words(value)) & OPEN_WORDS)
+        and any(found & PAID_WORDS for found in words)
+    )
+
+
 def _add_states(marks: _RowMarks, column: ColumnProfile, amount: np.ndarray | None) -> None:
     "Add what the states, kinds or codes of a column say of its rows."
     if len(column.values) < 2 and "status" not in column.roles:
         return
     codes, offers = find_document_codes(column.values), offers_beside_invoices(column.values)
     for value in [value for value in column.values if "'" not in value]:
-        is_unpaid = not marks.invoices and " ".join(name_words(value)) in UNPAID_PHRASES
+        is_unpaid = not marks.invoices and (
+            " ".join(name_words(value)) in UNPAID_PHRASES or _is_open(column, value)
+        )
         if codes:
             _add_code(marks, column, value, codes, amount)
         elif value in offers or is_unpaid:

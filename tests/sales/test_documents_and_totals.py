@@ -297,3 +297,20 @@ def test_refunds_among_exported_events_of_an_online_shop_are_taken_off() -> None
         }
     )
     assert read(events) == pytest.approx(LINE[~SOME].sum() - LINE[is_refund].sum())
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_total_with_tax_tells_that_a_discount_is_still_to_be_taken_off(sign: int) -> None:
+    off = np.where(SOME, np.round(LINE / 10, 2), 0)
+    tax = np.round((LINE - off) * 0.08, 2)
+    amounts = {"Total Revenue": LINE, "Discounts": sign * off, "Tax Amount": tax}
+    cells = sold(**amounts, **{"Item Total": np.round(LINE - off + tax, 2)})
+    assert read(cells) == pytest.approx((LINE - off).sum())
+    net = cells.assign(**{"Net Revenue": np.round(LINE - off, 2)})
+    assert propose_mapping(net).mapping.columns["Revenue"] == "Net Revenue"
+
+
+def test_an_open_payment_beside_paid_ones_is_no_sale() -> None:
+    cells = sold(**{"Payment State": np.where(SOME, "Open", "Paid"), "Qty": UNITS, "Amount": LINE})
+    assert read(cells) == pytest.approx(LINE[~SOME].sum())
+    assert read(cells.rename(columns={"Payment State": "Window"})) == pytest.approx(LINE.sum())
