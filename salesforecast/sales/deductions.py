@@ -302,6 +302,29 @@ def _extras(found: SaleColumns, used: Collection[str]) -> list[str]:
     return [n for n in named if n not in used and n in found.numbers and found.holds(n)][:4]
 
 
+A_RATE = re.compile(r"\(?\b\d{1,2}([.,]\d+)?\s?%\)?")
+
+
+def _sum_of_rates(result: SaleAmounts, found: SaleColumns) -> bool:
+    "Add up the amounts that stand in a column for each rate of tax, net where there are such; return whether."
+    groups: dict[str, list[str]] = {}
+    for name in found.numbers:
+        if A_RATE.search(name):
+            groups.setdefault(A_RATE.sub("", name).strip().casefold(), []).append(name)
+    revenue = result.expressions["Revenue"]
+    if not any(revenue in names and len(names) > 1 for names in groups.values()):
+        return False
+    nets = [names for key, names in groups.items() if has_word(key, NET_WORDS) and len(names) > 1]
+    names = nets[0] if nets else next(names for names in groups.values() if revenue in names)
+    expression = " + ".join(f"coalesce({quote_column(name)}, 0)" for name in names)
+    if not nets:
+        taxes = [n for n in found.numbers if A_RATE.search(n) and found.roles.get(n) == "tax"]
+        expression += "".join(f" - coalesce({quote_column(n)}, 0)" for n in taxes if n not in names)
+    why = f"a column for each rate of tax: {', '.join(names)}"
+    result.add("Revenue", expression, why, "certain", *(n for group in groups.values() for n in group))
+    return True
+
+
 def _discounted_before_tax(result: SaleAmounts, found: SaleColumns) -> bool:
     "Take an amount less its discount where a total is shown to be that with tax; return whether."
     taxes, discounts = (
@@ -386,6 +409,24 @@ RETURN_COUNTS = frozenset(
 )
 
 
+CANCELLED_WORDS = frozenset(
+    name_words(
+        "cancelled canceled storniert annulee annulees cancelada canceladas anulado anuladas geannuleerd"
+    )
+)
+
+
+def _came_back(name: str, found: SaleColumns) -> bool:
+    "Return whether a column has the money or the units that came back, or units that were cancelled."
+    if has_word(name, RETURN_NAMES):
+        return True
+    if not (
+        has_word(name, CANCELLED_WORDS) and has_word(name, RETURN_COUNTS) and found.units in found.numbers
+    ):
+        return False
+    return not (found.numbers[name] > found.numbers[found.units]).any()  # else the units are what is left
+
+
 COST_WORDS = frozenset(  # of a fee that the seller pays
     name_words(
         "commission commissions provision comision comisiones commissie prowizja processing transaction payment payout marketplace platform "
@@ -444,6 +485,8 @@ def take_off_rest(result: SaleAmounts, found: SaleColumns) -> None:
         )
         return
     revenue = result.expressions.get("Revenue", "")
+    if revenue in found.numbers and _sum_of_rates(result, found):
+        return
     if revenue in found.numbers:
         _before_fees(result, found)
         revenue = result.expressions["Revenue"]
@@ -464,7 +507,7 @@ def take_off_rest(result: SaleAmounts, found: SaleColumns) -> None:
     returned = [
         n
         for n in found.numbers
-        if n not in result.used and has_word(n, RETURN_NAMES) and found.holds(n) and not found.own.get(n)
+        if n not in result.used and _came_back(n, found) and found.holds(n) and not found.own.get(n)
     ]
     returned.sort(key=lambda n: has_word(n, RETURN_COUNTS))  # money before units
     if returned and not (found.profile.columns[returned[0]].rate):

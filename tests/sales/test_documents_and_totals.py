@@ -314,3 +314,32 @@ def test_an_open_payment_beside_paid_ones_is_no_sale() -> None:
     cells = sold(**{"Payment State": np.where(SOME, "Open", "Paid"), "Qty": UNITS, "Amount": LINE})
     assert read(cells) == pytest.approx(LINE[~SOME].sum())
     assert read(cells.rename(columns={"Payment State": "Window"})) == pytest.approx(LINE.sum())
+
+
+@pytest.mark.parametrize(
+    "kinds", [("Netto", "MwSt", "Brutto"), ("Brutto", "MwSt"), ("Net sales", "VAT", "Gross sales")]
+)
+def test_amounts_in_a_column_for_each_rate_of_tax_are_added_up(kinds: tuple[str, ...]) -> None:
+    reduced, usual = np.round(LINE * 3, 2), np.round(LINE[::-1] * 5, 2)
+    cells = {}
+    for rate, net in ((7, reduced), (19, usual)):
+        tax = np.round(net * rate / 100, 2)
+        amounts = {
+            "Netto": net,
+            "Net sales": net,
+            "MwSt": tax,
+            "VAT": tax,
+            "Brutto": net + tax,
+            "Gross sales": net + tax,
+        }
+        cells |= {f"{kind} {rate}%": np.round(amounts[kind], 2) for kind in kinds}
+    assert read(pd.DataFrame({"Datum": DAYS, **cells})) == pytest.approx((reduced + usual).sum())
+
+
+@pytest.mark.parametrize(
+    ("name", "is_net"), [("Qty Cancelled", False), ("Menge storniert", False), ("Qty Cancelled", True)]
+)
+def test_units_that_were_cancelled_are_taken_off_those_that_were_ordered(name: str, is_net: bool) -> None:
+    off = np.where(SOME, np.where(is_net, UNITS + 1, 1), 0)  # more than the units, which are what is left
+    cells = sold(**{"Qty": UNITS, name: off, "Price": PRICE, "Line Total": LINE})
+    assert read(cells) == pytest.approx((LINE - (0 if is_net else off * PRICE)).sum())
