@@ -195,13 +195,13 @@ FURTHER_WORDS: dict[
     "cena za jednotku, egységár, ár, preț, preț unitar, birim fiyat, birim fiyatı, fiyat, fiyatı, цена, цена за единицу, цена за шт, 单价, 价格, 售价, 단가, 판매가, 가격",
     "discount": "alennus, sleva, zľava, kedvezmény, reducere, indirim, iskonto, скидка, сумма скидки, 折扣, 折扣金额, 优惠, 优惠金额, 할인, 할인액, 할인금액",
     "tax": "moms, mva, alv, arvonlisävero, dph, áfa, kdv, ндс, сумма ндс, 税额, 增值税, 부가세, 세액",
-    "shipping": "frakt, fragt, toimituskulut, doprava, poštovné, szállítás, szállítási díj, livrare, kargo ücreti, kargo, доставка, стоимость доставки, 运费, 배송비",
+    "shipping": "frakt, fragt, toimituskulut, doprava, poštovné, szállítás, szállítási díj, livrare, kargo ücreti, kargo, доставка, стоимость доставки, 运费, 邮费, 买家应付邮费, 배송비",
     "cost": "inköpspris, kostnad, kostpris, innkjøpspris, indkøbspris, ostohinta, kustannus, nákupní cena, náklady, beszerzési ár, önköltség, alış fiyatı, maliyet, себестоимость, "
     "закупочная цена, 成本, 进价, 원가, 매입가",
     "refund": "återbetalning, refusjon, refusion, hyvitys, vrácení, vrátenie, visszatérítés, rambursare, iade, iade tutarı, возврат, сумма возврата, 退款, 退款金额, 환불, 환불금액",
     "amount": "belopp, summa, totalt, nettobelopp, försäljning, omsättning, beløb, beløp, i alt, totalbeløb, omsætning, omsetning, salg, yhteensä, myynti, liikevaihto, loppusumma, "
     "celkem, cena celkem, částka, tržba, tržby, celkom, összeg, összesen, érték, árbevétel, bruttó, nettó, valoare, încasări, vânzări, tutar, toplam, toplam tutar, ciro, "
-    "satış tutarı, net tutar, сумма, итого, выручка, стоимость, оборот, сумма продажи, 总金额, 销售额, 实付金额, 小计, 总价, 合计, 금액, 합계, 매출, 매출액, 총액, 판매금액, 결제금액",
+    "satış tutarı, net tutar, сумма, итого, выручка, стоимость, оборот, сумма продажи, 总金额, 买家应付货款, 销售额, 实付金额, 小计, 总价, 合计, 금액, 합계, 매출, 매출액, 총액, 판매금액, 결제금액",
     "currency": "valuutta, měna, mena, pénznem, devize, para birimi, döviz, валюта, 币种, 货币, 통화",
     "status": "orderstatus, tila, tilauksen tila, stav, stav objednávky, állapot, státusz, stare, durum, durumu, sipariş durumu, statü, statüsü, sipariş statüsü, situação, статус, состояние, статус заказа, 订单状态, 상태, 주문상태",
     "kind": "transaktionstyp, tyyppi, druh, típus, tür, işlem türü, тип, вид операции, entry type, item ledger entry type, 类型, 交易类型, 구분, 유형",

@@ -418,7 +418,7 @@ CANCELLED_WORDS = frozenset(
 
 def _came_back(name: str, found: SaleColumns) -> bool:
     "Return whether a column has the money or the units that came back, or units that were cancelled."
-    if has_word(name, RETURN_NAMES):
+    if has_word(name, RETURN_NAMES) or found.roles.get(name) == "refund":
         return True
     if not (
         has_word(name, CANCELLED_WORDS) and has_word(name, RETURN_COUNTS) and found.units in found.numbers

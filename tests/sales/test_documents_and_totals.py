@@ -343,3 +343,10 @@ def test_units_that_were_cancelled_are_taken_off_those_that_were_ordered(name: s
     off = np.where(SOME, np.where(is_net, UNITS + 1, 1), 0)  # more than the units, which are what is left
     cells = sold(**{"Qty": UNITS, name: off, "Price": PRICE, "Line Total": LINE})
     assert read(cells) == pytest.approx((LINE - (0 if is_net else off * PRICE)).sum())
+
+
+def test_a_chinese_marketplace_counts_goods_before_shipping_less_refunds() -> None:
+    back = np.where(SOME, np.round(LINE / 2, 2), 0)
+    cells = {"订单编号": np.arange(240), "订单创建时间": DAYS, "宝贝标题": GOODS, "宝贝总数量": UNITS}
+    amounts = {"买家应付货款": LINE, "买家应付邮费": 10.0, "总金额": LINE + 10, "退款金额": back}
+    assert read(pd.DataFrame(cells | amounts)) == pytest.approx((LINE - back).sum())
