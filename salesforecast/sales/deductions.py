@@ -302,7 +302,13 @@ def _extras(found: SaleColumns, used: Collection[str]) -> list[str]:
     return [n for n in named if n not in used and n in found.numbers and found.holds(n)][:4]
 
 
-A_RATE = re.compile(r"\(?\b\d{1,2}([.,]\d+)?\s?%\)?")
+A_RATE = re.compile(r"\(?\b(\d{1,2}(?:[.,]\d+)?)\s?%\)?")
+
+
+def _without_own_rate(name: str) -> str:
+    "Return an amount less the tax whose rate its name has."
+    rate = float(A_RATE.findall(name)[0].replace(",", "."))
+    return f"coalesce({quote_column(name)}, 0) / {1 + rate / 100:g}"
 
 
 def _sum_of_rates(result: SaleAmounts, found: SaleColumns) -> bool:
@@ -317,9 +323,11 @@ def _sum_of_rates(result: SaleAmounts, found: SaleColumns) -> bool:
     nets = [names for key, names in groups.items() if has_word(key, NET_WORDS) and len(names) > 1]
     names = nets[0] if nets else next(names for names in groups.values() if revenue in names)
     expression = " + ".join(f"coalesce({quote_column(name)}, 0)" for name in names)
-    if not nets:
-        taxes = [n for n in found.numbers if A_RATE.search(n) and found.roles.get(n) == "tax"]
+    taxes = [n for n in found.numbers if A_RATE.search(n) and found.roles.get(n) == "tax"]
+    if not nets and taxes:
         expression += "".join(f" - coalesce({quote_column(n)}, 0)" for n in taxes if n not in names)
+    elif not nets and has_word(revenue, TAXED_WORDS):
+        expression = " + ".join(map(_without_own_rate, names))
     why = f"a column for each rate of tax: {', '.join(names)}"
     result.add("Revenue", expression, why, "certain", *(n for group in groups.values() for n in group))
     return True
@@ -335,8 +343,9 @@ def _discounted_before_tax(result: SaleAmounts, found: SaleColumns) -> bool:
         for tax, discount in pairs(taxes, discounts):
             less, more = (np.nan_to_num(np.abs(found.numbers[n])) for n in (discount, tax))
             before_tax, rows = found.numbers[base] - less, np.ones(len(less))
-            is_told = any(agreement(before_tax, found.numbers[n], rows) >= AGREEMENT for n in found.lines)
-            if not is_told and agreement(before_tax + more, found.numbers[total], rows) >= AGREEMENT:
+            if agreement(before_tax + more, found.numbers[total], rows) < AGREEMENT:
+                continue
+            if not any(agreement(before_tax, found.numbers[n], rows) >= AGREEMENT for n in found.lines):
                 expression = f"{quote_column(base)} - coalesce(abs({quote_column(discount)}), 0)"
                 why = f"{base} less {discount}: with {tax} it is {total}"
                 result.add("Revenue", expression, why, "certain", base, discount, tax, total)

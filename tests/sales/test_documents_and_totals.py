@@ -317,7 +317,8 @@ def test_an_open_payment_beside_paid_ones_is_no_sale() -> None:
 
 
 @pytest.mark.parametrize(
-    "kinds", [("Netto", "MwSt", "Brutto"), ("Brutto", "MwSt"), ("Net sales", "VAT", "Gross sales")]
+    "kinds",
+    [("Netto", "MwSt", "Brutto"), ("Brutto", "MwSt"), ("Brutto",), ("Net sales", "VAT", "Gross sales")],
 )
 def test_amounts_in_a_column_for_each_rate_of_tax_are_added_up(kinds: tuple[str, ...]) -> None:
     reduced, usual = np.round(LINE * 3, 2), np.round(LINE[::-1] * 5, 2)
@@ -333,7 +334,8 @@ def test_amounts_in_a_column_for_each_rate_of_tax_are_added_up(kinds: tuple[str,
             "Gross sales": net + tax,
         }
         cells |= {f"{kind} {rate}%": np.round(amounts[kind], 2) for kind in kinds}
-    assert read(pd.DataFrame({"Datum": DAYS, **cells})) == pytest.approx((reduced + usual).sum())
+    cents = 1e-6 if kinds != ("Brutto",) else 1e-5  # what rounding leaves of a tax that only its rate tells
+    assert read(pd.DataFrame({"Datum": DAYS, **cells})) == pytest.approx((reduced + usual).sum(), rel=cents)
 
 
 @pytest.mark.parametrize(

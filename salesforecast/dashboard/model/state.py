@@ -10,8 +10,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 from salesforecast.core.optional import require
 
@@ -43,6 +45,7 @@ def run_in_background(work: Coroutine[object, None, None]) -> asyncio.Task[None]
     return task
 
 # %% ../../../nbs/dashboard/model/16_state.ipynb #b1e63a90
+Result = TypeVar("Result")
 LOADING = 60.0  # seconds that a page may need to load
 
 
@@ -69,6 +72,14 @@ class PageLoad:
 
 
 page_load = PageLoad()  # a process has one page
+
+
+async def call_in_thread(call: Callable[[], Result]) -> Result:
+    "Call in a thread; the result, or the error, comes when no page is loading."
+    try:
+        return await asyncio.to_thread(call)
+    finally:
+        await page_load.wait()
 
 # %% ../../../nbs/dashboard/model/16_state.ipynb #cfab3475
 @dataclass(frozen=True)
@@ -151,17 +162,19 @@ def _fetch_served(state: AppState, version: str) -> _Served | None:
     return _Served(info, state.load_served(state.watcher) if state.load_served else None)
 
 
+def _fetch(state: AppState) -> tuple[StatusOutput, _Served | None, tuple[str, ...]]:
+    "Fetch the API's status, what is new, and what monitoring found critical."
+    status = state.watcher.status()
+    return status, _fetch_served(state, status.version), critical_findings(status.version)
+
+
 async def refresh(state: AppState) -> None:
     "Check the API and fetch what is new."
     try:
-        status = await asyncio.to_thread(state.watcher.status)
-        new = await asyncio.to_thread(_fetch_served, state, status.version)
-        critical = await asyncio.to_thread(critical_findings, status.version)
+        status, new, critical = await call_in_thread(partial(_fetch, state))
     except (ApiError, UserError) as error:
-        await page_load.wait()
         state.connection = ApiConnection(False, None, str(error), datetime.now())
         return
-    await page_load.wait()
     status = status.model_copy(update={"timestamp": ""})  # a new time alone notifies nobody
     state.connection = ApiConnection(True, status, "", datetime.now())
     state.critical, state.today = critical, date.today()

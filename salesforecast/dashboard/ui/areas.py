@@ -8,17 +8,13 @@ __all__ = []
 # %% ../../../nbs/dashboard/ui/07_areas.ipynb #2b4986e0
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import ipywidgets as w
 
-from salesforecast.dashboard.model.state import AppState, page_load, run_in_background
+from salesforecast.dashboard.model.state import AppState, Result, call_in_thread, run_in_background
 from salesforecast.dashboard.ui.widgets import busy, busy_markup, failure, html, message_markup
 
 # %% ../../../nbs/dashboard/ui/07_areas.ipynb #b7ae1d8b
-Result = TypeVar("Result")
-
-
 class ContentArea(w.VBox):
     "A part of the page whose content changes."
 
@@ -49,8 +45,7 @@ class ContentArea(w.VBox):
         then: Callable[[Result], w.Widget | Sequence[w.Widget]],
     ) -> None:
         try:
-            result = await asyncio.to_thread(call)
-            await page_load.wait()
+            result = await call_in_thread(call)
             if number != self._call:
                 return
             content = then(result)
