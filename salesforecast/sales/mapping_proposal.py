@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from salesforecast.core.settings import UserError
 from salesforecast.sales.number_columns import Doubt
-from salesforecast.sales.presets import Preset
+from salesforecast.sales.known_exports.preset import Preset
 from salesforecast.sales.schema import ColumnMapping, nest_keys
 
 # %% ../../nbs/sales/43_mapping_proposal.ipynb #6294a154

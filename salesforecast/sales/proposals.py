@@ -25,7 +25,7 @@ from salesforecast.sales.extra_lines import compact_pivot_message
 from salesforecast.sales.layout import arrange_rows
 from salesforecast.sales.mapping_proposal import MappingProposal, OpenQuestion, ProposedLine, nested_keys
 from salesforecast.sales.expressions import names_column, quote_column
-from salesforecast.sales.presets import Preset, match_column
+from salesforecast.sales.known_exports.preset import Preset, match_column
 from salesforecast.sales.proposed_columns import (
     propose_by_preset,
     propose_by_values,

@@ -18,7 +18,7 @@ from salesforecast.sales.column_profiles import ColumnProfile, TableProfile
 from salesforecast.sales.expressions import quote_column, replace_column
 from salesforecast.sales.mapping_proposal import OpenQuestion, ProposedLine
 from salesforecast.sales.number_columns import Choice, Doubt, number_role
-from salesforecast.sales.presets import Preset, fill_first, fill_in, match_column
+from salesforecast.sales.known_exports.preset import Preset, fill_first, fill_in, match_column
 from salesforecast.sales.proposed_dates import pick_column, propose_date
 from salesforecast.sales.proposed_filters import blank_cells
 from salesforecast.sales.schema import find_column

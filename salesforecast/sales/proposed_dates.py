@@ -18,7 +18,7 @@ from salesforecast.sales.column_profiles import ColumnProfile, TableProfile
 from salesforecast.sales.dates import MONTH_NUMBERS
 from salesforecast.sales.mapping_proposal import OpenQuestion, ProposedLine
 from salesforecast.sales.expressions import quote_column
-from salesforecast.sales.presets import Preset
+from salesforecast.sales.known_exports.preset import Preset
 
 # %% ../../nbs/sales/44_proposed_dates.ipynb #dd3d4560
 DATE_ROLES = ("best_date", "date", "other_date")

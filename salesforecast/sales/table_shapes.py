@@ -33,7 +33,8 @@ from salesforecast.sales.wide_headers import (
 )
 from salesforecast.sales.wide_tables import wide_groups
 from salesforecast.sales.mapping_proposal import OpenQuestion, ProposedLine
-from salesforecast.sales.presets import Preset, find_preset
+from salesforecast.sales.known_exports.preset import Preset
+from salesforecast.sales.presets import find_preset
 from salesforecast.sales.schema import ColumnMapping
 from salesforecast.sales.totals import find_totals, is_empty
 
