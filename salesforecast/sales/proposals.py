@@ -197,8 +197,9 @@ def _held_tax(revenue: str, profile: TableProfile) -> str:
     numbers = {
         n: np.nan_to_num(np.abs(c.numbers)) for n, c in profile.columns.items() if c.numbers is not None
     }
-    named = [n for n in numbers if n == revenue or names_column(revenue, n)]
     columns = profile.columns
+    named = [n for n in numbers if n == revenue or names_column(revenue, n)]
+    named = [n for n in named if number_role(columns[n]) not in ("units", "discount", "refund")]
     taxes = [
         n for n in numbers if n not in named and number_role(columns[n]) == "tax" and not columns[n].rate
     ]

@@ -40,6 +40,35 @@ SQUARE_ITEMS = Preset(
     ),
 )
 
+# %% ../../../nbs/sales/known_exports/04_tills.ipynb #6e27f066
+SQUARE_TRANSACTIONS = Preset(
+    "square_transactions",
+    "Square transactions",
+    ("Date", "Time", "Gross Sales", "Discounts", "Net Sales", "Total Collected", "Transaction ID"),
+    {
+        "Transaction_ID": ("{Transaction ID}",),
+        "Transaction_Date": ("join({Date}, ' ', {Time})",),
+        "Revenue": (
+            "{Gross Sales} + coalesce({Discounts}, 0) + coalesce({Partial Refunds}, 0)",
+            "{Gross Sales} + coalesce({Discounts}, 0)",
+        ),
+        "Customer_ID": ("{Customer ID}",),
+        "Region": ("{Location}", "{Device Name}"),
+    },
+    "gross sales less discounts and partial refunds, without tax",
+    returns=(
+        "{Gross Sales} + coalesce({Discounts}, 0) + coalesce({Partial Refunds}, 0) < 0",
+        "{Gross Sales} < 0",
+    ),
+    duplicates="keep",
+    notes=(
+        "Refunds are negative sales on the day of the refund.",
+        "Tax, tips, service charges and gift cards that are sold are not part of it.",
+        "Products are in the export of items only.",
+        "Time: Date and Time are in the zone of the column Time Zone, the shop's own.",
+    ),
+)
+
 # %% ../../../nbs/sales/known_exports/04_tills.ipynb #974fd82b
 LIGHTSPEED_X = Preset(
     "lightspeed_x",
@@ -52,7 +81,7 @@ LIGHTSPEED_X = Preset(
         "Product_Name": ("{Details}",),
         "Units_Sold": ("{Quantity}",),
         "Unit_Price": (
-            "abs(({Subtotal} + coalesce({Discount}, 0)) / {Quantity})",
+            "(abs({Subtotal}) + abs(coalesce({Discount}, 0))) / abs({Quantity})",
             "abs({Subtotal} / {Quantity})",
         ),
         "Revenue": ("{Subtotal}",),
@@ -68,6 +97,7 @@ LIGHTSPEED_X = Preset(
     notes=(
         "Only lines of the type Sale Line count: the Sale lines above them are their totals, Payment lines are payments.",
         "Returns are negative sales on their day. Voided and parked sales are left out.",
+        "Discounts: a discount on the whole sale is a line of its own, which is negative.",
         "Tax is not part of it.",
         "Time: the shop's own.",
     ),
@@ -106,4 +136,4 @@ LIGHTSPEED_R = Preset(
 )
 
 # %% ../../../nbs/sales/known_exports/04_tills.ipynb #b4f1b5da
-TILLS = (SQUARE_ITEMS, LIGHTSPEED_X, LIGHTSPEED_R)
+TILLS = (SQUARE_ITEMS, SQUARE_TRANSACTIONS, LIGHTSPEED_X, LIGHTSPEED_R)

@@ -1,0 +1,280 @@
+"""Exports of known systems, each with the rows that mislead: refunds, discounts, tax, shipping, what is unpaid."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from salesforecast.sales.proposals import propose_mapping
+from salesforecast.sales.reading import read_sales
+
+GOODS = {"A1": ("Tea", 4.5), "B2": ("Jam", 3.25), "C3": ("Lamp", 45.0), "D4": ("Chair", 129.0)}
+Export = tuple[
+    list[dict[str, object]], float, dict[str, str]
+]  # rows, revenue, expressions that must be proposed
+EXPORTS: dict[str, Callable[[], Export]] = {}
+
+
+def export(build: Callable[[], Export]) -> Callable[[], Export]:
+    EXPORTS[build.__name__] = build
+    return build
+
+
+def lines(orders: int = 60) -> list[dict]:
+    """Order lines, two to an order, an order a day."""
+    return [
+        {
+            "n": n,
+            "first": n % 2 == 0,
+            "order": 1000 + n // 2,
+            "day": pd.Timestamp("2024-01-05") + pd.Timedelta(n // 2, "D"),
+            "sku": sku,
+            "name": GOODS[sku][0],
+            "price": GOODS[sku][1],
+            "qty": 1 + n % 3,
+            "line": round(GOODS[sku][1] * (1 + n % 3), 2),
+        }
+        for n in range(2 * orders)
+        for sku in [list(GOODS)[n * 7 % 4]]
+    ]
+
+
+def cents(value: float) -> str:
+    return f"{value:.2f}"
+
+
+@export
+def ebay_transactions() -> Export:
+    return ebay(
+        "Transaction creation date|Type|Order number|Buyer username|Ship to country|Net amount|Payout currency|Item ID|Item title|Custom label|Quantity|Item subtotal|Shipping and handling|Gross transaction amount|Description",
+        "%b %-d, %Y",
+        ("Order", "Refund", "Claim", "Shipping label", "Payout"),
+    )
+
+
+@export
+def ebay_transactions_in_german() -> Export:
+    return ebay(
+        "Datum der Transaktionserstellung|Typ|Bestellnummer|Nutzername des Käufers|Versandziel - Land|Betrag abzügl. Kosten|Auszahlungswährung|Artikelnr.|Angebotstitel|Bestandseinheit|Stückzahl|Zwischensumme Artikel|Verpackung und Versand|Transaktionsbetrag (inkl. Kosten)|Beschreibung",
+        "%d.%m.%Y",
+        ("Bestellung", "Rückerstattung", "Fall", "Versandetikett", "Auszahlung"),
+    )
+
+
+def ebay(header: str, date: str, kinds: tuple[str, ...]) -> Export:
+    names, rows, revenue = header.split("|"), [], 0.0
+    order, refund, claim, label, payout = kinds
+
+    def add(at: dict, kind: str, net: float, goods: float | None, number: str, item: bool = True) -> None:
+        of_item = [at["sku"] + "1", at["name"], at["sku"], number] if item else ["--"] * 4
+        of_order = [at["day"].strftime(date), kind, str(at["order"]), "buyer", "DE"]
+        amounts = [cents(goods), "5.00"] if goods is not None else ["--", "--"]
+        rows.append(
+            dict(
+                zip(
+                    names,
+                    [*of_order, cents(net), "EUR", *of_item, *amounts, cents(net), "--"],
+                    strict=True,
+                )
+            )
+        )
+
+    for at in lines():
+        if at["first"]:  # the row of an order of several items
+            add(at, order, at["line"] * 0.8, None, "--", item=False)
+        add(at, order, 0, at["line"], str(at["qty"]))
+        revenue += at["line"]
+        if at["n"] % 9 == 0:
+            add(at, refund if at["n"] % 2 else claim, -at["line"], -at["line"], "--")
+            revenue -= at["line"]
+        if at["n"] % 5 == 0:
+            add(at, label, -4.2, None, "--", item=False)
+    add(at, payout, -2500, None, "--", item=False)
+    return rows, revenue, {"Revenue": names[11], "Product_ID": names[7]}
+
+
+@export
+def etsy_orders() -> Export:
+    rows, revenue = [], 0.0
+    for at in lines():
+        off = round(at["line"] * 0.1, 2) if at["n"] % 4 == 0 else 0.0
+        total = round((at["line"] - off) * 1.08 + 4.5, 2)
+        left = round(total * 0.5, 2) if at["n"] % 10 == 0 else 0.0
+        rows.append(
+            {
+                "Sale Date": f"{at['day']:%m/%d/%y}",
+                "Order ID": 5000 + at["n"],
+                "Buyer User ID": f"b{at['n'] % 9}",
+                "Number of Items": at["qty"],
+                "Ship State": "NY",
+                "Currency": "USD",
+                "Order Value": cents(at["line"]),
+                "Discount Amount": cents(off),
+                "Shipping": "4.50",
+                "Sales Tax": cents((at["line"] - off) * 0.08),
+                "Order Total": cents(total),
+                "Status": "Refunded" if at["n"] == 7 else "",
+                "Card Processing Fees": cents(total * 0.03),
+                "Order Net": cents(total * 0.97),
+                "Adjusted Order Total": cents(left),
+            }
+        )
+        if at["n"] != 7:
+            revenue += (at["line"] - off) * (left / total if left else 1)
+    return rows, revenue, {"Units_Sold": "Number of Items"}
+
+
+@export
+def etsy_items() -> Export:
+    rows, revenue = [], 0.0
+    for at in lines():
+        off = round(at["line"] * 0.1, 2) if at["n"] % 4 == 0 else 0.0
+        rows.append(
+            {
+                "Sale Date": f"{at['day']:%m/%d/%y}",
+                "Item Name": at["name"],
+                "Buyer": f"b{at['n'] % 9}",
+                "Quantity": at["qty"],
+                "Price": cents(at["price"]),
+                "Coupon Code": "TEN" if off else "",
+                "Discount Amount": cents(off),
+                "Order Shipping": "4.50",
+                "Order Sales Tax": "2.00",
+                "Item Total": cents(at["line"]),
+                "Currency": "USD",
+                "Transaction ID": 7000 + at["n"],
+                "Listing ID": at["sku"],
+                "Ship Country": "United States",
+                "Order ID": at["order"],
+                "SKU": "",
+            }
+        )
+        revenue += at["line"] - off
+    return rows, revenue, {"Product_ID": "Listing ID", "Transaction_ID": "Order ID", "Unit_Price": "Price"}
+
+
+@export
+def square_transactions() -> Export:
+    rows, revenue = [], 0.0
+    for at in lines():
+        sign = -1 if at["n"] % 11 == 5 else 1
+        off = round(at["line"] * 0.1, 2) if at["n"] % 4 == 0 and sign > 0 else 0.0
+        service = 2.5 if at["n"] % 6 == 0 else 0.0
+        back = 1.5 if at["n"] % 7 == 0 else 0.0
+        net = sign * at["line"] - off + service
+        dollars = [
+            sign * at["line"],
+            -off,
+            service,
+            net,
+            25.0 * (at["n"] == 8),
+            net * 0.08,
+            -back,
+            net * 1.08,
+        ]
+        names = "Gross Sales|Discounts|Service Charges|Net Sales|Gift Card Sales|Tax|Partial Refunds|Total Collected"
+        rows.append(
+            {
+                "Date": f"{at['day']:%m/%d/%y}",
+                "Time": f"12:{at['n'] % 60:02}:00",
+                "Time Zone": "Eastern Time (US & Canada)",
+                **{
+                    name: f"{'-' if value < 0 else ''}${abs(value):,.2f}"
+                    for name, value in zip(names.split("|"), dollars, strict=True)
+                },
+                "Transaction ID": f"T{at['n']}",
+                "Description": f"{at['qty']} x {at['name']}",
+                "Event Type": "Refund" if sign < 0 else "Payment",
+                "Location": "North",
+            }
+        )
+        revenue += sign * at["line"] - off - back
+    return rows, revenue, {"Region": "Location"}
+
+
+@export
+def amazon_transactions() -> Export:
+    rows, revenue = [], 0.0
+
+    def add(at: dict, kind: str, goods: float, shipping: float, rebate: float) -> None:
+        rows.append(
+            {
+                "date/time": f"{at['day']:%b %-d, %Y} 10:45:16 AM PDT",
+                "settlement id": "19000",
+                "type": kind,
+                "order id": f"112-{at['order']}",
+                "sku": at["sku"],
+                "description": at["name"],
+                "quantity": at["qty"],
+                "marketplace": "amazon.com",
+                "order state": "CA",
+                "product sales": cents(goods),
+                "product sales tax": cents(goods * 0.08),
+                "shipping credits": cents(shipping),
+                "promotional rebates": cents(rebate),
+                "selling fees": cents(-goods * 0.15),
+                "total": cents(goods + shipping + rebate),
+            }
+        )
+
+    for at in lines():
+        shipping, off = 5.99 * (at["n"] % 3 > 0), round(at["line"] * 0.2, 2) * (at["n"] % 5 == 0)
+        free = shipping * (at["n"] % 2)
+        if off > shipping > free:
+            off = 1.0  # a rebate below the credit is of goods
+        add(at, "Order", at["line"], shipping, -free - off)
+        revenue += at["line"] - off
+        if at["n"] % 8 == 0:
+            add(at, "Refund" if at["n"] % 16 else "Chargeback Refund", -at["line"], -shipping, free + off)
+            revenue -= at["line"] - off
+    add(at, "Transfer", 0, 0, 0)
+    return rows, revenue, {"Product_ID": "sku"}
+
+
+@export
+def lightspeed_x() -> Export:
+    rows, revenue = [], 0.0
+
+    def add(at: dict, kind: str, units: object, subtotal: object, off: float, details: str, sku: str) -> None:
+        rows.append(
+            {
+                "Date": f"{at['day']:%Y-%m-%d} 10:00:00",
+                "Receipt Number": at["order"],
+                "Line Type": kind,
+                "Quantity": units,
+                "Subtotal": subtotal,
+                "Discount": cents(off),
+                "Details": details,
+                "Register": "North",
+                "Status": "VOIDED" if at["order"] % 10 == 3 else "CLOSED",
+                "Sku": sku,
+            }
+        )
+
+    for at in lines():
+        sign, off = -1 if at["n"] % 11 == 5 else 1, 0.5 * (at["n"] % 3 == 0)
+        whole = 2.0 * (at["order"] % 4 == 0)
+        if at["first"]:
+            add(at, "Sale", 1, "7.77", 0, "", "")
+        add(at, "Sale Line", sign * at["qty"], cents(sign * (at["line"] - off)), off, at["name"], at["sku"])
+        if not at["first"] and whole:
+            add(at, "Sale Line", 1, cents(-whole), whole, "Discount", "vend-discount")
+        if at["order"] % 10 != 3:
+            revenue += sign * (at["line"] - off) - whole * (not at["first"])
+        if not at["first"]:
+            add(at, "Payment", "", "", 0, "Cash", "")
+    return rows, revenue, {"Product_ID": "Sku"}
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_an_export_is_recognised_and_read_right(name: str, tmp_path: Path) -> None:
+    rows, revenue, expressions = EXPORTS[name]()
+    source = tmp_path / "export.csv"
+    pd.DataFrame(rows).to_csv(source, index=False)
+    proposal = propose_mapping(source)
+    assert proposal.preset and name.startswith(proposal.preset.key)
+    for column, expression in expressions.items():
+        assert proposal.value(f"columns.{column}") == expression
+    sales = read_sales(source, proposal.mapping, now=pd.Timestamp("2025-06-30"))
+    assert sales.frame["Revenue"].sum() == pytest.approx(revenue, abs=0.05), proposal.to_yaml()
