@@ -80,7 +80,7 @@ def _item_revenue(
 ) -> list[ProposedLine]:
     "Return the lines with what a line item costs after its discount as revenue, where the items have it before and after."
     numbers = {n: np.nan_to_num(v) for n in items if (v := profile.columns[n].numbers) is not None}
-    places = {n.rpartition(".")[2].casefold(): n for n in numbers}
+    places = {n.rpartition(".")[2].casefold().replace("_", ""): n for n in numbers}
     before, after = places.get("subtotal"), places.get("total")
     refund = next((n for n in numbers if n.rpartition(".")[2] in REFUNDS and numbers[n].any()), None)
     if not before or not after or (np.abs(numbers[after]) > np.abs(numbers[before]) + 0.01).any():
@@ -96,13 +96,32 @@ def _item_revenue(
 REFUNDS = ("refunded", "refunded_total", "total_refunded")  # money of a line item
 
 
-def _less_refund(lines: Sequence[ProposedLine], refund: str) -> list[ProposedLine]:
-    "Return the lines with a refund of the whole order taken off the revenue of its items, in proportion."
+def _tax_on_top(lines: Sequence[ProposedLine], profile: TableProfile, items: Sequence[str]) -> str:
+    "Return the field with the tax of a line item that comes on top of its revenue; empty where there is none."
+    column = profile.columns.get(str(_value(lines, "columns.Revenue")))
+    taxes = {
+        n: np.nan_to_num(v)
+        for n in items
+        if (v := profile.columns[n].numbers) is not None and "tax" in name_words(n)
+    }
+    if column is None or column.numbers is None:
+        return ""
+    amount = np.nan_to_num(column.numbers)
+    return next((n for n, tax in taxes.items() if tax.any() and not is_held(tax, amount)), "")
+
+
+def _less_refund(lines: Sequence[ProposedLine], refund: str, tax: str = "") -> list[ProposedLine]:
+    "Return the lines with a refund of the whole order taken off the revenue of its items, in proportion, without the items' tax."
     order, revenue = (_value(lines, f"columns.{name}") for name in ("Transaction_ID", "Revenue"))
     if not order or not revenue:
         return list(lines)
     item, order = quote_column(str(revenue)), quote_column(str(order))
-    less = f"{item} - allocate(coalesce(abs({quote_column(refund)}), 0), {order}, {item})"
+    back = f"coalesce(abs({quote_column(refund)}), 0)"
+    if tax:
+        paid = f"({item} + coalesce({quote_column(tax)}, 0))"
+        less = f"{item} - coalesce(allocate({back}, {order}, {paid}) * {item} / {paid}, 0)"
+    else:
+        less = f"{item} - allocate({back}, {order}, {item})"
     reason = f"{refund} is of the whole order: each item takes its part"
     return [
         replace(line, value=less, reason=reason, doubt="likely") if line.key == "columns.Revenue" else line
@@ -152,6 +171,16 @@ def _filled_down(cells: pd.Series) -> pd.Series:
     return cells.mask(cells.isin(["", " "])).infer_objects().ffill()
 
 # %% ../../nbs/sales/48_proposals.ipynb #ba882ba9
+@dataclass(frozen=True)
+class _AskedRows:
+    "Rows that may be sales or not, and the question that is asked of them."
+
+    condition: str  # leaves them out
+    text: str
+    left_out: str  # the answer that leaves them out, which holds until someone answers
+    reason: str
+
+
 @dataclass
 class _Draft:
     "A proposal while it is put together."
@@ -162,7 +191,7 @@ class _Draft:
     questions: list[OpenQuestion] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)  # of the rows that are sales
     where_reason: str = "orders and rows that are no sales of goods"
-    refunded: str = ""  # condition that leaves out orders which may be refunded whole
+    asked: "_AskedRows | None" = None  # which may be sales or not
     by_preset: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -214,12 +243,27 @@ def _draft_by_preset(preset: Preset, profile: TableProfile, items: Sequence[str]
     expression = _value(lines, "columns.Transaction_Date")
     dates = (n for n in profile.columns if n == expression or quote_column(n) in str(expression))
     draft = _Draft(lines, used, next(dates, ""), conditions=conditions, by_preset=True)
+    draft.asked = _unpaid_orders(preset, profile)
     if draft.date and profile.columns[draft.date].day_unclear:
         date_lines, draft.questions, _ = propose_date(
             replace(profile, columns={draft.date: profile.columns[draft.date]})
         )
         draft.lines += [line for line in date_lines if line.key == "day_first"]
     return draft
+
+
+def _unpaid_orders(preset: Preset, profile: TableProfile) -> _AskedRows | None:
+    "Return the orders that a preset's states tell to be unpaid; None where the export has none."
+    for names, states in preset.unpaid.items():
+        column = match_column(names, list(profile.columns))
+        values = profile.columns[column].values if column else []
+        unpaid = [value for value in values if value.lower() in states]
+        if column and unpaid:
+            condition = join_conditions([f"{quote_column(column)} != '{value}'" for value in unpaid], "&")
+            text = f"{column} has {', '.join(unpaid)}. Are orders that are not paid yet sales?"
+            reason = f"not paid yet: {', '.join(unpaid)}"
+            return _AskedRows(condition, text, "not paid: leave them out", reason)
+    return None
 
 
 def _draft_by_values(profile: TableProfile) -> _Draft:
@@ -252,7 +296,13 @@ def _add_filters(draft: _Draft, profile: TableProfile) -> None:
     if (state := find_refunded_state(profile)) and not any(
         has_word(name, RETURN_NAMES) for name in draft.used
     ):
-        draft.refunded = f"{quote_column(state[0])} != '{state[1]}'"
+        others = f"{quote_column(state[0])} != '{state[1]}'"
+        draft.asked = _AskedRows(
+            others,
+            "What are the orders that are closed, beside those that are complete?",
+            "refunded: leave them out",
+            f"closed beside complete are orders refunded whole, as in Magento: {others}",
+        )
         draft.used.add(state[0])
     draft.where_reason = next((line.reason for line in filters if line.key == "where"), "")
     for line in filters:
@@ -311,18 +361,16 @@ def _add_side(draft: _Draft, profile: TableProfile, amount: np.ndarray | None) -
 def _add_where(draft: _Draft) -> None:
     "Add the condition of the rows that are sales, and ask what a state means that two systems use differently."
     sold = join_conditions(draft.conditions, "&") if draft.conditions else None
-    if not draft.refunded:
+    if not draft.asked:
         doubt: Doubt = "certain" if draft.by_preset else "likely"
         draft.lines += [ProposedLine("where", sold, draft.where_reason, doubt)] if sold else []
         return
-    where = join_conditions([*draft.conditions, draft.refunded], "&")
-    reason = f"closed beside complete are orders refunded whole, as in Magento: {draft.refunded}"
-    draft.lines.append(
-        ProposedLine("where", where, "; ".join(filter(None, [draft.where_reason, reason])), "unsure")
-    )
-    refunded, sales = "refunded: leave them out", "sales"
-    text = "What are the orders that are closed, beside those that are complete?"
-    draft.questions.append(OpenQuestion("where", text, {refunded: where, sales: sold}, refunded))
+    asked = draft.asked
+    where = join_conditions([*draft.conditions, asked.condition], "&")
+    reason = "; ".join(filter(None, [draft.where_reason, asked.reason]))
+    draft.lines.append(ProposedLine("where", where, reason, "unsure"))
+    choices: dict[str, object] = {asked.left_out: where, "sales": sold}
+    draft.questions.append(OpenQuestion("where", asked.text, choices, asked.left_out))
 
 
 EMPTY_ROWS = {
@@ -597,12 +645,14 @@ def _propose(
         profile.columns[name].filled = 1.0
     draft = _draft_by_preset(preset, profile, shape.items) if preset else _draft_by_values(profile)
     lines = _item_revenue(draft.lines, profile, shape.items) if shape.items else draft.lines
-    lines = _less_refund(lines, shape.refund) if shape.refund else lines
+    if shape.refund:
+        lines = _less_refund(lines, shape.refund, _tax_on_top(lines, profile, shape.items))
     _require_columns([*lines, *shape.lines], profile, source)
     lines = [*shape.lines, *(_beside_melted(lines, shape.value) if shape.value else lines)]
     zone_lines, zone_questions = propose_zone(profile, draft.date, preset)
     currency, money_questions, money = propose_currency(profile, draft.used)
     draft.lines = [*lines, *base, *zone_lines, *currency]
+    draft.used |= {str(line.value) for line in currency if line.key == "currency_column"}
     if preset is None:
         _add_filters(draft, profile)
     filled += _order_fields(profile, filled, preset, " ".join([*draft.conditions, *draft.used]))

@@ -15,7 +15,7 @@ import pandas as pd
 from salesforecast.core.settings import UserError
 from salesforecast.sales.number_columns import number_role
 from salesforecast.sales.column_names import is_planned, name_role, name_roles, name_words
-from salesforecast.sales.column_profiles import profile_table
+from salesforecast.sales.column_profiles import TableProfile, profile_table
 from salesforecast.sales.delimited import SourceTable
 from salesforecast.sales.extra_lines import find_remarks, find_repeated_headers
 from salesforecast.sales.layout import TOTAL, leave_out_totals
@@ -215,6 +215,17 @@ def find_packed(cells: pd.DataFrame) -> str | None:
     return None
 
 
+def _find_refunds(profile: TableProfile) -> list[str]:
+    "Return the columns of refunds that have any."
+    return [
+        name
+        for name, column in profile.columns.items()
+        if {"refund", "refunded"} & set(name_words(name))
+        and column.numbers is not None
+        and np.nan_to_num(column.numbers).any()
+    ]
+
+
 def unpack_shape(cells: pd.DataFrame) -> TableShape | None:
     "Return a row for each line item that is packed in a cell; None for a table without."
     column = find_packed(cells)
@@ -228,12 +239,8 @@ def unpack_shape(cells: pd.DataFrame) -> TableShape | None:
         for name, about in profile.columns.items()
         if about.kind == "number" and number_role(about) not in ("id", "")
     ]
-    refunds = [
-        name
-        for name in amounts
-        if {"refund", "refunded"} & set(name_words(name))
-        and (numbers := profile.columns[name].numbers) is not None
-        and np.nan_to_num(numbers).any()
+    refunds = _find_refunds(profile_table(table.cells[fields])) or [
+        name for name in _find_refunds(profile) if name in amounts
     ]
     reason = f"its cells hold line items: {', '.join(fields)}"
     notes = [
@@ -245,9 +252,7 @@ def unpack_shape(cells: pd.DataFrame) -> TableShape | None:
         [ProposedLine("unpack", column, reason, "certain")],
         notes=notes,
         items=fields,
-        refund=refunds[0]
-        if refunds and not any({"refund", "refunded"} & set(name_words(name)) for name in fields)
-        else "",
+        refund=refunds[0] if refunds and refunds[0] in amounts else "",
     )
 
 

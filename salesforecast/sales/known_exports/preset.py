@@ -67,6 +67,8 @@ class Preset:
         Conditions of the rows that are sales; those whose columns the export lacks are left out.
     no_sale
         Statuses column: values that are no sale; a condition is made of them.
+    unpaid
+        Statuses column: values, in small letters, of orders that are not paid yet; it is asked whether they are sales.
     returns
         Conditions that mark a return; the first that can be used is taken.
     fill_down
@@ -96,6 +98,7 @@ class Preset:
     revenue: str
     where: tuple[str, ...] = ()
     no_sale: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unpaid: dict[str, tuple[str, ...]] = field(default_factory=dict)
     returns: tuple[str, ...] = ()
     fill_down: tuple[str, ...] = ()
     constants: dict[str, float | str] = field(default_factory=dict)

@@ -33,13 +33,20 @@ SHOPIFY_ORDERS = Preset(
         "Region": ("{Shipping Province}", "{Shipping Country}", "{Billing Country}"),
     },
     "units × price less the order's discount and what was refunded, both spread over the order's lines",
-    where=("isnull(first({Cancelled at}, {Name}))", "~contains(lower({Lineitem name}), 'gift card')"),
+    where=(
+        "isnull(first({Cancelled at}, {Name}))",
+        "~contains(lower({Lineitem name}), 'gift card')",
+        "~contains(join(', ', lower(first({Tags}, {Name})), ','), ', test,')",
+        "~contains(lower(first({Payment Method}, {Name})), 'bogus')",
+    ),
     no_sale={"Financial Status": ("refunded", "voided", "expired")},
+    unpaid={"Financial Status": ("pending", "authorized", "unpaid")},
     fill_down=("Financial Status", "Currency"),
     duplicates="keep",
     by_totals=revenue_by_totals,
     notes=(
-        "Refunds: refunded, voided and cancelled orders are left out; a partial refund is taken off its order, on the order's day.",
+        "Refunds: refunded, voided and cancelled orders are left out; a partial refund is taken off its order, on the order's day, without the tax that it holds by the order's Subtotal and Taxes.",
+        "Unpaid orders (pending, authorized) are left out and asked about. Orders with the tag test, or paid by the test gateway, are no sales.",
         "Discounts: the order's discount is spread over its lines by their value.",
         "Tax and shipping are not part of it. Where the prices include tax, which Subtotal, Shipping and Total show, each order's share of tax is taken off.",
         "Gift cards that are sold are left out: their revenue comes when they are spent.",
@@ -48,6 +55,7 @@ SHOPIFY_ORDERS = Preset(
 )
 
 # %% ../../../nbs/sales/known_exports/02_shops.ipynb #73188f57
+_ON_HOLD = ("on-hold", "on hold", "wc-on-hold")  # a transfer or cheque is awaited
 WOOCOMMERCE_LINES = Preset(
     "woocommerce_lines",
     "WooCommerce order lines",
@@ -99,10 +107,11 @@ WOOCOMMERCE_LINES = Preset(
             "wc-checkout-draft",
         )
     },
+    unpaid={"Order Status|order_status|Status": _ON_HOLD},
     fill_down=("Order Status", "Order Date"),
     duplicates="keep",
     notes=(
-        "Refunds: cancelled, refunded, failed and unpaid orders are left out; a line's refund is taken off it.",
+        "Refunds: cancelled, refunded, failed and unpaid orders are left out; a line's refund is taken off it. Orders on hold, which await payment, are asked about.",
         "Discounts: coupons are in the line's total already.",
         "Tax and shipping are not part of it.",
         "Gift cards are products of plugins: leave them out with where.",
@@ -148,9 +157,10 @@ WOOCOMMERCE_ORDERS = Preset(
             "wc-pending",
         )
     },
+    unpaid={"status|order_status|Order Status": _ON_HOLD},
     unpack="line_items|line_item_1|Line Items",
     notes=(
-        "Refunds: cancelled, refunded, failed and unpaid orders are left out.",
+        "Refunds: cancelled, refunded, failed and unpaid orders are left out; of unpacked items, the order's refund is taken off without its tax. Orders on hold, which await payment, are asked about.",
         "Products: where the items of an order are packed into one cell, they are unpacked into lines.",
         "Tax and shipping are taken off the order's total.",
         "Time: the shop's own time zone, but for columns that end in _gmt.",
@@ -170,8 +180,10 @@ WOOCOMMERCE_ANALYTICS = Preset(
     },
     "net sales of the order: without tax and shipping, after coupons and refunds",
     no_sale={"Status": ("cancelled", "refunded", "failed", "pending", "pending payment", "trash")},
+    unpaid={"Status": _ON_HOLD},
     returns=("{Net Sales|N. Revenue} < 0",),
     notes=(
+        "Orders on hold, which await payment, are asked about.",
         "An order is a row; its products stand in one cell of text, without prices. Use an export of lines to forecast products.",
     ),
 )
