@@ -47,7 +47,7 @@ dev: $(VENV)/.dev ## Install what tests and notebooks need as well
 
 lock: $(UV) ## Resolve the dependencies again into requirements.lock
 	touch setup.py  # uv remembers what it read by this file's time, and settings.ini may have changed
-	$(UV) pip compile setup.py --all-extras --universal --python-version 3.11 --fork-strategy fewest --upgrade \
+	$(UV) pip compile setup.py --extra all --extra peers --universal --python-version 3.11 --fork-strategy fewest --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet -o requirements.lock
 
 # --- the product -------------------------------------------------------------------------

@@ -19,7 +19,9 @@ def lines(key: str) -> list[str]:
 
 
 EXTRAS = ("train", "serve", "dashboard", "mlops", "dask", "docs", "dev")
-extras = {name: lines(f"{name}_requirements") for name in (*EXTRAS, "peers")}  # peers are for one benchmark
+extras = {
+    name: lines(f"{name}_requirements") for name in (*EXTRAS, "pretrained", "peers")
+}  # large: not part of "all"
 extras["all"] = sorted({requirement for name in EXTRAS for requirement in extras[name]})
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,49 @@ def panel() -> Panel:
     """Eight products with noise and the same week, of which seasonal naive repeats the noise."""
     week = np.array([1.0, 0.9, 0.9, 1.0, 1.2, 1.5, 1.1])[np.arange(182) % 7]
     return products(np.random.default_rng(0).poisson(8 * week, (8, 182)).astype(float))
+
+
+WEEKDAYS = """
+import numpy as np
+
+class Weekdays:
+    def __init__(self, levels):
+        self.quantiles = levels
+
+    def forecast(self, context, *, horizon):
+        first = context.shape[1] % 7
+        days = [np.nanquantile(context[:, (first + day) % 7 :: 7], self.quantiles, axis=1).T for day in range(7)]
+        return np.stack([days[day % 7] for day in range(horizon)], axis=1)
+"""
+
+
+def test_a_pretrained_model_of_ones_own_takes_part_and_wins(
+    panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_pretrained.py").write_text(WEEKDAYS)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = CandidateParams(
+        name="weekdays",
+        model="my_pretrained:Weekdays",
+        arguments={"levels": [0.1, 0.25, 0.5, 0.75, 0.9]},
+        min_periods=22,
+    )
+    model = fit_demand(panel, 14, candidates=[own], n_windows=2)
+    board = model.leaderboard.set_index(["level", "model"])
+    assert board.loc[("Product_ID", "weekdays"), "wape"] < 0.8 * board.loc[("Product_ID", BASELINE), "wape"]
+    assert abs(forecast_demand(model, 14).yhat[1:].mean() / panel.values[1:].mean() - 1) < 0.05
+
+
+def test_fracast_is_tried_only_where_it_is_named(panel: Panel) -> None:
+    assert "fracast" not in [candidate.name for candidate in resolve_candidates()]
+    (fracast,) = resolve_candidates(["fracast"])[1:]
+    task = make_forecast_task(panel, 14, Covariates())
+    if find_spec("fracast") is None:
+        with pytest.raises(UserError, match=r"pip install 'salesforecast\[pretrained\]'"):
+            fracast.forecast(task, np.arange(3))
+        return
+    forecast, expected = fracast.forecast(task, np.arange(9)), panel.values[:, -56:].reshape(9, 8, 7).mean(1)
+    assert np.abs(forecast[:, :7] / expected - 1).mean() < 0.15  # the same week, whose noise is less
 
 
 @pytest.mark.parametrize("own", [THETA, RIDGE], ids=["statsforecast", "scikit-learn"])
