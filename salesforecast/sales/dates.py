@@ -148,6 +148,7 @@ MONTH_NUMBERS = (
 )
 MONTH = "(?:" + "|".join(sorted(MONTH_NUMBERS, key=len, reverse=True)) + ")"
 YEAR = r"(?:\d{4}|\d{2})"
+HOUR_WORD = r"(?i)\s*\b(?:hs|hrs|h|uhr)\.?$"  # behind a time, as in 09:23 hs.
 NAMED_DATE = (
     rf"(?i)^(?:[^\d ]{{2,12}},? )?(?:(?P<d1>\d{{1,2}})(?:st|nd|rd|th)?[ .\-/]*(?:(?:de|of) )?(?P<m1>{MONTH})\.?(?: de| of)?[ ,.\-/]+(?P<y1>{YEAR})"
     rf"|(?P<m2>{MONTH})[ .\-]+(?P<d2>\d{{1,2}})(?:st|nd|rd|th)?[ ,\-]+(?P<y2>{YEAR}))(?P<clock>[ ,T]+\d{{1,2}}:.*)?$"
@@ -186,7 +187,10 @@ def _named_dates(texts: pd.Series) -> pd.Series:
         + number
         + "-"
         + day.str.zfill(2)
-        + parts["clock"].fillna("").str.replace(r"^[ ,T]+", " ", regex=True)
+        + parts["clock"]
+        .fillna("")
+        .str.replace(r"^[ ,T]+", " ", regex=True)
+        .str.replace(HOUR_WORD, "", regex=True)
     )
     return pd.to_datetime(written, format="mixed", errors="coerce")
 

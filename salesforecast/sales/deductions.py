@@ -410,7 +410,7 @@ def is_held(tax: np.ndarray, amount: np.ndarray) -> bool:
 # %% ../../nbs/sales/41_deductions.ipynb #96d4e418
 RETURN_NAMES = frozenset(
     name_words(
-        "refund refunds refunded return returns returned retoure retouren erstattet ruckgabe retour retours devoluciones resi zwroty"
+        "refund refunds refunded return returns returned retoure retouren erstattet ruckgabe retour retours devoluciones reembolso reembolsos reembolsado resi zwroty"
     )
 )
 RETURN_COUNTS = frozenset(

@@ -359,6 +359,145 @@ def woocommerce_orders_of_several_columns() -> Export:
     return rows, revenue, {"Product_ID": "sku"}
 
 
+@export
+def tiktok_shop() -> Export:
+    names = "Order ID|Order Status|Cancelation/Return Type|SKU ID|Product Name|Quantity|Sku Quantity of return|SKU Unit Original Price|SKU Subtotal Before Discount|SKU Platform Discount|SKU Seller Discount|SKU Subtotal After Discount|Order Amount|Order Refund Amount|Created Time|Cancelled Time"
+    described = "Platform unique order ID.|Current order status.|Type|SKU ID|Product name|SKU sold quantity in the order.|Quantity returned|It refers to the original selling price of the SKU|= SKU Unit Original Price*SKU Quantity|Discount by platform|Discount by seller|= SKU Subtotal Before Discount - discounts|Buyer paid|Refund|Order created time.|Cancelled time"
+    rows = [dict(zip(names.split("|"), described.split("|"), strict=True))]
+    revenue = 0.0
+    for at in lines():
+        status = {2: "Canceled", 3: "Unpaid"}.get(at["order"] % 10, "Completed")
+        back = 1 if at["order"] % 10 == 4 else 0
+        after = round(at["line"] * 0.85, 2)
+        cells = [577110000 + at["order"], status, "Cancel" if status == "Canceled" else ""]
+        cells += [f"17{at['sku']}", at["name"], at["qty"], back, cents(at["price"]), cents(at["line"])]
+        cells += [cents(at["line"] * 0.05), cents(at["line"] * 0.1), cents(after), "99.00"]
+        cells += [cents(at["price"] * back), f"{at['day']:%m/%d/%Y} 02:54:29 PM", ""]
+        rows.append(dict(zip(names.split("|"), map(str, cells), strict=True)))
+        revenue += after * (1 - back / at["qty"]) * (status == "Completed")
+    return rows, revenue, {"Product_ID": "SKU ID"}
+
+
+@export
+def wildberries() -> Export:
+    rows, revenue = [], 0.0
+    for at in lines():
+        back = at["n"] % 11 == 5
+        for why, amount in (
+            ("Логистика", 0.0),
+            ("Возврат" if back else "Продажа", round(at["price"] * 0.8, 2)),
+        ):
+            rows.append(
+                {
+                    "Предмет": "Чай",
+                    "Артикул поставщика": at["sku"],
+                    "Название": at["name"],
+                    "Тип документа": why if amount else "",
+                    "Обоснование для оплаты": why,
+                    "Дата заказа покупателем": f"{at['day']:%Y-%m-%d}",
+                    "Дата продажи": f"{at['day']:%Y-%m-%d}",
+                    "Кол-во": 1 if amount else 0,
+                    "Цена розничная": cents(at["price"]),
+                    "Вайлдберриз реализовал Товар (Пр)": cents(amount),
+                    "К перечислению Продавцу за реализованный Товар": cents(amount * 0.75),
+                    "Склад": "Коледино",
+                }
+            )
+            revenue += -amount if back else amount
+    return rows, revenue, {"Revenue": "Вайлдберриз реализовал Товар (Пр)"}
+
+
+@export
+def stripe_balance() -> Export:
+    def row(at: dict, kind: str, amount: float, why: str, source: str) -> dict[str, object]:
+        return {
+            "id": f"txn_{kind}{at['n']}{why[:12]}",
+            "Type": kind,
+            "Source": f"{source}_{at['n']}",
+            "Amount": cents(amount),
+            "Fee": "0.30",
+            "Net": cents(amount - 0.3),
+            "Currency": "usd",
+            "Created (UTC)": f"{at['day']:%Y-%m-%d} 10:21",
+            "Available On (UTC)": f"{at['day']:%Y-%m-%d} 10:21",
+            "Description": why,
+        }
+
+    rows, revenue = [], 0.0
+    for at in lines():
+        rows.append(row(at, "charge", at["line"], f"Order {at['order']}", "ch"))
+        revenue += at["line"]
+        if at["n"] % 9 == 0:
+            rows.append(row(at, "refund", -at["line"], "REFUND FOR CHARGE", "re"))
+            revenue -= at["line"]
+        if at["n"] % 20 == 5:
+            rows.append(row(at, "adjustment", -at["line"], "Chargeback withdrawal for ch_1", "dp"))
+            revenue -= at["line"]
+        if at["n"] % 10 == 3:
+            rows.append(row(at, "adjustment", -3, "Reserve for risk", "adj"))
+            rows.append(row(at, "payout", -500, "STRIPE PAYOUT", "po"))
+            rows.append(row(at, "stripe_fee", -12, "Billing - Usage Fee", "fee"))
+    return rows, revenue, {"Revenue": "Amount"}
+
+
+@export
+def stripe_itemised() -> Export:
+    rows, revenue = [], 0.0
+    for at in lines():
+        kinds = {"charge": 1.0} | ({"refund": -0.5, "payout": -9.0} if at["n"] % 9 == 0 else {})
+        kinds |= {"dispute": -1.0, "dispute_reversal": 1.0, "fee": -2.0} if at["n"] % 20 == 5 else {}
+        for kind, share in kinds.items():
+            gross = round(at["line"] * share, 2)
+            rows.append(
+                {
+                    "balance_transaction_id": f"txn_{kind}{at['n']}",
+                    "created_utc": f"{at['day']:%Y-%m-%d} 20:21:54",
+                    "created": f"{at['day']:%Y-%m-%d} 12:21:54",
+                    "currency": "usd",
+                    "gross": cents(gross),
+                    "fee": "0.30",
+                    "net": cents(gross - 0.3),
+                    "reporting_category": kind,
+                    "description": f"Order {at['order']}",
+                }
+            )
+            revenue += gross if kind not in ("payout", "fee") else 0
+    return rows, revenue, {"Transaction_Date": "created"}
+
+
+@export
+def zettle() -> Export:
+    rows, revenue = [], 0.0
+
+    def add(at: dict, name: str, units: int, price: float, off: str) -> None:
+        vat = round(price / 6, 2)
+        rows.append(
+            {
+                "Date": f"{at['day']:%Y-%m-%d}",
+                "Time": "09:40",
+                "Receipt number": at["order"],
+                "VAT": "20%",
+                "Discount": off,
+                "Name": name,
+                "Quantity": units,
+                "SKU": "",
+                "Category": "Shop",
+                "Price (GBP)": cents(price - vat),
+                "VAT (GBP)": cents(vat),
+                "Final price (GBP)": cents(price),
+            }
+        )
+
+    for at in lines():
+        sign = -1 if at["n"] % 11 == 5 else 1
+        add(at, at["name"], sign * at["qty"], sign * at["line"], "")
+        revenue += sign * (at["line"] - round(at["line"] / 6, 2))
+        if at["n"] % 5 == 0:
+            add(at, "Discount", 1, -2.4, "10 %")
+            revenue -= 2.0
+    return rows, revenue, {"Product_ID": "Name"}
+
+
 @pytest.mark.parametrize("name", EXPORTS)
 def test_an_export_is_recognised_and_read_right(name: str, tmp_path: Path) -> None:
     rows, revenue, expressions = EXPORTS[name]()
@@ -370,6 +509,28 @@ def test_an_export_is_recognised_and_read_right(name: str, tmp_path: Path) -> No
         assert proposal.value(f"columns.{column}") == expression
     sales = read_sales(source, proposal.mapping, now=pd.Timestamp("2025-06-30"))
     assert sales.frame["Revenue"].sum() == pytest.approx(revenue, abs=0.05), proposal.to_yaml()
+
+
+def test_refunds_in_spanish_are_taken_off_and_the_word_behind_a_time_is_read(tmp_path: Path) -> None:
+    rows = [
+        {
+            "# de venta": 2000 + at["n"],
+            "Fecha de venta": f"{at['day'].day} de enero de 2025 09:{at['n'] % 60:02} hs.",
+            "Unidades": at["qty"],
+            "Ingresos por productos (ARS)": cents(at["line"]),
+            "Anulaciones y reembolsos (ARS)": cents(-at["line"]) if at["n"] % 9 == 0 else "",
+            "Total (ARS)": cents(at["line"] * 0.8),
+            "SKU": at["sku"],
+            "Precio unitario (ARS)": cents(at["price"]),
+        }
+        for at in lines(40)
+    ]
+    source = tmp_path / "ventas.csv"
+    pd.DataFrame(rows).to_csv(source, index=False)
+    sales = read_sales(source, propose_mapping(source).mapping)
+    kept = sum(at["line"] for at in lines(40) if at["n"] % 9)
+    assert sales.frame["Revenue"].sum() == pytest.approx(kept, abs=0.05)
+    assert sales.frame["Transaction_Date"].dt.month.eq(1).all()
 
 
 def test_it_is_asked_whether_unpaid_orders_are_sales(tmp_path: Path) -> None:

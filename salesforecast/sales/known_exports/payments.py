@@ -44,6 +44,54 @@ STRIPE_PAYMENTS = Preset(
     utc=True,
 )
 
+# %% ../../../nbs/sales/known_exports/05_payments.ipynb #9b0f07c3
+STRIPE_BALANCE = Preset(
+    "stripe_balance",
+    "Stripe, balance transactions",
+    ("id", "Type", "Source", "Amount", "Fee", "Net", "Created (UTC)", "Available On (UTC)", "Description"),
+    {
+        "Transaction_ID": ("{id}",),
+        "Transaction_Date": ("{Created (UTC)}",),
+        "Revenue": ("{Amount}",),
+        "Customer_ID": ("{Customer ID}",),
+    },
+    "charges less refunds and disputes, before fees",
+    where=(
+        "({Type} in ('charge', 'payment', 'refund', 'payment_refund', 'payment_failure_refund', 'refund_failure')) | (({Type} == 'adjustment') & contains(lower({Description}), 'chargeback'))",
+    ),
+    returns=("{Amount} < 0",),
+    duplicates="keep",
+    utc=True,
+    notes=(
+        "Refunds and lost disputes are negative sales on their day; a dispute that is won comes back as a sale.",
+        "Payouts, fees and reserves are left out. Tax and shipping are part of what was paid: Stripe does not divide it.",
+        "There are no products: a forecast is of the whole.",
+        "Currencies: the balance's own, to which Stripe converts; where it has several, one is taken or all converted by rates.",
+        "Time: the stamps are in UTC. The shop's time zone decides the day.",
+    ),
+)
+STRIPE_ITEMISED = Preset(
+    "stripe_itemised",
+    "Stripe, itemised balance change from activity",
+    ("balance_transaction_id", "gross", "fee", "net", "reporting_category", "created|created_utc"),
+    {
+        "Transaction_ID": ("{balance_transaction_id}",),
+        "Transaction_Date": ("{created}", "{created_utc}"),
+        "Revenue": ("{gross}",),
+        "Customer_ID": ("{customer_id}",),
+    },
+    "gross charges less refunds and disputes, before fees",
+    where=(
+        "{reporting_category} in ('charge', 'charge_failure', 'refund', 'refund_failure', 'partial_capture_reversal', 'dispute', 'dispute_reversal')",
+    ),
+    returns=("{gross} < 0",),
+    duplicates="keep",
+    notes=(
+        *STRIPE_BALANCE.notes[:-1],
+        "Time: created is in the time zone of the report, created_utc in UTC.",
+    ),
+)
+
 # %% ../../../nbs/sales/known_exports/05_payments.ipynb #9846453e
 PAYPAL_ACTIVITY = Preset(
     "paypal_activity",
@@ -110,4 +158,4 @@ PAYPAL_ACTIVITY_DE = Preset(
 )
 
 # %% ../../../nbs/sales/known_exports/05_payments.ipynb #29dd7bdd
-PAYMENTS = (STRIPE_PAYMENTS, PAYPAL_ACTIVITY, PAYPAL_ACTIVITY_DE)
+PAYMENTS = (STRIPE_PAYMENTS, STRIPE_BALANCE, STRIPE_ITEMISED, PAYPAL_ACTIVITY, PAYPAL_ACTIVITY_DE)
