@@ -158,10 +158,11 @@ def _settle_price(result: SaleAmounts, found: SaleColumns) -> None:
 
 # %% ../../nbs/sales/42_amount_relations.ipynb #85a480bc
 def _by_name(result: SaleAmounts, found: SaleColumns, base: Formula | None) -> None:
-    "Take an amount by its name: net before others, gross last."
+    "Take an amount by its name: one whose total is not negative, net before others, gross last."
 
-    def rank(name: str) -> tuple[bool, bool]:
-        return has_word(name, NET_WORDS), not has_word(name, GROSS_WORDS)
+    def rank(name: str) -> tuple[bool, bool, bool]:
+        is_sold = bool(np.nansum(found.numbers[name]) >= 0)  # else it offsets another amount
+        return is_sold, has_word(name, NET_WORDS), not has_word(name, GROSS_WORDS)
 
     lines = found.lines
     if base is not None:
@@ -173,7 +174,7 @@ def _by_name(result: SaleAmounts, found: SaleColumns, base: Formula | None) -> N
         why = "by its name" + (f"; beside it there is {', '.join(others)}" if others else "")
         if base is not None and share_below(found.numbers[best], base.values) >= AGREEMENT:
             why = f"by its name; it is never above {base.words}, so what lacks is a discount"
-        result.add("Revenue", best, why, "unsure" if others and not rank(best)[0] else "likely", best)
+        result.add("Revenue", best, why, "unsure" if others and not rank(best)[1] else "likely", best)
     elif base is not None:
         result.add("Revenue", base.expression, f"{base.words}, as there is no amount", "likely")
 

@@ -18,7 +18,7 @@ ROLE_WORDS: dict[
 ] = {  # role: phrases of English, German, French, Spanish, Italian, Portuguese, Dutch, Polish, Japanese
     "zone": "time zone, timezone, tz, zeitzone, fuseau horaire, huso horario, zona horaria, fuso orario, fuso horario, tijdzone, "
     "strefa czasowa, タイムゾーン",
-    "other_date": "paid at, paid date, payment date, ship date, shipped at, shipping date, delivery date, delivered at, due date, "
+    "other_date": "paid at, paid date, payment date, ship date, shipped at, shipped on, shipping date, requested delivery, requested delivery date, delivery date, delivered at, delivered on, due date, "
     "updated at, last updated, last updated date, modified, cancelled at, canceled at, refund date, birth date, birthday, expiry date, "
     "lieferdatum, versanddatum, zahldatum, zahlungsdatum, faelligkeit, date de livraison, date livraison, date paiement, fecha entrega, "
     "fecha de entrega, fecha pago, data consegna, data pagamento, data entrega, data de entrega, leverdatum, betaaldatum, data dostawy, "
@@ -426,9 +426,33 @@ def is_planned(
 ) -> bool:
     "Return whether a column's name speaks of a plan or of another year, not of sales."
     words = name_words(name)
-    if "soll" in words and any("ist" in name_words(other) for other in names):
+    pairs = (("soll", "ist"), ("expected", "actual"))  # a plan only where the other stands beside it
+    if any(plan in words and any(sale in name_words(other) for other in names) for plan, sale in pairs):
         return True
     return bool(set(words) & PLAN_WORDS) or any(phrase in " ".join(words) for phrase in PLAN_PHRASES)
+
+# %% ../../nbs/sales/22_column_names.ipynb #0cfbbbcc
+FIRST_FIGURES = frozenset(
+    name_words(
+        "preliminary provisional prelim flash estimated estimate vorlaufig provisoire provisorio preliminar voorlopig wstepne 速報"
+    )
+)
+LAST_FIGURES = frozenset(
+    name_words(
+        "final actual definitive corrected revised endgultig definitiv korrigiert definitif definitivo definitief 確定"
+    )
+)
+
+
+def figure_ranks(
+    values: Iterable[str],  # distinct cells of a column
+) -> dict[str, int]:
+    "Return 0 for words of first figures and 1 for that of the last, such as `Preliminary` and `Final`; nothing for other words."
+    ranks = {
+        value: 1 if has_word(value, LAST_FIGURES) else 0 if has_word(value, FIRST_FIGURES) else -1
+        for value in values
+    }
+    return ranks if sorted(set(ranks.values())) == [0, 1] and sum(ranks.values()) == 1 else {}
 
 # %% ../../nbs/sales/22_column_names.ipynb #22a00002
 @dataclass(frozen=True)

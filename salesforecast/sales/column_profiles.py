@@ -318,6 +318,11 @@ def find_negative_mark(columns: Sequence[ColumnProfile]) -> Literal["CR", "DR"] 
     return min(marked, key=lambda mark: counts[mark], default=None)
 
 
+def blank_cells(column: ColumnProfile) -> np.ndarray:
+    "Return where a column has no cell."
+    return column.cells.isna().to_numpy(bool) | column.cells.isin(["", " "]).to_numpy(bool)
+
+
 def profile_table(
     cells: pd.DataFrame,  # of an export
     titles: Sequence[str] = (),  # what stands above its header

@@ -198,7 +198,7 @@ def take_currency(table: SourceTable, mapping: ColumnMapping) -> SourceTable:
         return table
     unknown, out = found.codes == "", np.isnan(found.factors) & (found.codes != "")
     problems = table.problems | dict.fromkeys(
-        table.cells.index[unknown].tolist(), f"{found.column} is missing"
+        table.cells.index[unknown].tolist(), f"the row has no currency: {found.column} is empty"
     )
     if not out.any():
         return replace(table, problems=problems)

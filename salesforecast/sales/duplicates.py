@@ -187,12 +187,14 @@ def _check_copied_block(rows: np.ndarray) -> None:
 
 # %% ../../nbs/sales/16_duplicates.ipynb #ebfebe0e
 def find_earlier_versions(
-    ids: pd.Series,  # cells that are the same in all versions of a row
+    ids: pd.Series | pd.DataFrame,  # cells that are the same in all versions of a row
     changes: pd.Series,  # cells that rise with each version: times or numbers
     day_first: bool | None = None,  # in times such as 3/4/2024
 ) -> np.ndarray:
     "Return where a row has a later version: one with a later change, or the same change further down; bool, shape (n,)."
-    codes = np.asarray(parse_text(ids).codes)
+    columns = {0: ids} if isinstance(ids, pd.Series) else {str(name): ids[name] for name in ids}
+    keys = pd.DataFrame({name: parse_text(cells).codes for name, cells in columns.items()})
+    codes = np.where((keys < 0).all(axis=1), -1, keys.groupby(list(keys)).ngroup())
     order = np.argsort(_as_rising_numbers(changes, day_first), kind="stable")
     earlier = np.zeros(len(codes), bool)
     earlier[order] = pd.Series(codes[order]).duplicated(keep="last")
@@ -215,3 +217,36 @@ def _as_rising_numbers(changes: pd.Series, day_first: bool | None) -> np.ndarray
     values = np.asarray(parsed.data)
     numbers = np.where(np.isnat(values), np.nan, values.astype(float)) if values.dtype.kind == "M" else values
     return np.nan_to_num(numbers, nan=-np.inf)
+
+# %% ../../nbs/sales/16_duplicates.ipynb #f046fb09
+FEWEST_COPIES = 5  # rows of a part that stand in an earlier one too
+MOSTLY_COPIES = (
+    0.9  # of the rows from the first copy to the last, and of the copies that differ from one another
+)
+
+
+def find_part_columns(cells: pd.DataFrame, part: np.ndarray) -> list[str]:
+    "Return the columns that have one value in each part of a table, and not the same in all."
+    return [
+        str(name)
+        for name in cells
+        if cells[name].nunique(dropna=False) > 1
+        and (cells[name].groupby(part).nunique(dropna=False) == 1).all()
+    ]
+
+
+def find_overlap(
+    rows: np.ndarray,  # a number for each row, the same for equal ones
+    part: np.ndarray,  # number of the part that each row belongs to, rising
+) -> np.ndarray:
+    "Return where rows of a part stand in an earlier part too, with all the rows between them; bool, shape (n,)."
+    time = pd.Series(rows).groupby([part, rows]).cumcount()
+    copies = pd.DataFrame({"row": rows, "time": time}).duplicated().to_numpy()
+    for number in np.unique(part):
+        of_part = np.flatnonzero(part == number)
+        found = np.flatnonzero(copies[of_part])
+        span = found[-1] - found[0] + 1 if len(found) else 0
+        different = len(np.unique(rows[of_part[found]]))
+        if len(found) < max(FEWEST_COPIES, MOSTLY_COPIES * span) or different < MOSTLY_COPIES * len(found):
+            copies[of_part] = False
+    return copies

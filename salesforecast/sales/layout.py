@@ -15,8 +15,14 @@ import pandas as pd
 
 from ..core.settings import UserError
 from ..core.text import format_money
+from .column_names import figure_ranks
 from .delimited import SourceTable
-from .duplicates import find_earlier_versions
+from salesforecast.sales.duplicates import (
+    code_rows,
+    find_earlier_versions,
+    find_overlap,
+    find_part_columns,
+)
 from salesforecast.sales.expressions import (
     ExpressionContext,
     MissingColumnError,
@@ -26,6 +32,7 @@ from salesforecast.sales.expressions import (
 )
 from salesforecast.sales.extra_lines import (
     compact_pivot_message,
+    find_repeated_headers,
     leave_out,
     leave_out_remarks,
     leave_out_repeated_headers,
@@ -38,7 +45,13 @@ from .line_items import unpack_items
 from .numbers import parse_numbers
 from .pieces import check_pieces
 from .rows import column_expressions, named_column, source_columns
-from .schema import NUMBER_COLUMNS, ColumnMapping, RowVersions, find_column
+from salesforecast.sales.schema import (
+    CANONICAL_COLUMNS,
+    NUMBER_COLUMNS,
+    ColumnMapping,
+    RowVersions,
+    find_column,
+)
 from .totals import find_totals
 from .wide_tables import check_wide, melt_columns, melted_columns
 
@@ -146,19 +159,54 @@ def filter_rows(table: SourceTable, mapping: ColumnMapping, keep: bool) -> Sourc
     return leave_out(table, left, NOT_WANTED, note, keep)
 
 # %% ../../nbs/sales/31_layout.ipynb #b18e5cc1
+def version_numbers(cells: pd.Series) -> pd.Series:
+    "Return the cells that tell versions apart, words such as `Preliminary` and `Final` as numbers."
+    ranks = figure_ranks(str(cell).strip() for cell in cells.dropna().unique()[:FEW_FIGURES])
+    return cells.map(lambda cell: ranks.get(str(cell).strip())) if ranks else cells
+
+
+FEW_FIGURES = 10  # words that tell versions apart, at most
+
+
 def leave_out_versions(table: SourceTable, versions: RowVersions, mapping: ColumnMapping) -> SourceTable:
     "Return a table with the last version of each row."
     names = [str(name) for name in table.cells]
-    of, by = (named_column(getattr(versions, key), names, f"versions.{key}") for key in ("of", "by"))
+    keys = (versions.of,) if isinstance(versions.of, str) else versions.of
+    of = [named_column(key, names, "versions.of") for key in keys]
+    by = named_column(versions.by, names, "versions.by")
     try:
-        earlier = find_earlier_versions(table.cells[of], table.cells[by], mapping.day_first)
+        earlier = find_earlier_versions(table.cells[of], version_numbers(table.cells[by]), mapping.day_first)
     except UserError as error:
         raise UserError(f"versions.by: {by}: {error}") from None
     if not earlier.any():
-        return replace(table, notes=[*table.notes, f"versions left out no row: no {of} stands there twice"])
+        return replace(
+            table, notes=[*table.notes, f"versions left out no row: no {', '.join(of)} stands there twice"]
+        )
     worth = amount_text(row_amounts(table.cells, mapping), earlier, mapping)
     note = f"left out {earlier.sum():,} earlier version{plural(earlier.sum())} of rows that {by} tells apart ({worth})"
     return leave_out(table, earlier, "", note, False)
+
+# %% ../../nbs/sales/31_layout.ipynb #14783156
+def leave_out_overlap(table: SourceTable, mapping: ColumnMapping) -> SourceTable:
+    "Return a table without the rows below a repeated header that stand above it too."
+    header = find_repeated_headers(table.cells)
+    if not header.any() or mapping.duplicates == "keep" or mapping.fill_down:
+        return table
+    cells, part = table.cells[~header], np.cumsum(header)[~header]
+    used = {c for name in CANONICAL_COLUMNS for c in source_columns(cells, mapping, name)}
+    stamps = [name for name in find_part_columns(cells, part) if name not in used]
+    codes = code_rows(cells.drop(columns=stamps))
+    if codes is None or not (overlap := find_overlap(codes, part)).any():
+        return table
+    again = np.zeros(len(header), bool)
+    again[~header] = overlap
+    worth = amount_text(row_amounts(table.cells, mapping), again, mapping)
+    but = f" but for {', '.join(stamps)}" if stamps else ""
+    note = (
+        f"left out {again.sum():,} rows below a repeated header that equal rows above it{but}: exported twice "
+        f"({worth}; from row {table.cells.index[again][0]} on). duplicates: keep reads them as separate sales"
+    )
+    return leave_out(table, again, "", note, False)
 
 # %% ../../nbs/sales/31_layout.ipynb #6845f737
 def applicable(mapping: ColumnMapping, cells: pd.DataFrame) -> ColumnMapping:
@@ -192,7 +240,7 @@ def arrange_rows(
         mapping = applicable(mapping, table.cells)
     if rows_alone:
         check_pieces(table.cells, mapping, predicting)
-    table = leave_out_repeated_headers(table, predicting)
+    table = leave_out_repeated_headers(table if predicting else leave_out_overlap(table, mapping), predicting)
     refuse_second_table(table.cells)
     if not predicting and (message := compact_pivot_message(table.cells)):
         raise UserError(message)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from .column_names import PER_WORDS, has_word, name_words
-from .column_profiles import ColumnProfile, TableProfile
+from .column_profiles import ColumnProfile, TableProfile, blank_cells
 from .currencies import KNOWN_CODES, currency_code
 from .expressions import quote_column, replace_column
 from .header import title_scale
@@ -99,7 +99,7 @@ def number_role(column: ColumnProfile) -> str:
 # %% ../../nbs/sales/39_number_columns.ipynb #ea810f10
 RATE_OF_EXCHANGE = frozenset(
     name_words(
-        "exchange fx kurs wechselkurs change cambio cambi wisselkoers wisselkurs kursi curs kur курс 汇率 為替レート conversion"
+        "exchange fx kurs wechselkurs change cambio cambi wisselkoers wisselkurs kursi curs kur курс 汇率 為替レート conversion factor faktor wahrungsfaktor"
     )
 )
 
@@ -154,7 +154,7 @@ SAME_RATE = 1.3  # between the rates of one currency, as years bring them
 def _in_home_currency(
     profile: TableProfile, numbers: Mapping[str, np.ndarray], amounts: Sequence[str]
 ) -> dict[str, str]:
-    "Find amounts in the shop's own currency beside those of the documents, with the column that holds its one code."
+    "Find amounts in the shop's own currency beside those of the documents, with the column that holds its one code, or that of the documents, which may be empty there."
     codes = {
         n: c.cells.astype(str).str.strip().map(currency_code).to_numpy()
         for n, c in profile.columns.items()
@@ -163,13 +163,18 @@ def _in_home_currency(
         and {currency_code(v) for v in c.values} <= KNOWN_CODES
     }
     single = [n for n in codes if len(profile.columns[n].values) == 1]
-    for home, of_document in pairs(single, [n for n in codes if n not in single]):
-        own = codes[of_document] == currency_code(profile.columns[home].values[0])
+    homes = [
+        (home, n, codes[n] == currency_code(profile.columns[home].values[0]))
+        for home, n in pairs(single, [n for n in codes if n not in single])
+    ]
+    homes += [(n, n, blank_cells(profile.columns[n])) for n in codes]
+    for home, of_document, own in homes:
         for amount, other in pairs(amounts, amounts):
             with np.errstate(divide="ignore", invalid="ignore"):
                 rates = pd.Series(numbers[other] / numbers[amount])
             same = np.abs(rates - 1) < 1e-6
-            if same[own].sum() < 3 or same[own].mean() < AGREEMENT or same[~own].mean() > 0.5:
+            equal = same[own].sum() >= 3 and same[own].mean() >= AGREEMENT if own.any() else _is_home(other)
+            if not equal or own.all() or same[~own].mean() > 0.5:
                 continue
             by_code = rates[~own].groupby(codes[of_document][~own])
             if (by_code.quantile(0.95) <= SAME_RATE * by_code.quantile(0.05)).all():
@@ -179,7 +184,7 @@ def _in_home_currency(
 
 HOME_WORDS = frozenset(
     name_words(
-        "home base local company reporting converted hauswahrung hw landeswahrung firmenwahrung 本位币 自国通貨"
+        "home base local lcy company reporting converted hauswahrung hw landeswahrung firmenwahrung 本位币 自国通貨"
     )
 )
 

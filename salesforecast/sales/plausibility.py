@@ -709,7 +709,8 @@ def check_total(source: str, frame: pd.DataFrame, mapping: ColumnMapping) -> Non
         )
     raise UserError(
         f"{source}: the revenue of all {len(frame):,} rows adds up to {total:,.2f}. Are sales written with a minus? "
-        "Then map columns: {Revenue: -amount}; see also returns. If it is true, set odd_rows: keep"
+        "Then map columns: {Revenue: -amount}; see also returns. Do other rows, such as payments or payouts, offset them? Then leave those "
+        "out, as in where: Type != 'Payout'. If it is true, set odd_rows: keep"
     )
 
 # %% ../../nbs/sales/32_plausibility.ipynb #b7c1d2e4

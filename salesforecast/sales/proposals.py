@@ -7,7 +7,8 @@ __all__ = ['propose_mapping']
 
 # %% ../../nbs/sales/48_proposals.ipynb #c4c2c78b
 import re
-from collections.abc import Sequence
+from datetime import date
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product as pairs
 from pathlib import Path
@@ -17,8 +18,8 @@ import pandas as pd
 
 from salesforecast.core.settings import UserError
 from salesforecast.sales.number_columns import Doubt, number_role
-from salesforecast.sales.column_names import has_word, is_planned, name_words
-from salesforecast.sales.column_profiles import ColumnProfile, TableProfile, profile_table
+from salesforecast.sales.column_names import A_DATE, has_word, is_planned, name_words
+from salesforecast.sales.column_profiles import ColumnProfile, TableProfile, blank_cells, profile_table
 from salesforecast.sales.deductions import RETURN_NAMES, is_held
 from salesforecast.sales.delimited import SourceTable
 from salesforecast.sales.extra_lines import compact_pivot_message
@@ -35,12 +36,13 @@ from salesforecast.sales.proposed_columns import (
 )
 from salesforecast.sales.proposed_dates import propose_date, propose_zone
 from salesforecast.sales.proposed_filters import (
-    blank_cells,
     find_documents,
     find_no_goods,
+    find_offsets,
     find_fill_down,
     find_refunded_state,
     find_side,
+    find_undelivered,
     join_conditions,
     propose_currency,
     propose_filters,
@@ -141,7 +143,7 @@ def _value(lines: Sequence[ProposedLine], key: str) -> object:
 
 # %% ../../nbs/sales/48_proposals.ipynb #4e91e40d
 def _order_fields(
-    profile: TableProfile, filled: Sequence[str], preset: Preset | None, text: str
+    profile: TableProfile, filled: Sequence[str], preset: Preset | None, text: str, order_name: str = ""
 ) -> list[str]:
     "Return the columns of a preset, and the statuses, that stand on an order's first line only and are needed."
     names = [
@@ -149,11 +151,15 @@ def _order_fields(
         for column in (preset.fill_down if preset else ())
         if (n := match_column(column, list(profile.columns)))
     ]
-    order = next((c for c in profile.columns.values() if "order" in c.roles and c.filled == 1), None)
-    if order is not None and not preset:
+    named = (
+        c for c in profile.columns.values() if ("order" in c.roles if not preset else c.name == order_name)
+    )
+    order = next((c for c in named if c.filled == 1), None)
+    if order is not None:
         later = order.cells.duplicated().to_numpy()
-        statuses = [c for c in profile.columns.values() if c.roles.keys() & {"status", "kind", "currency"}]
-        names = [
+        roles = {"currency"} if preset else {"status", "kind", "currency"}
+        statuses = [c for c in profile.columns.values() if c.roles.keys() & roles]
+        names += [
             c.name
             for c in statuses
             if c.filled < 1
@@ -311,6 +317,7 @@ def _add_filters(draft: _Draft, profile: TableProfile) -> None:
         else:
             draft.lines = [old for old in draft.lines if old.key != line.key] + [line]
     _add_side(draft, profile, revenue.numbers if revenue else None)
+    _add_offsets(draft, profile, revenue.numbers if revenue else None)
     for name, reason in EMPTY_ROWS.items():
         if condition := _without_zero(name, draft.lines, profile):
             draft.conditions += condition
@@ -358,6 +365,17 @@ def _add_side(draft: _Draft, profile: TableProfile, amount: np.ndarray | None) -
     draft.used.add(column)
 
 
+def _add_offsets(draft: _Draft, profile: TableProfile, amount: np.ndarray | None) -> None:
+    "Leave out the rows, such as payments, that offset the sales of each document."
+    order = profile.columns.get(str(_value(draft.lines, "columns.Transaction_ID")))
+    if (found := find_offsets(profile, amount, order)) and order:
+        name, kinds = found
+        draft.conditions += [f"{quote_column(name)} != '{kind}'" for kind in kinds]
+        why = f"the rows of each {order.name} add up to 0: {', '.join(kinds)} offset the sales"
+        draft.where_reason = "; ".join(filter(None, [draft.where_reason, why]))
+        draft.used.add(name)
+
+
 def _add_where(draft: _Draft) -> None:
     "Add the condition of the rows that are sales, and ask what a state means that two systems use differently."
     sold = join_conditions(draft.conditions, "&") if draft.conditions else None
@@ -373,6 +391,36 @@ def _add_where(draft: _Draft) -> None:
     draft.questions.append(OpenQuestion("where", asked.text, choices, asked.left_out))
 
 
+def _with_conditions(question: OpenQuestion, draft: _Draft) -> OpenQuestion:
+    "Return a question whose answers leave out, besides what they say themselves, what is no sale."
+    base = [*draft.conditions, *([draft.asked.condition] if draft.asked else [])]
+    return _map_where(question, lambda where: join_conditions([*base, *filter(None, [where])], "&") or None)
+
+
+def _add_undelivered(draft: _Draft, profile: TableProfile) -> None:
+    "Ask whether orders that are not delivered yet are sales."
+    if (found := find_undelivered(profile)) is None or draft.asked:
+        return
+    name, states = found
+    delivered = join_conditions([f"{quote_column(name)} != '{state}'" for state in states], "&")
+    ordered = "all orders, on the day of the order"
+    text = f"{name} has {', '.join(states)}, as orders that are not delivered yet. Which are sales?"
+    question = OpenQuestion("where", text, {ordered: None, "what was delivered": delivered}, ordered)
+    draft.questions.append(_with_conditions(question, draft))
+    draft.used.add(name)
+
+
+def _map_where(question: OpenQuestion, change: Callable[[str | None], str | None]) -> OpenQuestion:
+    "Return a question with a change of the rows to read in the answers that say which these are."
+
+    def changed(value: object) -> object:
+        if isinstance(value, dict):
+            return value | {"where": change(value["where"])} if "where" in value else value
+        return change(value if value is None else str(value)) if question.key == "where" else value
+
+    return replace(question, choices={label: changed(value) for label, value in question.choices.items()})
+
+
 EMPTY_ROWS = {
     "Unit_Price": "rows without a price bring nothing, as gifts and the parts of a set",
     "Units_Sold": "rows without units bring nothing, as what was ordered and not delivered",
@@ -382,13 +430,18 @@ MANY_GIFTS = 0.02  # of the rows without a price or units, from which they are l
 
 def _without_zero(name: str, lines: Sequence[ProposedLine], profile: TableProfile) -> list[str]:
     "Return the condition that leaves out rows with 0 as price or units that bring nothing."
-    column, revenue = (profile.columns.get(str(_value(lines, f"columns.{n}"))) for n in (name, "Revenue"))
-    if column is None or column.numbers is None:
+    text, revenue = (
+        str(_value(lines, f"columns.{name}")),
+        profile.columns.get(str(_value(lines, "columns.Revenue"))),
+    )
+    named = [c for n, c in profile.columns.items() if n == text or names_column(text, n)]
+    if len(named) != 1 or named[0].numbers is None:
         return []
-    free = column.numbers == 0
+    column, free = named[0], named[0].numbers == 0
+    most = 0.5  # else the price or the units may be another column
     if revenue is not None and revenue.numbers is not None:
-        free &= np.nan_to_num(revenue.numbers) == 0
-    return [f"{quote_column(column.name)} != 0"] if MANY_GIFTS < free.mean() < 0.5 else []
+        free, most = free & (np.nan_to_num(revenue.numbers) == 0), 0.9
+    return [f"{quote_column(column.name)} != 0"] if MANY_GIFTS < free.mean() < most else []
 
 
 def _fill_down_lines(filled: Sequence[str], draft: _Draft) -> list[ProposedLine]:
@@ -567,34 +620,33 @@ def _counted_twice(cells: pd.DataFrame, proposal: MappingProposal) -> list[Count
 
 def _with_changes(proposal: MappingProposal, twice: CountedTwice) -> MappingProposal:
     "Return a proposal that counts a sale once; a note where someone has to say whether it should."
-    if not twice.sure:
+    if not twice.sure and not twice.asks:
         return replace(proposal, notes=[*proposal.notes, twice.what])
     old = {line.key: line for line in proposal.lines}
-    changes, questions = dict(twice.changes), [q for q in proposal.questions if q.key not in twice.changes]
+    changes: dict[str, object] = dict(twice.changes)
+    questions = [q for q in proposal.questions if q.key not in twice.changes]
     reasons = dict.fromkeys(changes, twice.what)
     if condition := changes.get("where"):
         if "where" in old:
-            changes["where"] = add_condition(str(old["where"].value), condition)
+            changes["where"] = add_condition(str(old["where"].value), str(condition))
             reasons["where"] = f"{old['where'].reason}; {twice.what}"
-        questions = [_also_where(question, condition) for question in proposal.questions]
+        questions = [
+            _map_where(q, lambda where: add_condition(where, str(condition))) for q in proposal.questions
+        ]
+    if twice.asks:
+        key, last = next(iter(changes)), "the last of each"
+        choices: dict[str, object] = {last: dict(changes), "all of them": dict.fromkeys(changes)}
+        questions.append(OpenQuestion(key, f"{twice.what}. Which of them are sales?", choices, last))
     lines = [line for key, line in old.items() if key not in changes]
-    lines += [ProposedLine(key, value, reasons[key], "likely") for key, value in changes.items()]
-    text = " ".join(changes.values())
-    unused = [
-        name for name in proposal.unused if name not in changes.values() and not names_column(text, name)
+    lines += [
+        ProposedLine(key, value, reasons[key], "unsure" if twice.asks else "likely")
+        for key, value in changes.items()
     ]
+    used = [
+        text for value in twice.changes.values() for text in ([value] if isinstance(value, str) else value)
+    ]
+    unused = [n for n in proposal.unused if n not in used and not names_column(" ".join(used), n)]
     return replace(proposal, lines=sorted(lines, key=_line_place), questions=questions, unused=unused)
-
-
-def _also_where(question: OpenQuestion, condition: str) -> OpenQuestion:
-    "Return a question about the rows to read whose answers have a further condition."
-    if question.key != "where":
-        return question
-    choices: dict[str, object] = {
-        label: add_condition(str(value) if value else None, condition)
-        for label, value in question.choices.items()
-    }
-    return replace(question, choices=choices)
 
 # %% ../../nbs/sales/48_proposals.ipynb #cf48a86b
 ROWS_LOOKED_AT, FIRST_ROWS, PIECES = 100_000, 20_000, 40  # of a large table
@@ -649,16 +701,22 @@ def _propose(
         lines = _less_refund(lines, shape.refund, _tax_on_top(lines, profile, shape.items))
     _require_columns([*lines, *shape.lines], profile, source)
     lines = [*shape.lines, *(_beside_melted(lines, shape.value) if shape.value else lines)]
+    order_name = str(_value(lines, "columns.Transaction_ID"))
     zone_lines, zone_questions = propose_zone(profile, draft.date, preset)
-    currency, money_questions, money = propose_currency(profile, draft.used)
-    draft.lines = [*lines, *base, *zone_lines, *currency]
-    draft.used |= {str(line.value) for line in currency if line.key == "currency_column"}
+    currency, money_questions, money = propose_currency(profile, draft.used, order_name)
+    draft.used |= money
+    draft.lines = [*lines, *base, *zone_lines, *(line for line in currency if line.key != "where")]
+    own = [line for line in currency if line.key == "where"]  # the rows of one currency
     if preset is None:
         _add_filters(draft, profile)
-    filled += _order_fields(profile, filled, preset, " ".join([*draft.conditions, *draft.used]))
+    filled += _order_fields(profile, filled, preset, " ".join([*draft.conditions, *draft.used]), order_name)
     if preset:
         _add_documents(draft, profile)
         _add_no_goods(draft, profile)
+    money_questions = [_with_conditions(question, draft) for question in money_questions]
+    draft.conditions += [str(line.value) for line in own]
+    draft.where_reason = "; ".join(filter(None, [draft.where_reason, *(line.reason for line in own)]))
+    _add_undelivered(draft, profile)
     _add_where(draft)
     draft.lines += _fill_down_lines(filled, draft)
     marks, mark_questions = propose_marks(profile)
@@ -673,7 +731,7 @@ def _propose(
     unused = [
         name
         for name, c in profile.columns.items()
-        if name not in {*draft.used, *money, *filled, shape.value} and c.kind != "empty"
+        if name not in {*draft.used, *filled, shape.value} and c.kind != "empty"
     ]
     questions = [*shape.questions, *mark_questions, *draft.questions, *zone_questions, *money_questions]
     return MappingProposal(source, draft.lines, questions, preset, [*draft.notes, *shape.notes], unused)
@@ -688,14 +746,33 @@ def propose_sheets(source: Source, read_options: ReadOptions) -> tuple[list[Prop
         book = open_book(path)
     except UserError:  # reading the file tells it
         return [], []
-    heads = {name: _head(book.get_sheet_by_name(name).to_python(nrows=6)) for name in book.sheet_names}
-    filled = {name: head for name, head in heads.items() if head}
-    first = next(iter(filled.values()), ())
-    alike = [name for name, head in filled.items() if head == first]
-    if len(alike) < 2:
+    tops = {name: book.get_sheet_by_name(name).to_python(nrows=ROWS_OF_A_SHEET) for name in book.sheet_names}
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for name in tops:
+        if head := _head(tops[name]):
+            alike.setdefault(head, []).append(name)
+    dated = [names for names in alike.values() if any(_has_date(tops[name]) for name in names)]
+    first = next(iter(alike.values()), [])
+    names = first if first in dated or not dated else max(dated, key=len)
+    without = f"; {first[0]} has no date" if names != first else ""
+    if len(names) == 1 and without:
+        return [ProposedLine("read.sheet", names[0], f"the first with dates{without}", "likely")], []
+    if len(names) < 2:
         return [], []
-    sheets: object = "all" if len(alike) == len(heads) else tuple(alike)
-    return [ProposedLine("read.sheets", sheets, f"{len(alike)} sheets have the same columns", "certain")], []
+    sheets: object = "all" if len(names) == len(tops) else tuple(names)
+    why = f"{len(names)} sheets have the same columns{without}"
+    return [ProposedLine("read.sheets", sheets, why, "likely" if without else "certain")], []
+
+
+ROWS_OF_A_SHEET = 12  # that tell its columns and whether it has dates
+
+
+def _has_date(rows: Sequence[Sequence[object]]) -> bool:
+    "Return whether a row of several cells has a date."
+    filled = [[cell for cell in row if cell != ""] for row in rows]
+    return any(
+        isinstance(cell, date) or A_DATE.match(str(cell)) for row in filled if len(row) > 1 for cell in row
+    )
 
 
 def _head(rows: Sequence[Sequence[object]]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from salesforecast.sales.number_columns import find_converted, number_role
 from salesforecast.sales.column_names import (
@@ -27,10 +28,13 @@ from salesforecast.sales.column_names import (
     is_side,
     name_words,
 )
-from salesforecast.sales.column_profiles import ColumnProfile, TableProfile
+from salesforecast.sales.column_profiles import ColumnProfile, TableProfile, blank_cells
+from salesforecast.sales.currencies import currency_code
 from salesforecast.sales.mapping_proposal import OpenQuestion, ProposedLine
 from salesforecast.sales.rows_of_one_sale import are_taken_back
 from salesforecast.sales.expressions import quote_column
+from salesforecast.sales.totals import CENT
+from salesforecast.sales.values import parse_text
 
 # %% ../../nbs/sales/45_proposed_filters.ipynb #cc58b3d3
 GIFT_CARDS = (
@@ -46,6 +50,20 @@ NOT_GOODS = re.compile(
     r"service ?charges?|fees?|charge \(item\)|g/l account|rounding|rundung|porto|frais de port|livraison|gastos de env[ií]o|spese di spedizione|frete|verzendkosten|送料)$",
     re.IGNORECASE,
 )
+GOODS_CODES = frozenset(("ITEM", "ITM", "ART", "PLU", "SKU", "PRD", "PROD", "GOODS", "SALE"))
+OTHER_CODES = frozenset(
+    ("SVC", "RND", "DEP", "SHP", "SHIP", "FRT", "TIP", "FEE", "GC", "LAYAWAY")
+)  # of lines beside goods
+
+
+def _is_other_line(column: ColumnProfile, value: str) -> bool:
+    "Return whether a kind of line is none of goods, by its words or by a code beside that of goods."
+    codes = {other.strip().upper() for other in column.values}
+    return bool(NOT_GOODS.match(value)) or (
+        value.strip().upper() in OTHER_CODES and not codes.isdisjoint(GOODS_CODES)
+    )
+
+
 FEW = 30  # values of a column of statuses at most
 
 
@@ -168,7 +186,9 @@ def _is_open(column: ColumnProfile, value: str) -> bool:
     )
 
 
-def _add_states(marks: _RowMarks, column: ColumnProfile, amount: np.ndarray | None) -> None:
+def _add_states(
+    marks: _RowMarks, profile: TableProfile, column: ColumnProfile, amount: np.ndarray | None
+) -> None:
     "Add what the states, kinds or codes of a column say of its rows."
     if len(column.values) < 2 and "status" not in column.roles:
         return
@@ -183,10 +203,33 @@ def _add_states(marks: _RowMarks, column: ColumnProfile, amount: np.ndarray | No
             marks.unwanted.append((f"{quote_column(column.name)} != '{value}'", value))
             marks.used.add(column.name)
         else:
-            _add_state(marks, column, value, amount)
+            _add_state(marks, profile, column, value, amount)
 
 
-def _add_state(marks: _RowMarks, column: ColumnProfile, value: str, amount: np.ndarray | None) -> None:
+def _undo_others(profile: TableProfile, rows: np.ndarray, amount: np.ndarray | None) -> bool:
+    "Return whether some rows, and no others, name another row or document of the table, and have the amount that it has."
+    if amount is None or not rows.any():
+        return False
+    of_row = np.abs(np.nan_to_num(amount))
+    for ref in profile.columns.values():
+        if (blank_cells(ref) == rows).any():  # named by all of these rows, and by no other
+            continue
+        named = np.asarray(parse_text(ref.cells).astype(object))[rows]
+        undone = pd.Series(of_row[rows]).groupby(named).sum()
+        for key in (c for c in profile.columns.values() if c is not ref and c.filled == 1):
+            names = np.asarray(parse_text(key.cells).astype(object))[~rows]
+            sold = pd.Series(of_row[~rows]).groupby(names).sum().reindex(undone.index)
+            if (np.abs(sold - undone) <= CENT).mean() >= MOSTLY_UNDONE:
+                return True
+    return False
+
+
+MOSTLY_UNDONE = 0.9  # of the rows or documents that are named
+
+
+def _add_state(
+    marks: _RowMarks, profile: TableProfile, column: ColumnProfile, value: str, amount: np.ndarray | None
+) -> None:
     "Add what a state, or a kind of row, says of its rows."
     words, name = frozenset(name_words(value)), quote_column(column.name)
     if words & PLAIN_WORDS and not column.roles and not are_statuses(column.values):
@@ -200,11 +243,16 @@ def _add_state(marks: _RowMarks, column: ColumnProfile, value: str, amount: np.n
     if is_return or (negative and words & (RETURN_WORDS | NO_SALE)):
         marks.returns += [] if negative else [(f"{name} == '{value}'", value)]
         marks.used.add(column.name)
+    elif (is_undone or is_no_sale) and _undo_others(profile, _rows_with(column, value), amount):
+        marks.returns.append((f"{name} == '{value}'", f"{value}, which undo the sales that they name"))
+        marks.used.add(column.name)
     elif (
         (is_undone or is_no_sale) and amount is not None and are_taken_back(amount, _rows_with(column, value))
     ):
         marks.used.add(column.name)
-    elif is_undone or is_no_sale or is_other_kind or ("kind" in column.roles and NOT_GOODS.match(value)):
+    elif (
+        is_undone or is_no_sale or is_other_kind or ("kind" in column.roles and _is_other_line(column, value))
+    ):
         marks.unwanted.append((f"{name} != '{value}'", value))
         marks.used.add(column.name)
 
@@ -250,7 +298,7 @@ def propose_filters(
     )
     for column in profile.columns.values():
         if _is_status(column) and not (side and column.name == side[0]):
-            _add_states(marks, column, amount)
+            _add_states(marks, profile, column, amount)
     for column, value, is_return in _flags(profile):
         _add_flag(marks, column, value, is_return, amount)
     for name in _undone_at(profile):
@@ -280,7 +328,7 @@ def find_documents(
     marks = _RowMarks()
     for column in profile.columns.values():
         if _is_status(column) and find_document_codes(column.values):
-            _add_states(marks, column, amount)
+            _add_states(marks, profile, column, amount)
     return [condition for condition, _ in marks.unwanted], [condition for condition, _ in marks.returns]
 
 
@@ -330,6 +378,49 @@ def join_conditions(conditions: Sequence[str], mark: str) -> str:
     conditions = list(dict.fromkeys(conditions))
     return conditions[0] if len(conditions) == 1 else f" {mark} ".join(f"({c})" for c in conditions)
 
+# %% ../../nbs/sales/45_proposed_filters.ipynb #335e549e
+def find_offsets(
+    profile: TableProfile,
+    amount: np.ndarray | None,  # of each row, as far as known
+    order: ColumnProfile | None,  # of the document
+) -> tuple[str, list[str]] | None:
+    "Return the column of kinds, and the kinds whose amounts offset the others, where the rows of each document add up to 0."
+    if amount is None or order is None:
+        return None
+    amounts, document = np.nan_to_num(amount), np.asarray(parse_text(order.cells).codes)
+    sums = np.bincount(document[document >= 0], amounts[document >= 0])
+    if len(sums) < FEWEST_DOCUMENTS or (np.abs(sums) <= CENT).mean() < BALANCED or not amounts.any():
+        return None
+    kinds = [c for c in profile.columns.values() if c.kind == "text" and 1 < len(c.values) <= FEW]
+    for column in sorted(kinds, key=lambda column: len(column.values)):
+        totals = pd.Series(amounts).groupby(np.asarray(parse_text(column.cells).astype(object))).sum()
+        sign = np.sign(column.cells.map(totals).fillna(0).to_numpy(float))
+        is_parted = np.abs(amounts[sign == np.sign(amounts)]).sum() >= BALANCED * np.abs(amounts).sum()
+        offsets = [str(value) for value in totals.index[totals < 0] if "'" not in str(value)]
+        if is_parted and len(offsets) == (totals < 0).sum() < len(totals):
+            return column.name, offsets
+    return None
+
+
+FEWEST_DOCUMENTS = 10
+BALANCED = 0.9  # of the documents that add up to 0, and of the money whose sign its kind tells
+
+# %% ../../nbs/sales/45_proposed_filters.ipynb #e57cb2d9
+UNDELIVERED = (
+    "pre-order, preorder, preordered, back-order, backorder, backordered, on backorder, undelivered, not delivered, not yet delivered, vorbestellung, vorbestellt, rückstand, "
+    "im rückstand, nicht geliefert, noch nicht geliefert, précommande, en reliquat, non livré, preventa, no entregado, preordine, non consegnato, pré-venda, nalevering, przedsprzedaż"
+)
+UNDELIVERED_PHRASES = frozenset(" ".join(name_words(phrase)) for phrase in UNDELIVERED.split(","))
+
+
+def find_undelivered(profile: TableProfile) -> tuple[str, list[str]] | None:
+    "Return the column of states and those of orders that are not delivered yet, beside others."
+    for column in profile.columns.values():
+        states = [v for v in column.values if " ".join(name_words(v)) in UNDELIVERED_PHRASES and "'" not in v]
+        if _is_status(column) and 0 < len(states) < len(column.values):
+            return column.name, states
+    return None
+
 # %% ../../nbs/sales/45_proposed_filters.ipynb #c19763f7
 SIGNS = re.compile(
     r"[€£¥₹$₩₽₺]|\b(?:EUR|USD|GBP|CHF|PLN|SEK|NOK|DKK|CZK|JPY|CAD|AUD|BRL|INR|MXN)\b|zł|kr\b|円"
@@ -337,52 +428,100 @@ SIGNS = re.compile(
 
 
 def propose_currency(
-    profile: TableProfile, amounts: set[str]
+    profile: TableProfile,
+    amounts: set[str],
+    order: str = "",  # column of the order
 ) -> tuple[list[ProposedLine], list[OpenQuestion], set[str]]:
-    "Propose the currency."
+    "Propose the currency, and which rows are in it."
     column = next((c for c in profile.columns.values() if "currency" in c.roles and c.kind == "text"), None)
     converted = find_converted(profile)
     amount_names = [name for name, c in profile.columns.items() if name in amounts and c.kind == "number"]
     rate = next((converted[name] for name in amount_names if name in converted), "")
     if column is not None and rate:
         return _home_currency(profile, column, rate), [], {column.name, rate}
-    if column is not None:
-        counts = column.cells.dropna().astype(str).str.strip().value_counts()
-        codes = [str(code) for code in counts.index if code]
-        if len(codes) == 1:
-            return (
-                [ProposedLine("currency", codes[0], f"the only one in {column.name}", "certain")],
-                [],
-                {column.name},
-            )
-        if codes and all(len(code) <= 4 for code in codes):
-            first = codes[0]
-            share = counts.iloc[0] / counts.sum()
-            reason = (
-                f"{share:.0%} of the rows; {', '.join(codes[1:])} are left out, as currencies are never added"
-            )
-            lines = [
-                ProposedLine("currency_column", column.name, "it holds several currencies", "certain"),
-                ProposedLine("currency", first, reason, "unsure"),
-            ]
-            choices: dict[str, object] = {f"only {code}": code for code in codes[:8]}
-            text = f"{column.name} has {', '.join(codes)}. Which one is to be read? To convert the others, write rates into the file."
-            return lines, [OpenQuestion("currency", text, choices, f"only {first}")], {column.name}
-    for name in amount_names:
-        texts = profile.columns[name].cells.iloc[:: max(profile.rows // 2_000, 1)].dropna().astype(str)
-        signs = texts.map(lambda text: m[0] if (m := SIGNS.search(text)) else None).value_counts()
-        if len(signs) > 1:
-            others = f"{', '.join(signs.index[1:])} stand there too, on {signs.iloc[1:].sum() / signs.sum():.0%} of the rows"
-            why = f"most cells of {name} have it; {others}: those rows cannot be read beside it"
-            return [ProposedLine("currency", signs.index[0], why, "unsure")], [], set()
-        if sign := SIGNS.search(signs.index[0] if len(signs) else name):
-            return [ProposedLine("currency", sign[0], f"it stands in {name}", "certain")], [], set()
-    return [], [], set()
+    if column is not None and (found := _column_of_currencies(column, profile.columns.get(order))):
+        return *found, {column.name}
+    found = next(filter(None, (_beside_amounts(profile, name) for name in amount_names)), ([], []))
+    return *found, set()
+
+
+Proposed = tuple[list[ProposedLine], list[OpenQuestion]]
+
+
+def _column_of_currencies(column: ColumnProfile, order: ColumnProfile | None) -> Proposed | None:
+    "Propose the currency by a column of codes, of which an empty one is the shop's own where most rows have none; None where it holds others."
+    counts = column.cells.dropna().astype(str).str.strip().value_counts()
+    codes, empty = [str(code) for code in counts.index if code], _share_without(column, order)
+    if not codes or any(len(code) > 4 for code in codes):
+        return None
+    if len(codes) == 1 and not 0.5 <= empty < FEW_NAMED:
+        return [ProposedLine("currency", codes[0], f"the only one in {column.name}", "certain")], []
+    share = counts.iloc[0] / counts.sum()
+    choices: dict[str, object] = {f"only {code}": code for code in codes[:8]}
+    text = f"{column.name} has {', '.join(codes)}. Which one is to be read? To convert the others, write rates into the file."
+    several = ProposedLine("currency_column", column.name, "it holds several currencies", "certain")
+    why = f"{share:.0%} of the rows; {', '.join(codes[1:])} are left out, as currencies are never added"
+    lines = [several, ProposedLine("currency", codes[0], why, "unsure")]
+    if empty <= MOST_WITHOUT:
+        return lines, [OpenQuestion("currency", text, choices, f"only {codes[0]}")]
+    name, first = quote_column(column.name), f"only {codes[0]}"
+    own = f"{name} is missing"
+    ways: dict[str, dict[str, str | None]] = {
+        f"only {code}": {"currency": code, "currency_column": None, "where": f"{name} == '{code}'"}
+        for code in codes[:8]
+    }
+    ways[WITHOUT] = {"currency": None, "currency_column": "none", "where": own}
+    lines = [ProposedLine(key, value, why, "unsure") for key, value in ways[first].items() if value]
+    if empty > 0.5:
+        first = WITHOUT
+        why = f"{empty:.0%} of the rows have no {column.name}, as those in the shop's own currency; {', '.join(codes)} are left out"
+        lines = [
+            ProposedLine("currency_column", "none", why, "unsure"),
+            ProposedLine("where", own, why, "unsure"),
+        ]
+    text = f"{column.name} has {', '.join(codes)}, and is empty in {empty:.0%} of the rows. Which are to be read?"
+    return lines, [OpenQuestion("currency", text, dict(ways), first)]
+
+
+MOST_WITHOUT = 0.05  # of the rows, which may lack their currency by mistake
+FEW_NAMED = 0.98  # of the rows, from which the only currency stands beside a summary of all
+WITHOUT = "only those without a currency, which are in the shop's own"
+
+
+def _share_without(column: ColumnProfile, order: ColumnProfile | None) -> float:
+    "Return the share of rows without a cell in a column, 0 where only further lines of an order have none."
+    blank = blank_cells(column)
+    first = ~order.cells.duplicated().to_numpy() if order else np.ones(len(blank), bool)
+    return float(blank.mean()) if blank[first].any() else 0.0
+
+
+def _beside_amounts(profile: TableProfile, name: str) -> Proposed | None:
+    "Propose the currency by what stands beside the amounts of a column, or in its name; None where there is none."
+    texts = profile.columns[name].cells.iloc[:: max(profile.rows // 2_000, 1)].dropna().astype(str)
+    signs = texts.map(lambda text: m[0] if (m := SIGNS.search(text)) else None).value_counts()
+    if signs.index.map(currency_code).nunique() < 2:
+        sign = SIGNS.search(signs.index[0] if len(signs) else name)
+        return ([ProposedLine("currency", sign[0], f"it stands in {name}", "certain")], []) if sign else None
+    rest, column = signs.iloc[1:].sum() / signs.sum(), quote_column(name)
+    choices: dict[str, object] = {
+        f"only {sign}": {"currency": sign, "where": f"contains({column}, '{sign}')"} for sign in signs.index
+    }
+    first, others = signs.index[0], ", ".join(signs.index[1:])
+    why = f"most cells of {name} have it; {others} on {rest:.0%} of the rows are left out, as currencies are never added"
+    lines = [
+        ProposedLine("currency", first, why, "unsure"),
+        ProposedLine("where", f"contains({column}, '{first}')", f"amounts in {first} alone", "unsure"),
+    ]
+    text = f"Cells of {name} have {first}, {others}. Which currency is to be read?"
+    return lines, [OpenQuestion("currency", text, choices, f"only {first}")]
 
 # %% ../../nbs/sales/45_proposed_filters.ipynb #300fa2e6
 def _home_currency(profile: TableProfile, column: ColumnProfile, rate: str) -> list[ProposedLine]:
     "Return the currency that amounts were converted to: that of the rows whose rate is 1."
     rates = profile.columns[rate].numbers
+    if rate == column.name:  # whose empty cells are those of the shop's own
+        why = f"the amounts are in one currency, whatever {rate} says"
+        return [ProposedLine("currency_column", "none", why, "certain")]
     if rates is None:  # a column of currencies, which has one
         home = profile.columns[rate].values[0]
         return [
@@ -390,7 +529,7 @@ def _home_currency(profile: TableProfile, column: ColumnProfile, rate: str) -> l
             ProposedLine("currency", home, f"the only one in {rate}", "certain"),
         ]
     own = np.isclose(np.nan_to_num(rates), 1)
-    codes = column.cells[own].dropna().astype(str).str.strip().unique()
+    codes = column.cells[own & ~blank_cells(column)].astype(str).str.strip().unique()
     one = ProposedLine("currency_column", "none", f"the amounts are converted by {rate} already", "certain")
     if len(codes) != 1:
         return [one]
@@ -443,8 +582,3 @@ def find_fill_down(profile: TableProfile) -> list[str]:
             any(role in profile.columns[n].roles for role in ORDER_ROLES) or profile.columns[n].kind == "date"
         )
     ]
-
-
-def blank_cells(column: ColumnProfile) -> np.ndarray:
-    "Return where a column has no cell."
-    return column.cells.isna().to_numpy(bool) | column.cells.isin(["", " "]).to_numpy(bool)

@@ -174,6 +174,12 @@ HINTS: tuple[tuple[str, str, str], ...] = (  # part of a reason, pattern of its 
         "Is the row no sale, as a total is? Leave it out, as with where: Date is not missing",
     ),
     (
+        "has no currency",
+        "",
+        "Does an empty currency mean that of the line above? Set fill_down: [Currency]. Is it the shop's own? Then read these rows alone: where: "
+        "Currency is missing with currency_column: none. Both with the name that the source has for it",
+    ),
+    (
         "is missing",
         r"^(?!.*='[^']*[^\W\d_])",  # no word in a cell, which is a reason of its own
         "Where an empty cell means 0, as a discount may, say it in the expression: coalesce(discount, 0)",
@@ -196,7 +202,11 @@ HINTS: tuple[tuple[str, str, str], ...] = (  # part of a reason, pattern of its 
         "",
         "Is the date a typo, or does it stand for none? If these are true sales, set far_dates: keep",
     ),
-    ("repeats", "", "If equal rows are separate sales, set duplicates: keep"),
+    (
+        "repeats",
+        "",
+        "If a part of the source was exported twice, raise the limit: its second rows are left out. If equal rows are separate sales, set duplicates: keep",
+    ),
 )
 
 

@@ -6,7 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/sales/33_rows_of_one_sale.ipynb #8e21d4cc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,8 +17,10 @@ import yaml
 from ..core.settings import UserError
 from ..core.text import format_money
 from salesforecast.sales.column_names import (
+    LAST_FIGURES,
     NET_WORDS,
     PLAN_WORDS,
+    figure_ranks,
     has_word,
     is_planned,
     name_role,
@@ -26,6 +28,7 @@ from salesforecast.sales.column_names import (
 )
 from .duplicates import code_values, find_earlier_versions
 from .expressions import ExpressionContext, names_column, quote_column
+from .layout import version_numbers
 from .rows import column_expressions
 from .schema import NUMBER_COLUMNS, ColumnMapping, nest_keys
 from .totals import CENT, is_empty
@@ -37,10 +40,13 @@ class CountedTwice:
     "Rows that count a sale again, and the keys of the mapping that count it once."
 
     what: str  # what stands in the table, without numbers
-    changes: dict[str, str]  # key of the mapping, with dots: value; of `where`, a further condition
+    changes: Mapping[
+        str, str | tuple[str, ...]
+    ]  # key of the mapping, with dots: value; of `where`, a further condition
     rows: int  # that are too many
     money: float  # revenue that is too much
     sure: bool = True  # the rows tell it; else someone has to say
+    asks: bool = False  # though the keys are likely
 
 
 @dataclass(frozen=True)
@@ -448,11 +454,6 @@ def find_equal_sums(rows: SaleRows) -> CountedTwice | None:
 
 
 NEAR, FAR = 0.1, 0.4  # logarithms of the ratio of a corrected amount to the first one: of most, of nearly all
-LAST_WORDS = frozenset(
-    name_words(
-        "final definitive corrected revised endgultig definitiv korrigiert definitif definitivo definitief 確定"
-    )
-)
 
 
 def find_restated(rows: SaleRows) -> CountedTwice | None:
@@ -480,8 +481,15 @@ def find_restated(rows: SaleRows) -> CountedTwice | None:
         differ = (apart > 0).mean() > 0.5  # else they are sales of one thing at one price
         if not differ or apart.median() > NEAR or apart.quantile(0.95) > FAR:
             continue
-        last = next((v for v in values if has_word(v, LAST_WORDS)), values[-1])
         what = f"{name} has {', '.join(values)} for rows that are otherwise equal, with nearly the same amounts, as figures that were corrected have"
+        of = tuple(dict.fromkeys(c for key in same for c in rows.sources.get(key, ())))
+        is_number = has_word(name, CHANGE_WORDS) and all(value.isdecimal() for value in values)
+        if (is_number or figure_ranks(values)) and of and not rows.mapping.versions:
+            earlier = find_earlier_versions(rows.cells[list(of)], version_numbers(rows.cells[name]))
+            money = float(rows.revenue[earlier].sum())
+            changes: dict[str, str | tuple[str, ...]] = {"versions.of": of, "versions.by": name}
+            return CountedTwice(what, changes, int(earlier.sum()), money, sure=False, asks=True)
+        last = next((v for v in values if has_word(v, LAST_FIGURES)), values[-1])
         return CountedTwice(what, {"where": f"{quote_column(name)} == '{last}'"}, 0, 0.0, sure=False)
     return None
 
@@ -535,9 +543,9 @@ def counted_twice_notes(
         kinds[twice.what] = replace(before, rows=before.rows + twice.rows, money=before.money + twice.money)
     notes = []
     for twice in kinds.values():
-        changes = twice.changes
+        changes = {k: list(v) if isinstance(v, tuple) else v for k, v in twice.changes.items()}
         if "where" in changes:
-            changes = {"where": add_condition(mapping.where, changes["where"])}
+            changes = {"where": add_condition(mapping.where, str(changes["where"]))}
         rule = yaml.safe_dump(
             nest_keys(changes), allow_unicode=True, default_flow_style=True, width=100_000
         ).strip()[1:-1]
@@ -546,6 +554,6 @@ def counted_twice_notes(
         notes.append(
             f"{twice.what}. {how_much} is counted again. To count each sale once, set {rule}"
             if twice.sure
-            else f"{twice.what}. All are added up. If only one of them is sales, keep that one, as in {rule}"
+            else f"{twice.what}. All are added up. If only {'the last' if twice.asks else 'one'} of them is sales, keep that one, as in {rule}"
         )
     return notes

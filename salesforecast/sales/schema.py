@@ -199,9 +199,11 @@ class RowVersions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    of: str = Field(description="source column with the same cell in all versions of a row, as order_item_id")
+    of: str | tuple[str, ...] = Field(
+        description="source column, or several, with the same cell in all versions of a row, as order_item_id"
+    )
     by: str = Field(
-        description="source column that rises with each version: a time or a number, as updated_at"
+        description="source column that rises with each version: a time or a number, as updated_at, or words such as Preliminary and Final"
     )
 
 # %% ../../nbs/sales/00_schema.ipynb #f3a47dba
