@@ -164,7 +164,9 @@ class DriftParams(ParamsSection):
         description="multiple of the limit that makes an alert critical; a PSI of 0.25 is called a major shift",
     )
     deviations: float = Field(
-        4.0, gt=0, description="standard deviations of the usual difference between weeks"
+        6.0,
+        gt=0,
+        description="standard deviations of the usual difference between weeks; many columns are looked at each week",
     )
     significance: float = Field(
         0.01,
@@ -197,7 +199,7 @@ class MeasureParams(ParamsSection):
         4.0, gt=0, description="standard deviations of the change between windows in which nothing was wrong"
     )
     sales_deviations: float = Field(
-        3.0, gt=0, description="the same for sales, whose spread includes the season's turns"
+        4.0, gt=0, description="the same for sales, whose spread includes the season's turns"
     )
     least_money: float = Field(
         0.01, gt=0, le=1, description="share of the shop's sales that a change must move to be a finding"
