@@ -81,7 +81,8 @@ $(VENV)/.browser: | $(VENV)/.dev
 	if command -v chromium >/dev/null; then :
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 		echo "Tests of the dashboard need a browser: installing Debian's chromium with apt-get …"
-		apt-get update -qq && apt-get install -y -qq chromium
+		apt-get update -qq
+		apt-get install -y -qq chromium
 	else playwright install chromium; fi
 	touch $@
 
@@ -111,8 +112,10 @@ PEERS := .venv-peers
 bench-faults: $(VENV)/.dev ## Inject faults into real and synthetic sales, and tell which monitoring, Evidently and NannyML find, REAL_DATA=folder
 	@test -d '$(REAL_DATA)' || { echo "Name the folder that holds online_retail.csv.gz and complete_journey.csv.gz: make bench-faults REAL_DATA=folder"; exit 1; }
 	python -m benchmarks.faults '$(REAL_DATA)' --tables $(PEERS)/tables
-	$(UV) venv --quiet --clear $(PEERS)/evidently && $(UV) pip install --quiet --python $(PEERS)/evidently/bin/python evidently==0.7.23 'pandas<3' pyarrow
-	$(UV) venv --quiet --clear $(PEERS)/nannyml && $(UV) pip install --quiet --python $(PEERS)/nannyml/bin/python nannyml==0.13.1 pyarrow
+	$(UV) venv --quiet --clear $(PEERS)/evidently
+	$(UV) pip install --quiet --python $(PEERS)/evidently/bin/python evidently==0.7.23 'pandas<3' pyarrow
+	$(UV) venv --quiet --clear $(PEERS)/nannyml
+	$(UV) pip install --quiet --python $(PEERS)/nannyml/bin/python nannyml==0.13.1 pyarrow
 	for library in evidently nannyml; do $(PEERS)/$$library/bin/python benchmarks/faults_peers.py $(PEERS)/tables benchmarks/faults.json $$library || exit 1; done
 
 # --- the gate ----------------------------------------------------------------------------
@@ -126,9 +129,12 @@ test-code test-slow: export SALESFORECAST_THREADS := 1
 
 check: $(VENV)/.dev ## Check that notebooks are clean and exported, format, lint, import contracts, types (a minute)
 	before=$$($(SUMS))
-	nbdev_clean && nbdev_export
+	nbdev_clean
+	nbdev_export
 	diff <(echo "$$before") <($(SUMS)) || { echo "Notebooks were not clean, or not exported: look at the files above and commit what nbdev_clean and nbdev_export made of them."; exit 1; }
-	ruff format --check . && ruff check . && lint-imports --no-logo
+	ruff format --check .
+	ruff check .
+	lint-imports --no-logo
 	mypy
 
 test: check test-code ## Run everything that a change must pass: check, the notebooks' and the other tests, coverage of at least 90%

@@ -519,7 +519,9 @@ def _beside_amounts(profile: TableProfile, name: str) -> Proposed | None:
 def _home_currency(profile: TableProfile, column: ColumnProfile, rate: str) -> list[ProposedLine]:
     "Return the currency that amounts were converted to: that of the rows whose rate is 1."
     rates = profile.columns[rate].numbers
-    if rate == column.name and (len(column.values) > 1 or blank_cells(column).any()):  # whose empty cells are those of the shop's own
+    if rate == column.name and (
+        len(column.values) > 1 or blank_cells(column).any()
+    ):  # whose empty cells are those of the shop's own
         why = f"the amounts are in one currency, whatever {rate} says"
         return [ProposedLine("currency_column", "none", why, "certain")]
     if rates is None:  # a column of currencies, which has one
