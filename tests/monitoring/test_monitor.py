@@ -353,7 +353,7 @@ def test_after_an_update_the_same_days_are_still_judged(watched: Watched, tmp_pa
 
 DRIFTS: dict[DriftKind, tuple[float, str]] = {
     "price_level": (0.3, "drift: Price_Level"),
-    "mix": (0.8, "drift: Category"),
+    "mix": (0.8, "sales: Category Toys"),
     "changed_promotions": (1.0, "drift: Realised_Share"),
     "new_region": (0.1, "new: Region"),
     "broken_feed": (0.3, "missing: Category"),
