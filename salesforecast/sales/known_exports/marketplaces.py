@@ -171,6 +171,8 @@ ETSY_ORDERS = Preset(
         "Time: days, without times.",
     ),
 )
+
+# %% ../../../nbs/sales/known_exports/03_marketplaces.ipynb #6f2a000d
 ETSY_ITEMS = Preset(
     "etsy_items",
     "Etsy, sold order items",
@@ -232,6 +234,8 @@ TIKTOK_SHOP = Preset(
         "Time: the shop's own time zone.",
     ),
 )
+
+# %% ../../../nbs/sales/known_exports/03_marketplaces.ipynb #6f2a000e
 WILDBERRIES = Preset(
     "wildberries",
     "Wildberries, sales report",

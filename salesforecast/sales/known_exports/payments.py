@@ -70,6 +70,8 @@ STRIPE_BALANCE = Preset(
         "Time: the stamps are in UTC. The shop's time zone decides the day.",
     ),
 )
+
+# %% ../../../nbs/sales/known_exports/05_payments.ipynb #6f2a0030
 STRIPE_ITEMISED = Preset(
     "stripe_itemised",
     "Stripe, itemised balance change from activity",

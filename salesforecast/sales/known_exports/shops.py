@@ -55,6 +55,8 @@ SHOPIFY_ORDERS = Preset(
 )
 
 # %% ../../../nbs/sales/known_exports/02_shops.ipynb #73188f57
+_STATES = ("cancelled", "refunded", "failed", "pending", "checkout-draft", "draft", "trash")
+_NO_SALE = (*_STATES, *(f"wc-{state}" for state in _STATES), "pending payment")
 _ON_HOLD = ("on-hold", "on hold", "wc-on-hold")  # a transfer or cheque is awaited
 WOOCOMMERCE_LINES = Preset(
     "woocommerce_lines",
@@ -90,23 +92,7 @@ WOOCOMMERCE_LINES = Preset(
         ),
     },
     "the line's total after discount, without tax and shipping",
-    no_sale={
-        "Order Status|order_status|Status": (
-            "cancelled",
-            "refunded",
-            "failed",
-            "pending",
-            "pending payment",
-            "checkout-draft",
-            "draft",
-            "trash",
-            "wc-cancelled",
-            "wc-refunded",
-            "wc-failed",
-            "wc-pending",
-            "wc-checkout-draft",
-        )
-    },
+    no_sale={"Order Status|order_status|Status": _NO_SALE},
     unpaid={"Order Status|order_status|Status": _ON_HOLD},
     fill_down=("Order Status", "Order Date"),
     duplicates="keep",
@@ -142,21 +128,7 @@ WOOCOMMERCE_ORDERS = Preset(
         "Region": ("{shipping_state|shipping_country|billing_country|Country Code (Billing)}",),
     },
     "the order's total without shipping and tax; with unpacked items, the items' totals",
-    no_sale={
-        "status|order_status|Order Status": (
-            "cancelled",
-            "refunded",
-            "failed",
-            "pending",
-            "checkout-draft",
-            "draft",
-            "trash",
-            "wc-cancelled",
-            "wc-refunded",
-            "wc-failed",
-            "wc-pending",
-        )
-    },
+    no_sale={"status|order_status|Order Status": _NO_SALE},
     unpaid={"status|order_status|Order Status": _ON_HOLD},
     unpack="line_items|line_item_1|Line Items",
     notes=(
@@ -179,7 +151,7 @@ WOOCOMMERCE_ANALYTICS = Preset(
         "Customer_ID": ("{Customer}",),
     },
     "net sales of the order: without tax and shipping, after coupons and refunds",
-    no_sale={"Status": ("cancelled", "refunded", "failed", "pending", "pending payment", "trash")},
+    no_sale={"Status": _NO_SALE},
     unpaid={"Status": _ON_HOLD},
     returns=("{Net Sales|N. Revenue} < 0",),
     notes=(
