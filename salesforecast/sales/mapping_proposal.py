@@ -71,6 +71,11 @@ def nested_keys(lines: Sequence[ProposedLine]) -> dict[str, object]:
     "Return the lines as the nested keys of a mapping."
     return nest_keys({line.key: line.value for line in lines})
 
+
+def line_value(lines: Sequence[ProposedLine], key: str) -> object:
+    "Return the value of a key; None where there is none."
+    return next((line.value for line in lines if line.key == key), None)
+
 # %% ../../nbs/sales/43_mapping_proposal.ipynb #373d0e39
 @dataclass
 class MappingProposal:

@@ -75,7 +75,8 @@ def propose_by_preset(
 def _unwanted_values(column: ColumnProfile, values: Sequence[str]) -> list[str]:
     "Return conditions that leave out rows with these values, as the export writes them."
     written = {value.lower(): value for value in column.values}
-    return [f"{quote_column(column.name)} != '{written.get(value.lower(), value)}'" for value in values]
+    names = dict.fromkeys(written.get(value.lower(), value) for value in values)
+    return [f"{quote_column(column.name)} != '{name}'" for name in names]
 
 # %% ../../nbs/sales/47_proposed_columns.ipynb #66191a57
 TEXT_ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # canonical column: roles, kinds

@@ -24,9 +24,10 @@ from salesforecast.dashboard.model.rows import ROW_GROUP, save_dataset, write_ro
 from salesforecast.sales.amount_relations import Doubt
 from salesforecast.sales.mapping_proposal import MappingProposal, ProposedLine, nested_keys
 from salesforecast.sales.presets import PRESETS
-from salesforecast.sales.proposals import propose_columns, propose_sheets
+from salesforecast.sales.proposals import propose_columns
+from salesforecast.sales.proposed_sheets import propose_sheets
 from salesforecast.sales.reading import SalesData, load_for_mapping, read_sales
-from salesforecast.sales.schema import ColumnMapping, ReadOptions, ReturnRule, SourceOptions, find_column
+from salesforecast.sales.schema import ColumnMapping, ReturnRule, SourceOptions, find_column
 from salesforecast.sales.workbooks import EXCEL, open_book
 
 # %% ../../../nbs/dashboard/model/06_reader.ipynb #dc9e1ad2
@@ -284,7 +285,7 @@ def add_columns(
     fresh = not options.columns
     answer.sheets = sheet_names(path)
     try:
-        base = propose_sheets(path, ReadOptions())[0] if fresh and answer.sheets and not options.sheet else []
+        base = propose_sheets(path) if fresh and answer.sheets and not options.sheet else []
         sheets = SourceOptions.model_validate(nested_keys(base).get("read", {})).sheets
         mapping = options.mapping()
         read = mapping.read.model_copy(update={"sheets": sheets}) if sheets else mapping.read

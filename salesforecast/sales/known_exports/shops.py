@@ -151,7 +151,7 @@ WOOCOMMERCE_ANALYTICS = Preset(
         "Customer_ID": ("{Customer}",),
     },
     "net sales of the order: without tax and shipping, after coupons and refunds",
-    no_sale={"Status": _NO_SALE},
+    no_sale={"Status": (*_STATES, "pending payment")},
     unpaid={"Status": _ON_HOLD},
     returns=("{Net Sales|N. Revenue} < 0",),
     notes=(
