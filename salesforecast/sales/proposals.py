@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product as pairs
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
