@@ -9,7 +9,7 @@ __all__ = []
 import ast
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, Literal
@@ -390,6 +390,12 @@ def evaluate_condition(
 def quote_column(name: str) -> str:
     "Return a column's name as an expression needs it, in backticks where it is not a plain word."
     return name if name.isidentifier() and name.isascii() else f"`{name}`"
+
+
+def join_conditions(conditions: Sequence[str], mark: str) -> str:
+    "Join conditions by `&` or `|`, each once."
+    conditions = list(dict.fromkeys(conditions))
+    return conditions[0] if len(conditions) == 1 else f" {mark} ".join(f"({c})" for c in conditions)
 
 
 def _mark_of(name: str) -> re.Pattern[str]:

@@ -7,7 +7,7 @@ __all__ = ['propose_mapping']
 
 # %% ../../nbs/sales/50_proposals.ipynb #c4c2c78b
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product as pairs
 
@@ -26,10 +26,12 @@ from salesforecast.sales.mapping_proposal import (
     MappingProposal,
     OpenQuestion,
     ProposedLine,
+    SaleRows,
+    join_rows,
     line_value,
     nested_keys,
 )
-from salesforecast.sales.expressions import names_column, quote_column
+from salesforecast.sales.expressions import join_conditions, names_column, quote_column
 from salesforecast.sales.known_exports.preset import Preset, match_column
 from salesforecast.sales.proposed_columns import (
     propose_by_values,
@@ -46,7 +48,6 @@ from salesforecast.sales.proposed_filters import (
     find_refunded_state,
     find_side,
     find_undelivered,
-    join_conditions,
     propose_currency,
     propose_filters,
 )
@@ -61,7 +62,7 @@ from salesforecast.sales.proposed_items import (
 from salesforecast.sales.proposed_sheets import propose_sheets
 from salesforecast.sales.plausibility import RUNNING_WAY, running_total_message
 from salesforecast.sales.rows import ParsedRows, parse_rows
-from salesforecast.sales.rows_of_one_sale import CountedTwice, add_condition, find_counted_twice
+from salesforecast.sales.rows_of_one_sale import CountedTwice, find_counted_twice
 from salesforecast.sales.schema import (
     CANONICAL_COLUMNS,
     NUMBER_COLUMNS,
@@ -92,6 +93,9 @@ class _Draft:
     date: str  # column of dates; empty where an expression of several gives them
     questions: list[OpenQuestion] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)  # of the rows that are sales
+    rows: dict[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # conditions that a question is asked about
     where_reason: str = "orders and rows that are no sales of goods"
     asked: "_AskedRows | None" = None  # which may be sales or not
     by_preset: bool = False
@@ -301,47 +305,34 @@ def _add_no_goods(draft: _Draft, profile: TableProfile) -> None:
 # %% ../../nbs/sales/50_proposals.ipynb #6f2b0026
 def _add_where(draft: _Draft) -> None:
     "Add the condition of the rows that are sales, and ask what a state means that two systems use differently."
-    sold = join_conditions(draft.conditions, "&") if draft.conditions else None
-    if not draft.asked:
-        doubt: Doubt = "certain" if draft.by_preset else "likely"
-        draft.lines += [ProposedLine("where", sold, draft.where_reason, doubt)] if sold else []
-        return
-    asked = draft.asked
-    where = join_conditions([*draft.conditions, asked.condition], "&")
-    reason = "; ".join(filter(None, [draft.where_reason, asked.reason]))
-    draft.lines.append(ProposedLine("where", where, reason, "unsure"))
-    choices: dict[str, object] = {asked.left_out: where, "sales": sold}
-    draft.questions.append(OpenQuestion("where", asked.text, choices, asked.left_out))
+    reasons = [draft.where_reason] if draft.conditions or "currency" in draft.rows else []
+    if asked := draft.asked:
+        left_out, sold = SaleRows("states", (asked.condition,)), SaleRows("states")
+        choices: dict[str, object] = {asked.left_out: left_out, "sales": sold}
+        draft.questions.append(OpenQuestion("where", asked.text, choices, asked.left_out))
+        draft.rows["states"] = left_out.conditions
+        reasons.append(asked.reason)
+    draft.rows = {"": tuple(draft.conditions), **draft.rows}
+    if where := join_rows(draft.rows):
+        known: Doubt = "certain" if draft.by_preset else "likely"
+        doubt: Doubt = "unsure" if asked else known
+        draft.lines.append(ProposedLine("where", where, "; ".join(filter(None, reasons)), doubt))
 
 
 def _add_undelivered(draft: _Draft, profile: TableProfile) -> None:
     "Ask whether orders that are not delivered yet are sales."
-    if (found := find_undelivered(profile)) is None or draft.asked:
+    if (found := find_undelivered(profile)) is None:
         return
     name, states = found
-    delivered = join_conditions([f"{quote_column(name)} != '{state}'" for state in states], "&")
+    delivered = tuple(f"{quote_column(name)} != '{state}'" for state in states)
     ordered = "all orders, on the day of the order"
     text = f"{name} has {', '.join(states)}, as orders that are not delivered yet. Which are sales?"
-    question = OpenQuestion("where", text, {ordered: None, "what was delivered": delivered}, ordered)
-    draft.questions.append(_with_conditions(question, draft))
+    choices: dict[str, object] = {
+        ordered: SaleRows("delivery"),
+        "what was delivered": SaleRows("delivery", delivered),
+    }
+    draft.questions.append(OpenQuestion("where", text, choices, ordered))
     draft.used.add(name)
-
-
-def _with_conditions(question: OpenQuestion, draft: _Draft) -> OpenQuestion:
-    "Return a question whose answers leave out, besides what they say themselves, what is no sale."
-    base = [*draft.conditions, *([draft.asked.condition] if draft.asked else [])]
-    return _map_where(question, lambda where: join_conditions([*base, *filter(None, [where])], "&") or None)
-
-
-def _map_where(question: OpenQuestion, change: Callable[[str | None], str | None]) -> OpenQuestion:
-    "Return a question with a change of the rows to read in the answers that say which these are."
-
-    def changed(value: object) -> object:
-        if isinstance(value, dict):
-            return value | {"where": change(value["where"])} if "where" in value else value
-        return change(value if value is None else str(value)) if question.key == "where" else value
-
-    return replace(question, choices={label: changed(value) for label, value in question.choices.items()})
 
 # %% ../../nbs/sales/50_proposals.ipynb #6f2b0029
 def _fill_down_lines(filled: Sequence[str], draft: _Draft) -> list[ProposedLine]:
@@ -524,18 +515,20 @@ def _with_changes(proposal: MappingProposal, twice: CountedTwice) -> MappingProp
         return replace(proposal, notes=[*proposal.notes, twice.what])
     old = {line.key: line for line in proposal.lines}
     changes: dict[str, object] = dict(twice.changes)
-    questions = [q for q in proposal.questions if q.key not in twice.changes]
-    reasons = dict.fromkeys(changes, twice.what)
+    questions = [q for q in proposal.questions if q.key == "where" or q.key not in twice.changes]
+    reasons, rows = dict.fromkeys(changes, twice.what), proposal.rows
+    none: dict[str, object] = dict.fromkeys(changes)
+    last_rows = dict(changes)
     if condition := changes.get("where"):
-        if "where" in old:
-            changes["where"] = add_condition(str(old["where"].value), str(condition))
-            reasons["where"] = f"{old['where'].reason}; {twice.what}"
-        questions = [
-            _map_where(q, lambda where: add_condition(where, str(condition))) for q in proposal.questions
-        ]
+        rows = rows | {twice.what: (str(condition),)}
+        none["where"], last_rows["where"] = SaleRows(twice.what), SaleRows(twice.what, (str(condition),))
+        changes["where"] = join_rows(rows)
+        reasons["where"] = "; ".join(
+            filter(None, [old["where"].reason if "where" in old else "", twice.what])
+        )
     if twice.asks:
         key, last = next(iter(changes)), "the last of each"
-        choices: dict[str, object] = {last: dict(changes), "all of them": dict.fromkeys(changes)}
+        choices: dict[str, object] = {last: last_rows, "all of them": none}
         questions.append(OpenQuestion(key, f"{twice.what}. Which of them are sales?", choices, last))
     lines = [line for key, line in old.items() if key not in changes]
     lines += [
@@ -546,7 +539,8 @@ def _with_changes(proposal: MappingProposal, twice: CountedTwice) -> MappingProp
         text for value in twice.changes.values() for text in ([value] if isinstance(value, str) else value)
     ]
     unused = [n for n in proposal.unused if n not in used and not names_column(" ".join(used), n)]
-    return replace(proposal, lines=sorted(lines, key=_line_place), questions=questions, unused=unused)
+    lines.sort(key=_line_place)
+    return replace(proposal, lines=lines, questions=questions, unused=unused, rows=rows)
 
 # %% ../../nbs/sales/50_proposals.ipynb #cf48a86b
 ROWS_LOOKED_AT, FIRST_ROWS, PIECES = 100_000, 20_000, 40  # of a large table
@@ -606,16 +600,16 @@ def _propose(
     currency, money_questions, money = propose_currency(profile, draft.used, order_name)
     draft.used |= money
     draft.lines = [*lines, *base, *zone_lines, *(line for line in currency if line.key != "where")]
-    own = [line for line in currency if line.key == "where"]  # the rows of one currency
     if preset is None:
         _add_filters(draft, profile)
     filled += order_fields(profile, filled, preset, " ".join([*draft.conditions, *draft.used]), order_name)
     if preset:
         _add_documents(draft, profile)
         _add_no_goods(draft, profile)
-    money_questions = [_with_conditions(question, draft) for question in money_questions]
-    draft.conditions += [str(line.value) for line in own]
-    draft.where_reason = "; ".join(filter(None, [draft.where_reason, *(line.reason for line in own)]))
+    for line in currency:
+        if isinstance(line.value, SaleRows):  # the rows of one currency
+            draft.rows[line.value.about] = line.value.conditions
+            draft.where_reason = "; ".join(filter(None, [draft.where_reason, line.reason]))
     _add_undelivered(draft, profile)
     _add_where(draft)
     draft.lines += _fill_down_lines(filled, draft)
@@ -634,7 +628,8 @@ def _propose(
         if name not in {*draft.used, *filled, shape.value} and c.kind != "empty"
     ]
     questions = [*shape.questions, *mark_questions, *draft.questions, *zone_questions, *money_questions]
-    return MappingProposal(source, draft.lines, questions, preset, [*draft.notes, *shape.notes], unused)
+    notes = [*draft.notes, *shape.notes]
+    return MappingProposal(source, draft.lines, questions, preset, notes, unused, draft.rows)
 
 
 def _beside_melted(lines: Sequence[ProposedLine], value: str) -> list[ProposedLine]:

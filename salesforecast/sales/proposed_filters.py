@@ -7,7 +7,6 @@ __all__ = []
 
 # %% ../../nbs/sales/45_proposed_filters.ipynb #05f80e88
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,9 +29,9 @@ from salesforecast.sales.column_names import (
 )
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile, blank_cells
 from salesforecast.sales.currencies import currency_code
-from salesforecast.sales.mapping_proposal import OpenQuestion, ProposedLine
+from salesforecast.sales.mapping_proposal import OpenQuestion, ProposedLine, SaleRows
 from salesforecast.sales.rows_of_one_sale import are_taken_back
-from salesforecast.sales.expressions import quote_column
+from salesforecast.sales.expressions import join_conditions, quote_column
 from salesforecast.sales.totals import CENT
 from salesforecast.sales.values import parse_text
 
@@ -372,12 +371,6 @@ def find_side(
         return column.name, sorted(rows, key=lambda value: rows[value].sum())
     return None
 
-
-def join_conditions(conditions: Sequence[str], mark: str) -> str:
-    "Join conditions by `&` or `|`."
-    conditions = list(dict.fromkeys(conditions))
-    return conditions[0] if len(conditions) == 1 else f" {mark} ".join(f"({c})" for c in conditions)
-
 # %% ../../nbs/sales/45_proposed_filters.ipynb #335e549e
 def find_offsets(
     profile: TableProfile,
@@ -466,21 +459,26 @@ def _column_of_currencies(column: ColumnProfile, order: ColumnProfile | None) ->
         return lines, [OpenQuestion("currency", text, choices, f"only {codes[0]}")]
     name, first = quote_column(column.name), f"only {codes[0]}"
     own = f"{name} is missing"
-    ways: dict[str, dict[str, str | None]] = {
-        f"only {code}": {"currency": code, "currency_column": None, "where": f"{name} == '{code}'"}
+    ways: dict[str, dict[str, object]] = {
+        f"only {code}": {
+            "currency": code,
+            "currency_column": None,
+            "where": _in_currency(f"{name} == '{code}'"),
+        }
         for code in codes[:8]
     }
-    ways[WITHOUT] = {"currency": None, "currency_column": "none", "where": own}
-    lines = [ProposedLine(key, value, why, "unsure") for key, value in ways[first].items() if value]
+    ways[WITHOUT] = {"currency": None, "currency_column": "none", "where": _in_currency(own)}
     if empty > 0.5:
         first = WITHOUT
         why = f"{empty:.0%} of the rows have no {column.name}, as those in the shop's own currency; {', '.join(codes)} are left out"
-        lines = [
-            ProposedLine("currency_column", "none", why, "unsure"),
-            ProposedLine("where", own, why, "unsure"),
-        ]
+    lines = [ProposedLine(key, value, why, "unsure") for key, value in ways[first].items() if value]
     text = f"{column.name} has {', '.join(codes)}, and is empty in {empty:.0%} of the rows. Which are to be read?"
     return lines, [OpenQuestion("currency", text, dict(ways), first)]
+
+
+def _in_currency(condition: str) -> SaleRows:
+    "Return the rows of one currency."
+    return SaleRows("currency", (condition,))
 
 
 MOST_WITHOUT = 0.05  # of the rows, which may lack their currency by mistake
@@ -504,13 +502,16 @@ def _beside_amounts(profile: TableProfile, name: str) -> Proposed | None:
         return ([ProposedLine("currency", sign[0], f"it stands in {name}", "certain")], []) if sign else None
     rest, column = signs.iloc[1:].sum() / signs.sum(), quote_column(name)
     choices: dict[str, object] = {
-        f"only {sign}": {"currency": sign, "where": f"contains({column}, '{sign}')"} for sign in signs.index
+        f"only {sign}": {"currency": sign, "where": _in_currency(f"contains({column}, '{sign}')")}
+        for sign in signs.index
     }
     first, others = signs.index[0], ", ".join(signs.index[1:])
     why = f"most cells of {name} have it; {others} on {rest:.0%} of the rows are left out, as currencies are never added"
     lines = [
         ProposedLine("currency", first, why, "unsure"),
-        ProposedLine("where", f"contains({column}, '{first}')", f"amounts in {first} alone", "unsure"),
+        ProposedLine(
+            "where", _in_currency(f"contains({column}, '{first}')"), f"amounts in {first} alone", "unsure"
+        ),
     ]
     text = f"Cells of {name} have {first}, {others}. Which currency is to be read?"
     return lines, [OpenQuestion("currency", text, choices, f"only {first}")]

@@ -27,7 +27,7 @@ from salesforecast.sales.column_names import (
     name_words,
 )
 from .duplicates import code_values, find_earlier_versions
-from .expressions import ExpressionContext, names_column, quote_column
+from .expressions import ExpressionContext, join_conditions, names_column, quote_column
 from .layout import version_numbers
 from .rows import column_expressions
 from .schema import NUMBER_COLUMNS, ColumnMapping, nest_keys
@@ -525,11 +525,6 @@ def find_counted_twice(
     return [check(whole) or twice for check, twice in found]
 
 # %% ../../nbs/sales/33_rows_of_one_sale.ipynb #5e84b6e7
-def add_condition(where: str | None, condition: str) -> str:
-    "Return the condition of the rows to read with a further one."
-    return f"({where}) & ({condition})" if where else condition
-
-
 def counted_twice_notes(
     found: Iterable[CountedTwice],  # of the pieces of a source; those of one kind are added up
     count: int,  # of all kept rows
@@ -545,7 +540,7 @@ def counted_twice_notes(
     for twice in kinds.values():
         changes = {k: list(v) if isinstance(v, tuple) else v for k, v in twice.changes.items()}
         if "where" in changes:
-            changes = {"where": add_condition(mapping.where, str(changes["where"]))}
+            changes = {"where": join_conditions([*filter(None, [mapping.where]), str(changes["where"])], "&")}
         rule = yaml.safe_dump(
             nest_keys(changes), allow_unicode=True, default_flow_style=True, width=100_000
         ).strip()[1:-1]

@@ -278,9 +278,7 @@ def test_a_closed_order_of_magento_brings_nothing(refund: bool) -> None:
     asked = next((question for question in proposal.questions if question.key == "where"), None)
     assert (asked is None) == refund
     if asked:
-        sales = ColumnMapping.model_validate(
-            proposal.mapping.model_dump() | {"where": asked.choices["sales"]}
-        )
+        sales = proposal.answer("where", asked.choices["sales"]).mapping
         both = orders["Status"].isin(["complete", "closed"])
         assert read_sales(orders, sales, now=NOW).report.revenue_total == pytest.approx(LINES[both].sum())
 
@@ -364,3 +362,19 @@ def test_a_converted_amount_is_taken_by_its_currency_or_asked_for(name: str, kno
     assert (asked == []) == known
     truth = (LINES * rates).round(2).sum() if known else LINES[codes == "EUR"].sum()
     assert read_sales(orders, proposal.mapping, now=NOW).report.revenue_total == pytest.approx(truth)
+
+
+@pytest.mark.parametrize("first", ["states", "currency"])
+def test_answers_about_rows_hold_beside_one_another(first: str) -> None:
+    dollars = np.arange(len(LINES)) % 3 == 2
+    orders = magento(False)[0].assign(Currency=np.where(dollars, "USD", None))
+    proposal = propose_mapping(orders)
+    states = next(question for question in proposal.questions if "closed" in question.text)
+    currency = next(question for question in proposal.questions if "Currency" in question.text)
+    answers = [(states, "sales"), (currency, "only USD")]
+    for question, label in answers if first == "states" else answers[::-1]:
+        proposal = proposal.answer(question.key, question.choices[label])
+    is_sale = orders["Status"].isin(["complete", "closed"]) & dollars
+    report = read_sales(orders, proposal.mapping, now=NOW).report
+    assert report.revenue_total == pytest.approx(LINES[is_sale].sum())
+    assert not [question for question in proposal.questions if question in (states, currency)]
