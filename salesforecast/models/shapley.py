@@ -152,39 +152,62 @@ def _reduced(how: np.ufunc, values: np.ndarray, start: np.ndarray) -> np.ndarray
     return how.reduceat(values, start, axis=-1) if len(start) else values[..., :0]
 
 # %% ../../nbs/models/01_shapley.ipynb #1c70b4e7
-CHUNK_ENTRIES = 200_000  # rows × entries that are worked on at once
+@dataclass(frozen=True)
+class _LeafGroup:
+    "The leaves that ask about the same number of inputs; arrays of shape (asked inputs, leaves), but for `value`."
+
+    feature: np.ndarray
+    above: np.ndarray
+    upto: np.ndarray
+    missing: np.ndarray
+    kept: np.ndarray
+    value: np.ndarray  # shape (leaves,)
+    points: np.ndarray  # at which the integral's polynomials are taken, between 0 and 1; shape (points,)
+    weights: np.ndarray  # of the points
+
+    def answers(self, row: np.ndarray) -> np.ndarray:
+        "Return which inputs are as the leaves want them."
+        asked = row.take(self.feature)
+        within = (asked > self.above) & (asked <= self.upto)
+        return within | np.isnan(asked) & self.missing if np.isnan(row).any() else within
+
+    def explain(self, row: np.ndarray) -> np.ndarray:
+        "Return what each asked input adds."
+        away = self.answers(row) - self.kept
+        total = np.zeros_like(away)
+        for t, weight in zip(self.points, self.weights, strict=True):
+            factor = away * t + self.kept
+            total += factor.prod(0) * (weight * self.value) / factor
+        return total * away
+
+
+def _group_leaves(paths: LeafPaths) -> list[_LeafGroup]:
+    "Group the leaves of a forest by the number of inputs that they ask about."
+    found = []
+    for length in np.unique(paths.lengths):
+        of = np.flatnonzero(paths.lengths == length)
+        at = paths.start[of] + np.arange(length)[:, None]
+        asked = {name: getattr(paths, name)[at] for name in ("feature", "above", "upto", "missing", "kept")}
+        points, weights = np.polynomial.legendre.leggauss(-(-length // 2))
+        found.append(_LeafGroup(**asked, value=paths.value[of], points=(points + 1) / 2, weights=weights / 2))
+    return found
 
 
 def build_path_shap(paths: LeafPaths) -> ShapFunction:
     "Return the function that explains a forest from the paths to its leaves, exact to double precision."
-    points = -(-int(paths.lengths.max(initial=1)) // 2)
-    nodes, weights = np.polynomial.legendre.leggauss(points)
-    block = max(CHUNK_ENTRIES // max(len(paths.feature), 1), 1)
+    groups = _group_leaves(paths)
+
+    def explain_row(row: np.ndarray) -> np.ndarray:
+        values = np.zeros(paths.features)
+        for group in groups:
+            values += np.bincount(group.feature.ravel(), group.explain(row).ravel(), paths.features)
+        return values
 
     def explain(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        values = np.zeros((len(inputs), paths.features))
-        for first in range(0, len(inputs), block):
-            rows = slice(first, first + block)
-            values[rows] = _explain_block(paths, inputs[rows], (nodes + 1) / 2, weights / 2)
+        values = np.array([explain_row(row) for row in inputs]).reshape(inputs.shape)
         return np.full(len(inputs), paths.base), values
 
     return explain
-
-
-def _explain_block(
-    paths: LeafPaths, inputs: np.ndarray, points: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    "Contributions of a few rows, shape (rows, features)."
-    asked = inputs[:, paths.feature]
-    within = (asked > paths.above) & (asked <= paths.upto) | np.isnan(asked) & paths.missing
-    integral, lengths = np.zeros(within.shape), paths.lengths
-    for t, weight in zip(points, weights, strict=True):
-        factor = within * t + paths.kept * (1 - t)
-        product = _reduced(np.multiply, factor, paths.start) * (weight * paths.value)
-        integral += np.repeat(product, lengths, axis=-1) / factor
-    found = integral * (within - paths.kept)
-    at = np.arange(len(inputs))[:, None] * paths.features + paths.feature
-    return np.bincount(at.ravel(), found.ravel(), len(inputs) * paths.features).reshape(len(inputs), -1)
 
 # %% ../../nbs/models/01_shapley.ipynb #d6ef3317
 def _booster_nodes(booster: "xgb.Booster") -> _Nodes:
