@@ -63,16 +63,16 @@ ROLE_WORDS: dict[
     "no facture, num ticket, pedido, numero pedido, n pedido, no pedido, numero de pedido, id pedido, factura, numero factura, numero de factura, ordine, numero ordine, n ordine, id ordine, fattura, "
     "numero fattura, scontrino, numero scontrino, numero do pedido, nota fiscal, cupom, bestelling, factuur, factuurnummer, ordernummer, kassabon, zamowienie, "
     "numer zamowienia, nr zamowienia, paragon, nr paragonu, faktura, nr faktury, numer faktury, 注文番号, 注文ID, 伝票番号, レシート番号, 取引番号, 取引ID, 受注番号",
-    "units": "qty, quantity, quantity sold, quantity ordered, units, unit sales, units sold, unit, items, items sold, items purchased, sold, pieces, pcs, count, item count, "
-    "no of items, number of items, volume, lineitem quantity, menge, anzahl, stueck, stuck, stueckzahl, stuckzahl, stk, verkaufte menge, absatz, quantite, qte, nombre, unites, "
-    "cantidad, unidades, uds, cant, quantita, qta, pezzi, pz, quantidade, qtd, qtde, aantal, stuks, hoeveelheid, ilosc, sztuk, sztuki, szt, 数量, 個数, 点数, 販売数, 販売数量, 注文数",
+    "units": "qty, quantity, quantity sold, net items sold, quantity ordered, units, unit sales, units sold, unit, items, items sold, items purchased, sold, pieces, pcs, count, item count, "
+    "no of items, number of items, volume, lineitem quantity, menge, anzahl, verkaufte artikel, verkaufte einheiten, verkaufte stueck, stueck, stuck, stueckzahl, stuckzahl, stk, verkaufte menge, absatz, quantite, qte, nombre, unites, articles vendus, articles nets vendus, articles vendus nets, unites vendues, "
+    "cantidad, unidades, uds, cant, articulos vendidos, articulos netos vendidos, unidades vendidas, quantita, qta, pezzi, pz, articoli venduti, articoli netti venduti, quantidade, qtd, qtde, itens vendidos, itens liquidos vendidos, aantal, stuks, hoeveelheid, verkochte artikelen, netto verkochte artikelen, ilosc, sztuk, sztuki, szt, 純販売アイテム数, 販売アイテム数, 数量, 個数, 点数, 販売数, 販売数量, 注文数",
     "unit_price": "price, unit price, price unit, price per unit, list price, item price, selling price, sell price, sale price, retail, retail price, price each, msrp, rate, lineitem price, "
     "preis, einzelpreis, stueckpreis, stuckpreis, verkaufspreis, listenpreis, grundpreis, vk, vk preis, vk netto, vk brutto, netto vk, brutto vk, preis pro stueck, prix, prix unitaire, pu, p u, prix de vente, tarif, "
     "precio, precio unitario, precio venta, precio de venta, prezzo, prezzo unitario, prezzo di vendita, preco, preco unitario, valor unitario, preco de venda, prijs, stuksprijs, "
     "eenheidsprijs, verkoopprijs, cena, cena jednostkowa, cena jedn, cena szt, 単価, 価格, 販売価格, 販売単価, 定価",
     "discount": "discount, discounts, disc, disc percent, disc amount, discount amount, discount value, discount total, total discount, line discount, item discount, promotion discount, item promotion discount, promo discount, coupon amount, "
     "markdown, rebate, discount rate, discount percent, discount pct, rabatt, rabattbetrag, nachlass, preisnachlass, skonto, remise, montant remise, taux remise, reduction, "
-    "descuento, importe descuento, dto, sconto, importo sconto, desconto, valor desconto, valor do desconto, korting, kortingsbedrag, rabat, kwota rabatu, upust, クーポン, クーポン利用額, クーポン値引額, 割引, 割引額, 値引, 値引き, 値引額, 割引率",
+    "descuento, importe descuento, dto, sconto, importo sconto, desconto, valor desconto, valor do desconto, rabatte, remises, reductions, descuentos, sconti, descontos, kortingen, korting, kortingsbedrag, rabat, kwota rabatu, upust, クーポン, クーポン利用額, クーポン値引額, 割引, 割引額, 値引, 値引き, 値引額, 割引率",
     "tax": "tax, taxes, sales tax, tax amount, total tax, vat, vat amount, gst, hst, mwst, ust, steuer, mehrwertsteuer, umsatzsteuer, steuerbetrag, mwst betrag, tva, montant tva, iva, importe iva, "
     "imposta, importo iva, imposto, icms, btw, btw bedrag, belasting, podatek, podatek vat, kwota vat, 消費税, 税, 税額, 消費税額, tax rate, vat rate, mwst satz, MwSt, USt, MwSt Betrag, MwSt Satz, USt Betrag, USt Satz, steuersatz, taux tva",
     "shipping": "shipping, shipping amount, shipping cost, shipping total, shipping fee, freight, postage, delivery fee, delivery charge, handling, versand, versandkosten, fracht, porto, livraison, frais de port, "
@@ -82,9 +82,9 @@ ROLE_WORDS: dict[
     "refund": "refund, refunds, refunded, refund amount, refunded amount, amount refunded, erstattung, erstattet, remboursement, montant rembourse, reembolso, rimborso, terugbetaling, zwrot, 返金, 返金額",
     "amount": "amount, actual, actuals, ist, net, gross, total, revenue, sales, sales amount, sale amount, turnover, value, line total, line amount, total amount, total price, total sales, subtotal, sub total, sum, takings, proceeds, gmv, extended price, ext price, net amount, net sales, net revenue, net value, "
     "net total, gross amount, gross sales, gross revenue, gross total, weekly sales, daily sales, item total, paid, umsatz, umsaetze, betrag, summe, gesamt, gesamtpreis, gesamtbetrag, erloes, erlos, netto, brutto, nettobetrag, bruttobetrag, nettoumsatz, bruttoumsatz, "
-    "nettowert, warenwert, nettoerloes, zeilensumme, montant, montant ht, montant ttc, total ht, total ttc, ca, chiffre d affaires, chiffre affaires, ca ht, recette, importe, importe total, importe neto, ingresos, ingreso, "
-    "venta, ventas, total venta, facturacion, importo, importo totale, importo netto, fatturato, incasso, ricavo, ricavi, totale, vendite, imponibile, valor, valor total, total venda, faturamento, receita, vendas, venda, valor liquido, bedrag, totaalbedrag, omzet, "
-    "totaal, netto bedrag, netto omzet, kwota, wartosc, wartosc netto, wartosc brutto, przychod, sprzedaz, obrot, suma, razem, 売上, 金額, 売上金額, 合計, 合計金額, 売上高, 小計, 販売金額, 税抜金額, 税込金額",
+    "nettowert, warenwert, nettoerloes, zeilensumme, montant, montant ht, montant ttc, total ht, total ttc, ca, chiffre d affaires, chiffre affaires, ca ht, recette, vente, ventes, ventes brutes, ventes nettes, ventes totales, importe, importe total, importe neto, ingresos, ingreso, "
+    "venta, ventas, ventas brutas, ventas netas, ventas totales, total venta, facturacion, importo, importo totale, importo netto, fatturato, incasso, ricavo, ricavi, totale, vendite, vendite lorde, vendite nette, vendite totali, imponibile, valor, valor total, total venda, faturamento, receita, vendas, venda, vendas brutas, vendas liquidas, vendas totais, valor liquido, bedrag, totaalbedrag, omzet, "
+    "totaal, netto bedrag, netto omzet, verkopen, netto verkopen, bruto verkopen, kwota, wartosc, wartosc netto, wartosc brutto, przychod, sprzedaz, obrot, suma, razem, 売上, 金額, 売上金額, 合計, 合計金額, 売上高, 小計, 販売金額, 税抜金額, 税込金額",
     "currency": "currency, currency code, ccy, waehrung, wahrung, wahrg, waehrg, devise, monnaie, moneda, divisa, valuta, moeda, waluta, 通貨",
     "status": "status, order status, item status, payment status, financial status, fulfillment status, fulfilment status, state of order, bestellstatus, auftragsstatus, statut, etat, estatus, estado pedido, estado del pedido, stato, stato ordine, situacao, status zamowienia, "
     "ステータス, 状態, 注文状況, 状況",
@@ -310,11 +310,13 @@ def name_role(name: str) -> str:
 # %% ../../nbs/sales/22_column_names.ipynb #3ee56649
 NET_WORDS = frozenset(
     name_words(
-        "net netto nettobetrag nettoumsatz nettowert nettoerloes ht neto neta netta imponibile liquido liquida excl excluding hors ex exkl ekskl eks bez ilman utan без haric"
+        "net netto nettobetrag nettoumsatz nettowert nettoerloes ht net nets nette nettes neto neta netos netas netto netta netti liquido liquida liquidos liquidas imponibile 純売上高 純売上 正味売上 正味売上高 excl excluding hors ex exkl ekskl eks bez ilman utan без haric"
     )
 )
 GROSS_WORDS = frozenset(
-    name_words("gross brutto bruttobetrag bruttoumsatz ttc bruto lordo inc incl including inkl dahil vcetne")
+    name_words(
+        "gross brutto bruttobetrag bruttoumsatz ttc bruto bruta brutas brutos brut brute brutes bruts lordo lorda lorde lordi 総売上高 総売上 inc incl including inkl dahil vcetne"
+    )
 )
 RATE_WORDS = frozenset(
     name_words(

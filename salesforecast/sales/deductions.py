@@ -53,7 +53,7 @@ def take_off_discount(
     "Take a discount off units × price, as no amount has it off already."
     values, column = np.nan_to_num(np.abs(found.numbers[discount])), found.profile.columns[discount]
     scale = "" if values.max(initial=0) <= 1 else " / 100"
-    money = f"{base.expression} - coalesce(abs({quote_column(discount)}), 0)"
+    money = f"{base.expression} - {_taken_off(discount, found.numbers[discount], base)}"
     rate = f"{_factor(base.expression)} * (1 - coalesce({quote_column(discount)}, 0){scale})"
     unclear = not column.rate and may_be_rate(values)
     if column.rate or unclear or looks_like_rate(values, base.values):
@@ -80,6 +80,16 @@ def take_off_discount(
     result.add("Revenue", expression, why, "unsure" if unclear else "likely", discount, *equal)
 
 
+def _taken_off(discount: str, values: np.ndarray, base: Formula) -> str:
+    "Return the money that a discount takes off: of its size, or with its sign where it has that of returned goods."
+    both = (np.nan_to_num(values) != 0) & (np.nan_to_num(base.values) != 0)
+    returned = both & (base.values < 0)
+    signed = returned.any() and bool((np.sign(values) == np.sign(base.values))[both].all())
+    return (
+        f"coalesce({quote_column(discount)}, 0)" if signed else f"coalesce(abs({quote_column(discount)}), 0)"
+    )
+
+
 def _factor(expression: str) -> str:
     "Return an expression that can be multiplied."
     return f"({expression})" if re.search(r" [-+] ", expression) else expression
@@ -92,7 +102,10 @@ def spread_discount(result: SaleAmounts, base: Formula, discount: str, order: st
     result.add("Revenue", f"{base.expression} - coalesce({share}, 0)", why, "likely", discount)
 
 # %% ../../nbs/sales/41_deductions.ipynb #2c10495f
-TAXED_WORDS = GROSS_WORDS - {"gross"}  # gross sales are before discounts, brutto is with tax
+BEFORE_DISCOUNT = frozenset(
+    name_words("gross brut brute brutes bruts bruta brutas brutos lorda lorde lordi 総売上高 総売上")
+)
+TAXED_WORDS = GROSS_WORDS - BEFORE_DISCOUNT  # gross sales are before discounts, brutto is with tax
 
 
 FEE_WORDS = frozenset(

@@ -34,6 +34,7 @@ from salesforecast.sales.mapping_proposal import (
 from salesforecast.sales.expressions import join_conditions, names_column, quote_column
 from salesforecast.sales.known_exports.preset import Preset, match_column
 from salesforecast.sales.proposed_columns import (
+    count_netted,
     propose_by_values,
     propose_marks,
     propose_signs,
@@ -180,7 +181,7 @@ def _draft_by_values(profile: TableProfile) -> _Draft:
     "Begin a proposal by the names and values of the columns."
     lines, questions, used, notes = propose_by_values(profile)
     date = next((n for n, c in profile.columns.items() if n in used and c.kind == "date"), "")
-    return _Draft(propose_signs(lines, profile), used, date, questions, notes=notes)
+    return _Draft(count_netted(propose_signs(lines, profile), profile), used, date, questions, notes=notes)
 
 
 def _mixed_column(profile: TableProfile, draft: "_Draft") -> ColumnProfile | None:
@@ -298,7 +299,7 @@ def _add_no_goods(draft: _Draft, profile: TableProfile) -> None:
     product = next((name for name in named if name in profile.columns), None)
     marks = find_no_goods(profile, product)
     for column in profile.columns.values():
-        if "kind" in column.roles and column.kind == "text":
+        if "kind" in column.roles and "tax" not in column.roles and column.kind == "text":
             marks += find_no_goods(profile, column.name)
     draft.conditions += [condition for condition, _ in marks]
 

@@ -200,6 +200,26 @@ def _negative_prices(
     ]
 
 
+def count_netted(lines: list[ProposedLine], profile: TableProfile) -> list[ProposedLine]:
+    "Count a row as one unit whose sold and returned units leave 0 or less beside money, where a report without orders has such rows."
+    keys = {line.key: line for line in lines}
+    units, revenue = (keys.get(f"columns.{name}") for name in ("Units_Sold", "Revenue"))
+    counts, money = (profile.columns.get(str(line.value)) if line else None for line in (units, revenue))
+    if units is None or counts is None or money is None or "columns.Transaction_ID" in keys:
+        return lines
+    if counts.numbers is None or money.numbers is None or not (counts.numbers < 0).any():
+        return lines
+    paid = np.nan_to_num(money.numbers)
+    netted = ((counts.numbers == 0) & (paid != 0)) | ((counts.numbers < 0) & (paid > 0))
+    if not netted.any():
+        return lines
+    name, amount = quote_column(counts.name), quote_column(money.name)
+    one = f"({name} == 0) | (({name} < 0) & ({amount} > 0))"
+    reason = f"{units.reason}; what {int(netted.sum()):,} rows have sold and taken back does not tell the units of {money.name}: each counts as one"
+    counted = replace(units, value=f"where({one}, 1, {name})", reason=reason)
+    return [counted if line is units else line for line in lines]
+
+
 def propose_signs(lines: list[ProposedLine], profile: TableProfile) -> list[ProposedLine]:
     "Propose what marks a return, and turn the sign of a ledger."
     keys = {line.key: line for line in lines}

@@ -25,6 +25,7 @@ from salesforecast.sales.column_names import (
     find_yes,
     has_word,
     is_side,
+    name_role,
     name_words,
 )
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile, blank_cells
@@ -426,16 +427,29 @@ def propose_currency(
     order: str = "",  # column of the order
 ) -> tuple[list[ProposedLine], list[OpenQuestion], set[str]]:
     "Propose the currency, and which rows are in it."
-    column = next((c for c in profile.columns.values() if "currency" in c.roles and c.kind == "text"), None)
+    columns = [c for c in profile.columns.values() if "currency" in c.roles and c.kind == "text"]
+    beside = {c.name: amount for c in columns if (amount := _amount_beside(c, profile, amounts))}
+    column = next((c for c in columns if c.name not in beside), next(iter(columns), None))
     converted = find_converted(profile)
     amount_names = [name for name, c in profile.columns.items() if name in amounts and c.kind == "number"]
     rate = next((converted[name] for name in amount_names if name in converted), "")
     if column is not None and rate:
         return _home_currency(profile, column, rate), [], {column.name, rate}
     if column is not None and (found := _column_of_currencies(column, profile.columns.get(order))):
+        others = [c for c in columns if c.name in beside and len(c.values) > 1]
+        if others and column.name not in beside and [line.key for line in found[0]] == ["currency"]:
+            why = f"{others[0].name} is of {beside[others[0].name]}"
+            found[0].append(ProposedLine("currency_column", column.name, why, "likely"))
         return *found, {column.name}
     found = next(filter(None, (_beside_amounts(profile, name) for name in amount_names)), ([], []))
     return *found, set()
+
+
+def _amount_beside(column: ColumnProfile, profile: TableProfile, amounts: set[str]) -> str:
+    "Return the amount that is not taken and that a column of currencies is of, as `customer_facing_amount` beside `customer_facing_currency`; empty where there is none."
+    words = [word for word in name_words(column.name) if name_role(word) != "currency" and word != "code"]
+    numbers = [name for name, c in profile.columns.items() if c.kind == "number" and name not in amounts]
+    return next((n for n in numbers if words and list(name_words(n))[: len(words)] == words), "")
 
 
 Proposed = tuple[list[ProposedLine], list[OpenQuestion]]

@@ -515,6 +515,7 @@ def find_counted_twice(
     "Find rows that count a sale more than once as a mapping reads them."
     if mapping.melt or mapping.unpack:  # each row is a cell, or an item, of one of the source
         return []
+    sources = {name: columns for name, columns in sources.items() if name in frame}  # others hold nothing
     positions = np.arange(len(cells)) if kept is None else np.flatnonzero(kept)
     some = positions[rows_of_some_days(frame["Transaction_Date"].to_numpy()[positions])]
     sample = SaleRows(cells.iloc[some], frame.iloc[some], sources, mapping)

@@ -206,13 +206,18 @@ def _are_items(text: str) -> bool:
 
 
 def find_packed(cells: pd.DataFrame) -> str | None:
-    "Return the column that holds line items; None where there is none."
+    "Return the column that holds line items, the first whose fields say most of goods, as taxes and coupons may be packed too; None where there is none."
+    said = {}
     for name in cells:
         texts = [str(cell) for cell in cells[name].dropna().head(LOOKED_AT) if str(cell).strip()]
         packed = [text for text in texts if PACKED.match(text) and line_items(text) and _are_items(text)]
         if texts and len(packed) >= PACKED_SHARE * len(texts):
-            return str(name)
-    return None
+            fields = (line_items(packed[0]) or [{}])[0]
+            said[str(name)] = len({name_role(field) for field in fields} & OF_GOODS)
+    return max(said, key=lambda name: said[name], default=None)
+
+
+OF_GOODS = {"product_id", "product_name", "units", "unit_price", "amount"}
 
 
 def _find_refunds(profile: TableProfile) -> list[str]:

@@ -232,6 +232,341 @@ def amazon_transactions() -> Export:
     return rows, revenue, {"Product_ID": "sku"}
 
 
+def amazon_date_range(
+    names: str, kinds: str, day: Callable[[dict], str], number: Callable[[float], str]
+) -> Export:
+    """Date range report of a language: a refund in each eighth row, a rebate in each fifth, fees and a payout among them."""
+    sold, refunded, payout, fee = kinds.split(";")
+    rows, revenue = [], 0.0
+
+    def add(at: dict, kind: str, goods: float, rebate: float, total: float) -> None:
+        values = [day(at), "10020000004", kind, f"112-{at['order']}" * (goods != 0), at["sku"] * (goods != 0)]
+        values += [
+            at["name"],
+            str(at["qty"]) if goods else "",
+            "NY",
+            number(goods),
+            number(goods * 0.19),
+            "0",
+        ]
+        rows.append(dict(zip(names.split(";"), [*values, number(rebate), number(total)], strict=True)))
+
+    for at in lines():
+        off = round(at["line"] * 0.2, 2) * (at["n"] % 5 == 0)
+        add(at, sold, at["line"], -off, (at["line"] - off) * 0.85)
+        revenue += at["line"] - off
+        if at["n"] % 8 == 0:
+            add(at, refunded, -at["line"], off, -(at["line"] - off) * 0.85)
+            revenue -= at["line"] - off
+        if at["n"] % 20 == 0:
+            add(at, payout, 0, 0, -1165.83)
+            add(at, fee, 0, 0, -39.0)
+    return rows, revenue, {}
+
+
+def with_comma(value: float, thousands: str = ".") -> str:
+    return f"{value:,.2f}".replace(",", "|").replace(".", ",").replace("|", thousands)
+
+
+@export
+def amazon_transactions_de() -> Export:
+    return amazon_date_range(
+        "Datum/Uhrzeit;Abrechnungsnummer;Typ;Bestellnummer;SKU;Beschreibung;Menge;Bundesland;Umsätze;Produktumsatzsteuer;Gutschrift für Versandkosten;Rabatte aus Werbeaktionen;Gesamt",
+        "Bestellung;Erstattung;Übertrag;Servicegebühr",
+        lambda at: f"{at['day']:%d.%m.%Y} 09:59:43 UTC",
+        with_comma,
+    )
+
+
+@export
+def amazon_transactions_fr() -> Export:
+    months = [
+        "janv.",
+        "févr.",
+        "mars",
+        "avr.",
+        "mai",
+        "juin",
+        "juil.",
+        "août",
+        "sept.",
+        "oct.",
+        "nov.",
+        "déc.",
+    ]
+    return amazon_date_range(
+        "date/heure;numéro de versement;type;numéro de la commande;sku;description;quantité;Région d'où provient la commande;ventes de produits;Taxes sur la vente des produits;crédits d'expédition;Rabais promotionnels;total",
+        "Commande;Remboursement;Transfert;Frais de service",
+        lambda at: f"{at['day'].day} {months[at['day'].month - 1]} {at['day'].year} 07:09:23 UTC",
+        lambda value: with_comma(value, "\u202f"),
+    )
+
+
+@export
+def amazon_transactions_it() -> Export:
+    months = ["gen", "feb", "mar", "apr", "mag", "giu", "lug", "ago", "set", "ott", "nov", "dic"]
+    return amazon_date_range(
+        "Data/Ora:;Numero pagamento;Tipo;Numero ordine;SKU;Descrizione;Quantità;Provincia di provenienza dell'ordine;Vendite;imposta sulle vendite dei prodotti;Accrediti per le spedizioni;Sconti promozionali;totale",
+        "Ordine;Rimborso;Trasferimento;Commissione di servizio",
+        lambda at: f"{at['day'].day} {months[at['day'].month - 1]} {at['day'].year} 05:44:21 UTC",
+        with_comma,
+    )
+
+
+@export
+def amazon_transactions_es() -> Export:
+    months = ["ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sept", "oct", "nov", "dic"]
+    return amazon_date_range(
+        "fecha y hora;identificador de pago;tipo;número de pedido;sku;descripción;cantidad;comunidad autónoma de procedencia del pedido;ventas de productos;impuesto de ventas de productos;abonos de envío;devoluciones promocionales;total",
+        "Pedido;Reembolso;Transferir;Tarifa de prestación de servicio",
+        lambda at: f"{at['day'].day} {months[at['day'].month - 1]} {at['day'].year} 05:44:21 UTC",
+        with_comma,
+    )
+
+
+@export
+def amazon_transactions_ja() -> Export:
+    rows, _, _ = amazon_date_range(
+        "日付/時間;決済番号;トランザクションの種類;注文番号;SKU;説明;数量;都道府県;商品売上;商品の売上税;配送料;プロモーション割引額;合計",
+        "注文;返金;振込み;注文外料金",
+        lambda at: f"{at['day']:%Y/%m/%d} 9:40:55 JST",
+        lambda value: f"{value * 100:,.0f}",
+    )
+    goods = [int(row[name].replace(",", "")) for row in rows for name in ("商品売上", "プロモーション割引額")]
+    return rows, sum(goods), {}
+
+
+@export
+def amazon_vat() -> Export:
+    rows, revenue = [], 0.0
+
+    def add(at: dict, kind: str, units: int, net: float | None) -> None:
+        priced = net is not None
+        rows.append(
+            {
+                "ACTIVITY_PERIOD": f"{at['day']:%Y-%b}".upper(),
+                "TRANSACTION_TYPE": kind,
+                "TRANSACTION_EVENT_ID": f"302-{at['order']}",
+                "TRANSACTION_COMPLETE_DATE": f"{at['day']:%d-%m-%Y}",
+                "SELLER_SKU": at["sku"],
+                "QTY": units,
+                "COST_PRICE_OF_ITEMS": "2.00",
+                "TOTAL_PRICE_OF_ITEMS_AMT_VAT_EXCL": cents(net) if net is not None else "",
+                "SHIP_CHARGE_AMT_VAT_EXCL": "3.35" if priced else "",
+                "TOTAL_PRICE_OF_ITEMS_AMT_VAT_INCL": cents(net * 1.19) if net is not None else "",
+                "TRANSACTION_CURRENCY_CODE": "EUR" if priced else "",
+            }
+        )
+
+    for at in lines():
+        add(at, "SALE", at["qty"], at["line"])
+        revenue += at["line"]
+        if at["n"] % 8 == 0:
+            add(at, "RETURN", at["qty"], None)
+            add(at, "REFUND", at["qty"], -at["line"])
+            revenue -= at["line"]
+        if at["n"] % 6 == 0:
+            add(at, "FC_TRANSFER" if at["n"] % 12 else "INBOUND", 40, None)
+    return rows, revenue, {}
+
+
+def ebay_order_rows(sold_for: Callable[[dict], float]) -> Export:
+    """Orders of two items with a row of their sum, and an order of one in each third."""
+    rows, revenue = [], 0.0
+    all_lines = lines()
+
+    def add(at: dict, item: bool, units: int, sold: float, goods: float, shipping: float) -> None:
+        rows.append(
+            {
+                "Sales Record Number": at["order"],
+                "Order Number": f"27-{at['order']}",
+                "Buyer Username": "ida",
+                "Item Number": at["sku"] + "1" if item else "",
+                "Item Title": at["name"] if item else "",
+                "Quantity": units,
+                "Sold For": f"${cents(sold)}",
+                "Shipping And Handling": f"${cents(shipping)}",
+                "eBay Collect And Remit Tax Type": "Sales tax" if shipping else "",
+                "Seller Collected Tax": "$0.00",
+                "eBay Collected Tax": f"${cents(goods * 0.07)}",
+                "Total Price": f"${cents(goods * 1.07 + shipping)}",
+                "Sale Date": f"{at['day']:%b-%d-%y}",
+            }
+        )
+
+    for one, other in zip(all_lines[::2], all_lines[1::2], strict=True):
+        if one["order"] % 3 == 0:
+            add(one, True, one["qty"], sold_for(one), one["line"], 4.99)
+            revenue += one["line"]
+            continue
+        both = one["line"] + other["line"]
+        add(one, False, one["qty"] + other["qty"], both, both, 4.99)
+        for at in (one, other):
+            add(at, True, at["qty"], sold_for(at), at["line"], 0)
+        revenue += both
+    return rows, revenue, {}
+
+
+@export
+def ebay_orders() -> Export:
+    return ebay_order_rows(lambda at: at["price"])
+
+
+@export
+def ebay_orders_of_lines() -> Export:
+    return ebay_order_rows(lambda at: at["line"])
+
+
+@export
+def paypal_activity() -> Export:
+    rows, revenue = [], 0.0
+
+    def add(at: dict, kind: str, gross: float, sku: str, units: object, ref: str, impact: str) -> None:
+        rows.append(
+            {
+                "Date": f"{at['day']:%m/%d/%Y}",
+                "Time": "16:32:26",
+                "TimeZone": "PST",
+                "Name": "Ida",
+                "Type": kind,
+                "Status": "Completed",
+                "Currency": "USD",
+                "Gross": cents(gross),
+                "Transaction ID": f"T{len(rows):05}",
+                "Item Title": GOODS[sku][0] if sku else "",
+                "Item ID": sku,
+                "Reference Txn ID": ref,
+                "Quantity": units,
+                "Balance Impact": impact,
+            }
+        )
+
+    all_lines = lines()
+    for one, other in zip(all_lines[::2], all_lines[1::2], strict=True):
+        payment, paid = f"T{len(rows):05}", one["line"] + other["line"]
+        add(one, "Express Checkout Payment", paid, "", "", "", "Credit")
+        revenue += paid
+        for at in (one, other):
+            add(at, "Shopping Cart Item", at["line"], at["sku"], at["qty"], payment, "Memo")
+        if one["n"] % 12 == 0:
+            add(one, "Payment Refund", -one["line"], "", "", payment, "Debit")
+            revenue -= one["line"]
+        if one["n"] % 30 == 0:
+            add(one, "General Withdrawal", -900, "", "", "", "Debit")
+            add(one, "PreApproved Payment Bill User Payment", -45, "", "", "", "Debit")
+    return rows, revenue, {}
+
+
+def square(names: str, gift: str, money: Callable[[float], str]) -> Export:
+    """Items of Square: a returned one in each tenth row, a gift card that is sold in each twelfth."""
+    rows, revenue = [], 0.0
+    for at in lines():
+        sign, off = -1 if at["n"] % 10 == 0 else 1, at["line"] * 0.1 * (at["n"] % 7 == 0)
+        kind = gift if at["n"] % 12 == 5 else "-"
+        gross, net = sign * at["line"], round(sign * (at["line"] - off), 2)
+        values = [
+            f"{at['day']:%Y-%m-%d}",
+            "10:11:30",
+            "Tea",
+            at["name"],
+            sign * at["qty"],
+            at["sku"],
+            money(gross),
+        ]
+        values += [money(net - gross), money(net), money(net * 0.15), f"T{at['order']}", "Centre", kind]
+        rows.append(dict(zip(names.split(";"), values, strict=True)))
+        revenue += net * (kind == "-")
+    return rows, revenue, {}
+
+
+@export
+def stripe_itemised_with_what_customers_paid() -> Export:
+    """A tenth of the customers paid in dollars, which Stripe has converted to the euros of `gross`."""
+    rows, revenue = [], 0.0
+
+    def add(at: dict, kind: str, gross: float) -> None:
+        abroad = at["n"] % 10 == 0
+        paid = kind in ("charge", "refund")
+        rows.append(
+            {
+                "balance_transaction_id": f"txn_{len(rows)}",
+                "created_utc": f"{at['day']:%Y-%m-%d} 10:00:00",
+                "created": f"{at['day']:%Y-%m-%d} 11:00:00",
+                "currency": "eur",
+                "gross": cents(gross),
+                "fee": cents(abs(gross) * 0.015),
+                "net": cents(gross - abs(gross) * 0.015),
+                "reporting_category": kind,
+                "customer_facing_amount": cents(gross * (1.08 if abroad else 1)) if paid else "",
+                "customer_facing_currency": ("usd" if abroad else "eur") if paid else "",
+            }
+        )
+
+    for at in lines():
+        add(at, "charge", at["line"])
+        revenue += at["line"]
+        if at["n"] % 9 == 0:
+            add(at, "refund", -at["line"])
+            revenue -= at["line"]
+        if at["n"] % 20 == 0:
+            add(at, "payout", -300)
+    return rows, revenue, {}
+
+
+@export
+def woocommerce_orders_with_taxes_packed_first() -> Export:
+    """Two columns of packed items, behind those of packed taxes and coupons."""
+    rows, revenue = [], 0.0
+
+    def packed(at: dict, off: float) -> str:
+        net = cents(at["line"] - off)
+        return f"name:{at['name']}|product_id:1{at['n'] % 4}|sku:{at['sku']}|quantity:{at['qty']}|total:{net}|sub_total:{cents(at['line'])}|tax:{cents(at['line'] * 0.2)}|tax_data:"
+
+    all_lines = lines()
+    for one, other in zip(all_lines[::2], all_lines[1::2], strict=True):
+        off, alone = 1.0 * (one["order"] % 5 == 0), one["order"] % 3 == 0
+        goods = one["line"] - off + (0 if alone else other["line"])
+        status = "failed" if one["order"] % 13 == 0 else "completed"
+        rows.append(
+            {
+                "order_id": one["order"],
+                "order_date": f"{one['day']:%Y-%m-%d} 10:00:00",
+                "status": status,
+                "shipping_total": "3.95",
+                "tax_total": cents(goods * 0.2),
+                "order_total": cents(goods * 1.2 + 3.95),
+                "order_subtotal": cents(goods + off),
+                "order_currency": "GBP",
+                "tax_items": f"rate_id:1|code:GB-VAT-1|total:{cents(goods * 0.2)}|label:VAT|tax_rate_compound:",
+                "coupon_items": f"code:save|amount:{cents(off)}" if off else "",
+                "line_item_1": packed(one, off),
+                "line_item_2": "" if alone else packed(other, 0),
+            }
+        )
+        revenue += goods * (status == "completed")
+    return rows, revenue, {}
+
+
+@export
+def square_items_in_french() -> Export:
+    return square(
+        "Date;Heure;Catégorie;Article;Qté;UGS;Ventes brutes;Réductions;Ventes nettes;Taxe;N° de transaction;Point de vente;Type d'article",
+        "Carte-cadeau",
+        lambda value: f"{with_comma(value, chr(160))}\xa0$",
+    )
+
+
+@export
+def square_items_in_japanese() -> Export:
+    rows, _, _ = square(
+        "日付;時間;カテゴリ;商品;数量;SKU;総売上高;ディスカウント;純売上高;税金;取引ID;店舗;商品タイプ",
+        "ギフトカード",
+        lambda value: f"{'-' * (value < 0)}¥{abs(value) * 100:,.0f}",
+    )
+    sold = [row for row in rows if row["商品タイプ"] == "-"]
+    return rows, sum(int(str(row["純売上高"]).replace("¥", "").replace(",", "")) for row in sold), {}
+
+
 @export
 def lightspeed_x() -> Export:
     rows, revenue = [], 0.0
@@ -509,6 +844,74 @@ def test_an_export_is_recognised_and_read_right(name: str, tmp_path: Path) -> No
         assert proposal.value(f"columns.{column}") == expression
     sales = read_sales(source, proposal.mapping, now=pd.Timestamp("2025-06-30"))
     assert sales.frame["Revenue"].sum() == pytest.approx(revenue, abs=0.05), proposal.to_yaml()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Day;Product title;Net items sold;Gross sales;Discounts;Returns;Net sales;Taxes;Total sales",
+        "Woche;Produkttitel;Verkaufte Artikel (netto);Bruttoumsatz;Rabatte;Rückgaben;Nettoumsatz;Steuern;Gesamtumsatz",
+        "Jour;Titre du produit;Articles nets vendus;Ventes brutes;Réductions;Retours;Ventes nettes;Taxes;Ventes totales",
+        "Día;Título del producto;Artículos netos vendidos;Ventas brutas;Descuentos;Devoluciones;Ventas netas;Impuestos;Ventas totales",
+        "Giorno;Titolo del prodotto;Articoli netti venduti;Vendite lorde;Sconti;Resi;Vendite nette;Imposte;Vendite totali",
+    ],
+)
+def test_net_sales_of_a_shopify_report_count_with_days_of_equal_sales_and_returns(
+    header: str, tmp_path: Path
+) -> None:
+    rows, revenue = [], 0.0
+    for at in lines():
+        off = round(at["line"] * 0.1, 2) * (at["n"] % 5 == 0)
+        back = (
+            at["line"] + (2.5 if at["n"] % 2 else 0) if at["n"] % 9 == 0 else 0.0
+        )  # all that was sold that day
+        units, net = at["qty"] * (back == 0), at["line"] - off - back
+        if at["n"] % 11 == 0:
+            units, net, off, back = -1, -at["price"], 0.0, at["price"]
+        amounts = [net + off + back, -off, -back, net, net * 0.08, net * 1.08]
+        values = [f"{at['day']:%Y-%m-%d}", at["name"], units, *map(cents, amounts)]
+        rows.append(dict(zip(header.split(";"), values, strict=True)))
+        revenue += round(net, 2)
+    source = tmp_path / "report.csv"
+    pd.DataFrame(rows).to_csv(source, index=False)
+    sales = read_sales(source, propose_mapping(source).mapping, now=pd.Timestamp("2025-06-30"))
+    assert sales.frame["Revenue"].sum() == pytest.approx(revenue, abs=0.05)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_discount_of_returned_goods_comes_back_with_them(sign: int, tmp_path: Path) -> None:
+    """A discount is taken off with its sign where it has that of the goods, and by its size where sales have it negative."""
+    rows, revenue = [], 0.0
+    for at in lines():
+        way = -1 if sign > 0 and at["n"] % 9 == 0 else 1
+        off = round(at["line"] * 0.15, 2) * (at["n"] % 3 == 0)
+        net = way * (at["line"] - off)
+        values = [
+            2200 + at["order"],
+            f"{at['day']:%m/%d/%Y} 08:07 AM",
+            at["name"],
+            at["sku"],
+            way * at["qty"],
+        ]
+        amounts = [at["price"], way * at["line"], sign * way * off, net * 0.08, net * 1.08]
+        names = [
+            "Sale ID",
+            "Date",
+            "Item",
+            "System ID",
+            "Quantity",
+            "Retail",
+            "Subtotal",
+            "Discount",
+            "Tax",
+            "Total",
+        ]
+        rows.append(dict(zip(names, [*values, *map(cents, amounts)], strict=True)))
+        revenue += net
+    source = tmp_path / "lines.csv"
+    pd.DataFrame(rows).to_csv(source, index=False)
+    sales = read_sales(source, propose_mapping(source).mapping, now=pd.Timestamp("2025-06-30"))
+    assert sales.frame["Revenue"].sum() == pytest.approx(revenue, abs=0.05)
 
 
 def test_refunds_in_spanish_are_taken_off_and_the_word_behind_a_time_is_read(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@
 __all__ = []
 
 # %% ../../../nbs/sales/known_exports/03_marketplaces.ipynb #faff2582
+import pandas as pd
+
 from salesforecast.sales.known_exports.preset import Preset
 
 # %% ../../../nbs/sales/known_exports/03_marketplaces.ipynb #38398e4e
@@ -77,32 +79,120 @@ AMAZON_SETTLEMENT = Preset(
 )
 
 # %% ../../../nbs/sales/known_exports/03_marketplaces.ipynb #f2704304
-AMAZON_TRANSACTIONS = Preset(
-    "amazon_transactions",
-    "Amazon, date range report",
-    ("date/time", "settlement id", "type", "order id", "sku", "product sales"),
-    {
-        "Transaction_ID": ("{order id}",),
-        "Transaction_Date": ("{date/time}",),
-        "Product_ID": ("{sku}",),
-        "Product_Name": ("{description}",),
-        "Units_Sold": ("{quantity}",),
-        "Unit_Price": ("abs({product sales} / {quantity})",),
-        "Revenue": (
-            "{product sales} + coalesce({promotional rebates}, 0) + where(({promotional rebates} * {shipping credits|postage credits} < 0) & (abs({promotional rebates}) > abs({shipping credits|postage credits}) - 0.005), {shipping credits|postage credits}, 0)",
-            "{product sales} + coalesce({promotional rebates}, 0)",
-            "{product sales}",
+_KEYS = ("day", "settlement", "type", "order", "text", "units", "state", "sales", "shipping", "rebates")
+
+
+def amazon_transactions(key: str, title: str, names: str, sold: str, refund: str) -> Preset:
+    "Return what the date range report of a language means, by the names of its columns and of its types."
+    n = {key: f"{{{name.strip()}}}" for key, name in zip(_KEYS, names.split(";"), strict=True)}
+    goods, off, shipping = n["sales"], n["rebates"], n["shipping"]
+    returned = f"contains(lower({n['type']}), '{refund}')"
+    signature = ("day", "settlement", "type", "order", "sales")
+    return Preset(
+        key,
+        title,
+        (*(n[part][1:-1] for part in signature), "sku"),
+        {
+            "Transaction_ID": (n["order"],),
+            "Transaction_Date": (n["day"],),
+            "Product_ID": ("{sku}",),
+            "Product_Name": (n["text"],),
+            "Units_Sold": (n["units"],),
+            "Unit_Price": (f"abs({goods} / {n['units']})",),
+            "Revenue": (
+                f"{goods} + coalesce({off}, 0) + where(({off} * {shipping} < 0) & (abs({off}) > abs({shipping}) - 0.005), {shipping}, 0)",
+                f"{goods} + coalesce({off}, 0)",
+                goods,
+            ),
+            "Region": (n["state"], "{marketplace}"),
+        },
+        "product sales and promotional rebates of orders and refunds; the part of a rebate that gives the shipping credit back is of shipping",
+        where=(f"({n['type']} == '{sold}') | {returned}",),
+        returns=(returned,),
+        duplicates="keep",
+        notes=(
+            "Refunds, also by chargeback and A-to-z guarantee, are negative sales on the day of the refund.",
+            "Fees, transfers, shipping and tax are not part of it.",
+            "Time: the report's own time zone, as written behind each stamp.",
         ),
-        "Region": ("{order state}", "{marketplace}"),
+    )
+
+
+_DATE_RANGE = "Amazon, date range report"
+AMAZON_TRANSACTIONS = (
+    amazon_transactions(
+        "amazon_transactions",
+        _DATE_RANGE,
+        "date/time; settlement id; type; order id; description; quantity; order state; product sales; shipping credits|postage credits; promotional rebates",
+        "Order",
+        "refund",
+    ),
+    amazon_transactions(
+        "amazon_transactions_de",
+        f"{_DATE_RANGE} in German",
+        "Datum/Uhrzeit; Abrechnungsnummer; Typ; Bestellnummer; Beschreibung; Menge; Bundesland; Umsätze; Gutschrift für Versandkosten; Rabatte aus Werbeaktionen",
+        "Bestellung",
+        "erstattung",
+    ),
+    amazon_transactions(
+        "amazon_transactions_fr",
+        f"{_DATE_RANGE} in French",
+        "date/heure; numéro de versement; type; numéro de la commande; description; quantité; Région d'où provient la commande; ventes de produits; crédits d'expédition; Rabais promotionnels",
+        "Commande",
+        "remboursement",
+    ),
+    amazon_transactions(
+        "amazon_transactions_it",
+        f"{_DATE_RANGE} in Italian",
+        "Data/Ora; Numero pagamento; Tipo; Numero ordine; Descrizione; Quantità; Provincia di provenienza dell'ordine; Vendite; Accrediti per le spedizioni; Sconti promozionali",
+        "Ordine",
+        "rimborso",
+    ),
+    amazon_transactions(
+        "amazon_transactions_es",
+        f"{_DATE_RANGE} in Spanish",
+        "fecha y hora|fecha/hora; identificador de pago|Id. de liquidación; tipo; número de pedido|Id. del pedido; descripción; cantidad; comunidad autónoma de procedencia del pedido|estado del pedido; ventas de productos; abonos de envío|créditos de envío; devoluciones promocionales|descuentos promocionales",
+        "Pedido",
+        "reembolso",
+    ),
+    amazon_transactions(
+        "amazon_transactions_ja",
+        f"{_DATE_RANGE} in Japanese",
+        "日付/時間; 決済番号; トランザクションの種類; 注文番号; 説明; 数量; 都道府県; 商品売上; 配送料; プロモーション割引額",
+        "注文",
+        "返金",
+    ),
+)
+
+# %% ../../../nbs/sales/known_exports/03_marketplaces.ipynb #6f2a0023
+AMAZON_VAT = Preset(
+    "amazon_vat",
+    "Amazon, VAT transactions report",
+    (
+        "TRANSACTION_TYPE",
+        "TRANSACTION_EVENT_ID",
+        "TRANSACTION_COMPLETE_DATE",
+        "QTY",
+        "TOTAL_PRICE_OF_ITEMS_AMT_VAT_EXCL",
+    ),
+    {
+        "Transaction_ID": ("{TRANSACTION_EVENT_ID}",),
+        "Transaction_Date": ("{TRANSACTION_COMPLETE_DATE}",),
+        "Product_ID": ("{SELLER_SKU}", "{ASIN}"),
+        "Product_Name": ("{ITEM_DESCRIPTION}",),
+        "Units_Sold": ("{QTY}",),
+        "Revenue": ("{TOTAL_PRICE_OF_ITEMS_AMT_VAT_EXCL}",),
+        "Region": ("{MARKETPLACE}", "{SALE_ARRIVAL_COUNTRY}"),
     },
-    "product sales and promotional rebates of orders and refunds; the part of a rebate that gives the shipping credit back is of shipping",
-    where=("({type} == 'Order') | contains(lower({type}), 'refund')",),
-    returns=("contains(lower({type}), 'refund')",),
+    "the price of the items after promotions, without VAT, of sales less refunds",
+    where=("{TRANSACTION_TYPE} in ('SALE', 'REFUND')",),
+    returns=("{TRANSACTION_TYPE} == 'REFUND'",),
     duplicates="keep",
     notes=(
-        "Refunds, also by chargeback and A-to-z guarantee, are negative sales on the day of the refund.",
-        "Fees, transfers, shipping and tax are not part of it.",
-        "Time: the report's own time zone, as written behind each stamp.",
+        "Refunds are negative sales on the day of the refund. A return (RETURN) is goods that come back, whose money is in its refund.",
+        "Shipping, gift wrap and VAT are not part of it, nor are transfers between warehouses and what is delivered to them.",
+        "Currencies: each marketplace has its own; one is taken, or all converted by rates.",
+        "Time: days, without times.",
     ),
 )
 
@@ -140,6 +230,58 @@ EBAY_TRANSACTIONS = Preset(
     notes=(
         "Refunds, claims and payment disputes are negative sales on their day; one without a quantity counts as one unit.",
         "Shipping, eBay's fees, labels and payouts are not part of it, nor is the tax that eBay collects. Where prices include VAT, the item subtotal does.",
+        "An order of several items counts by its items' rows.",
+        "Time: days, without times.",
+    ),
+)
+
+# %% ../../../nbs/sales/known_exports/03_marketplaces.ipynb #6f2a0026
+def sold_for(rows: pd.DataFrame) -> str:
+    "Return `Sold For` as the revenue of an eBay row where the totals of rows with several units show that it is of all of them; else nothing."
+    needed = ["Quantity", "Sold For", "Shipping And Handling", "Total Price"]
+    if not {*needed, "Item Title"} <= {*rows}:
+        return ""
+    named = rows["Item Title"].fillna("").astype(str).str.strip() != ""
+    several = rows[named & (rows["Quantity"] > 1)]
+    taxes = [
+        several[name].fillna(0) for name in ("Seller Collected Tax", "eBay Collected Tax") if name in several
+    ]
+    goods = several["Total Price"] - several["Shipping And Handling"].fillna(0)
+    left = [goods, *(goods - tax for tax in taxes), goods - sum(taxes)]
+    whole = [((amount - several["Sold For"]).abs() <= 0.02).mean() for amount in left]
+    return "`Sold For`" if len(several) and max(whole) > 0.5 else ""
+
+# %% ../../../nbs/sales/known_exports/03_marketplaces.ipynb #6f2a0027
+_SOLD_FOR, _ITEM = "Sold For|Verkauft für", "Item Title|Angebotstitel"
+EBAY_ORDERS = Preset(
+    "ebay_orders",
+    "eBay, orders report",
+    (
+        "Sales Record Number|Verkaufsprotokollnummer",
+        "Order Number|Bestellnummer",
+        _ITEM,
+        "Quantity|Anzahl|Stückzahl",
+        _SOLD_FOR,
+        "Total Price|Gesamtpreis",
+        "Sale Date|Verkauft am",
+    ),
+    {
+        "Transaction_ID": ("{Order Number|Bestellnummer}",),
+        "Transaction_Date": ("{Sale Date|Verkauft am}",),
+        "Product_ID": ("{Item Number|Artikelnummer}", "{Custom Label|Bestandseinheit}"),
+        "Product_Name": (f"{{{_ITEM}}}",),
+        "Units_Sold": ("{Quantity|Anzahl|Stückzahl}",),
+        "Revenue": (f"{{{_SOLD_FOR}}} * {{Quantity|Anzahl|Stückzahl}}",),
+        "Customer_ID": ("{Buyer Username|Nutzername des Käufers}",),
+        "Region": ("{Ship To State}", "{Ship To Country}"),
+    },
+    "what each item was sold for, times its quantity",
+    where=(f"~isnull({{{_ITEM}}})",),
+    by_totals=sold_for,
+    duplicates="keep",
+    notes=(
+        "Refunds are not in this report: the one of transactions has them.",
+        "Shipping, and the tax that eBay collects, are not part of it. Where prices include VAT, what an item was sold for does.",
         "An order of several items counts by its items' rows.",
         "Time: days, without times.",
     ),
@@ -271,8 +413,10 @@ WILDBERRIES = Preset(
 MARKETPLACES = (
     AMAZON_ORDERS,
     AMAZON_SETTLEMENT,
-    AMAZON_TRANSACTIONS,
+    *AMAZON_TRANSACTIONS,
+    AMAZON_VAT,
     EBAY_TRANSACTIONS,
+    EBAY_ORDERS,
     ETSY_ORDERS,
     ETSY_ITEMS,
     TIKTOK_SHOP,

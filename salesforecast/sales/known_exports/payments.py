@@ -104,7 +104,7 @@ PAYPAL_ACTIVITY = Preset(
         "Transaction_Date": ("join({Date}, ' ', {Time})",),
         "Product_ID": ("{Item ID}",),
         "Product_Name": ("{Item Title}",),
-        "Units_Sold": ("{Quantity}",),
+        "Units_Sold": ("coalesce({Quantity}, 1)",),
         "Revenue": (
             "{Gross} - coalesce({Sales Tax}, 0) - coalesce({Shipping and Handling Amount}, 0)",
             "{Gross} - coalesce({Sales Tax}, 0)",
@@ -116,12 +116,14 @@ PAYPAL_ACTIVITY = Preset(
     "gross amount of completed payments and refunds, without sales tax and shipping where they are given",
     where=(
         "{Status} == 'Completed'",
-        "contains({Type}, 'Payment') & ~contains({Type}, 'Bill') & ~contains({Type}, 'Vendor') & (({Gross} > 0) | contains({Type}, 'Refund') | contains({Type}, 'Reversal')) | ({Type} == 'Shopping Cart Item')",
+        "contains({Type}, 'Payment') & ~contains({Type}, 'Bill') & ~contains({Type}, 'Vendor') & (({Gross} > 0) | contains({Type}, 'Refund') | contains({Type}, 'Reversal'))",
+        "{Balance Impact} != 'Memo'",
     ),
     returns=("{Gross} < 0",),
     notes=(
         "Refunds are negative sales on the day of the refund.",
-        "Withdrawals, fees, conversions of currencies and what you paid to others are left out.",
+        "Withdrawals, fees, conversions of currencies and what you paid to others are left out, and the items of a cart (Shopping Cart Item), whose sum is their payment.",
+        "Products: a payment for several items names none of them, and counts as one unit.",
         "Currencies: one is taken, or all converted by rates.",
         "Time: Date and Time are in the zone of the column TimeZone, that of your account.",
     ),
@@ -137,7 +139,7 @@ PAYPAL_ACTIVITY_DE = Preset(
         "Transaction_Date": ("join({Datum}, ' ', {Uhrzeit})",),
         "Product_ID": ("{Artikelnummer}",),
         "Product_Name": ("{Artikelbezeichnung}",),
-        "Units_Sold": ("{Anzahl}",),
+        "Units_Sold": ("coalesce({Anzahl}, 1)",),
         "Revenue": (
             "{Brutto} - coalesce({Umsatzsteuer}, 0) - coalesce({Versand- und Bearbeitungsgebühr}, 0)",
             "{Brutto}",

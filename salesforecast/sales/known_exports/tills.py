@@ -9,27 +9,38 @@ __all__ = []
 from salesforecast.sales.known_exports.preset import Preset
 
 # %% ../../../nbs/sales/known_exports/04_tills.ipynb #99a1d15d
+_DAY, _CLOCK = "Date|日付|Fecha", "Time|Heure|時間|Hora"
+_QTY, _GROSS = "Qty|Qté|数量|Cantidad", "Gross Sales|Ventes brutes|総売上高|Ventas brutas"
+_NET = "Net Sales|Ventes nettes|純売上高|Ventas netas"
 SQUARE_ITEMS = Preset(
     "square_items",
     "Square items",
-    ("Date", "Time", "Item", "Qty", "Gross Sales", "Net Sales"),
+    (_DAY, _CLOCK, "Item|Article|商品|Artículo", _QTY, _GROSS, _NET),
     {
-        "Transaction_ID": ("{Transaction ID}", "{Payment ID}"),
-        "Transaction_Date": ("join({Date}, ' ', {Time})",),
-        "Product_ID": ("{SKU}", "{Token}"),
-        "Product_Name": ("{Item}",),
-        "Category": ("{Category}",),
-        "Units_Sold": ("{Qty}",),
-        "Unit_Price": ("abs({Gross Sales} / {Qty})",),
-        "Revenue": ("{Net Sales}",),
-        "Customer_ID": ("{Customer ID}",),
-        "Region": ("{Location}", "{Device Name}"),
+        "Transaction_ID": (
+            "{Transaction ID|N° de transaction|取引ID|Id. de transacción}",
+            "{Payment ID|決済ID}",
+        ),
+        "Transaction_Date": (f"join({{{_DAY}}}, ' ', {{{_CLOCK}}})",),
+        "Product_ID": ("{SKU|UGS}", "{Token}"),
+        "Product_Name": ("{Item|Article|商品|Artículo}",),
+        "Category": ("{Category|Catégorie|カテゴリ|Categoría}",),
+        "Units_Sold": (f"{{{_QTY}}}",),
+        "Unit_Price": (f"abs({{{_GROSS}}} / {{{_QTY}}})",),
+        "Revenue": (f"{{{_NET}}}",),
+        "Customer_ID": ("{Customer ID|ID client|顧客ID|Id. de cliente}",),
+        "Region": ("{Location|Point de vente|店舗|Punto de venta}", "{Device Name|Nom de l'appareil|端末名}"),
     },
     "net sales: after discounts and refunds, without tax",
-    where=("~contains(lower({Itemization Type}), 'gift')", "~contains(lower({Item}), 'gift card')"),
+    where=(
+        "~contains(lower({Itemization Type}), 'gift')",
+        "~contains(lower({Item}), 'gift card')",
+        "~contains(lower({Type d'article}), 'cadeau')",
+        "~contains({商品タイプ}, 'ギフト')",
+    ),
     returns=(
-        "(lower({Event Type}) == 'refund') | ({Qty} < 0) | ({Net Sales} < 0)",
-        "({Qty} < 0) | ({Net Sales} < 0)",
+        f"(lower({{Event Type}}) == 'refund') | ({{{_QTY}}} < 0) | ({{{_NET}}} < 0)",
+        f"({{{_QTY}}} < 0) | ({{{_NET}}} < 0)",
     ),
     duplicates="keep",
     notes=(
