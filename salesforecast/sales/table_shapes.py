@@ -19,7 +19,7 @@ from salesforecast.sales.column_profiles import TableProfile, profile_table
 from salesforecast.sales.delimited import SourceTable
 from salesforecast.sales.extra_lines import find_remarks, find_repeated_headers
 from salesforecast.sales.layout import TOTAL, leave_out_totals
-from salesforecast.sales.line_items import PACKED, line_items, unpack_column
+from salesforecast.sales.line_items import PACKED, line_items, side_by_side, unpack_column
 from salesforecast.sales.wide_headers import (
     Period,
     WIDE_HEADERS,
@@ -233,7 +233,9 @@ def _find_refunds(profile: TableProfile) -> list[str]:
 
 def unpack_shape(cells: pd.DataFrame) -> TableShape | None:
     "Return a row for each line item that is packed in a cell; None for a table without."
-    column = find_packed(cells)
+    beside = next(iter(side_by_side([str(name) for name in cells]).values()), {})
+    named = (name for field, name in beside.items() if name_role(field) in ("product_name", "product_id"))
+    column = find_packed(cells) or next(named, None)
     if column is None:
         return None
     table, fields, _ = unpack_column(SourceTable(cells, {}, []), column)
@@ -247,7 +249,10 @@ def unpack_shape(cells: pd.DataFrame) -> TableShape | None:
     refunds = _find_refunds(profile_table(table.cells[fields])) or [
         name for name in _find_refunds(profile) if name in amounts
     ]
-    reason = f"its cells hold line items: {', '.join(fields)}"
+    packed = (
+        "its numbered columns hold an item each" if column in beside.values() else "its cells hold line items"
+    )
+    reason = f"{packed}: {', '.join(fields)}"
     notes = [
         f"{', '.join(amounts)} {'is' if len(amounts) == 1 else 'are'} of the whole order: the revenue is that of its items"
     ] * bool(amounts)

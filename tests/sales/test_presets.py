@@ -548,6 +548,67 @@ def woocommerce_orders_with_taxes_packed_first() -> Export:
 
 
 @export
+def woocommerce_orders_with_items_side_by_side() -> Export:
+    """Items in numbered columns, beside two lines of an address and two taxes, which are numbered too."""
+    rows, revenue = [], 0.0
+    all_lines = lines()
+    for one, other in zip(all_lines[::2], all_lines[1::2], strict=True):
+        off = 0.2 * (one["order"] % 5 == 0)
+        items = [one] if one["order"] % 3 == 0 else [one, other]
+        paid = [round(at["line"] * (1 - off), 2) for at in items]
+        status = "Failed" if one["order"] % 13 == 0 else "Completed"
+        row = {
+            "Order Number": one["order"],
+            "Order Status": status,
+            "Order Date": f"{one['day']:%Y-%m-%d} 17:54",
+            "Address 1": "1 Elm St",
+            "Address 2": "",
+            "Cart Discount Amount": cents(sum(at["line"] for at in items) * off),
+            "Order Subtotal Amount": cents(sum(at["line"] for at in items)),
+            "Order Shipping Amount": "7.00",
+            "Order Total Amount": cents(sum(paid) * 1.08 + 7),
+            "Order Total Tax Amount": cents(sum(paid) * 0.08),
+            "Tax 1 Title": "State",
+            "Tax 1 Price": cents(sum(paid) * 0.06),
+            "Tax 2 Title": "City",
+            "Tax 2 Price": cents(sum(paid) * 0.02),
+        }
+        for number in (1, 2):
+            at, total = (items[number - 1], paid[number - 1]) if number <= len(items) else ({}, None)
+            row |= {f"SKU #{number}": at.get("sku", ""), f"Item Name #{number}": at.get("name", "")}
+            row |= {f"Quantity #{number}": at.get("qty", ""), f"Order Line Total #{number}": total}
+        rows.append(row)
+        revenue += sum(paid) * (status == "Completed")
+    return rows, revenue, {"Product_ID": "SKU", "Revenue": "Order Line Total"}
+
+
+@export
+def woocommerce_lines_of_costs_after_the_coupon() -> Export:
+    """An order's coupon stands on each of its lines, and is in the cost of their items already."""
+    rows, revenue = [], 0.0
+    for at in lines():
+        off = 0.1 * (at["order"] % 4 == 0)
+        back = 1 if at["n"] % 9 == 0 else 0
+        each = round(at["price"] * (1 - off), 2)
+        rows.append(
+            {
+                "Order Number": at["order"],
+                "Order Status": "Completed",
+                "Order Date": f"{at['day']:%Y-%m-%d} 17:54",
+                "Cart Discount Amount": "4.00" if off else "0.00",
+                "SKU": at["sku"],
+                "Item Name": at["name"],
+                "Quantity (- Refund)": at["qty"] - back,
+                "Quantity": at["qty"],
+                "Item Cost": cents(each),
+                "Discount Amount": "4.00" if off else "0.00",
+            }
+        )
+        revenue += each * (at["qty"] - back)
+    return rows, revenue, {}
+
+
+@export
 def square_items_in_french() -> Export:
     return square(
         "Date;Heure;Catégorie;Article;Qté;UGS;Ventes brutes;Réductions;Ventes nettes;Taxe;N° de transaction;Point de vente;Type d'article",

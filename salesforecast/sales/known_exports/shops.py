@@ -82,7 +82,8 @@ WOOCOMMERCE_LINES = Preset(
         "Revenue": (
             "{Order Line Total|line_total|Item Total|item_total|Order Line (w/o tax)|product_net_revenue} - coalesce(abs({Item Refunded Amount|Order Line Total Refunded|line_refunded|item_refunded}), 0)",
             "{Order Line Total|line_total|Item Total|item_total|Order Line (w/o tax)|product_net_revenue}",
-            "{Item Cost|Item Price|item_price|Product Price} * {Quantity (- Refund)|Quantity|Qty|item_quantity} - coalesce(abs({Discount Amount|Item Discount Amount|item_discount}), 0)",
+            "{Item Cost|Item Price|item_price|Product Price} * {Quantity (- Refund)|Quantity|Qty|item_quantity} - coalesce(abs({Item Discount Amount|item_discount}), 0)",
+            "{Item Cost|Item Price|item_price|Product Price} * {Quantity (- Refund)|Quantity|Qty|item_quantity}",
         ),
         "Customer_ID": (
             "{Customer User ID|Customer ID|customer_id|Email (Billing)|billing_email|customer_email|Customer Email}",
@@ -92,13 +93,14 @@ WOOCOMMERCE_LINES = Preset(
         ),
     },
     "the line's total after discount, without tax and shipping",
+    where=("{Quantity (- Refund)} != 0",),
     no_sale={"Order Status|order_status|Status": _NO_SALE},
     unpaid={"Order Status|order_status|Status": _ON_HOLD},
     fill_down=("Order Status", "Order Date"),
     duplicates="keep",
     notes=(
         "Refunds: cancelled, refunded, failed and unpaid orders are left out; a line's refund is taken off it. Orders on hold, which await payment, are asked about.",
-        "Discounts: coupons are in the line's total already.",
+        "Discounts: coupons are in the line's total already, and in Item Cost; Discount Amount is that of the whole order.",
         "Tax and shipping are not part of it.",
         "Gift cards are products of plugins: leave them out with where.",
         "Time: the shop's own time zone.",
@@ -106,6 +108,7 @@ WOOCOMMERCE_LINES = Preset(
 )
 
 # %% ../../../nbs/sales/known_exports/02_shops.ipynb #ac6e0db3
+_ITEMS = "line_items|line_item_1|Line Items|Item Name #1|Product Item 1 Name"
 WOOCOMMERCE_ORDERS = Preset(
     "woocommerce_orders",
     "WooCommerce orders, a row an order",
@@ -114,7 +117,7 @@ WOOCOMMERCE_ORDERS = Preset(
         "order_date|date_created|Order Date|date",
         "status|order_status|Order Status",
         "order_total|total|Order Total|Order Total Amount",
-        "line_items|line_item_1|Line Items",
+        _ITEMS,
     ),
     {
         "Transaction_ID": ("{order_number|order_id|Order Number|Order ID}",),
@@ -130,10 +133,10 @@ WOOCOMMERCE_ORDERS = Preset(
     "the order's total without shipping and tax; with unpacked items, the items' totals",
     no_sale={"status|order_status|Order Status": _NO_SALE},
     unpaid={"status|order_status|Order Status": _ON_HOLD},
-    unpack="line_items|line_item_1|Line Items",
+    unpack=_ITEMS,
     notes=(
         "Refunds: cancelled, refunded, failed and unpaid orders are left out; of unpacked items, the order's refund is taken off without its tax. Orders on hold, which await payment, are asked about.",
-        "Products: where the items of an order are packed into one cell, they are unpacked into lines.",
+        "Products: where the items of an order are packed into one cell, or stand side by side in numbered columns, they are unpacked into lines.",
         "Tax and shipping are taken off the order's total.",
         "Time: the shop's own time zone, but for columns that end in _gmt.",
     ),
