@@ -21,7 +21,14 @@ from salesforecast.sales.amount_formulas import (
     find_relation,
     list_formulas,
 )
-from .column_names import GROSS_WORDS, NET_WORDS, has_word, is_planned, name_words
+from salesforecast.sales.column_names import (
+    GROSS_WORDS,
+    NET_WORDS,
+    has_word,
+    is_planned,
+    name_role,
+    name_words,
+)
 from .column_profiles import ColumnProfile, TableProfile
 from salesforecast.sales.deductions import (
     RETURN_NAMES,
@@ -32,7 +39,9 @@ from salesforecast.sales.deductions import (
 )
 from salesforecast.sales.number_columns import (
     AGREEMENT,
+    NUMBER_ROLES,
     Choice,
+    agreement,
     Doubt,
     SaleAmounts,
     find_converted,
@@ -168,7 +177,11 @@ def _by_name(result: SaleAmounts, found: SaleColumns, base: Formula | None) -> N
     if base is not None:
         fitting = [n for n in lines if share_below(found.numbers[n], base.values) >= AGREEMENT]
         lines = fitting or lines
-    if lines:
+    counted = [name for name in found.profile.columns if name_role(name) == "units"]
+    if not lines and base is None and found.price and not counted:
+        why = "by its name; a row is one piece, as there are no units"
+        result.add("Revenue", found.price, why, "likely", found.price)
+    elif lines:
         best = max(lines, key=rank)
         others = [name for name in lines if name != best]
         why = "by its name" + (f"; beside it there is {', '.join(others)}" if others else "")
@@ -292,7 +305,7 @@ def _find_columns(
     roles = _without_foreign(result, profile, roles)
     roles = _returns_apart(_price_among_amounts(roles, numbers, profile, products))
     relation = find_relation(numbers, roles)
-    units, price = _units_and_price(relation, roles, profile.columns)
+    units, price = _units_and_price(relation, roles, numbers, profile.columns)
     found = SaleColumns(profile, numbers, roles, order, products, relation, units, price)
     line = numbers[units] * numbers[price] if units and price else _line_mark(found)
     orders = profile.columns.get(order or "")
@@ -341,13 +354,29 @@ def _without_foreign(result: SaleAmounts, profile: TableProfile, roles: dict[str
 
 
 def _units_and_price(
-    relation: Relation | None, roles: dict[str, str], columns: Mapping[str, ColumnProfile]
+    relation: Relation | None,
+    roles: dict[str, str],
+    numbers: Mapping[str, np.ndarray],
+    columns: Mapping[str, ColumnProfile],
 ) -> tuple[str, str]:
     "Return the columns of units and price: of the relation, else by their names; empty texts where there are none."
     if relation:
         return relation.units, relation.price
-    named = {role: [n for n in roles if roles[n] == role] for role in ("units", "unit_price")}
-    return _first(named["units"], columns, "units"), _first(named["unit_price"], columns, "unit_price")
+    named = {role: [n for n in roles if roles[n] == role] for role in NUMBER_ROLES}
+    price = _first(named["unit_price"], columns, "unit_price")
+    fitting = [n for n in named["units"] if price and _explains_amount(n, price, named, numbers)]
+    return _first(fitting or named["units"], columns, "units"), price
+
+
+def _explains_amount(
+    units: str, price: str, named: Mapping[str, Sequence[str]], numbers: Mapping[str, np.ndarray]
+) -> bool:
+    "Return whether units times a price, less a discount, give an amount."
+    line = numbers[units] * numbers[price]
+    less = [np.nan_to_num(numbers[name]) for name in named["discount"]]
+    ways = [way for d in less for way in (line * (1 - d / 100), line * (1 - d), line - np.abs(d))]
+    amounts = [numbers[name] for name in named["amount"]]
+    return any(agreement(way, amount, numbers[units]) >= AGREEMENT for way in ways for amount in amounts)
 
 
 def _add_units(result: SaleAmounts, found: SaleColumns) -> None:

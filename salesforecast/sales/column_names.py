@@ -40,7 +40,7 @@ ROLE_WORDS: dict[
     "codice, codice articolo, codice prodotto, cod articolo, codigo produto, codigo do produto, artikelcode, productcode, artikelnummer, kod produktu, kod, "
     "indeks, 商品コード, 商品番号, 品番, 型番, JANコード, 商品ID",
     "product_name": "product, product name, product title, item, item name, item description, article, article name, title, description, goods, menu item, "
-    "lineitem name, artikel, artikelname, artikelbezeichnung, bezeichnung, produkt, produktname, ware, beschreibung, produit, nom produit, nom du produit, "
+    "details, lineitem name, artikel, artikelname, artikelbezeichnung, bezeichnung, produkt, produktname, ware, beschreibung, produit, nom produit, nom du produit, "
     "designation, libelle, producto, nombre producto, nombre del producto, articulo, descripcion, prodotto, nome prodotto, articolo, descrizione, "
     "produto, nome do produto, nome produto, artigo, descricao, omschrijving, productnaam, artikelnaam, nazwa, nazwa produktu, towar, nazwa towaru, "
     "商品名, 商品, 品名, 製品名, メニュー",
@@ -64,7 +64,7 @@ ROLE_WORDS: dict[
     "numero fattura, scontrino, numero scontrino, numero do pedido, nota fiscal, cupom, bestelling, factuur, factuurnummer, ordernummer, kassabon, zamowienie, "
     "numer zamowienia, nr zamowienia, paragon, nr paragonu, faktura, nr faktury, numer faktury, 注文番号, 注文ID, 伝票番号, レシート番号, 取引番号, 取引ID, 受注番号",
     "units": "qty, quantity, quantity sold, net items sold, quantity ordered, units, unit sales, units sold, unit, items, items sold, items purchased, sold, pieces, pcs, count, item count, "
-    "no of items, number of items, volume, lineitem quantity, menge, anzahl, verkaufte artikel, verkaufte einheiten, verkaufte stueck, stueck, stuck, stueckzahl, stuckzahl, stk, verkaufte menge, absatz, quantite, qte, nombre, unites, articles vendus, articles nets vendus, articles vendus nets, unites vendues, "
+    "no of items, number of items, number of sales, nombre de ventes, numero de ventas, numero de vendas, volume, lineitem quantity, menge, anzahl, verkaufte artikel, verkaufte einheiten, verkaufte stueck, stueck, stuck, stueckzahl, stuckzahl, stk, verkaufte menge, absatz, quantite, qte, nombre, unites, articles vendus, articles nets vendus, articles vendus nets, unites vendues, "
     "cantidad, unidades, uds, cant, articulos vendidos, articulos netos vendidos, unidades vendidas, quantita, qta, pezzi, pz, articoli venduti, articoli netti venduti, quantidade, qtd, qtde, itens vendidos, itens liquidos vendidos, aantal, stuks, hoeveelheid, verkochte artikelen, netto verkochte artikelen, ilosc, sztuk, sztuki, szt, 純販売アイテム数, 販売アイテム数, 数量, 個数, 点数, 販売数, 販売数量, 注文数",
     "unit_price": "price, unit price, price unit, price per unit, list price, item price, selling price, sell price, sale price, retail, retail price, price each, msrp, rate, lineitem price, "
     "preis, einzelpreis, stueckpreis, stuckpreis, verkaufspreis, listenpreis, grundpreis, vk, vk preis, vk netto, vk brutto, netto vk, brutto vk, preis pro stueck, prix, prix unitaire, pu, p u, prix de vente, tarif, "
@@ -82,7 +82,7 @@ ROLE_WORDS: dict[
     "refund": "refund, refunds, refunded, refund amount, refunded amount, amount refunded, erstattung, erstattet, remboursement, montant rembourse, reembolso, rimborso, terugbetaling, zwrot, 返金, 返金額",
     "amount": "amount, actual, actuals, ist, net, gross, total, revenue, sales, sales amount, sale amount, turnover, value, line total, line amount, total amount, total price, total sales, subtotal, sub total, sum, takings, proceeds, gmv, extended price, ext price, net amount, net sales, net revenue, net value, "
     "net total, gross amount, gross sales, gross revenue, gross total, weekly sales, daily sales, item total, paid, umsatz, umsaetze, betrag, summe, gesamt, gesamtpreis, gesamtbetrag, erloes, erlos, netto, brutto, nettobetrag, bruttobetrag, nettoumsatz, bruttoumsatz, "
-    "nettowert, warenwert, nettoerloes, zeilensumme, montant, montant ht, montant ttc, total ht, total ttc, ca, chiffre d affaires, chiffre affaires, ca ht, recette, vente, ventes, ventes brutes, ventes nettes, ventes totales, importe, importe total, importe neto, ingresos, ingreso, "
+    "nettowert, warenwert, nettoerloes, zeilensumme, montant, montant ht, montant ttc, total ht, total ttc, ca, chiffre d affaires, chiffre affaires, ca ht, recette, vente, ventes, total des ventes, ventes brutes, ventes nettes, ventes totales, importe, importe total, importe neto, ingresos, ingreso, "
     "venta, ventas, ventas brutas, ventas netas, ventas totales, total venta, facturacion, importo, importo totale, importo netto, fatturato, incasso, ricavo, ricavi, totale, vendite, vendite lorde, vendite nette, vendite totali, imponibile, valor, valor total, total venda, faturamento, receita, vendas, venda, vendas brutas, vendas liquidas, vendas totais, valor liquido, bedrag, totaalbedrag, omzet, "
     "totaal, netto bedrag, netto omzet, verkopen, netto verkopen, bruto verkopen, kwota, wartosc, wartosc netto, wartosc brutto, przychod, sprzedaz, obrot, suma, razem, 売上, 金額, 売上金額, 合計, 合計金額, 売上高, 小計, 販売金額, 税抜金額, 税込金額",
     "currency": "currency, currency code, ccy, waehrung, wahrung, wahrg, waehrg, devise, monnaie, moneda, divisa, valuta, moeda, waluta, 通貨",
@@ -133,6 +133,7 @@ TAX_REMARKS = frozenset(
         "exclusive",
         "without",
         "before",
+        "after",
         "net",
         "excluded",
         "inc",
@@ -212,9 +213,12 @@ FURTHER_WORDS: dict[
 CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 
+WITHOUT = re.compile(r"\bw/o\b", re.IGNORECASE)
+
+
 def name_words(name: str) -> tuple[str, ...]:
     "Cut a name into words: lower case, without accents; `unitPrice` and `unit_price` give the same."
-    text = str(name).replace("ß", "ss")
+    text = WITHOUT.sub("without", str(name).replace("ß", "ss"))
     text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text)
     text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).casefold()
     text = (
@@ -266,6 +270,12 @@ def _without_tax_remark(words: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
+BESIDE_GOODS = frozenset(("shipping", "tax", "discount", "refund", "cost"))  # whose amounts are none of goods
+AMOUNT_WORDS = frozenset(
+    name_words(
+        "amount value total sum price betrag summe wert montant valor importe importo bedrag kwota wartosc"
+    )
+)
 PER_WORDS = frozenset(("per", "pro", "je", "par", "por", "al"))
 
 
@@ -287,13 +297,16 @@ def name_roles(
     "Return the roles that a column's name speaks of, and how strongly, 0 to about 30."
     if CJK.search(name):
         return _roles_without_blanks(name)
-    words = _without_measure(_without_tax_remark(name_words(name.replace("/", " per "))))
+    words = name_words(WITHOUT.sub("without", name).replace("/", " per "))
+    words = _without_measure(_without_tax_remark(words))
     scores: dict[str, float] = {}
     for start in range(len(words)):
         for end in range(start + 1, len(words) + 1):
             if role := _phrases().get(words[start:end]):
                 # of phrases of the same length the last tells, as in "store sales"
                 score = 10 * (end - start) + 5 * (end - start) / len(words) + start / 10
+                if role in BESIDE_GOODS and words[end:] and set(words[end:]) <= AMOUNT_WORDS:
+                    score += 10  # `freight value` is freight
                 scores[role] = max(scores.get(role, 0.0), score)
     for word in words:
         for end_of_word, role in COMPOUND_ENDS.items():
@@ -310,12 +323,12 @@ def name_role(name: str) -> str:
 # %% ../../nbs/sales/22_column_names.ipynb #3ee56649
 NET_WORDS = frozenset(
     name_words(
-        "net netto nettobetrag nettoumsatz nettowert nettoerloes ht net nets nette nettes neto neta netos netas netto netta netti liquido liquida liquidos liquidas imponibile 純売上高 純売上 正味売上 正味売上高 excl excluding hors ex exkl ekskl eks bez ilman utan без haric"
+        "税抜 税抜き 税抜金額 税抜価格 net without before untaxed netto nettobetrag nettoumsatz nettowert nettoerloes ht net nets nette nettes neto neta netos netas netto netta netti liquido liquida liquidos liquidas imponibile 純売上高 純売上 正味売上 正味売上高 excl excluding hors ex exkl ekskl eks bez ilman utan без haric"
     )
 )
 GROSS_WORDS = frozenset(
     name_words(
-        "gross brutto bruttobetrag bruttoumsatz ttc bruto bruta brutas brutos brut brute brutes bruts lordo lorda lorde lordi 総売上高 総売上 inc incl including inkl dahil vcetne"
+        "税込 税込み 税込金額 税込価格 gross brutto bruttobetrag bruttoumsatz ttc bruto bruta brutas brutos brut brute brutes bruts lordo lorda lorde lordi 総売上高 総売上 inc incl including inkl dahil vcetne"
     )
 )
 RATE_WORDS = frozenset(
@@ -333,7 +346,7 @@ def has_word(name: str, words: Iterable[str]) -> bool:
 # %% ../../nbs/sales/22_column_names.ipynb #e65a53df
 NO_SALE = frozenset(
     name_words(
-        "cancelled canceled cancel void voided refunded failed failure expired draft quotation quote declined abandoned unpaid rejected deleted storniert storno "
+        "orcamento presupuesto cotizacion cotizacao devis preventivo wycena tilbud cancelled canceled cancel void voided refunded failed failure expired draft quotation quote declined abandoned unpaid rejected deleted storniert storno "
         "abgebrochen erstattet entwurf angebot fehlgeschlagen annule annulee rembourse remboursee brouillon echoue cancelado cancelada anulado anulada "
         "reembolsado borrador fallido annullato annullata rimborsato bozza anulowane anulowany anulowana zwrocone geannuleerd terugbetaald concept "
         "devolvido estornado reembolsado denied trash unshippable fraud disputed uncollectible training suspended voided makulerad batal denegada denegado inutilizada holded holding 반품완료 취소됨 반품됨 待付款 未付款 等待买家付款 注文確認待ち 入金待ち 支払待ち 입금대기 annullerad annulleret kansellert avbruten peruttu zruseno stornovano zrusene torolt visszavont anulat iptal rto erreur отменен отменено отменена отменён возвращен キャンセル 返金済み 取消 已取消 已退款 已关闭 交易关闭 取消订单 취소 취소완료 환불 환불완료 주문취소"
@@ -347,7 +360,7 @@ NO_SALE_KINDS = frozenset(  # of entries between those of sales
 )
 RETURN_WORDS = frozenset(
     name_words(
-        "refund return returned returns credit creditnote storno retoure gutschrift rueckgabe ruckgabe retour remboursement avoir devolucion abono "
+        "creditfactuur refund return returned returns credit creditnote storno retoure gutschrift rueckgabe ruckgabe retour remboursement avoir devolucion abono "
         "reso rimborso restituzione devolucao estorno retourzending terugbetaling zwrot korekta retur kreditnota palautus hyvitys dobropis vratka jovairas iade reversal reversed creditnota kreditfaktura kreditnote rechnungskorrektur stornorechnung gutschriftsanzeige مرتجع إرجاع возврат 返品 返金 退货 退款 반품"
     )
 )
@@ -599,7 +612,9 @@ def find_yes(
 
 
 OFFER_WORDS = frozenset(  # of what may become a sale, whose day says nothing of it
-    name_words("credit draft quotation quote entwurf angebot brouillon borrador bozza concept expired unpaid")
+    name_words(
+        "orcamento presupuesto cotizacion cotizacao devis preventivo wycena tilbud credit draft quotation quote entwurf angebot brouillon borrador bozza concept expired unpaid"
+    )
 )
 UNDONE_WORDS = (NO_SALE | RETURN_WORDS) - OFFER_WORDS  # in names such as `cancelled_at`
 A_DATE = re.compile(r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})\b")

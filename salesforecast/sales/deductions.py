@@ -102,6 +102,9 @@ def spread_discount(result: SaleAmounts, base: Formula, discount: str, order: st
     result.add("Revenue", f"{base.expression} - coalesce({share}, 0)", why, "likely", discount)
 
 # %% ../../nbs/sales/41_deductions.ipynb #2c10495f
+TAX_WORDS = frozenset(
+    name_words("tax taxes gst hst steuer taxe taxes impuesto impuestos imposta imposto belasting podatku")
+)
 BEFORE_DISCOUNT = frozenset(
     name_words("gross brut brute brutes bruts bruta brutas brutos lorda lorde lordi 総売上高 総売上")
 )
@@ -128,22 +131,29 @@ def _is_less(paid: np.ndarray, gross: np.ndarray, fee: np.ndarray) -> bool:
     return bool(np.mean(np.abs(taken - fee) <= 0.011) >= AGREEMENT)
 
 
+def _is_without_tax(name: str) -> bool:
+    "Return whether a name says that an amount is without tax, as `Subtotal w/o Tax`."
+    return has_word(name, {"untaxed", "ht"}) or bool(
+        has_word(name, NET_WORDS) and has_word(name, VAT_WORDS | TAX_WORDS)
+    )
+
+
 def _prefer_net(result: SaleAmounts, found: SaleColumns) -> None:
-    "Take the net amount where the one that was found is with tax by its name, or by that of its price."
+    "Take the net amount where the one that was found is with tax by its name, or by that of its price, or the net one is without."
     revenue = result.expressions["Revenue"]
-    if not (has_word(revenue, TAXED_WORDS) or (found.price and has_word(found.price, TAXED_WORDS))):
-        return
-    for name in found.lines:
+    is_taxed = any(name and has_word(name, TAXED_WORDS) for name in (revenue, found.price))
+    for name in found.lines if is_taxed or not has_word(revenue, NET_WORDS) else []:
         if (
             name != revenue
             and has_word(name, NET_WORDS)
+            and (is_taxed or _is_without_tax(name))
             and not _is_payout(name, revenue, found)
             and share_below(found.numbers[name], found.numbers[revenue]) >= AGREEMENT
         ):
             result.add(
                 "Revenue",
                 name,
-                f"the net amount beside {revenue}, which is with tax",
+                f"the amount without tax beside {revenue}",
                 "certain",
                 name,
                 revenue,
@@ -157,7 +167,8 @@ def _without_tax(result: SaleAmounts, found: SaleColumns) -> None:
     revenue = result.expressions["Revenue"]
     if not has_word(revenue, TAXED_WORDS) or has_word(revenue, NET_WORDS):
         return
-    for name in [n for n in found.named("tax") if n not in result.used]:
+    taxes = [n for n in found.named("tax") if n not in result.used]
+    for name in sorted(taxes, key=lambda n: found.profile.columns[n].rate):  # a rate leaves cents behind
         values = np.nan_to_num(np.abs(found.numbers[name]))
         if found.profile.columns[name].rate:
             scale = "" if values.max(initial=0) <= 1 else " / 100"

@@ -93,8 +93,11 @@ def refuse_second_table(cells: pd.DataFrame) -> None:
         )
 
 
+HEADING = re.compile(rf"(?!\W*\d)|{A_DATE.pattern}\s+[^\W\d]{{3}}")  # `02.09.2024   Sales list   Page 1`
+
+
 def find_remarks(cells: pd.DataFrame) -> np.ndarray:
-    "Return where all that a row holds is one text without a digit at its beginning, as a heading does."
+    "Return where all that a row holds is one text, as a heading does: words, also behind a date, but no number."
     filled = np.zeros(len(cells), np.int16)
     for name in cells:
         filled += ~is_empty(cells[name])
@@ -102,7 +105,7 @@ def find_remarks(cells: pd.DataFrame) -> np.ndarray:
     if len(cells.columns) < 3 or not single.any():
         return np.zeros(len(cells), bool)
     texts = cells[single].astype(object).bfill(axis=1).iloc[:, 0]
-    single[single] = [isinstance(text, str) and not re.match(r"\W*\d", text) for text in texts]
+    single[single] = [isinstance(text, str) and bool(HEADING.match(text)) for text in texts]
     return single
 
 # %% ../../nbs/sales/25_extra_lines.ipynb #e589dd1e

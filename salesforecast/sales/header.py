@@ -17,6 +17,7 @@ from .schema import find_column
 
 # %% ../../nbs/sales/03_header.ipynb #360ac238
 ROWS_LOOKED_AT = 40
+MOSTLY_DIFFERENT = 0.8  # of the names of a header
 FULL_SHARE = 0.8  # of the columns that a header below titles must name
 DATUM = re.compile(r"^[\s(+\-$€£¥]*[\d.,]")  # begins as a number, a date or an amount does
 
@@ -32,8 +33,9 @@ def _is_datum(cell: object) -> bool:
 
 
 def _are_names(cells: Sequence[object]) -> bool:
-    "Whether cells can be the names of columns: different texts."
-    return not any(map(_is_datum, cells)) and len(set(map(str, cells))) == len(cells)
+    "Whether cells can be the names of columns: texts, nearly all different, as a list of SAP names its currency twice."
+    different = len(set(map(str, cells)))
+    return not any(map(_is_datum, cells)) and different >= MOSTLY_DIFFERENT * len(cells)
 
 
 def _is_record_above(filled: Sequence[Sequence[object]], width: int) -> bool:

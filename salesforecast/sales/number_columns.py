@@ -151,6 +151,19 @@ def _codes_at_rate_one(profile: TableProfile, rate: str) -> set[str]:
 SAME_RATE = 1.3  # between the rates of one currency, as years bring them
 
 
+FOREIGN_WORDS = frozenset(
+    name_words("currency foreign transaction original fremdwahrung belegwahrung devise divisa valuta")
+)
+
+
+def _are_converted(foreign: np.ndarray, other: np.ndarray, own: np.ndarray) -> bool:
+    "Return whether amounts are those of the documents in the rows of one currency, and others in nearly all other rows."
+    same = np.abs(foreign - other) <= 0.006
+    return bool(
+        own.any() and not own.all() and same[own].mean() >= AGREEMENT and same[~own].mean() < 1 - AGREEMENT
+    )
+
+
 def _in_home_currency(
     profile: TableProfile, numbers: Mapping[str, np.ndarray], amounts: Sequence[str]
 ) -> dict[str, str]:
@@ -168,6 +181,13 @@ def _in_home_currency(
         for home, n in pairs(single, [n for n in codes if n not in single])
     ]
     homes += [(n, n, blank_cells(profile.columns[n])) for n in codes]
+    foreign = [n for n in amounts if has_word(n, FOREIGN_WORDS)]
+    for name, code in ((n, code) for n in codes for code in np.unique(codes[n])):
+        own = codes[name] == code
+        if any(
+            _are_converted(numbers[a], numbers[b], own) for a in foreign for b in amounts if b not in foreign
+        ):
+            return {n: name for n in amounts if n not in foreign}
     for home, of_document, own in homes:
         for amount, other in pairs(amounts, amounts):
             with np.errstate(divide="ignore", invalid="ignore"):

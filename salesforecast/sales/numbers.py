@@ -169,7 +169,7 @@ def _without_signs(texts: pa.Array) -> pa.Array:
         (r"^\((.+)\)$", r"-\1"),
         (r"^([^-]+)-$", r"-\1"),
         (r"^\+", ""),
-        (r"^[−–—]\s*", "-"),
+        (r"^[−–—▲△]\s*", "-"),  # triangles are minus signs in Japan
     ):
         texts = pc.replace_substring_regex(texts, pattern, plain)
     return texts

@@ -17,7 +17,7 @@ import pandas as pd
 from salesforecast.core.settings import UserError
 from salesforecast.sales.number_columns import Doubt, number_role
 from salesforecast.sales.column_names import has_word, is_planned, name_words
-from salesforecast.sales.column_profiles import ColumnProfile, TableProfile, profile_table
+from salesforecast.sales.column_profiles import ColumnProfile, TableProfile, blank_cells, profile_table
 from salesforecast.sales.deductions import RETURN_NAMES, is_held
 from salesforecast.sales.delimited import SourceTable
 from salesforecast.sales.extra_lines import compact_pivot_message
@@ -224,6 +224,16 @@ EMPTY_ROWS = {
 MANY_GIFTS = 0.02  # of the rows without a price or units, from which they are left out
 
 
+def _text_lines(lines: Sequence[ProposedLine], profile: TableProfile) -> list[str]:
+    "Return the condition that leaves out lines of text, in which no number of a sale stands."
+    texts = [str(line_value(lines, f"columns.{name}")) for name in NUMBER_COLUMNS]
+    named = [c for n, c in profile.columns.items() if any(t == n or names_column(t, n) for t in texts)]
+    if not named:
+        return []
+    empty = np.all([blank_cells(column) for column in named], axis=0)
+    return [f"{quote_column(named[0].name)} is not missing"] if MANY_GIFTS < empty.mean() < 0.5 else []
+
+
 def _without_zero(name: str, lines: Sequence[ProposedLine], profile: TableProfile) -> list[str]:
     "Return the condition that leaves out rows with 0 as price or units that bring nothing."
     text, revenue = (
@@ -276,6 +286,9 @@ def _add_filters(draft: _Draft, profile: TableProfile) -> None:
             draft.conditions += condition
             draft.where_reason = "; ".join(filter(None, [draft.where_reason, reason]))
             break
+    if condition := _text_lines(draft.lines, profile):
+        draft.conditions += condition
+        draft.where_reason = "; ".join(filter(None, [draft.where_reason, "lines of text without a number"]))
     if not line_value(draft.lines, "frequency"):
         draft.lines += propose_weeks(profile, draft.date)
 

@@ -15,7 +15,7 @@ import pandas as pd
 from salesforecast.core.settings import UserError
 from salesforecast.sales.amount_relations import find_amounts
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile
-from salesforecast.sales.expressions import quote_column, replace_column
+from salesforecast.sales.expressions import names_column, quote_column, replace_column
 from salesforecast.sales.mapping_proposal import OpenQuestion, ProposedLine
 from salesforecast.sales.number_columns import Choice, Doubt, number_role
 from salesforecast.sales.known_exports.preset import Preset, fill_first, fill_in, match_column
@@ -36,6 +36,11 @@ def propose_by_preset(
             expressions[name] = expression
             reason = preset.revenue if name == "Revenue" else f"as {preset.title} has it"
             lines.append(ProposedLine(f"columns.{name}", expression, reason, "certain"))
+    prices = [n for n in columns if number_role(profile.columns[n]) == "unit_price"]
+    if "Unit_Price" in preset.constants and len(prices) == 1:
+        expressions["Unit_Price"] = prices[0]
+        reason = f"by its name; {preset.title} has no price of its own"
+        lines.append(ProposedLine("columns.Unit_Price", prices[0], reason, "likely"))
     lines += [
         ProposedLine(f"constants.{n}", v, "the export has none", "certain")
         for n, v in preset.constants.items()
@@ -200,6 +205,15 @@ def _negative_prices(
     ]
 
 
+def _negative_amounts(expression: str, profile: TableProfile) -> str:
+    "Return an amount of an expression that is negative in some rows, but not in most; empty text where there is none."
+    named = [
+        c for n, c in profile.columns.items() if number_role(c) == "amount" and names_column(expression, n)
+    ]
+    shares = {c.name: np.mean(np.nan_to_num(c.numbers) < 0) for c in named if c.numbers is not None}
+    return next((name for name, share in shares.items() if 0 < share < 0.5), "")
+
+
 def count_netted(lines: list[ProposedLine], profile: TableProfile) -> list[ProposedLine]:
     "Count a row as one unit whose sold and returned units leave 0 or less beside money, where a report without orders has such rows."
     keys = {line.key: line for line in lines}
@@ -226,6 +240,9 @@ def propose_signs(lines: list[ProposedLine], profile: TableProfile) -> list[Prop
     revenue, units = (keys.get(f"columns.{name}") for name in ("Revenue", "Units_Sold"))
     column = profile.columns.get(str(revenue.value)) if revenue else None
     if column is None and "returns.when" not in keys:
+        if revenue and (amount := _negative_amounts(str(revenue.value), profile)):
+            reason = f"{amount} is negative in some rows"
+            return [*lines, ProposedLine("returns.when", "Revenue < 0", reason, "likely")]
         return _negative_prices(lines, keys.get("columns.Unit_Price"), profile)
     if revenue is None or column is None or column.numbers is None:
         return lines

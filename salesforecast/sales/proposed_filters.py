@@ -38,16 +38,16 @@ from salesforecast.sales.values import parse_text
 
 # %% ../../nbs/sales/45_proposed_filters.ipynb #cc58b3d3
 GIFT_CARDS = (
-    r"(gift[ -]?cards?|gift[ -]?vouchers?|gift[ -]?certificates?|e-?gift|(e-?)?gutschein(e|karten?)?|geschenkgutscheine?|geschenkkarten?|cartes? cadeaux?|"
+    r"((\w+ )?gift[ -]?vouchers?|gift[ -]?cards?|gift[ -]?certificates?|e-?gift|(e-?)?gutschein(e|karten?)?|geschenkgutscheine?|geschenkkarten?|cartes? cadeaux?|"
     r"tarjetas? (de )?regalo|buon[oi] regalo|cadeaubon(nen)?|kart[ay] podarunkow[ae])\b.*|ギフト(カード|券).*"
 )
 IS_GIFT_CARD = re.compile(f"^({GIFT_CARDS})$", re.IGNORECASE)
 NOT_GOODS = re.compile(
-    rf"^({GIFT_CARDS}|shipping( fee| cost| charge)?s?|postage|delivery( fee| charge)?|versand(kosten|position)?|"
+    rf"^({GIFT_CARDS}|shipping( fee| cost| charge)?s?|shipping (and|&) handling|(\w+ )?postage|bank charges?|(amazon|bank|card|ebay|paypal|stripe) fees?|(adjust )?bad debts?( adjustment)?|freight( charge)?s?|carriage|courier|p&p|delivery( fee| charge)?|versand(kosten|position)?|"
     r"((sales|state|city|county) )?tax( ?\(.*\))?( [\d.,]+ ?%)?|(vat|mwst|ust|tva|iva)\.?( ?\(.*\))?( [\d.,]+ ?%)?|tips?|gratuity|trinkgeld|"
     r"(ups|usps|dhl|fedex|dpd|gls|hermes|royal mail)\b.*\b(ground|shipping|delivery|express|versand|standard|priority)\b.*|"
     r"((free|standard|express|economy|flat[ -]?rate) )+(shipping|delivery|versand)( fee| cost| charge)?s?|"
-    r"service ?charges?|fees?|charge \(item\)|g/l account|rounding|rundung|porto|frais de port|livraison|gastos de env[ií]o|spese di spedizione|frete|verzendkosten|送料)$",
+    r"service ?charges?|fees?|charge \(item\)|g/l account|sachkonto|grootboekrekening|fracht(kosten)?|rounding|rundung|porto|frais de port|livraison|gastos de env[ií]o|spese di spedizione|frete|verzendkosten|送料)$",
     re.IGNORECASE,
 )
 GOODS_CODES = frozenset(("ITEM", "ITM", "ART", "PLU", "SKU", "PRD", "PROD", "GOODS", "SALE"))
@@ -135,10 +135,14 @@ PLAIN_WORDS = frozenset(
         "pedido",
     )
 )  # in any column, as a collection
-DONE_WORDS = frozenset(name_words("edildi order siparis"))  # beside such a state
+DONE_WORDS = frozenset(  # beside such a state
+    name_words(
+        "edildi order siparis shipped delivered to by the seller sender buyer customer vendor warehouse"
+    )
+)
 RETURNED = frozenset(
     name_words(
-        "returned iade retourniert retoure retourne retournee devuelto devolvido restituito geretourneerd zwrocone returneret returnerad palautettu 返品 退货 반품"
+        "returned returning iade retourniert retoure retourne retournee devuelto devolvido restituito geretourneerd zwrocone returneret returnerad palautettu 返品 退货 반품"
     )
 )  # states of a sale that was undone
 
@@ -237,8 +241,9 @@ def _add_state(
     negative = _are_negative(amount, _rows_with(column, value))
     is_credit_note = {"nota", "credito"} <= words
     is_return = (bool(words & RETURN_WORDS) or is_credit_note) and "status" not in column.roles
-    is_undone = "status" in column.roles and len(words - DONE_WORDS) == 1 and words - DONE_WORDS <= RETURNED
-    is_no_sale = bool(words & NO_SALE) and len(words) <= 3 and not words & IN_PART
+    told = words - DONE_WORDS
+    is_undone = "status" in column.roles and len(told) == 1 and told <= RETURNED
+    is_no_sale = bool(words & NO_SALE) and len(told) <= 3 and not words & IN_PART
     is_other_kind = "kind" in column.roles and words & NO_SALE_KINDS and not _are_all(column, NO_SALE_KINDS)
     if is_return or (negative and words & (RETURN_WORDS | NO_SALE)):
         marks.returns += [] if negative else [(f"{name} == '{value}'", value)]
@@ -272,7 +277,12 @@ def _add_code(
 
 
 def _add_flag(
-    marks: _RowMarks, column: ColumnProfile, value: str, is_return: bool, amount: np.ndarray | None
+    marks: _RowMarks,
+    profile: TableProfile,
+    column: ColumnProfile,
+    value: str,
+    is_return: bool,
+    amount: np.ndarray | None,
 ) -> None:
     "Add what a column of yes and no says of the rows with yes."
     name, written = quote_column(column.name), value if column.kind == "number" else f"'{value}'"
@@ -281,8 +291,37 @@ def _add_flag(
         return
     if is_return:
         marks.returns.append((f"{name} == {written}", f"{column.name} {value}"))
-    else:
-        marks.unwanted.append((f"{name} != {written}", f"{column.name} {value}"))
+        return
+    marks.unwanted.append((f"{name} != {written}", f"{column.name} {value}"))
+    if undoing := _undone_documents(profile, column, value, amount):
+        marks.unwanted.append((undoing[0], f"{undoing[1]}, which undo them"))
+
+
+def _undone_documents(
+    profile: TableProfile, flag: ColumnProfile, value: str, amount: np.ndarray | None
+) -> tuple[str, str] | None:
+    "Return the condition that leaves out the documents which undo those that a flag marks, and their kind; None where there are none."
+    if amount is None:
+        return None
+    of_row, marked = np.nan_to_num(amount), _rows_with(flag, value)
+    undone = of_row[marked].sum()
+    for column in profile.columns.values():
+        if column is flag or column.kind != "text" or not 1 < len(column.values) <= FEW:
+            continue
+        for kind in (kind for kind in column.values if "'" not in kind):
+            rows = _rows_with(column, kind) & ~marked
+            if undone > CENT and (of_row[rows] <= 0).all() and abs(of_row[rows].sum() + undone) <= CENT:
+                return f"{quote_column(column.name)} != '{kind}'", kind
+    return None
+
+
+def _draft_states(profile: TableProfile) -> list[tuple[str, str]]:
+    "Return the condition of the documents that are posted, by the column docstatus of ERPNext: 0 is a draft, 1 posted, 2 cancelled."
+    for column in profile.columns.values():
+        is_named = name_words(column.name)[-1:] == ("docstatus",)
+        if is_named and {"1"} < set(column.values) <= {"0", "1", "2"}:
+            return [(f"{quote_column(column.name)} == 1", f"{column.name} 0 (drafts) and 2 (cancelled)")]
+    return []
 
 
 def propose_filters(
@@ -300,11 +339,11 @@ def propose_filters(
         if _is_status(column) and not (side and column.name == side[0]):
             _add_states(marks, profile, column, amount)
     for column, value, is_return in _flags(profile):
-        _add_flag(marks, column, value, is_return, amount)
+        _add_flag(marks, profile, column, value, is_return, amount)
     for name in _undone_at(profile):
         marks.unwanted.append((f"{quote_column(name)} is missing", f"rows with {name}"))
         marks.used.add(name)
-    marks.unwanted += find_no_goods(profile, product)
+    marks.unwanted += [*_draft_states(profile), *find_no_goods(profile, product)]
     if category and category in profile.columns:  # a delivery may be a category of meals, a gift card is none
         cards = [v for v in profile.columns[category].values if IS_GIFT_CARD.match(v) and "'" not in v]
         marks.unwanted += [(f"{quote_column(category)} != '{v}'", v) for v in cards]

@@ -374,6 +374,8 @@ def _load_file(path: Path, read: SourceOptions, several: bool = False) -> Source
         return read_parquet(path)
     if suffix in EXCEL:
         return read_excel(path, read, several)
+    if suffix in (".sqlite", ".sqlite3", ".db"):
+        raise UserError(f"{path.name} is a database. Write it as one: sqlite:///{path}")
     if suffix not in TEXT_FILES:
         raise UserError(f"{path.name}: files of kind {path.suffix!r} cannot be read. Use {SUPPORTED_SOURCES}")
     try:

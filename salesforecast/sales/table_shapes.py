@@ -14,7 +14,14 @@ import pandas as pd
 
 from salesforecast.core.settings import UserError
 from salesforecast.sales.number_columns import number_role
-from salesforecast.sales.column_names import is_planned, name_role, name_roles, name_words
+from salesforecast.sales.column_names import (
+    NET_WORDS,
+    has_word,
+    is_planned,
+    name_role,
+    name_roles,
+    name_words,
+)
 from salesforecast.sales.column_profiles import TableProfile, profile_table
 from salesforecast.sales.delimited import SourceTable
 from salesforecast.sales.extra_lines import find_remarks, find_repeated_headers
@@ -109,7 +116,12 @@ def _wide_headers(cells: pd.DataFrame) -> tuple[Headers, dict[str, tuple[object,
     }:
         best = max(
             groups,
-            key=lambda word: (name_role(word) == "amount", name_role(word) == "units", len(groups[word])),
+            key=lambda word: (
+                name_role(word) == "amount",
+                has_word(word, NET_WORDS),
+                name_role(word) == "units",
+                len(groups[word]),
+            ),
         )
         columns = groups[best]
         plain = dict(zip(columns, without_shared_words(columns), strict=True))

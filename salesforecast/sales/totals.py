@@ -122,7 +122,7 @@ WHOLE_SCRIPTS = tuple(
     label for label in CLEAR_LABELS if len(label) <= 2
 )  # written without blanks around them
 EDGES = " \t\xa0:=*#.,–—-()[]<>|_\"'"
-LIKELY_LABEL = "|".join(re.escape(label[:5]) for label in (*CLEAR_LABELS, *OTHER_LABELS))
+LIKELY_LABEL = "|".join([r"^\s*\*+\s*$", *(re.escape(label[:5]) for label in (*CLEAR_LABELS, *OTHER_LABELS))])
 
 
 class Label(IntEnum):
@@ -137,6 +137,8 @@ class Label(IntEnum):
 def label_of(text: str) -> Label:
     "Return how surely a text names a total."
     plain = re.sub(r"[\s_-]+", " ", text.strip(EDGES)).casefold()
+    if not plain and text.strip().strip("*") == "" and text.strip():
+        return Label.PART  # SAP marks subtotals with * and totals with **
     for label in CLEAR_LABELS:
         if plain == label or _at_edge(plain, label):
             return Label.CLEAR
@@ -344,6 +346,25 @@ def find_sum_chain(amounts: np.ndarray) -> np.ndarray:
     none[totals] = chain and len(amounts) - 1 - totals[-1] <= longest
     return none
 
+# %% ../../nbs/sales/17_totals.ipynb #17a00002
+def find_parents(cells: pd.Series, amounts: np.ndarray, left_out: np.ndarray) -> np.ndarray:
+    "Return where rows are the sums of those below them whose names stand further in, and all such rows are."
+    parents = np.zeros(len(cells), bool)
+    texts = cells.astype(str)
+    indent = (texts.str.len() - texts.str.lstrip().str.len()).to_numpy()
+    at, below, open_rows = np.flatnonzero(~left_out), np.zeros(len(cells)), list[int]()
+    if len(np.unique(indent[at])) < 2:
+        return parents
+    for i in at:
+        while open_rows and indent[open_rows[-1]] >= indent[i]:
+            open_rows.pop()
+        if open_rows:
+            below[open_rows[-1]] += np.nan_to_num(amounts[i])
+            parents[open_rows[-1]] = True
+        open_rows.append(int(i))
+    is_sum = np.abs(below - np.nan_to_num(amounts)) <= CENT + 1e-9 * np.abs(below)
+    return parents if is_sum[parents].all() and (amounts[parents] != 0).any() else np.zeros(len(cells), bool)
+
 # %% ../../nbs/sales/17_totals.ipynb #4b999ad9
 def find_sums(
     keys: list[pd.Series],  # columns of text and of dates
@@ -352,6 +373,8 @@ def find_sums(
 ) -> np.ndarray:
     "Return where rows are totals for what they add up to, those of the rows above first, then those of the rows below."
     rows = left_out.copy()
+    for cells in keys:
+        rows |= find_parents(cells, amounts, rows)
     for turn in (slice(None), slice(None, None, -1)):
         before = -1
         while rows.sum() > before:  # totals of totals come to light when those below are left out

@@ -7,7 +7,7 @@ __all__ = []
 
 # %% ../../nbs/sales/29_wide_tables.ipynb #1c30928e
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -33,17 +33,24 @@ from salesforecast.sales.wide_headers import (
 MOST_SHOWN = 3  # columns in a message
 
 
+def _runs_of_words(name: str) -> Iterator[list[str]]:
+    "Yield the words of a name, then two and three words that follow one another, as `CA HT`."
+    words = re.findall(r"[^\W\d_]{2,}", name)
+    for size in (1, 2, 3):
+        yield from (words[i : i + size] for i in range(len(words) - size + 1))
+
+
 def wide_groups(names: Iterable[str]) -> dict[str, list[str]]:
     "Return the columns with a word beside a date in their header by that word, as Qty and Amount; none for other tables."
     groups: dict[str, list[str]] = {}
     for name in names:
-        words = re.findall(r"[^\W\d_]{2,}", name)
-        for word in words:
-            rest = re.sub(rf"[\W_]*\b{re.escape(word)}\b[\W_]*", " ", name.replace("_", " ")).strip()
-            if header_period(
-                rest.replace(" ", "-") if re.fullmatch(r"[\d ]+", rest) else rest
-            ) and not header_period(name):
-                groups.setdefault(word.casefold(), []).append(name)
+        if header_period(name):
+            continue
+        for words in _runs_of_words(name):
+            phrase = r"[\W_]+".join(map(re.escape, words))
+            rest = re.sub(rf"[\W_]*\b{phrase}\b[\W_]*", " ", name.replace("_", " ")).strip()
+            if header_period(rest.replace(" ", "-") if re.fullmatch(r"[\d ]+", rest) else rest):
+                groups.setdefault(" ".join(words).casefold(), []).append(name)
                 break
     return {word: columns for word, columns in groups.items() if len(columns) >= WIDE_HEADERS}
 

@@ -19,7 +19,7 @@ SAP = Preset(
     {
         "Transaction_ID": (f"{{{_DOCUMENT}}}",),
         "Transaction_Date": (
-            "{Buchungsdatum|Fakturadatum|Fakt.Datum|Belegdatum|Posting Date|Billing Date|Bill. Date|Document Date|Pstng Date|Doc. Date|Created on|Angelegt am|Erfaßt am|Fkdat|Audat|Datum|Date}",
+            "{Buchungsdatum|Fakturadatum|Fakt.Datum|Belegdatum|Posting Date|Billing Date|Bill. Date|Document Date|Pstng Date|Doc. Date|Created on|Angelegt am|Erfaßt am|Fkdat|Audat|Erdat|Datum|Date}",
         ),
         "Product_ID": ("{Material|Materialnummer|Material Number|Matnr}",),
         "Product_Name": (
@@ -31,7 +31,7 @@ SAP = Preset(
         "Units_Sold": (f"{{{_QUANTITY}}}",),
         "Unit_Price": (
             "{Listenpreis|List Price}",
-            "abs({Nettopreis|Net Price} / {Preiseinheit|Price Unit|Pricing unit|per|pro})",
+            "abs({Nettopreis|Net Price|Netpr} / {Preiseinheit|Price Unit|Pricing unit|Kpein|per|pro})",
             f"abs({{{_NET}}} / {{{_QUANTITY}}})",
         ),
         "Revenue": (f"{{{_NET}}}",),
@@ -41,9 +41,11 @@ SAP = Preset(
         ),
     },
     "the net value of the position: after discounts, without tax",
+    where=("{Absagegrund|Rejection reason|Reason for rejection|Abgru} is missing",),
     returns=(f"({{{_QUANTITY}}} < 0) | ({{{_NET}}} < 0)",),
     duplicates="keep",
     notes=(
+        "Positions with a reason for rejection are cancelled, and left out.",
         "Returns and credit memos have a minus behind the number; they are negative sales on their day.",
         "Equal positions of one document are separate sales.",
         "Tax is not part of the net value; freight is only where it is a position.",
