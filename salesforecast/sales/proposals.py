@@ -604,6 +604,7 @@ def _propose(
         profile.columns[name].cells = filled_down(profile.columns[name].cells)
         profile.columns[name].filled = 1.0
     draft = _draft_by_preset(preset, profile, shape.items) if preset else _draft_by_values(profile)
+    draft.conditions += shape.conditions
     lines = item_revenue(draft.lines, profile, shape.items) if shape.items else draft.lines
     if shape.refund:
         lines = less_refund(lines, shape.refund, tax_on_top(lines, profile, shape.items))

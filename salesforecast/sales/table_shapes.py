@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/sales/46_table_shapes.ipynb #fc3a9101
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -24,6 +25,7 @@ from salesforecast.sales.column_names import (
 )
 from salesforecast.sales.column_profiles import TableProfile, profile_table
 from salesforecast.sales.delimited import SourceTable
+from salesforecast.sales.expressions import quote_column
 from salesforecast.sales.extra_lines import find_remarks, find_repeated_headers
 from salesforecast.sales.layout import TOTAL, leave_out_totals
 from salesforecast.sales.line_items import PACKED, line_items, side_by_side, unpack_column
@@ -76,6 +78,7 @@ class TableShape:
     items: list[str] = field(default_factory=list)  # columns of unpacked line items
     refund: str = ""  # column of what was refunded of the whole order, where its items do not tell
     preset: Preset | None = None  # system of the export, as far as its columns tell
+    conditions: list[str] = field(default_factory=list)  # of the rows that are sales
 
 
 MONEY_WORDS = frozenset({"revenue", "revenues", "turnover", "umsatz", "erlos", "omzet"})
@@ -143,6 +146,26 @@ def _wide_headers(cells: pd.DataFrame) -> tuple[Headers, dict[str, tuple[object,
     return dated, {}
 
 
+SALES_WORDS = frozenset(
+    name_words(
+        "sales revenue turnover umsatz erlose nettoumsatz ventes ventas vendite vendas omzet sprzedaz 純売上高"
+    )
+)
+OTHER_MEASURES = {"tax", "discount", "refund", "amount", "shipping", "cost", "other"}
+
+
+def net_row(cells: pd.DataFrame, kept: Sequence[str]) -> tuple[str, str] | None:
+    "Return the column of labels and the label of the net sales, in a table that has a row for each measure of the same sales; None for other tables."
+    if len(kept) != 1 or not cells[kept[0]].is_unique:
+        return None
+    labels = [str(label) for label in cells[kept[0]].dropna()]
+    net = [label for label in labels if has_word(label, NET_WORDS) and has_word(label, SALES_WORDS)]
+    roles = [name_role(label) for label in labels if label not in net]
+    is_measures = sum(role in OTHER_MEASURES for role in roles) >= max(3, len(roles) / 2)
+    taken_off = {"tax", "discount", "refund"} & set(roles)
+    return (kept[0], net[0]) if len(net) == 1 and is_measures and taken_off and "'" not in net[0] else None
+
+
 def _named_value(name: str) -> tuple[str, str] | None:
     "Return what the columns of a period hold, by the word beside the date; None where it does not tell."
     values = {
@@ -165,7 +188,13 @@ def melt_shape(cells: pd.DataFrame, source: str) -> TableShape | None:
         return None
     prices = [name for name in kept if "unit_price" in name_roles(name)]
     value, why = guess_value(numbers, source, bool(prices))
-    if "melt.columns" in extra and (named := _named_value(names[0])):
+    measure = net_row(cells, kept)
+    if measure:
+        value, why = (
+            "Revenue",
+            f"the rows are measures of the same sales, of which {measure[1]} is the revenue",
+        )
+    elif "melt.columns" in extra and (named := _named_value(names[0])):
         value, why = named
     starts = np.tile(
         [first.strftime("%Y-%m-%d") if (first := headers[name][1]) is not None else name for name in names],
@@ -176,8 +205,10 @@ def melt_shape(cells: pd.DataFrame, source: str) -> TableShape | None:
     long = cells[kept].iloc[np.repeat(np.arange(len(cells)), len(names))]
     long = long.assign(Transaction_Date=starts, **{value: cells[names].to_numpy(object).ravel()})
     long = long[~(np.nan_to_num(numbers.reshape(len(names), -1).T.ravel()) == 0)]
+    if measure:
+        long = long[long[measure[0]] == measure[1]]
     reason = f"{len(names):,} columns are {period}s, from {names[0]} to {names[-1]}; {why}"
-    lines = [ProposedLine("melt.value", value, reason, "unsure")]
+    lines = [ProposedLine("melt.value", value, reason, "likely" if measure else "unsure")]
     lines += [ProposedLine(key, what, why_so, "certain") for key, (what, why_so) in extra.items()]
     if value == "Units_Sold" and not prices:
         lines.append(
@@ -201,8 +232,10 @@ def melt_shape(cells: pd.DataFrame, source: str) -> TableShape | None:
         MONEY if value == "Revenue" else UNITS,
     )
     notes = [f"Each {period}'s sales stand on its first day"] if period != "day" else []
-    questions = [] if "melt.columns" in extra and _named_value(names[0]) else [question]
-    return TableShape(long.reset_index(drop=True), lines, questions, notes, value)
+    told = measure or ("melt.columns" in extra and _named_value(names[0]))
+    conditions = [f"{quote_column(measure[0])} == '{measure[1]}'"] if measure else []
+    long = long.reset_index(drop=True)
+    return TableShape(long, lines, [] if told else [question], notes, value, conditions=conditions)
 
 # %% ../../nbs/sales/46_table_shapes.ipynb #f6872046
 PACKED_SHARE = 0.8  # of the filled cells that must hold line items

@@ -608,6 +608,61 @@ def woocommerce_lines_of_costs_after_the_coupon() -> Export:
     return rows, revenue, {}
 
 
+def matrixify(included: bool) -> Export:
+    """Rows of an order's lines, discount, shipping, payment and refund; what is of the order stands on the first."""
+    rows, revenue = [], 0.0
+    all_lines = lines()
+    for one, other in zip(all_lines[::2], all_lines[1::2], strict=True):
+        name, cancelled = f"#{one['order']}", one["order"] % 13 == 0
+        off = round(one["line"] * 0.1, 2) * (one["order"] % 4 == 0)
+        goods = one["line"] - off + other["line"]
+        tax = (goods + 6.5) / 6 if included else goods * 0.08
+        top = {
+            "Created At": f"{one['day']:%Y-%m-%d} 10:15:00 -0500",
+            "Cancelled At": f"{one['day']:%Y-%m-%d} 12:15:00 -0500" if cancelled else "",
+            "Currency": "USD",
+            "Payment: Status": "paid",
+            "Tax: Included": included,
+            "Tax: Total": cents(tax),
+            "Price: Total": cents(goods + 6.5 + (0 if included else tax)),
+        }
+        net = (lambda amount: amount * 5 / 6) if included else (lambda amount: amount)
+
+        def line(kind: str, at: dict, units: object, price: object, less: float, total: float) -> dict:
+            item = {"Line: Type": kind, "Line: Title": at["name"], "Line: SKU": at.get("sku", "")}
+            item |= {"Line: Quantity": units, "Line: Price": price, "Line: Discount": cents(-less)}
+            return item | {"Line: Total": cents(total), "Refund: Created At": ""}
+
+        of_order = [
+            line("Line Item", one, one["qty"], one["price"], off, one["line"] - off),
+            line("Line Item", other, other["qty"], other["price"], 0, other["line"]),
+            line("Shipping Line", {"name": "Standard"}, 1, 6.5, 0, 6.5),
+            {"Line: Type": "Transaction", "Transaction: Amount": cents(goods + tax + 6.5)},
+        ]
+        revenue += net(goods) * (not cancelled)
+        if off:
+            of_order.append(
+                {"Line: Type": "Discount", "Line: Title": "percentage", "Line: Discount": cents(-off)}
+            )
+        if one["order"] % 7 == 0:
+            back = line("Refund Line", other, -other["qty"], other["price"], 0, -other["line"])
+            of_order.append(back | {"Refund: Created At": f"{other['day']:%Y-%m-%d} 18:00:00 -0500"})
+            revenue -= net(other["line"]) * (not cancelled)
+        of_order[0] = top | of_order[0]
+        rows += [{"Name": name} | row for row in of_order]
+    return rows, revenue, {"Product_ID": "Line: SKU"}
+
+
+@export
+def matrixify_orders() -> Export:
+    return matrixify(included=False)
+
+
+@export
+def matrixify_orders_with_tax_in_the_prices() -> Export:
+    return matrixify(included=True)
+
+
 @export
 def square_items_in_french() -> Export:
     return square(
@@ -973,6 +1028,40 @@ def test_the_discount_of_returned_goods_comes_back_with_them(sign: int, tmp_path
     pd.DataFrame(rows).to_csv(source, index=False)
     sales = read_sales(source, propose_mapping(source).mapping, now=pd.Timestamp("2025-06-30"))
     assert sales.frame["Revenue"].sum() == pytest.approx(revenue, abs=0.05)
+
+
+def wide(rows: dict[str, list[float]], path: Path) -> Path:
+    """Write a table with a column for each day of a month."""
+    days = [f"{day:%m/%d/%Y}" for day in pd.date_range("2024-03-01", periods=30)]
+    cells = [
+        [f"${value:,.2f}" if value >= 0 else f"(${-value:,.2f})" for value in row] for row in rows.values()
+    ]
+    table = pd.DataFrame(cells, columns=days)
+    table.insert(0, "Sales", list(rows))
+    table.to_csv(path, index=False)
+    return path
+
+
+def test_of_measures_by_day_only_net_sales_count(tmp_path: Path) -> None:
+    gross = [1200.5 + 37 * (n % 7) for n in range(30)]
+    off = [-12.25 * (n % 3) for n in range(30)]
+    net = [a + b for a, b in zip(gross, off, strict=True)]
+    tax, tip = [0.07 * value for value in net], [20.0 + n for n in range(30)]
+    total = [a + b + c for a, b, c in zip(net, tax, tip, strict=True)]
+    rows = {"Gross Sales": gross, "Discounts & Comps": off, "Net Sales": net, "Gift Card Sales": [25.0] * 30}
+    rows |= {"Tax": tax, "Tip": tip, "Total Collected": total, "Fees": [-30.5] * 30, "Net Total": total}
+    source = wide(rows, tmp_path / "summary.csv")
+    proposal = propose_mapping(source)
+    assert not proposal.questions
+    assert read_sales(source, proposal.mapping).frame["Revenue"].sum() == pytest.approx(sum(net), abs=0.5)
+
+
+def test_of_products_by_day_all_count_whatever_their_names(tmp_path: Path) -> None:
+    names = ["Fishing net", "Net bag", "Tax form", "Discount tea"]
+    rows = {name: [10.5 + k + n % 5 for n in range(30)] for k, name in enumerate(names)}
+    source = wide(rows, tmp_path / "products.csv")
+    sales = read_sales(source, propose_mapping(source).mapping)
+    assert sales.frame["Revenue"].sum() == pytest.approx(sum(map(sum, rows.values())), abs=0.01)
 
 
 def test_refunds_in_spanish_are_taken_off_and_the_word_behind_a_time_is_read(tmp_path: Path) -> None:

@@ -54,6 +54,47 @@ SHOPIFY_ORDERS = Preset(
     ),
 )
 
+# %% ../../../nbs/sales/known_exports/02_shops.ipynb #6f2a0035
+_TAX = "first({Tax: Total}, {Name}) / first({Price: Total}, {Name})"
+MATRIXIFY_ORDERS = Preset(
+    "matrixify_orders",
+    "Matrixify (Shopify), orders",
+    ("Name", "Created At", "Line: Type", "Line: Title", "Line: Quantity", "Line: Total"),
+    {
+        "Transaction_ID": ("{Name}",),
+        "Transaction_Date": ("coalesce({Refund: Created At}, {Created At})", "{Created At}"),
+        "Product_ID": ("{Line: SKU}", "{Line: Product ID}"),
+        "Product_Name": ("{Line: Title}",),
+        "Units_Sold": ("{Line: Quantity}",),
+        "Unit_Price": ("{Line: Price}",),
+        "Revenue": (
+            f"{{Line: Total}} * where(lower(first({{Tax: Included}}, {{Name}})) == 'true', 1 - coalesce({_TAX}, 0), 1)",
+            "{Line: Total}",
+        ),
+        "Customer_ID": ("{Email}", "{Customer: Email}"),
+        "Region": ("{Shipping: Province}", "{Shipping: Country}"),
+    },
+    "the total of each line after its discounts, less that of refunded lines",
+    where=(
+        "{Line: Type} in ('Line Item', 'Refund Line')",
+        "isnull(first({Cancelled At}, {Name}))",
+        "~contains(lower({Line: Title}), 'gift card')",
+    ),
+    no_sale={"Payment: Status": ("voided", "expired")},
+    unpaid={"Payment: Status": ("pending", "authorized", "unpaid")},
+    returns=("{Line: Type} == 'Refund Line'",),
+    fill_down=("Created At", "Payment: Status", "Currency"),
+    duplicates="keep",
+    notes=(
+        "Refunds: a refunded line is a negative sale on the day of the refund; cancelled and voided orders are left out.",
+        "Unpaid orders (pending, authorized) are left out and asked about.",
+        "Discounts: rows of the type Discount repeat what the lines have off already.",
+        "Tax and shipping are not part of it. Where Tax: Included says so, each order's share of tax is taken off.",
+        "Gift cards that are sold are left out: their revenue comes when they are spent.",
+        "Time: the stamps are in the shop's own time zone.",
+    ),
+)
+
 # %% ../../../nbs/sales/known_exports/02_shops.ipynb #73188f57
 _STATES = ("cancelled", "refunded", "failed", "pending", "checkout-draft", "draft", "trash")
 _NO_SALE = (*_STATES, *(f"wc-{state}" for state in _STATES), "pending payment")
@@ -164,4 +205,4 @@ WOOCOMMERCE_ANALYTICS = Preset(
 )
 
 # %% ../../../nbs/sales/known_exports/02_shops.ipynb #24811953
-SHOPS = (SHOPIFY_ORDERS, WOOCOMMERCE_LINES, WOOCOMMERCE_ORDERS, WOOCOMMERCE_ANALYTICS)
+SHOPS = (SHOPIFY_ORDERS, MATRIXIFY_ORDERS, WOOCOMMERCE_LINES, WOOCOMMERCE_ORDERS, WOOCOMMERCE_ANALYTICS)
