@@ -16,6 +16,7 @@ from ..core.settings import UserError
 from .column_names import A_DATE
 from .delimited import SourceTable
 from .totals import CENT, is_empty
+from .wide_headers import header_period
 from .values import is_arrow_text
 
 # %% ../../nbs/sales/25_extra_lines.ipynb #dae24d14
@@ -108,18 +109,55 @@ def find_remarks(cells: pd.DataFrame) -> np.ndarray:
     single[single] = [isinstance(text, str) and bool(HEADING.match(text)) for text in texts]
     return single
 
+# %% ../../nbs/sales/25_extra_lines.ipynb #25a00002
+COUNTED = re.compile(r"\s*\S.*\((\d+)\)\s*")
+
+
+def find_counted_groups(cells: pd.DataFrame) -> np.ndarray:
+    "Return where a row heads a group, with the number of its rows, as `February 2026 (2)` in the first column; none where a number is wrong."
+    found, open_groups = np.zeros(len(cells), bool), list[tuple[int, int, int]]()
+    if cells.empty or not COUNTED.fullmatch(str(cells.iloc[0, 0])):  # the first row heads the first group
+        return found
+    texts = cells.iloc[:, 0].astype(str).tolist()
+    counts = [int(match[1]) if (match := COUNTED.fullmatch(text)) else None for text in texts]
+    rows = 0
+    for i, (text, count) in enumerate(zip([*texts, ""], [*counts, 0], strict=True)):
+        if count is None:
+            rows += 1
+            continue
+        indent = len(text) - len(text.lstrip())
+        while open_groups and open_groups[-1][0] >= indent:
+            _, expected, before = open_groups.pop()
+            if rows - before != expected:
+                return np.zeros(len(cells), bool)
+        open_groups.append((indent, count, rows))
+        found[i : i + 1] = True
+    return found if found.sum() > 1 else np.zeros(len(cells), bool)
+
+
+def find_headings(cells: pd.DataFrame) -> np.ndarray:
+    "Return where a row is no sale but a heading or a remark."
+    return find_remarks(cells) | find_counted_groups(cells)
+
 # %% ../../nbs/sales/25_extra_lines.ipynb #e589dd1e
+A_YEAR = re.compile(r"\b(19|20)\d\d\b")
 LABELS_LOOKED_AT = 2_000  # rows
 MIN_LEVELS = 3  # days above several groups
 LEVELS_AGREE = 0.9  # of them that are sums
 
 
+def _is_day_or_month(label: str) -> bool:
+    "Return whether a label is a day, or a month with its year."
+    return bool(A_DATE.match(label) or (A_YEAR.search(label) and header_period(label)))
+
+
 def is_compact_pivot(cells: pd.DataFrame) -> bool:
-    "Return whether the first column holds days and below each its groups, whose sum the day has."
+    "Return whether the first column holds days or months and below each its groups, whose sum it has."
     rows = cells.head(LABELS_LOOKED_AT)
     if len(rows.columns) < 2:
         return False
-    day = rows.iloc[:, 0].map(lambda label: bool(A_DATE.match(str(label)))).to_numpy(bool)
+    labels = rows.iloc[:, 0].astype(str)
+    day = labels.map(_is_day_or_month).to_numpy(bool)
     if not 0 < day.mean() < 1:
         return False
     amounts = [
@@ -143,7 +181,7 @@ def compact_pivot_message(cells: pd.DataFrame) -> str:
     "Return what to do with a pivot table in compact form; empty text for another table."
     return (
         (
-            f"{str(cells.columns[0])!r} holds days and the groups of each day below one another: a pivot table in compact form. In Excel, choose "
+            f"{str(cells.columns[0])!r} holds days or months, and the groups of each below it: a pivot table in compact form. In Excel, choose "
             "Design > Report Layout > Show in Tabular Form, and Repeat All Item Labels, or export the rows that the pivot table is made of"
         )
         if is_compact_pivot(cells)
@@ -161,8 +199,8 @@ def leave_out_repeated_headers(table: SourceTable, keep: bool) -> SourceTable:
 
 
 def leave_out_remarks(table: SourceTable) -> SourceTable:
-    "Return a table without rows that hold nothing but one text."
-    remarks = find_remarks(table.cells)
+    "Return a table without headings and remarks."
+    remarks = find_headings(table.cells)
     if not (count := remarks.sum()):
         return table
     texts = table.cells[remarks].astype(object).bfill(axis=1).iloc[:3, 0]

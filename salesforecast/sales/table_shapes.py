@@ -26,7 +26,7 @@ from salesforecast.sales.column_names import (
 from salesforecast.sales.column_profiles import TableProfile, profile_table
 from salesforecast.sales.delimited import SourceTable
 from salesforecast.sales.expressions import quote_column
-from salesforecast.sales.extra_lines import find_remarks, find_repeated_headers
+from salesforecast.sales.extra_lines import find_headings, find_repeated_headers
 from salesforecast.sales.layout import TOTAL, leave_out_totals
 from salesforecast.sales.line_items import PACKED, line_items, side_by_side, unpack_column
 from salesforecast.sales.wide_headers import (
@@ -51,7 +51,7 @@ from salesforecast.sales.totals import find_totals, is_empty
 def drop_other_rows(cells: pd.DataFrame) -> pd.DataFrame:
     "Return cells without repeated headers, headings and rows that are totals by their label."
     cells = cells[~find_repeated_headers(cells)]
-    cells = cells[~find_remarks(cells)]
+    cells = cells[~find_headings(cells)]
     labelled = find_totals(cells, None, set(), lambda: None, rows_alone=True).rows
     return cells[~labelled] if not labelled.all() else cells
 

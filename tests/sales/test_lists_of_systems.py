@@ -172,6 +172,21 @@ def credit_notes() -> tuple[pd.DataFrame, float]:
     return rows, LINES[~SOME].sum() - LINES[SOME].sum()
 
 
+def grouped(counted: bool) -> tuple[pd.DataFrame, float]:
+    "Make a list with a row above each month: the number of its rows and their sum; or products with a number in brackets."
+    rows = sold(Amount=LINES).astype({"Date": object})[["Date", "Item", "Amount"]]
+    if not counted:
+        return rows[["Item", "Date", "Amount"]].assign(
+            Item=[f"{item} ({number})" for item, number in zip(ITEMS, UNITS, strict=True)]
+        ), LINES.sum()
+    heads = [(month, one) for month, one in rows.groupby(rows["Date"].str[:7], sort=False)]
+    parts = [
+        pd.concat([pd.DataFrame({"Date": [f"{month} ({len(one)})"], "Amount": one["Amount"].sum()}), one])
+        for month, one in heads
+    ]
+    return pd.concat(parts, ignore_index=True), LINES.sum()
+
+
 STATES = np.where(SOME, 2, np.where(np.arange(COUNT) % 12 == 7, 0, 1))
 LISTS: dict[str, Callable[[], tuple[pd.DataFrame, float]]] = {
     "documents that undo those that are flagged": lambda: billed(True),
@@ -195,6 +210,8 @@ LISTS: dict[str, Callable[[], tuple[pd.DataFrame, float]]] = {
     "stars": starred,
     "groups above their parts": lambda: indented(True),
     "indented names that are no sums": lambda: indented(False),
+    "a list in groups": lambda: grouped(True),
+    "numbers in brackets": lambda: grouped(False),
     "lines of text": with_texts,
     "units and revenue by month": cross_table,
     "units that explain the amount": ordered,
