@@ -192,7 +192,7 @@ FURTHER_WORDS: dict[
     "заказ, номер чека, чек, документ, накладная, 订单编号, 订单号, 单号, 交易号, 주문번호, 영수증번호, 거래번호",
     "units": "antal, mängd, kvantitet, mengde, antall, määrä, kpl, kappalemäärä, množství, počet, počet kusů, ks, množstvo, mennyiség, db, darab, cantitate, buc, adet, "
     "miktar, количество, кол во, шт, 件数, 销量, 销售数量, 수량, 판매수량, 개수",
-    "unit_price": "unit amount, amount per unit, unit value, sold for, pris, styckpris, a pris, enhetspris, stykpris, enhedspris, stykkpris, hinta, yksikköhinta, a hinta, kappalehinta, cena za kus, jednotková cena, cena ks, "
+    "unit_price": "unit amount, price amount, amount per unit, unit value, sold for, pris, styckpris, a pris, enhetspris, stykpris, enhedspris, stykkpris, hinta, yksikköhinta, a hinta, kappalehinta, cena za kus, jednotková cena, cena ks, "
     "cena za jednotku, egységár, ár, preț, preț unitar, birim fiyat, birim fiyatı, fiyat, fiyatı, цена, цена за единицу, цена за шт, 单价, 价格, 售价, 단가, 판매가, 가격",
     "discount": "alennus, sleva, zľava, kedvezmény, reducere, indirim, iskonto, скидка, сумма скидки, 折扣, 折扣金额, 优惠, 优惠金额, 할인, 할인액, 할인금액",
     "tax": "moms, mva, alv, arvonlisävero, dph, áfa, kdv, ндс, сумма ндс, 税额, 增值税, 부가세, 세액",

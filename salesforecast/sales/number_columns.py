@@ -36,8 +36,15 @@ def agreement(
     told = np.isfinite(left) & np.isfinite(right) & ((left != 0) | (right != 0))
     if told.sum() < 3:
         return 0.0
-    tolerance = 0.005 * np.maximum(np.abs(np.nan_to_num(units)), 1) + 0.006 + 1e-7 * right
+    rounded = 0.005 * np.maximum(np.abs(np.nan_to_num(units)), 1)
+    most = np.maximum(
+        ROUNDED_OFF * np.fmax(left, right), 0.005
+    )  # else the number of a settlement, times 0, is any amount
+    tolerance = np.minimum(rounded, most) + 0.006 + 1e-7 * right
     return float(np.mean(np.abs(left - right)[told] <= tolerance[told]))
+
+
+ROUNDED_OFF = 0.1  # of an amount at most, by a price in cents
 
 
 def varies(units: np.ndarray) -> bool:

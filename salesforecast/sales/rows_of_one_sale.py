@@ -180,10 +180,23 @@ def find_parts(rows: SaleRows) -> CountedTwice | None:
     for ref in refs:
         child, named = np.flatnonzero(~empty[ref]), _texts(rows.cells[ref])[~empty[ref]]
         for key, texts in keys.items():
-            if key != ref and texts.is_unique and _hold_parts(rows.revenue, child, texts.get_indexer(named)):
-                column = quote_column(ref)
-                what = f"rows with {column} are parts of the row with that {key}, whose amount is their sum"
-                return _left_out(rows, ~empty[ref], f"{column} is missing", what)
+            if key == ref or not texts.is_unique:
+                continue
+            parent, column = texts.get_indexer(named), quote_column(ref)
+            back = (
+                (parent >= 0) & (rows.revenue[child] < 0) & (rows.revenue[parent] > 0)
+            )  # refunds refer to it too
+            amounts = rows.sources["Revenue"]
+            if (back.any() and len(amounts) != 1) or not _hold_parts(
+                rows.revenue, child[~back], parent[~back]
+            ):
+                continue
+            parts = ~empty[ref]
+            parts[child[back]] = False
+            what = f"rows with {column} are parts of the row with that {key}, whose amount is their sum"
+            first = f"{column} is missing"
+            sold = f"({first}) | ({quote_column(amounts[0])} < 0)" if back.any() else first
+            return _left_out(rows, parts, sold, what)
     return None
 
 

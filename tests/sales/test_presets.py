@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from salesforecast.sales.number_columns import agreement
 from salesforecast.sales.proposals import propose_mapping
 from salesforecast.sales.reading import read_sales
 
@@ -1028,6 +1030,49 @@ def test_the_discount_of_returned_goods_comes_back_with_them(sign: int, tmp_path
     pd.DataFrame(rows).to_csv(source, index=False)
     sales = read_sales(source, propose_mapping(source).mapping, now=pd.Timestamp("2025-06-30"))
     assert sales.frame["Revenue"].sum() == pytest.approx(revenue, abs=0.05)
+
+
+def test_refunds_that_refer_to_a_sale_are_none_of_its_parts(tmp_path: Path) -> None:
+    """An export of no known system: a booking, the items that are its parts, and refunds, all of which name the booking."""
+    rows, revenue, _ = paypal_activity()
+    named = {"Date": "Day", "Transaction ID": "Booking", "Reference Txn ID": "Of booking", "Gross": "Amount"}
+    kinds = ("Express Checkout Payment", "Shopping Cart Item", "Payment Refund")
+    booked = [{to: row[name] for name, to in named.items()} for row in rows if row["Type"] in kinds]
+    source = tmp_path / "bookings.csv"
+    pd.DataFrame(booked).to_csv(source, index=False)
+    assert any(float(str(row["Amount"])) < 0 for row in booked)
+    sales = read_sales(source, propose_mapping(source).mapping)
+    assert sales.frame["Revenue"].sum() == pytest.approx(revenue, abs=0.01)
+
+
+def test_the_number_of_a_settlement_times_nothing_is_no_amount() -> None:
+    numbers, amounts = np.full(20, 10_020_000_004.0), np.linspace(5, 90, 20)
+    assert agreement(numbers * 0, amounts, numbers) == 0
+    units = np.arange(20.0) + 400
+    assert agreement(units * 0.12, units * 0.1249, units) == 1, (
+        "a price of 12.49 cents that is written as 0.12"
+    )
+
+
+@pytest.mark.parametrize("of_line", [False, True])
+def test_the_price_amount_of_an_item_is_of_one_unless_it_grows_with_the_units(
+    of_line: bool, tmp_path: Path
+) -> None:
+    """Items below the row of their order, whose total has the delivery."""
+    rows = []
+    all_lines = lines()
+    for one, other in zip(all_lines[::2], all_lines[1::2], strict=True):
+        total = cents(one["line"] + other["line"] + 12.99)
+        day, order = f"{one['day']:%Y-%m-%d}T11:54:09Z", f"a1-{one['order']}"
+        top = {"Type": "order", "OrderId": order, "SellerStatus": "SENT", "OrderDate": day}
+        rows.append(top | {"TotalToPayAmount": total, "TotalToPayCurrency": "PLN"})
+        for at in (one, other):
+            item = {"Type": "lineItem", "OrderId": order, "Name": at["name"], "Quantity": at["qty"]}
+            rows.append(item | {"PriceAmount": at["line" if of_line else "price"], "PriceCurrency": "PLN"})
+    source = tmp_path / "orders.csv"
+    pd.DataFrame(rows).to_csv(source, index=False)
+    sales = read_sales(source, propose_mapping(source).mapping)
+    assert sales.frame["Revenue"].sum() == pytest.approx(sum(at["line"] for at in all_lines), abs=0.01)
 
 
 def wide(rows: dict[str, list[float]], path: Path) -> Path:
