@@ -1067,7 +1067,7 @@ def test_the_price_amount_of_an_item_is_of_one_unless_it_grows_with_the_units(
         top = {"Type": "order", "OrderId": order, "SellerStatus": "SENT", "OrderDate": day}
         rows.append(top | {"TotalToPayAmount": total, "TotalToPayCurrency": "PLN"})
         for at in (one, other):
-            item = {"Type": "lineItem", "OrderId": order, "Name": at["name"], "Quantity": at["qty"]}
+            item = {"Type": "lineItem", "OrderId": order, "Sku": at["sku"], "Quantity": at["qty"]}
             rows.append(item | {"PriceAmount": at["line" if of_line else "price"], "PriceCurrency": "PLN"})
     source = tmp_path / "orders.csv"
     pd.DataFrame(rows).to_csv(source, index=False)
