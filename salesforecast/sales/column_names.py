@@ -105,6 +105,12 @@ COMPOUND_ENDS = {  # of German and Dutch words: role
     "bedrag": "amount",
     "umsatz": "amount",
     "omzet": "amount",
+    "forsaljning": "amount",
+    "omsattning": "amount",
+    "omsaetning": "amount",
+    "omsetning": "amount",
+    "salg": "amount",
+    "verkoop": "amount",
     "erlos": "amount",
     "summe": "amount",
     "steuer": "tax",
@@ -190,7 +196,7 @@ FURTHER_WORDS: dict[
     "order": "ordernr, kvittonr, kvitto, fakturanr, bilagsnr, ordrenr, ordrenummer, tilausnumero, kuittinumero, laskunumero, číslo objednávky, objednávka, číslo dokladu, "
     "doklad, účtenka, rendelésszám, rendelés, számlaszám, nyugta, comandă, nr comandă, număr comandă, sipariş no, sipariş numarası, fatura no, fiş no, номер заказа, "
     "заказ, номер чека, чек, документ, накладная, 订单编号, 订单号, 单号, 交易号, 주문번호, 영수증번호, 거래번호",
-    "units": "antal, mängd, kvantitet, mengde, antall, määrä, kpl, kappalemäärä, množství, počet, počet kusů, ks, množstvo, mennyiség, db, darab, cantitate, buc, adet, "
+    "units": "antal, sålda artiklar, nettosålda artiklar, solgte varer, solgte artikler, mängd, kvantitet, mengde, antall, määrä, kpl, kappalemäärä, množství, počet, počet kusů, ks, množstvo, mennyiség, db, darab, cantitate, buc, adet, "
     "miktar, количество, кол во, шт, 件数, 销量, 销售数量, 수량, 판매수량, 개수",
     "unit_price": "unit amount, price amount, amount per unit, unit value, sold for, pris, styckpris, a pris, enhetspris, stykpris, enhedspris, stykkpris, hinta, yksikköhinta, a hinta, kappalehinta, cena za kus, jednotková cena, cena ks, "
     "cena za jednotku, egységár, ár, preț, preț unitar, birim fiyat, birim fiyatı, fiyat, fiyatı, цена, цена за единицу, цена за шт, 单价, 价格, 售价, 단가, 판매가, 가격",
@@ -323,12 +329,12 @@ def name_role(name: str) -> str:
 # %% ../../nbs/sales/22_column_names.ipynb #3ee56649
 NET_WORDS = frozenset(
     name_words(
-        "税抜 税抜き 税抜金額 税抜価格 net without before untaxed netto nettobetrag nettoumsatz nettowert nettoerloes ht net nets nette nettes neto neta netos netas netto netta netti liquido liquida liquidos liquidas imponibile 純売上高 純売上 正味売上 正味売上高 excl excluding hors ex exkl ekskl eks bez ilman utan без haric"
+        "税抜 税抜き 税抜金額 税抜価格 net without before untaxed netto nettobetrag nettoomzet nettoverkoop nettoverkopen nettoforsaljning nettoomsattning nettosalg nettoomsetning nettoumsatz nettowert nettoerloes ht net nets nette nettes neto neta netos netas netto netta netti liquido liquida liquidos liquidas imponibile 純売上高 純売上 正味売上 正味売上高 excl excluding hors ex exkl ekskl eks bez ilman utan без haric"
     )
 )
 GROSS_WORDS = frozenset(
     name_words(
-        "税込 税込み 税込金額 税込価格 gross brutto bruttobetrag bruttoumsatz ttc bruto bruta brutas brutos brut brute brutes bruts lordo lorda lorde lordi 総売上高 総売上 inc incl including inkl dahil vcetne"
+        "税込 税込み 税込金額 税込価格 gross brutto bruttobetrag bruttoforsaljning bruttosalg bruttoumsatz ttc bruto bruta brutas brutos brut brute brutes bruts lordo lorda lorde lordi 総売上高 総売上 inc incl including inkl dahil vcetne"
     )
 )
 RATE_WORDS = frozenset(

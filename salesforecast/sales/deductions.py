@@ -106,7 +106,9 @@ TAX_WORDS = frozenset(
     name_words("tax taxes gst hst steuer taxe taxes impuesto impuestos imposta imposto belasting podatku")
 )
 BEFORE_DISCOUNT = frozenset(
-    name_words("gross brut brute brutes bruts bruta brutas brutos lorda lorde lordi 総売上高 総売上")
+    name_words(
+        "gross bruttoforsaljning bruttosalg brut brute brutes bruts bruta brutas brutos lorda lorde lordi 総売上高 総売上"
+    )
 )
 TAXED_WORDS = GROSS_WORDS - BEFORE_DISCOUNT  # gross sales are before discounts, brutto is with tax
 

@@ -372,6 +372,32 @@ def amazon_vat() -> Export:
     return rows, revenue, {}
 
 
+def kaufland_units(price: Callable[[float], object]) -> Export:
+    """A row for each unit, of which a seventh came back."""
+    rows, revenue = [], 0.0
+    for at in lines():
+        for unit in range(at["qty"]):
+            status = (
+                ("returned", "returned_paid", "cancelled")[at["n"] % 3] if at["n"] % 7 == 0 else "received"
+            )
+            row = {"id_order_unit": len(rows) + 1, "id_order": f"M{at['order']}", "status": status}
+            row |= {"ts_created_iso": f"{at['day']:%Y-%m-%d}T15:04:{unit:02}Z", "price": price(at["price"])}
+            row |= {"revenue_net": price(at["price"] * 0.7), "vat": 19, "currency": "EUR", "ean": at["sku"]}
+            rows.append(row)
+            revenue += at["price"] / 1.19 * (status == "received")
+    return rows, revenue, {}
+
+
+@export
+def kaufland() -> Export:
+    return kaufland_units(lambda value: round(value * 100))
+
+
+@export
+def kaufland_in_euros() -> Export:
+    return kaufland_units(cents)
+
+
 def ebay_order_rows(sold_for: Callable[[dict], float]) -> Export:
     """Orders of two items with a row of their sum, and an order of one in each third."""
     rows, revenue = [], 0.0
@@ -972,6 +998,10 @@ def test_an_export_is_recognised_and_read_right(name: str, tmp_path: Path) -> No
         "Jour;Titre du produit;Articles nets vendus;Ventes brutes;Réductions;Retours;Ventes nettes;Taxes;Ventes totales",
         "Día;Título del producto;Artículos netos vendidos;Ventas brutas;Descuentos;Devoluciones;Ventas netas;Impuestos;Ventas totales",
         "Giorno;Titolo del prodotto;Articoli netti venduti;Vendite lorde;Sconti;Resi;Vendite nette;Imposte;Vendite totali",
+        "Dia;Título do produto;Itens líquidos vendidos;Vendas brutas;Descontos;Devoluções;Vendas líquidas;Impostos;Vendas totais",
+        "Dag;Productnaam;Netto verkochte artikelen;Bruto-omzet;Kortingen;Retouren;Netto-omzet;Belastingen;Totale omzet",
+        "Dag;Produkttitel;Nettosålda artiklar;Bruttoförsäljning;Rabatter;Returer;Nettoförsäljning;Moms;Total försäljning",
+        "日;商品タイトル;純販売アイテム数;総売上高;ディスカウント;返品;純売上高;税金;合計売上高",
     ],
 )
 def test_net_sales_of_a_shopify_report_count_with_days_of_equal_sales_and_returns(
