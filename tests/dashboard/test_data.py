@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import openpyxl
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from salesforecast.api.schemas import BacktestOutput, ModelInfoOutput
@@ -22,7 +23,7 @@ from salesforecast.dashboard.model import aggregates
 from salesforecast.dashboard.model.dataset import Dataset, from_sales
 from salesforecast.dashboard.model.forecasts import DayForecast, ForecastContext
 from salesforecast.dashboard.model.reader import UploadOptions, UploadResult, read_in_subprocess
-from salesforecast.dashboard.model.rows import Rows, load_dataset, write_rows
+from salesforecast.dashboard.model.rows import Rows, load_dataset, rows_at, write_rows
 from salesforecast.dashboard.model.selection import Filters, Selection
 from salesforecast.dashboard.model.state import ApiConnection, AppState
 from salesforecast.dashboard.tabs import history
@@ -42,6 +43,24 @@ def shop(tmp_path: Path) -> tuple[pd.DataFrame, Dataset]:
     data, segment = from_sales(frame, "shop", currency="£", rows=path)
     write_rows(frame, data, segment, path)
     return frame, data
+
+
+def test_ids_stand_once_in_the_file_of_rows_not_in_every_group(shop, tmp_path: Path, monkeypatch) -> None:
+    frame, data = shop
+    frame = frame.assign(Transaction_ID=pd.Categorical([f"T{i}" for i in range(len(frame))]))
+    frame["Category"] = frame["Category"].astype("category")
+    monkeypatch.setattr("salesforecast.dashboard.model.rows.MANY_VALUES", 50)
+    path = tmp_path / "many.parquet"
+    write_rows(frame, data, np.zeros(len(frame), np.int32), path)
+    file = pq.ParquetFile(path)
+    group = file.metadata.row_group(0)
+    dictionaries = {
+        group.column(i).path_in_schema: group.column(i).has_dictionary_page for i in range(group.num_columns)
+    }
+    assert dictionaries["Category"]
+    assert not dictionaries["Transaction_ID"]
+    read = rows_at(path, np.arange(len(frame)))
+    assert read["Transaction_ID"].tolist() == frame["Transaction_ID"].tolist()
 
 
 def chosen(frame: pd.DataFrame, filters: Filters) -> pd.DataFrame:

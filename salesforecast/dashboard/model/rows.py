@@ -17,6 +17,7 @@ from salesforecast.dashboard.model.selection import Selection
 # %% ../../../nbs/dashboard/model/05_rows.ipynb #3ee0eccb
 DAY, SEGMENT = "_day", "_segment"  # columns of the Parquet file that say where a row belongs
 ROW_GROUP = 65_536
+MANY_VALUES = 10_000  # of a column of texts, all of which every group of rows would repeat in a dictionary
 
 
 def write_rows(
@@ -32,7 +33,10 @@ def write_rows(
     days = (frame["Transaction_Date"].to_numpy("datetime64[D]") - np.datetime64(data.first)).astype(np.int32)
     table = pa.Table.from_pandas(frame, preserve_index=False)
     table = table.append_column(DAY, pa.array(days)).append_column(SEGMENT, pa.array(segment))
-    pq.write_table(table, path, row_group_size=ROW_GROUP)
+    texts = frame.select_dtypes("category")
+    many = {str(name) for name in texts if len(texts[name].cat.categories) > MANY_VALUES}
+    few = [name for name in table.column_names if name not in many]
+    pq.write_table(table, path, row_group_size=ROW_GROUP, use_dictionary=few)
 
 
 def row_positions(part: Selection) -> np.ndarray:
