@@ -203,12 +203,12 @@ def json_rows(predictions: pd.DataFrame, rows: PredictionRows) -> bytes:
         mask = np.zeros(len(predictions), bool)
         mask[failed] = True
         texts = pc.replace_with_mask(texts, mask, pa.array(written))
-    text = pa.concat_arrays([texts]) if isinstance(texts, pa.Array) else texts.combine_chunks()
+    text = texts if isinstance(texts, pa.Array) else texts.combine_chunks()
     _, offsets, data = text.buffers()
     if data is None:
         return b""
     ends = np.frombuffer(offsets, "int32")[text.offset :][: len(text) + 1]
-    return data.to_pybytes()[ends[0] : ends[-1]]
+    return data[int(ends[0]) : int(ends[-1])].to_pybytes()
 
 
 def failed_row(rows: PredictionRows, i: int) -> dict[str, object]:

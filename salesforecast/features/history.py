@@ -6,7 +6,7 @@
 __all__ = ['add_lag_rolling_features']
 
 # %% ../../nbs/features/03_history.ipynb #9ed8e5d8
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -219,26 +219,47 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
 
 # %% ../../nbs/features/03_history.ipynb #84ec50e0
-def history_features(
+def shared_features(
     history: History,
     columns: Columns,  # `Transaction_Date` (datetime64[D]) and the levels' text columns
-) -> dict[str, np.ndarray]:
-    "Features of each row from all levels, names as `level_feature_names`; float64 of shape (n,)."
+) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+    "Yield the features of each distinct pair of a level, names as `level_feature_names`, and the pair of each row, shape (n,)."
     days = np.asarray(columns["Transaction_Date"])
     day = np.clip((days - history.first).astype("int64"), 0, history.span - 1)
-    out: dict[str, np.ndarray] = {}
     for name, level in history.levels.items():
         codes = (
             np.zeros(len(day), "int64") if name == TOTAL else encode_categories(columns[name], level.index)
         )
-        pairs, spread = np.unique(codes * history.span + day, return_inverse=True)
+        pair_of_row, pairs = find_distinct(codes * history.span + day)
         pair_codes = np.floor_divide(pairs, history.span)
         pair_days = pairs - pair_codes * history.span
         features = level_features(level, history.span, pair_codes, pair_days, history.missing_before)
         shorts = TOTAL_FEATURES if name == TOTAL else LEVEL_FEATURES
-        for short, full in zip(shorts, level_feature_names(name), strict=True):
-            out[full] = features[short][spread]
-    return out
+        names = zip(shorts, level_feature_names(name), strict=True)
+        yield {full: features[short] for short, full in names}, pair_of_row
+
+
+SORTED_ROWS = 1_000  # up to which sorting is quicker than hashing
+
+
+def find_distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    "Return the position of each value among the distinct ones, and these in any order."
+    if len(values) > SORTED_ROWS:
+        return pd.factorize(values)
+    distinct, positions = np.unique(values, return_inverse=True)
+    return positions, distinct
+
+
+def history_features(
+    history: History,
+    columns: Columns,  # as `shared_features` takes them
+) -> dict[str, np.ndarray]:
+    "Return the features of each row from all levels, float64 of shape (n,)."
+    return {
+        name: values[pair_of_row]
+        for features, pair_of_row in shared_features(history, columns)
+        for name, values in features.items()
+    }
 
 # %% ../../nbs/features/03_history.ipynb #a77547d7
 def truncate_history(

@@ -6,9 +6,10 @@
 __all__ = ['save_preprocessor', 'load_preprocessor']
 
 # %% ../../nbs/features/04_preprocessor.ipynb #47283d80
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -30,10 +31,11 @@ from salesforecast.features.columns import (
 from salesforecast.features.history import (
     TOTAL,
     History,
-    history_features,
+    find_distinct,
     level_feature_names,
     load_history,
     save_history,
+    shared_features,
 )
 
 # %% ../../nbs/features/04_preprocessor.ipynb #e20641bd
@@ -157,18 +159,32 @@ def scaled_columns(parts: Preprocessor, columns: Columns) -> dict[str, np.ndarra
 
 def one_hot_columns(parts: Preprocessor, columns: Columns) -> dict[str, np.ndarray]:
     "`Category_*`, `Region_*`, …: 1.0 where the row has the value."
-    out: dict[str, np.ndarray] = {}
+    return {
+        name: values[codes]
+        for shared, codes in shared_one_hot(parts, columns)
+        for name, values in shared.items()
+    }
+
+
+def shared_one_hot(
+    parts: Preprocessor, columns: Columns
+) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+    "Yield the one-hot columns of each value of a column, zeros last for any other, and the value of each row."
     for name, keys in parts["encoder"].items():
         codes = encode_categories(columns[name], {key: code for code, key in enumerate(keys.tolist())})
-        out |= {f"{name}_{key}": (codes == code).astype(float) for code, key in enumerate(keys.tolist())}
-    return out
+        yield (
+            {
+                f"{name}_{key}": row
+                for key, row in zip(keys.tolist(), np.eye(len(keys), len(keys) + 1), strict=True)
+            },
+            codes,
+        )
 
 # %% ../../nbs/features/04_preprocessor.ipynb #683f0645
 InputCache = dict[tuple, np.ndarray]  # inputs by day and texts
 MAX_CACHED_ROWS = 10_000
 
 
-FEW_COLUMNS = 8
 CHUNK = 100_000  # rows per block: bounds the memory for intermediate columns
 LARGEST = float(np.finfo("float32").max)  # a model refuses infinity, which anything larger would become
 
@@ -181,10 +197,13 @@ def number_columns(parts: Preprocessor, columns: Columns) -> dict[str, np.ndarra
     return values | {name: np.asarray(columns[name], float) for name in parts["numeric_features"]}
 
 
-def context_columns(parts: Preprocessor, history: History, columns: Columns) -> dict[str, np.ndarray]:
-    "Return the inputs that depend on day and texts: calendar, one-hot columns, lags and rolling means."
-    values = one_hot_columns(parts, columns) | time_features(columns["Transaction_Date"], parts["holidays"])
-    return values | history_features(history, columns)
+def _write_context(out: np.ndarray, parts: Preprocessor, history: History, columns: Columns) -> None:
+    "Write the inputs that depend on day and texts: calendar, one-hot columns, lags and rolling means."
+    day_of_row, days = find_distinct(np.asarray(columns["Transaction_Date"]).astype("int64"))
+    calendar = time_features(days.astype("datetime64[D]"), parts["holidays"])
+    _write_shared(out, parts, calendar, day_of_row)
+    for values, key_of_row in chain(shared_one_hot(parts, columns), shared_features(history, columns)):
+        _write_shared(out, parts, values, key_of_row)
 
 
 def model_inputs(
@@ -198,28 +217,41 @@ def model_inputs(
     out = np.zeros((n, len(parts["feature_names"])), "float32")
     if n == 1 and input_cache is not None:
         out[0] = _cached_context(parts, history, columns, input_cache)
-        _write(out, parts, number_columns(parts, columns))
+        _write_numbers(out, parts, number_columns(parts, columns))
         return out
     for start in range(0, n, CHUNK):
         rows = slice(start, min(start + CHUNK, n))
         some = select_rows(columns, rows) if n > CHUNK else columns
-        _write(out[rows], parts, number_columns(parts, some) | context_columns(parts, history, some))
+        _write_numbers(out[rows], parts, number_columns(parts, some))
+        _write_context(out[rows], parts, history, some)
     return out
 
 
-def _write(out: np.ndarray, parts: Preprocessor, values: Mapping[str, np.ndarray]) -> None:
-    "Write these inputs to their places, each within what float32 holds."
+def _write_numbers(out: np.ndarray, parts: Preprocessor, values: Mapping[str, np.ndarray]) -> None:
+    "Write inputs to their places."
     names = parts["feature_names"]
+    for name in values:
+        if name in names:
+            out[:, names.index(name)] = _as_float32(values[name])
+
+
+def _write_shared(
+    out: np.ndarray, parts: Preprocessor, values: Mapping[str, np.ndarray], key_of_row: np.ndarray
+) -> None:
+    "Write inputs that several rows share, side by side: one column after the other would pass over all memory for each."
+    names = parts["feature_names"]
+    places = [names.index(name) for name in values if name in names]
+    if not places:
+        return
+    table = _as_float32(np.column_stack([values[names[place]] for place in places]))
+    beside = places == list(range(places[0], places[0] + len(places)))
+    out[:, slice(places[0], places[0] + len(places)) if beside else places] = table[key_of_row]
+
+
+def _as_float32(values: np.ndarray) -> np.ndarray:
+    "Return values within what float32 holds."
     with np.errstate(over="ignore"):
-        if len(values) < FEW_COLUMNS:  # as of a single row: each is sought, instead of asking all features
-            for name in values:
-                if name in names:
-                    out[:, names.index(name)] = values[name]
-        else:
-            for i, name in enumerate(names):
-                if name in values:
-                    out[:, i] = values[name]
-    np.clip(out, -LARGEST, LARGEST, out=out)
+        return np.clip(values.astype("float32"), -LARGEST, LARGEST)
 
 
 def _cached_context(
@@ -234,7 +266,7 @@ def _cached_context(
     if len(input_cache) >= MAX_CACHED_ROWS:
         input_cache.clear()
     row = np.zeros((1, len(parts["feature_names"])), "float32")
-    _write(row, parts, context_columns(parts, history, columns))
+    _write_context(row, parts, history, columns)
     input_cache[key] = row[0]
     return row[0]
 

@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/sales/05_currencies.ipynb #c2ac060d
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from ..core.settings import UserError
 from ..core.text import format_number, format_percent
 from .delimited import SourceTable
 from .schema import ColumnMapping, find_column
-from .values import MISSING, as_texts, factorize_cells, is_arrow_text
+from .values import MISSING, are_plain_numbers, as_texts, factorize_cells, is_arrow_text
 
 # %% ../../nbs/sales/05_currencies.ipynb #99f32efa
 CODES = (
@@ -76,7 +77,8 @@ def amount_currency(cells: pd.Series) -> str:
     if not (is_arrow_text(cells) or cells.dtype == object):
         return ""
     codes, values = factorize_cells(cells)
-    names = _marks(pc.utf8_trim_whitespace(as_texts(values)))
+    texts = as_texts(values)
+    names = None if are_plain_numbers(texts) else _marks(texts)
     if names is None:
         return ""
     rows = np.bincount(codes[codes >= 0], minlength=len(names))
@@ -95,9 +97,9 @@ def currency_code(text: str) -> str:
     return SAME_CURRENCY.get(plain, {"$": "usd", "¥": "jpy"}.get(plain, plain)).upper()
 
 
-def _codes(cells: pd.Series) -> list[str]:
-    "The code of each distinct value of a column, an empty text where there is none."
-    texts = as_texts(factorize_cells(cells)[1]).to_pylist()
+def _codes(values: list[Any] | pa.Array) -> list[str]:
+    "Return the code of each distinct value of a column, an empty text where there is none."
+    texts = as_texts(values).to_pylist()
     return ["" if text.casefold() in MISSING else currency_code(text) for text in texts]
 
 
@@ -107,10 +109,12 @@ def column_currencies(cells: pd.Series) -> set[str]:
     if not (is_arrow_text(cells) or cells.dtype == object):
         return codes
     for part in (cells.head(SAMPLE_ROWS), cells):
-        values = part.dropna().unique()
-        if len(values) > FEW_CURRENCIES or not all(isinstance(value, str) for value in values):
+        values = factorize_cells(part)[1]
+        if len(values) > FEW_CURRENCIES:
             return set()
-        codes = set(_codes(pd.Series(values, dtype=object))) - {""}
+        if isinstance(values, list) and not all(isinstance(value, str) for value in values):
+            return set()
+        codes = set(_codes(values)) - {""}
         if codes - KNOWN_CODES:
             return set()
     return codes
@@ -155,8 +159,8 @@ def row_currencies(
         if mapping.rates:
             raise UserError("rates: there is no column of currencies. Name it: currency_column: Currency")
         return None
-    codes, _ = factorize_cells(cells[column])
-    by_row = np.array([*_codes(cells[column]), ""], dtype=object)[codes]
+    codes, values = factorize_cells(cells[column])
+    by_row = np.array([*_codes(values), ""], dtype=object)[codes]
     own = currency_code(mapping.currency)
     rates = {currency_code(code): rate for code, rate in mapping.rates.items()}
     present = sorted(set(by_row) - {""})

@@ -22,6 +22,7 @@ from .schema import SourceOptions
 from salesforecast.sales.values import (
     MISSING_NUMBER,
     ParsedColumn,
+    are_plain_numbers,
     as_text,
     expand_codes,
     factorize_cells,
@@ -202,6 +203,8 @@ def split_credit(
     texts: pa.Array,  # distinct, trimmed
 ) -> tuple[pa.Array, np.ndarray]:
     "Return amounts without `CR` or `DR` beside them, and these marks, empty texts where there is none."
+    if are_plain_numbers(texts):
+        return texts, np.full(len(texts), "", dtype=object)
     parts = pc.extract_regex(texts, CREDIT)
     mark = pc.utf8_upper(
         pc.binary_join_element_wise(pc.struct_field(parts, "before"), pc.struct_field(parts, "behind"), "")
@@ -225,8 +228,8 @@ def credit_examples(cells: pd.Series) -> dict[str, str]:
 def _first_examples(texts: pa.Array, amounts: pa.Array, marks: np.ndarray) -> dict[str, str]:
     "Return the first text of each mark whose amount is not zero, in their order."
     told = np.flatnonzero(_matches(amounts, "[1-9]"))  # nothing needs no sign
-    kinds, first = np.unique(marks[told], return_index=True)
-    return {str(kinds[i]): str(texts[int(told[first[i]])].as_py()) for i in np.argsort(first)}
+    first = pd.Series(marks[told], index=told).drop_duplicates()
+    return {str(kind): str(texts[i].as_py()) for i, kind in zip(first.index.tolist(), first, strict=True)}
 
 
 def unclear_sign(examples: Iterable[str]) -> UserError:

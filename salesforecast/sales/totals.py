@@ -465,7 +465,12 @@ def _is_text(cells: pd.Series) -> bool:
     "Return whether a column holds words rather than numbers."
     if not (is_arrow_text(cells) or cells.dtype == object):
         return cells.dtype.kind == "M"
-    filled = cells.iloc[:SAMPLE].dropna().to_numpy(object)  # Arrow gives its values one by one slowly
-    texts = pa.array([value for value in filled if isinstance(value, str) and value.strip()], pa.string())
+    filled, others = cells.iloc[:SAMPLE].dropna(), False
+    if is_arrow_text(cells):
+        texts = pa.array(filled)
+    else:
+        texts = pa.array([value for value in filled if isinstance(value, str)], pa.string())
+        others = any(not isinstance(value, str | int | float) for value in filled)
+    texts = texts.filter(pc.not_equal(pc.utf8_trim_whitespace(texts), ""))
     numbers = pc.sum(pc.match_substring_regex(texts, r"^[\s+(-]*[\d.,\s'%-]+\)?$")).as_py() or 0
-    return len(texts) > numbers or any(not isinstance(value, str | int | float) for value in filled)
+    return len(texts) > numbers or others

@@ -85,12 +85,25 @@ def with_ascii_digits(
     decimal: str = ".",  # what the Arabic decimal sign becomes
 ) -> pa.Array:
     "Return texts with the digits of other scripts as 0 to 9, and the wide marks beside numbers as usual: they can be nothing else."
+    if pc.all(pc.string_is_ascii(texts)).as_py():
+        return texts
     odd = pc.match_substring_regex(texts, f"[{DIGITS}]|{WIDE_MARK}")
     if not pc.any(odd).as_py():
         return texts
     plain = [text.translate(IN_ASCII) for text in texts.filter(odd).to_pylist()]
     plain = [text.replace(DECIMAL_SIGN, decimal).replace(THOUSANDS_SIGN, "") for text in plain]
     return pc.replace_with_mask(texts, odd, pa.array(plain, texts.type))
+
+
+def are_plain_numbers(
+    texts: pa.Array,  # trimmed
+) -> bool:
+    "Return whether every text is empty or a number as programs write it, which has no currency and no other mark beside it."
+    try:
+        pc.cast(pc.if_else(pc.equal(texts, ""), None, texts), pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def is_word(texts: pa.Array, words: Iterable[str]) -> np.ndarray:

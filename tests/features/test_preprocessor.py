@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from salesforecast.core.settings import UserError
 from salesforecast.core.stored import write_stored
+from salesforecast.features.columns import select_rows
 from salesforecast.features.history import History, build_history
 from salesforecast.features.preprocessor import (
     HOLIDAY_YEARS_AHEAD,
@@ -141,6 +142,18 @@ def test_a_single_row_is_the_same_with_and_without_the_cache(fitted: Preprocesso
         expected = model_inputs(fitted, history, row)
         assert_array_equal(model_inputs(fitted, history, row, cache), expected)
     assert len(cache) == 1
+
+
+def test_many_rows_have_the_inputs_of_few(fitted: Preprocessor, history: History) -> None:
+    order = np.random.default_rng(0).integers(0, 4, 3_000)
+    many = {
+        name: np.asarray(values, object if name == "Category" else None)[order]
+        for name, values in rows().items()
+    }
+    many["Transaction_Date"] = many["Transaction_Date"].copy()
+    many["Transaction_Date"][::7] = np.datetime64("NaT")  # as of rows without a date
+    parts = [model_inputs(fitted, history, select_rows(many, slice(i, i + 10))) for i in range(0, 3_000, 10)]
+    assert_array_equal(model_inputs(fitted, history, many), np.concatenate(parts))
 
 
 def test_returns_count_negative_by_their_mark_else_by_their_units(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
@@ -13,7 +14,8 @@ from salesforecast.api.batch import mapped_tables
 from salesforecast.cli.main import app
 from salesforecast.core.settings import UserError
 from salesforecast.dashboard.model.reader import UploadOptions, read_upload
-from salesforecast.sales.numbers import parse_numbers
+from salesforecast.sales.currencies import amount_currency
+from salesforecast.sales.numbers import credit_examples, parse_numbers
 from salesforecast.sales.proposals import propose_mapping
 from salesforecast.sales.reading import parse_prediction_rows, read_sales
 from salesforecast.sales.schema import ColumnMapping, ReturnRule, SourceOptions
@@ -126,3 +128,22 @@ def test_every_door_reads_wide_characters(tmp_path: Path) -> None:
     assert read_sales(path, propose_mapping(path).mapping, now=NOW).report.revenue_total == pytest.approx(
         truth
     )
+
+
+@pytest.mark.parametrize(
+    ("cells", "currency", "credits"),
+    [
+        (["0", "", "12.50", "-3"], "", {"": "12.50"}),
+        (["0.00", None], "", {}),
+        (["12.50", "$3"], "$", {"": "12.50"}),
+        (["12.50", "3 CR", "4 dr", "5 CR"], "", {"": "12.50", "CR": "3 CR", "DR": "4 dr"}),
+        (["١٢", "3 cr"], "", {"": "12", "CR": "3 cr"}),
+    ],
+)
+@pytest.mark.parametrize("kind", [object, pd.ArrowDtype(pa.string())])
+def test_marks_beside_amounts_are_found_among_plain_numbers(
+    cells: list[str | None], currency: str, credits: dict[str, str], kind: object
+) -> None:
+    column = pd.Series(cells, dtype=kind)
+    assert amount_currency(column) == currency
+    assert credit_examples(column) == credits
