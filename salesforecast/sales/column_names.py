@@ -329,7 +329,7 @@ def name_role(name: str) -> str:
 # %% ../../nbs/sales/22_column_names.ipynb #3ee56649
 NET_WORDS = frozenset(
     name_words(
-        "税抜 税抜き 税抜金額 税抜価格 net without before untaxed netto nettobetrag nettoomzet nettoverkoop nettoverkopen nettoforsaljning nettoomsattning nettosalg nettoomsetning nettoumsatz nettowert nettoerloes ht net nets nette nettes neto neta netos netas netto netta netti liquido liquida liquidos liquidas imponibile 純売上高 純売上 正味売上 正味売上高 excl excluding hors ex exkl ekskl eks bez ilman utan без haric"
+        "税抜 税抜き 税抜金額 税抜価格 net untaxed netto nettobetrag nettoomzet nettoverkoop nettoverkopen nettoforsaljning nettoomsattning nettosalg nettoomsetning nettoumsatz nettowert nettoerloes ht net nets nette nettes neto neta netos netas netto netta netti liquido liquida liquidos liquidas imponibile 純売上高 純売上 正味売上 正味売上高 excl excluding hors ex exkl ekskl eks bez ilman utan без haric"
     )
 )
 GROSS_WORDS = frozenset(

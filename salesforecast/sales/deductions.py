@@ -103,7 +103,7 @@ def spread_discount(result: SaleAmounts, base: Formula, discount: str, order: st
 
 # %% ../../nbs/sales/41_deductions.ipynb #2c10495f
 TAX_WORDS = frozenset(
-    name_words("tax taxes gst hst steuer taxe taxes impuesto impuestos imposta imposto belasting podatku")
+    name_words("tax taxes gst hst steuer taxe impuesto impuestos imposta imposto belasting podatku")
 )
 BEFORE_DISCOUNT = frozenset(
     name_words(
@@ -135,20 +135,19 @@ def _is_less(paid: np.ndarray, gross: np.ndarray, fee: np.ndarray) -> bool:
 
 def _is_without_tax(name: str) -> bool:
     "Return whether a name says that an amount is without tax, as `Subtotal w/o Tax`."
-    return has_word(name, {"untaxed", "ht"}) or bool(
-        has_word(name, NET_WORDS) and has_word(name, VAT_WORDS | TAX_WORDS)
-    )
+    is_less = has_word(name, NET_WORDS | {"without", "before"})
+    return has_word(name, {"untaxed", "ht"}) or (is_less and has_word(name, VAT_WORDS | TAX_WORDS))
 
 
 def _prefer_net(result: SaleAmounts, found: SaleColumns) -> None:
     "Take the net amount where the one that was found is with tax by its name, or by that of its price, or the net one is without."
     revenue = result.expressions["Revenue"]
     is_taxed = any(name and has_word(name, TAXED_WORDS) for name in (revenue, found.price))
-    for name in found.lines if is_taxed or not has_word(revenue, NET_WORDS) else []:
+    is_net = has_word(revenue, NET_WORDS) or _is_without_tax(revenue)
+    for name in found.lines if is_taxed or not is_net else []:
         if (
             name != revenue
-            and has_word(name, NET_WORDS)
-            and (is_taxed or _is_without_tax(name))
+            and ((is_taxed and has_word(name, NET_WORDS)) or _is_without_tax(name))
             and not _is_payout(name, revenue, found)
             and share_below(found.numbers[name], found.numbers[revenue]) >= AGREEMENT
         ):

@@ -55,6 +55,12 @@ def taxed() -> tuple[pd.DataFrame, float]:
     ), np.round(LINES / 1.21, 2).sum()
 
 
+def discounted() -> tuple[pd.DataFrame, float]:
+    "Make sales with an amount before the discount beside the one that was paid, without the discount itself."
+    paid = np.round(LINES * np.where(SOME, 0.8, 0.95), 2)
+    return sold(**{"Total before discount": LINES, "Total": paid}).drop(columns="Quantity"), paid.sum()
+
+
 def pieces(units: bool) -> tuple[pd.DataFrame, float]:
     "Make order items with a price and freight: a row is one piece unless there are units."
     rows = sold(price=PRICES, freight_value=np.round(PRICES * 2 + 3, 2))
@@ -202,6 +208,7 @@ LISTS: dict[str, Callable[[], tuple[pd.DataFrame, float]]] = {
     "delivered": lambda: with_state("Shipped - Delivered to Buyer", True),
     "quotations in Portuguese": lambda: with_state("Orçamento", False),
     "without tax by its name": taxed,
+    "before a discount by its name": discounted,
     "a price and freight": lambda: pieces(False),
     "a price, freight and units": lambda: pieces(True),
     "Favorita with a price": favorita,
