@@ -276,12 +276,16 @@ def _without_tax_remark(words: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
-BESIDE_GOODS = frozenset(("shipping", "tax", "discount", "refund", "cost"))  # whose amounts are none of goods
 AMOUNT_WORDS = frozenset(
     name_words(
         "amount value total sum price betrag summe wert montant valor importe importo bedrag kwota wartosc"
     )
 )
+AMOUNTS_OF: dict[str, frozenset[str]] = {  # role: words behind it that do not change it
+    **dict.fromkeys(("shipping", "tax", "discount", "refund", "cost"), AMOUNT_WORDS),
+    "unit_price": frozenset(("amount", "value")),
+}
+COUNTED_ROLES = ("units", "unit_price", "amount")  # which no number is that is called an id
 PER_WORDS = frozenset(("per", "pro", "je", "par", "por", "al"))
 
 
@@ -311,13 +315,15 @@ def name_roles(
             if role := _phrases().get(words[start:end]):
                 # of phrases of the same length the last tells, as in "store sales"
                 score = 10 * (end - start) + 5 * (end - start) / len(words) + start / 10
-                if role in BESIDE_GOODS and words[end:] and set(words[end:]) <= AMOUNT_WORDS:
+                if words[end:] and set(words[end:]) <= AMOUNTS_OF.get(role, frozenset()):
                     score += 10  # `freight value` is freight
                 scores[role] = max(scores.get(role, 0.0), score)
     for word in words:
         for end_of_word, role in COMPOUND_ENDS.items():
             if word.endswith(end_of_word) and len(word) > len(end_of_word):
                 scores.setdefault(role, 8.0)
+    if "id" in words[:1] + words[-1:]:
+        return {role: score for role, score in scores.items() if role not in COUNTED_ROLES}
     return scores
 
 

@@ -263,6 +263,10 @@ def test_pages_of_a_list_and_a_name_given_twice(tmp_path: Path) -> None:
         ("Ventes nettes", "amount"),
         ("Nombre de ventes", "units"),
         ("price/unit", "unit_price"),
+        ("PriceAmount", "unit_price"),
+        ("price total", "amount"),
+        ("id_order_unit", "order"),
+        ("Paid", "amount"),
     ],
 )
 def test_a_name_tells_its_role(name: str, role: str) -> None:
