@@ -372,6 +372,42 @@ def amazon_vat() -> Export:
     return rows, revenue, {}
 
 
+@export
+def rakuten() -> Export:
+    """A coupon that repeats on both lines of an order, two rates of tax, and lines whose price is without tax."""
+    rows = []
+    for at in lines():
+        price, coupon = round(at["price"] * 100), 100 * (at["order"] % 5 == 0)
+        rate, plain = ("8%", 1.08) if at["sku"] in ("A1", "B2") else ("10%", 1.1), at["n"] % 11 == 0
+        status = (
+            "キャンセル" if at["order"] % 9 == 0 else "注文確認待ち" if at["order"] % 13 == 0 else "発送済"
+        )
+        row = {
+            "注文番号": f"3000-{at['order']}",
+            "注文日時": f"{at['day']:%Y/%m/%d} 09:28",
+            "ステータス": status,
+        }
+        row |= {
+            "商品名": at["name"],
+            "商品管理番号": at["sku"],
+            "単価": price,
+            "個数": at["qty"],
+            "小計": price * at["qty"],
+        }
+        row |= {
+            "消費税率": rate[0],
+            "税込別": "税別" if plain else "税込",
+            "クーポン利用額": coupon,
+            "ポイント利用額": 50,
+        }
+        rows.append(row | {"rate": 1.0 if plain else rate[1]})
+    table = pd.DataFrame(rows)
+    goods = table["小計"] / table.groupby("注文番号")["小計"].transform("sum")
+    paid = (table["小計"] - table["クーポン利用額"] * goods) / table.pop("rate")
+    revenue = float(paid[table["ステータス"] == "発送済"].sum())
+    return table.to_dict("records"), revenue, {"Product_ID": "商品管理番号"}
+
+
 def kaufland_units(price: Callable[[float], object]) -> Export:
     """A row for each unit, of which a seventh came back."""
     rows, revenue = [], 0.0
