@@ -36,7 +36,7 @@ from salesforecast.registry.versions import new_version
 from salesforecast.sales.reading import read_sales
 from salesforecast.training.orchestration import train_models
 
-CONNECTIONS = 4
+CONNECTIONS, MANY_CONNECTIONS = 4, 64
 SECONDS = 8.0
 BARE_IMPORTS = {
     "xgboost": "import xgboost, flask, pydantic",
@@ -109,7 +109,7 @@ def exchange(connection: socket.socket, request: bytes) -> bytes:
     return body
 
 
-def load(port: int, requests: list[bytes]) -> dict[str, float]:
+def load(port: int, requests: list[bytes], connections: int = CONNECTIONS) -> dict[str, float]:
     """Requests per second and latency of several connections that ask one request after the other."""
     times: list[float] = []
 
@@ -127,7 +127,7 @@ def load(port: int, requests: list[bytes]) -> dict[str, float]:
     for request in requests[:50]:  # warm up
         with socket.create_connection(("127.0.0.1", port), 30) as connection:
             exchange(connection, request)
-    threads = [threading.Thread(target=ask, args=(i * 97,)) for i in range(CONNECTIONS)]
+    threads = [threading.Thread(target=ask, args=(i * 97,)) for i in range(connections)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -177,9 +177,15 @@ import numpy as np
 from flask import Flask, Response, request
 from pydantic import BaseModel
 from salesforecast.registry.bundle import load_bundle
-model = load_bundle(Path(os.environ["MODEL_DIR"])).load("xgboost").estimator
-booster = model.get_booster() if hasattr(model, "get_booster") else model
-width, codes, app = booster.num_features(), {}, Flask(__name__)
+model = load_bundle(Path(os.environ["MODEL_DIR"])).load(os.environ["MODEL_KIND"]).estimator
+codes, app = {}, Flask(__name__)
+if os.environ["MODEL_KIND"] == "xgboost":
+    booster = model.get_booster() if hasattr(model, "get_booster") else model
+    width, estimate = booster.num_features(), booster.inplace_predict
+else:  # scikit-learn's own checks take longer than its trees
+    trees, width = [tree.tree_ for tree in model.estimators_], model.n_features_in_
+    def estimate(row):
+        return sum(tree.predict(row)[:, 0] for tree in trees) / len(trees)
 class Sale(BaseModel):
     Units_Sold: float
     Unit_Price: float
@@ -194,7 +200,7 @@ def predict():
     row = np.zeros((1, width), "float32")
     words = (sale.Category, sale.Region, sale.Product_ID)
     row[0, :5] = sale.Units_Sold, sale.Unit_Price, *(codes.setdefault(word, len(codes)) for word in words)
-    answer = Answer(predicted_revenue=float(booster.inplace_predict(row)[0]))
+    answer = Answer(predicted_revenue=float(estimate(row)[0]))
     return Response(answer.model_dump_json(), mimetype="application/json")
 @app.get("/readyz")
 def ready():
@@ -202,20 +208,21 @@ def ready():
 """
 
 
-def bare(models: Path, rows: list[dict[str, Any]], folder: Path) -> dict[str, float]:
-    """Flask, pydantic and the booster on the same server, without keys, history, intervals, metrics and logs."""
+def bare(
+    models: Path, kind: str, rows: list[dict[str, Any]], folder: Path, connections: int
+) -> dict[str, float]:
+    """Flask, pydantic and the model on the same server, without keys, history, intervals, metrics and logs."""
     (folder / "bare.py").write_text(BARE_APP)
     port = free_port()
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--workers", "1", "--no-ws"]
     command += ["--blocking-threads", "1", "--http", "1", "--port", str(port), "bare:app"]
-    env = {"MODEL_DIR": str(models), "PYTHONPATH": str(folder)}
+    env = {"MODEL_DIR": str(models), "MODEL_KIND": kind, "PYTHONPATH": str(folder)}
     with running(command, port, "/readyz", env):
-        return load(port, [post("/predict", row) for row in rows])
+        return load(port, [post("/predict", row) for row in rows], connections)
 
 
-def single(models: Path, frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
-    """`/predict` with keys, validation, metrics and logs, beside `mlflow models serve`; one worker each."""
-    rows = transactions(frame, 500)
+def whole(models: Path, rows: list[dict[str, Any]], connections: int) -> dict[str, float]:
+    """`/predict` with keys, validation, metrics and logs."""
     key, line = generate_key("bench")
     port = free_port()
     command = [
@@ -233,21 +240,39 @@ def single(models: Path, frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
         "SALESFORECAST_API_AUTH": "on",
     }
     with running(command, port, "/readyz", env):
-        ours = load(port, [post("/predict", row, key) for row in rows])
-    floor = bare(models, rows, folder)
+        return load(port, [post("/predict", row, key) for row in rows], connections)
+
+
+def beside_bare(
+    models: Path, frame: pd.DataFrame, folder: Path, connections: int = CONNECTIONS
+) -> dict[str, Any]:
+    """`/predict` beside a bare server of the same model; one worker each."""
+    rows, kind = transactions(frame, 500), load_bundle(models).manifest.served
+    ours, floor = whole(models, rows, connections), bare(models, kind, rows, folder, connections)
+    return {
+        "connections": connections,
+        "/predict": ours,
+        "bare Flask, pydantic and booster" if kind == "xgboost" else "bare Flask, pydantic and trees": floor,
+        "requests per second / bare": round(ours["per second"] / floor["per second"], 2),
+        "p99 / bare": round(ours["p99 ms"] / floor["p99 ms"], 2),
+    }
+
+
+def single(models: Path, frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
+    """`/predict` beside the bare server and `mlflow models serve`; one worker each."""
+    found = beside_bare(models, frame, folder)
     pipeline, port = plain_pipeline(frame, load_params().xgboost[0], folder), free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(pipeline), "-p", str(port)]
     command += ["--env-manager", "local", "--workers", "1"]
-    asked = [{"dataframe_records": [{k: v for k, v in row.items() if k != "Product_ID"}]} for row in rows]
+    asked = [
+        {"dataframe_records": [{name: value for name, value in row.items() if name != "Product_ID"}]}
+        for row in transactions(frame, 500)
+    ]
     with running(command, port, "/ping", {"MLFLOW_DISABLE_TELEMETRY": "true"}):
         theirs = load(port, [post("/invocations", row) for row in asked])
-    return {
-        "connections": CONNECTIONS,
-        "/predict": ours,
-        "bare Flask, pydantic and booster": floor,
+    ours = found["/predict"]
+    return found | {
         "mlflow models serve": theirs,
-        "requests per second / bare": round(ours["per second"] / floor["per second"], 2),
-        "p99 / bare": round(ours["p99 ms"] / floor["p99 ms"], 2),
         "requests per second / mlflow models serve": round(ours["per second"] / theirs["per second"], 2),
         "p99 / mlflow models serve": round(ours["p99 ms"] / theirs["p99 ms"], 3),
     }
@@ -443,9 +468,9 @@ def serve_kind(models: Path, kind: str) -> None:
 
 
 def api(rows: int, folder: Path) -> dict[str, Any]:
-    """Everything about the API, with XGBoost served."""
+    """Everything about the API, with XGBoost served, and one transaction with a forest served."""
     params = Params(
-        random_forest=[{"n_estimators": 2, "min_samples_leaf": 1000}],
+        random_forest=load_params().random_forest[:1],
         xgboost=load_params().xgboost[:1],
         forecast=ForecastParams(windows=1),
     )
@@ -455,7 +480,10 @@ def api(rows: int, folder: Path) -> dict[str, Any]:
     frame = read_sales(source).frame
     found = {"start": starting(models), "explain and forecast": explaining(models, frame)}
     found["one transaction"] = single(models, frame, folder)
+    found["one transaction, many connections"] = beside_bare(models, frame, folder, MANY_CONNECTIONS)
     found["a file"] = whole_file(models, folder, rows)
+    serve_kind(models, "random_forest")
+    found["one transaction, a forest served"] = beside_bare(models, frame, folder)
     return found
 
 
