@@ -278,7 +278,7 @@ def _without_tax_remark(words: tuple[str, ...]) -> tuple[str, ...]:
 
 AMOUNT_WORDS = frozenset(
     name_words(
-        "amount value total sum price betrag summe wert montant valor importe importo bedrag kwota wartosc"
+        "amount value total sum price actual expected betrag summe wert montant valor importe importo bedrag kwota wartosc"
     )
 )
 AMOUNTS_OF: dict[str, frozenset[str]] = {  # role: words behind it that do not change it

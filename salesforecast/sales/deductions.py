@@ -133,9 +133,14 @@ def _is_less(paid: np.ndarray, gross: np.ndarray, fee: np.ndarray) -> bool:
     return bool(np.mean(np.abs(taken - fee) <= 0.011) >= AGREEMENT)
 
 
+WITHOUT_WORDS = frozenset(
+    name_words("without before sin sans senza sem zonder ohne utan uten uden ilman bez haric")
+)
+
+
 def _is_without_tax(name: str) -> bool:
     "Return whether a name says that an amount is without tax, as `Subtotal w/o Tax`."
-    is_less = has_word(name, NET_WORDS | {"without", "before"})
+    is_less = has_word(name, NET_WORDS | WITHOUT_WORDS)
     return has_word(name, {"untaxed", "ht"}) or (is_less and has_word(name, VAT_WORDS | TAX_WORDS))
 
 
@@ -430,7 +435,10 @@ def _rate_agreement(tax: np.ndarray, base: np.ndarray) -> float:
 
 def is_held(tax: np.ndarray, amount: np.ndarray) -> bool:
     "Return whether a tax is one rate of what an amount is without it, and not of the amount: then the amount holds it."
-    return _rate_agreement(tax, amount - tax) >= AGREEMENT > _rate_agreement(tax, amount)
+    is_of_another = (tax > amount).mean() > 1 - AGREEMENT
+    return not is_of_another and _rate_agreement(tax, amount - tax) >= AGREEMENT > _rate_agreement(
+        tax, amount
+    )
 
 # %% ../../nbs/sales/41_deductions.ipynb #96d4e418
 RETURN_NAMES = frozenset(
@@ -546,7 +554,7 @@ def take_off_rest(result: SaleAmounts, found: SaleColumns) -> None:
     returned.sort(key=lambda n: has_word(n, RETURN_COUNTS))  # money before units
     if returned and not (found.profile.columns[returned[0]].rate):
         _take_off_returns(result, returned[0], found)
-    if revenue in found.numbers and has_word(revenue, {"gross"}):
+    if revenue in found.numbers and has_word(revenue, BEFORE_DISCOUNT):
         for name in [n for n in found.named("discount") if n not in result.used and not found.own.get(n)]:
             if not found.profile.columns[name].rate and found.holds(name):
                 _subtract(result, name, f"less {name}, as {revenue} is before discounts", found.numbers)

@@ -178,6 +178,24 @@ def credit_notes() -> tuple[pd.DataFrame, float]:
     return rows, LINES[~SOME].sum() - LINES[SOME].sum()
 
 
+def with_coupons(after: bool) -> tuple[pd.DataFrame, float]:
+    "Make WooCommerce's order lines: two of each order, of which some have a coupon, which the items' cost is after or before."
+    orders = np.arange(COUNT) // 2
+    part = np.where(orders % 4 == 1, 0.9, 1.0)
+    cost = np.round(PRICES * part, 4) if after else PRICES
+    before, paid = LINES, np.round(LINES * part, 4)
+    rows = pd.DataFrame(
+        {"Order Number": orders, "Order Status": "Completed", "Order Date": DAYS, "Item Name": ITEMS}
+    )
+    rows = rows.assign(**{"Quantity (- Refund)": UNITS, "Item Cost": cost, "before": before, "paid": paid})
+    sums = rows.groupby("Order Number")[["before", "paid"]].transform("sum")
+    rows["Order Subtotal Amount"], rows["Cart Discount Amount"] = (
+        sums["before"],
+        (sums["before"] - sums["paid"]).round(2),
+    )
+    return rows.drop(columns=["before", "paid"]), paid.sum()
+
+
 def grouped(counted: bool) -> tuple[pd.DataFrame, float]:
     "Make a list with a row above each month: the number of its rows and their sum; or products with a number in brackets."
     rows = sold(Amount=LINES).astype({"Date": object})[["Date", "Item", "Amount"]]
@@ -217,6 +235,8 @@ LISTS: dict[str, Callable[[], tuple[pd.DataFrame, float]]] = {
     "stars": starred,
     "groups above their parts": lambda: indented(True),
     "indented names that are no sums": lambda: indented(False),
+    "item costs before the coupon": lambda: with_coupons(False),
+    "item costs after the coupon": lambda: with_coupons(True),
     "a list in groups": lambda: grouped(True),
     "numbers in brackets": lambda: grouped(False),
     "lines of text": with_texts,

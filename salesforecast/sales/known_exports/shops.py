@@ -6,7 +6,10 @@
 __all__ = []
 
 # %% ../../../nbs/sales/known_exports/02_shops.ipynb #dbab2655
-from salesforecast.sales.known_exports.preset import Preset
+import pandas as pd
+
+from salesforecast.sales.expressions import quote_column
+from salesforecast.sales.known_exports.preset import Preset, match_column
 from salesforecast.sales.known_exports.shopify_totals import revenue_by_totals
 
 # %% ../../../nbs/sales/known_exports/02_shops.ipynb #0a554858
@@ -99,6 +102,36 @@ MATRIXIFY_ORDERS = Preset(
 _STATES = ("cancelled", "refunded", "failed", "pending", "checkout-draft", "draft", "trash")
 _NO_SALE = (*_STATES, *(f"wc-{state}" for state in _STATES), "pending payment")
 _ON_HOLD = ("on-hold", "on hold", "wc-on-hold")  # a transfer or cheque is awaited
+_COST, _SOLD = (
+    "Item Cost|Item Price|item_price|Product Price",
+    "Quantity (- Refund)|Quantity|Qty|item_quantity",
+)
+
+
+def _coupon_beside(rows: pd.DataFrame) -> str:
+    "Return the revenue of a line less its part of the order's coupon, where the items of orders with a coupon add up to the subtotal before it."
+    names = (
+        "Order Number|Order ID|order_number|order_id",
+        _COST,
+        _SOLD,
+        "Order Subtotal Amount",
+        "Cart Discount Amount",
+    )
+    found = [match_column(name, [str(column) for column in rows]) for name in names]
+    if not all(found):
+        return ""
+    order, cost, sold, subtotal, coupon = (str(name) for name in found)
+    orders = rows.assign(line=rows[cost] * rows[sold]).groupby(order)
+    first, line = orders[[subtotal, coupon]].first(), orders["line"].sum()
+    with_coupon = first[coupon] > 0
+    before = ((line - first[subtotal]).abs() <= 0.02)[with_coupon].mean()
+    after = ((line - first[subtotal] + first[coupon]).abs() <= 0.02)[with_coupon].mean()
+    if not before > max(after, 0.5):
+        return ""
+    goods = f"{quote_column(cost)} * {quote_column(sold)}"
+    return f"{goods} - coalesce(allocate({quote_column(coupon)}, {quote_column(order)}, {goods}), 0)"
+
+
 WOOCOMMERCE_LINES = Preset(
     "woocommerce_lines",
     "WooCommerce order lines",
@@ -138,10 +171,11 @@ WOOCOMMERCE_LINES = Preset(
     no_sale={"Order Status|order_status|Status": _NO_SALE},
     unpaid={"Order Status|order_status|Status": _ON_HOLD},
     fill_down=("Order Status", "Order Date"),
+    by_totals=_coupon_beside,
     duplicates="keep",
     notes=(
         "Refunds: cancelled, refunded, failed and unpaid orders are left out; a line's refund is taken off it. Orders on hold, which await payment, are asked about.",
-        "Discounts: coupons are in the line's total already, and in Item Cost; Discount Amount is that of the whole order.",
+        "Discounts: coupons are in the line's total already, and in Item Cost, unless the items add up to Order Subtotal Amount: then the order's coupon is spread over them. Discount Amount is that of the whole order.",
         "Tax and shipping are not part of it.",
         "Gift cards are products of plugins: leave them out with where.",
         "Time: the shop's own time zone.",
