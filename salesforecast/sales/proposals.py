@@ -26,7 +26,7 @@ from salesforecast.sales.mapping_proposal import (
     MappingProposal,
     OpenQuestion,
     ProposedLine,
-    SaleRows,
+    RowAnswer,
     join_rows,
     line_value,
     nested_keys,
@@ -321,7 +321,7 @@ def _add_where(draft: _Draft) -> None:
     "Add the condition of the rows that are sales, and ask what a state means that two systems use differently."
     reasons = [draft.where_reason] if draft.conditions or "currency" in draft.rows else []
     if asked := draft.asked:
-        left_out, sold = SaleRows("states", (asked.condition,)), SaleRows("states")
+        left_out, sold = RowAnswer("states", (asked.condition,)), RowAnswer("states")
         choices: dict[str, object] = {asked.left_out: left_out, "sales": sold}
         draft.questions.append(OpenQuestion("where", asked.text, choices, asked.left_out))
         draft.rows["states"] = left_out.conditions
@@ -342,8 +342,8 @@ def _add_undelivered(draft: _Draft, profile: TableProfile) -> None:
     ordered = "all orders, on the day of the order"
     text = f"{name} has {', '.join(states)}, as orders that are not delivered yet. Which are sales?"
     choices: dict[str, object] = {
-        ordered: SaleRows("delivery"),
-        "what was delivered": SaleRows("delivery", delivered),
+        ordered: RowAnswer("delivery"),
+        "what was delivered": RowAnswer("delivery", delivered),
     }
     draft.questions.append(OpenQuestion("where", text, choices, ordered))
     draft.used.add(name)
@@ -535,7 +535,7 @@ def _with_changes(proposal: MappingProposal, twice: CountedTwice) -> MappingProp
     last_rows = dict(changes)
     if condition := changes.get("where"):
         rows = rows | {twice.what: (str(condition),)}
-        none["where"], last_rows["where"] = SaleRows(twice.what), SaleRows(twice.what, (str(condition),))
+        none["where"], last_rows["where"] = RowAnswer(twice.what), RowAnswer(twice.what, (str(condition),))
         changes["where"] = join_rows(rows)
         reasons["where"] = "; ".join(
             filter(None, [old["where"].reason if "where" in old else "", twice.what])
@@ -622,7 +622,7 @@ def _propose(
         _add_documents(draft, profile)
         _add_no_goods(draft, profile)
     for line in currency:
-        if isinstance(line.value, SaleRows):  # the rows of one currency
+        if isinstance(line.value, RowAnswer):  # the rows of one currency
             draft.rows[line.value.about] = line.value.conditions
             draft.where_reason = "; ".join(filter(None, [draft.where_reason, line.reason]))
     _add_undelivered(draft, profile)

@@ -30,7 +30,7 @@ from salesforecast.sales.column_names import (
 )
 from salesforecast.sales.column_profiles import ColumnProfile, TableProfile, blank_cells
 from salesforecast.sales.currencies import currency_code
-from salesforecast.sales.mapping_proposal import OpenQuestion, ProposedLine, SaleRows
+from salesforecast.sales.mapping_proposal import OpenQuestion, ProposedLine, RowAnswer
 from salesforecast.sales.rows_of_one_sale import are_taken_back
 from salesforecast.sales.expressions import join_conditions, quote_column
 from salesforecast.sales.totals import CENT
@@ -529,9 +529,9 @@ def _column_of_currencies(column: ColumnProfile, order: ColumnProfile | None) ->
     return lines, [OpenQuestion("currency", text, dict(ways), first)]
 
 
-def _in_currency(condition: str) -> SaleRows:
+def _in_currency(condition: str) -> RowAnswer:
     "Return the rows of one currency."
-    return SaleRows("currency", (condition,))
+    return RowAnswer("currency", (condition,))
 
 
 MOST_WITHOUT = 0.05  # of the rows, which may lack their currency by mistake

@@ -207,7 +207,7 @@ def _texts(cells: pd.Series) -> pd.Index:
 
 def _hold_parts(revenue: np.ndarray, child: np.ndarray, parent: np.ndarray) -> bool:
     "Return whether rows hold the sum of their parts."
-    if (parent >= 0).mean() < SHARE:
+    if not len(parent) or (parent >= 0).mean() < SHARE:
         return False
     child, parent = child[parent >= 0], parent[parent >= 0]
     sums, parts = (
