@@ -179,8 +179,14 @@ def _by_name(result: SaleAmounts, found: SaleColumns, base: Formula | None) -> N
         lines = fitting or lines
     counted = [name for name in found.profile.columns if name_role(name) == "units"]
     if not lines and base is None and found.price and not counted:
+        whole = [
+            n
+            for n, role in found.roles.items()
+            if not role and (np.nan_to_num(found.numbers[n]) % 1 == 0).all()
+        ]
         why = "by its name; a row is one piece, as there are no units"
-        result.add("Revenue", found.price, why, "likely", found.price)
+        why += f", unless they are {' or '.join(whole)}" if whole else ""
+        result.add("Revenue", found.price, why, "unsure" if whole else "likely", found.price)
     elif lines:
         best = max(lines, key=rank)
         others = [name for name in lines if name != best]

@@ -358,7 +358,7 @@ def has_word(name: str, words: Iterable[str]) -> bool:
 # %% ../../nbs/sales/22_column_names.ipynb #e65a53df
 NO_SALE = frozenset(
     name_words(
-        "orcamento presupuesto cotizacion cotizacao devis preventivo wycena tilbud cancelled canceled cancel void voided refunded failed failure expired draft quotation quote declined abandoned unpaid rejected deleted storniert storno "
+        "orcamento presupuesto cotizacion cotizacao devis preventivo wycena cancelled canceled cancel void voided refunded failed failure expired draft quotation quote declined abandoned unpaid rejected deleted storniert storno "
         "abgebrochen erstattet entwurf angebot fehlgeschlagen annule annulee rembourse remboursee brouillon echoue cancelado cancelada anulado anulada "
         "reembolsado borrador fallido annullato annullata rimborsato bozza anulowane anulowany anulowana zwrocone geannuleerd terugbetaald concept "
         "devolvido estornado reembolsado denied trash unshippable fraud disputed uncollectible training suspended voided makulerad batal denegada denegado inutilizada holded holding 반품완료 취소됨 반품됨 待付款 未付款 等待买家付款 注文確認待ち 入金待ち 支払待ち 입금대기 annullerad annulleret kansellert avbruten peruttu zruseno stornovano zrusene torolt visszavont anulat iptal rto erreur отменен отменено отменена отменён возвращен キャンセル 返金済み 取消 已取消 已退款 已关闭 交易关闭 取消订单 취소 취소완료 환불 환불완료 주문취소"
@@ -625,7 +625,7 @@ def find_yes(
 
 OFFER_WORDS = frozenset(  # of what may become a sale, whose day says nothing of it
     name_words(
-        "orcamento presupuesto cotizacion cotizacao devis preventivo wycena tilbud credit draft quotation quote entwurf angebot brouillon borrador bozza concept expired unpaid"
+        "orcamento presupuesto cotizacion cotizacao devis preventivo wycena credit draft quotation quote entwurf angebot brouillon borrador bozza concept expired unpaid"
     )
 )
 UNDONE_WORDS = (NO_SALE | RETURN_WORDS) - OFFER_WORDS  # in names such as `cancelled_at`

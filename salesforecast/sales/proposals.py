@@ -116,7 +116,7 @@ def _shown_by_amounts(
     revenue, new, reason = (
         str(line_value(lines, "columns.Revenue") or ""),
         "",
-        "as the orders' own totals show",
+        "as the export's own amounts show",
     )
     if preset.by_totals:
         new = preset.by_totals(pd.DataFrame({n: _read_cells(c) for n, c in profile.columns.items()}))
@@ -228,10 +228,12 @@ def _text_lines(lines: Sequence[ProposedLine], profile: TableProfile) -> list[st
     "Return the condition that leaves out lines of text, in which no number of a sale stands."
     texts = [str(line_value(lines, f"columns.{name}")) for name in NUMBER_COLUMNS]
     named = [c for n, c in profile.columns.items() if any(t == n or names_column(t, n) for t in texts)]
-    if not named:
+    blank = {column.name: blank_cells(column) for column in named}
+    empty = np.all(list(blank.values()), axis=0) if blank else np.zeros(profile.rows, bool)
+    if not MANY_GIFTS < empty.mean() < 0.5:
         return []
-    empty = np.all([blank_cells(column) for column in named], axis=0)
-    return [f"{quote_column(named[0].name)} is not missing"] if MANY_GIFTS < empty.mean() < 0.5 else []
+    alone = [name for name in blank if (blank[name] == empty).all()]  # empty in no other row
+    return [join_conditions([f"{quote_column(name)} is not missing" for name in alone[:1] or blank], "|")]
 
 
 def _without_zero(name: str, lines: Sequence[ProposedLine], profile: TableProfile) -> list[str]:

@@ -122,7 +122,8 @@ WHOLE_SCRIPTS = tuple(
     label for label in CLEAR_LABELS if len(label) <= 2
 )  # written without blanks around them
 EDGES = " \t\xa0:=*#.,–—-()[]<>|_\"'"
-LIKELY_LABEL = "|".join([r"^\s*\*+\s*$", *(re.escape(label[:5]) for label in (*CLEAR_LABELS, *OTHER_LABELS))])
+STARS = r"\s*\*+\s*"  # as SAP marks subtotals with one and totals with two
+LIKELY_LABEL = "|".join([f"^{STARS}$", *(re.escape(label[:5]) for label in (*CLEAR_LABELS, *OTHER_LABELS))])
 
 
 class Label(IntEnum):
@@ -137,8 +138,8 @@ class Label(IntEnum):
 def label_of(text: str) -> Label:
     "Return how surely a text names a total."
     plain = re.sub(r"[\s_-]+", " ", text.strip(EDGES)).casefold()
-    if not plain and text.strip().strip("*") == "" and text.strip():
-        return Label.PART  # SAP marks subtotals with * and totals with **
+    if re.fullmatch(STARS, text):
+        return Label.PART
     for label in CLEAR_LABELS:
         if plain == label or _at_edge(plain, label):
             return Label.CLEAR

@@ -178,6 +178,21 @@ def credit_notes() -> tuple[pd.DataFrame, float]:
     return rows, LINES[~SOME].sum() - LINES[SOME].sum()
 
 
+def on_offer() -> tuple[pd.DataFrame, float]:
+    "Make Danish sales, some of goods on offer (*tilbud*)."
+    return pd.DataFrame(
+        {"Dato": DAYS, "Vare": ITEMS, "Antal": UNITS, "Beløb": LINES, "Tilbud": np.where(SOME, "Ja", "Nej")}
+    ), LINES.sum()
+
+
+def after_lines() -> tuple[pd.DataFrame, float]:
+    "Make WooCommerce's order lines with the line's own total and refund beside the cost before the coupon."
+    rows, paid = with_coupons(False)
+    part = np.where(rows["Cart Discount Amount"] > 0, 0.9, 1.0)
+    total, back = np.round(LINES * part, 4), np.where(SOME, 1.0, 0.0)
+    return rows.assign(**{"Order Line Total": total, "Order Line Total Refunded": back}), paid - back.sum()
+
+
 def with_coupons(after: bool) -> tuple[pd.DataFrame, float]:
     "Make WooCommerce's order lines: two of each order, of which some have a coupon, which the items' cost is after or before."
     orders = np.arange(COUNT) // 2
@@ -235,6 +250,8 @@ LISTS: dict[str, Callable[[], tuple[pd.DataFrame, float]]] = {
     "stars": starred,
     "groups above their parts": lambda: indented(True),
     "indented names that are no sums": lambda: indented(False),
+    "item costs beside the line's total and refund": after_lines,
+    "goods on offer": on_offer,
     "item costs before the coupon": lambda: with_coupons(False),
     "item costs after the coupon": lambda: with_coupons(True),
     "a list in groups": lambda: grouped(True),
@@ -252,6 +269,14 @@ def test_a_list_is_read_right(kind: str) -> None:
     table, truth = LISTS[kind]()
     sales = read_sales(table, propose_mapping(table).mapping, now=NOW)
     assert sales.report.revenue_total == pytest.approx(truth, abs=0.02)
+
+
+def test_only_lines_without_any_number_are_lines_of_text() -> None:
+    rows = sold(Amount=LINES).astype({"Quantity": object, "Amount": object})
+    fees = np.arange(COUNT) % 24 == 7  # whose units are not written
+    rows.loc[SOME | fees, "Quantity"] = None
+    rows.loc[SOME, "Amount"] = None
+    assert propose_mapping(rows).mapping.where == "Amount is not missing"
 
 
 def test_pages_of_a_list_and_a_name_given_twice(tmp_path: Path) -> None:

@@ -102,22 +102,22 @@ MATRIXIFY_ORDERS = Preset(
 _STATES = ("cancelled", "refunded", "failed", "pending", "checkout-draft", "draft", "trash")
 _NO_SALE = (*_STATES, *(f"wc-{state}" for state in _STATES), "pending payment")
 _ON_HOLD = ("on-hold", "on hold", "wc-on-hold")  # a transfer or cheque is awaited
+_ORDER = "Order Number|Order ID|order_number|order_id"
 _COST, _SOLD = (
     "Item Cost|Item Price|item_price|Product Price",
     "Quantity (- Refund)|Quantity|Qty|item_quantity",
 )
+_LINE_TOTAL = "Order Line Total|line_total|Item Total|item_total|Order Line (w/o tax)|product_net_revenue"
+_ITEM_DISCOUNT = "Item Discount Amount|item_discount"
 
 
 def _coupon_beside(rows: pd.DataFrame) -> str:
-    "Return the revenue of a line less its part of the order's coupon, where the items of orders with a coupon add up to the subtotal before it."
-    names = (
-        "Order Number|Order ID|order_number|order_id",
-        _COST,
-        _SOLD,
-        "Order Subtotal Amount",
-        "Cart Discount Amount",
-    )
-    found = [match_column(name, [str(column) for column in rows]) for name in names]
+    "Return the revenue of a line less its part of the order's coupon, where nothing of the line is after it, and the items of orders with a coupon add up to the subtotal before it."
+    columns = [str(column) for column in rows]
+    if any(match_column(name, columns) for name in (_LINE_TOTAL, _ITEM_DISCOUNT)):
+        return ""
+    names = (_ORDER, _COST, _SOLD, "Order Subtotal Amount", "Cart Discount Amount")
+    found = [match_column(name, columns) for name in names]
     if not all(found):
         return ""
     order, cost, sold, subtotal, coupon = (str(name) for name in found)
@@ -143,7 +143,7 @@ WOOCOMMERCE_LINES = Preset(
         "Item Cost|Order Line Total|Order Line Subtotal|line_total|line_subtotal|item_total|Item Total|Order Line (w/o tax)|product_net_revenue",
     ),
     {
-        "Transaction_ID": ("{Order Number|Order ID|order_number|order_id}",),
+        "Transaction_ID": (f"{{{_ORDER}}}",),
         "Transaction_Date": ("{Order Date|order_date|Date|date_created|Paid Date}",),
         "Product_ID": ("{SKU|Product SKU|item_sku|Product Id|product_id|Product ID}",),
         "Product_Name": ("{Item Name|Product Name|item_name|product_name}",),
@@ -151,13 +151,13 @@ WOOCOMMERCE_LINES = Preset(
         "Units_Sold": ("{Quantity (- Refund)|Quantity|Qty|item_quantity|product_qty}",),
         "Unit_Price": (
             "{Order Line Subtotal|line_subtotal|Item Subtotal|item_subtotal} / {Quantity|Qty|item_quantity|product_qty}",
-            "{Item Cost|Item Price|item_price|Product Price}",
+            f"{{{_COST}}}",
         ),
         "Revenue": (
-            "{Order Line Total|line_total|Item Total|item_total|Order Line (w/o tax)|product_net_revenue} - coalesce(abs({Item Refunded Amount|Order Line Total Refunded|line_refunded|item_refunded}), 0)",
-            "{Order Line Total|line_total|Item Total|item_total|Order Line (w/o tax)|product_net_revenue}",
-            "{Item Cost|Item Price|item_price|Product Price} * {Quantity (- Refund)|Quantity|Qty|item_quantity} - coalesce(abs({Item Discount Amount|item_discount}), 0)",
-            "{Item Cost|Item Price|item_price|Product Price} * {Quantity (- Refund)|Quantity|Qty|item_quantity}",
+            f"{{{_LINE_TOTAL}}} - coalesce(abs({{Item Refunded Amount|Order Line Total Refunded|line_refunded|item_refunded}}), 0)",
+            f"{{{_LINE_TOTAL}}}",
+            f"{{{_COST}}} * {{{_SOLD}}} - coalesce(abs({{{_ITEM_DISCOUNT}}}), 0)",
+            f"{{{_COST}}} * {{{_SOLD}}}",
         ),
         "Customer_ID": (
             "{Customer User ID|Customer ID|customer_id|Email (Billing)|billing_email|customer_email|Customer Email}",
